@@ -1,0 +1,138 @@
+"""Images at the edges: RGB uint8 [H,W,3], read once, resized antialiased, written losslessly.
+
+A reference is a file's path, or `pack.npy#17` for image 17 of a uint8 [N,H,W,3] array.
+"""
+import functools
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from lib.cli import BadInput, progress
+from lib.files import digest, replacing
+
+FILTER = "bicubic"  # Pillow's, antialiased; the name goes into model metadata
+MOST_PIXELS = 64_000_000
+CACHED_FROM = 500  # sets with fewer files are decoded anew each time
+
+
+@functools.lru_cache(maxsize=64)
+def pack(path):
+    """A memory-mapped pack of images, uint8 [N,H,W,3]."""
+    try:
+        array = np.load(path, mmap_mode="r")
+    except FileNotFoundError:
+        raise BadInput(f"{path}: no such image pack; is it beside its manifest?") from None
+    except (ValueError, EOFError, OSError) as error:
+        raise BadInput(f"{path}: not a readable .npy pack ({error}); make it again") from None
+    if array.dtype != np.uint8 or array.ndim != 4 or array.shape[3] != 3:
+        raise BadInput(f"{path}: holds {array.dtype} {list(array.shape)}, not uint8 [N,H,W,3] images")
+    return array
+
+
+def load(reference):
+    """The image as uint8 [H,W,3] RGB: EXIF rotation applied, grey and 16-bit widened, alpha dropped on white.
+
+    BadInput for what is missing, cut short, huge (over 64 megapixels) or not an image."""
+    path, hash_mark, index = reference.rpartition("#")
+    if hash_mark and path.endswith(".npy"):
+        array = pack(path)
+        if not index.isdigit() or int(index) >= len(array):
+            raise BadInput(f"{reference}: the pack holds images 0 to {len(array) - 1}")
+        return np.asarray(array[int(index)])
+    try:
+        with Image.open(reference) as image:
+            if image.width * image.height > MOST_PIXELS:
+                raise BadInput(f"{reference}: {image.width}x{image.height} pixels; shrink it below 64 megapixels")
+            return np.asarray(as_rgb(image))
+    except FileNotFoundError:
+        raise BadInput(f"{reference}: no such image; correct the manifest's path column") from None
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise BadInput(f"{reference}: cannot be decoded ({error}); replace the file or drop its row") from None
+
+
+def as_rgb(image):
+    """A Pillow image as 8-bit RGB."""
+    image = ImageOps.exif_transpose(image)
+    if image.mode in ("I;16", "I;16B", "I;16L", "I", "F"):  # 16-bit grey: Pillow would clip, not scale
+        values = np.asarray(image, np.float64)
+        image = Image.fromarray((values / (257 if values.max() > 255 else 1)).round().clip(0, 255).astype(np.uint8))
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    return image.convert("RGB")
+
+
+def resize(image, size):
+    """uint8 [H,W,3] to [size,size,3], antialiased; unchanged when it has that size."""
+    if image.shape[:2] == (size, size):
+        return image
+    return np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BICUBIC))
+
+
+def load_all(references, size=None, what="decoding"):
+    """All images, uint8 [N,size,size,3]. Files are decoded once: large sets are kept in a memory-mapped
+    cache ($FACES_EM_CACHE or ~/.cache/faces-em) named by paths, file dates and size.
+
+    size None takes the first image's."""
+    if not references:
+        return np.zeros((0, size or 1, size or 1, 3), np.uint8)
+    size = size or len(load(references[0]))
+    files = {reference for reference in references if "#" not in reference}
+    if len(files) < CACHED_FROM:
+        return decode(references, size, np.empty((len(references), size, size, 3), np.uint8), what)
+    place = Path(os.environ.get("FACES_EM_CACHE") or Path.home() / ".cache/faces-em")
+    cached = place / f"{digest(*map(stamp, references), size)}.npy"
+    if not cached.exists():
+        with replacing(cached) as temporary:
+            out = np.lib.format.open_memmap(temporary, "w+", np.uint8, (len(references), size, size, 3))
+            decode(references, size, out, what)
+            out.flush()
+    return np.load(cached, mmap_mode="r")
+
+
+def stamp(reference):
+    """A text that changes when an image file does."""
+    try:
+        status = os.stat(reference.rpartition("#")[0] or reference)
+    except OSError:
+        raise BadInput(f"{reference}: no such image; correct the manifest's path column") from None
+    return f"{os.path.abspath(reference)} {status.st_mtime_ns} {status.st_size}"
+
+
+def decode(references, size, out, what):
+    """Fill out [N,size,size,3] with the images, decoding on all cores."""
+    def one(i):
+        out[i] = resize(load(references[i]), size)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for _ in progress(pool.map(one, range(len(references))), total=len(references), what=what, unit="image"):
+            pass
+    return out
+
+
+def save(path, image):
+    """Write uint8 [H,W,3] as PNG, replacing the file at once."""
+    with replacing(path) as temporary:
+        Image.fromarray(np.asarray(image)).save(temporary, format="PNG", compress_level=1)
+
+
+def save_pack(path, images):
+    """Write uint8 [N,H,W,3] as a pack, replacing the file at once."""
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        np.save(file, np.asarray(images, np.uint8))
+
+
+def sheet(rows, gap=2, scale=1):
+    """A contact sheet, uint8 [H,W,3], from rows of equally large uint8 [h,w,3] images (None is a blank)."""
+    first = next(image for row in rows for image in row if image is not None)
+    height, width = first.shape[:2]
+    columns = max(map(len, rows))
+    out = np.full((len(rows) * (height + gap) - gap, columns * (width + gap) - gap, 3), 255, np.uint8)
+    for r, row in enumerate(rows):
+        for c, image in enumerate(row):
+            if image is not None:
+                out[r * (height + gap):, c * (width + gap):][:height, :width] = image
+    return out.repeat(scale, 0).repeat(scale, 1) if scale > 1 else out

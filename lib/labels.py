@@ -1,0 +1,56 @@
+"""Names and ranges of labels: FACS action units, valence and arousal, expressions.
+
+AUs are columns AU01 … AU64 with FACS level / 5 in [0, 1]; a leading zero is part of the name.
+"""
+import re
+
+VALENCE_AROUSAL = ("valence", "arousal")
+TEXT_COLUMNS = ("path", "subject", "au_kind", "expression", "source")
+NUMBER_COLUMNS = ("valence", "arousal", "confidence", "weight")
+AU_KINDS = ("intensity", "occurrence")
+SOURCES = ("real", "pseudo", "synthetic")
+PRESENT_INTENSITY = 0.4  # level 2 of 5 counts as present (DISFA's convention)
+PRESENT_OCCURRENCE = 0.5
+
+_AU = re.compile(r"AU(0[1-9]|[1-5][0-9]|6[0-4])")
+_ANY_AU = re.compile(r"(?i)au[ _-]?0*(\d{1,2})")
+
+
+def is_au(column):
+    """Whether a column is an AU's, spelt as it must be (`AU01` … `AU64`)."""
+    return _AU.fullmatch(column) is not None
+
+
+def au_name(number):
+    """1 -> 'AU01'."""
+    return f"AU{int(number):02d}"
+
+
+def parse_au(text):
+    """'AU12', 'au12', '12' or 12 -> 'AU12'; ValueError for anything else."""
+    match = _ANY_AU.fullmatch(str(text)) or re.fullmatch(r"0*(\d{1,2})", str(text))
+    if not match or not 1 <= int(match.group(1)) <= 64:
+        raise ValueError(f"{text!r} is not an action unit (AU01 … AU64)")
+    return au_name(match.group(1))
+
+
+def value_range(column):
+    """(lowest, highest) value that a numeric column may hold, or None for columns without a range."""
+    if is_au(column) or column == "confidence":
+        return 0.0, 1.0
+    if column in VALENCE_AROUSAL:
+        return -1.0, 1.0
+    if column == "weight":
+        return 0.0, float("inf")
+    return None
+
+
+def misspelt(column):
+    """What a column is probably meant to be called, or None: 'AU1' -> 'AU01', 'Valence' -> 'valence'."""
+    match = _ANY_AU.fullmatch(column)
+    if match and 1 <= int(match.group(1)) <= 64 and not is_au(column):
+        return au_name(match.group(1))
+    plain = column.strip().lower()
+    if plain != column and plain in TEXT_COLUMNS + NUMBER_COLUMNS:
+        return plain
+    return None
