@@ -1,0 +1,59 @@
+"""Images and labels as tensors: decoded once, kept on the device, cut into batches there."""
+import numpy as np
+import torch
+
+from lib import images
+from lib.cli import BadInput
+
+
+def device(name="auto"):
+    """'auto' is CUDA when there is one, else the CPU."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise BadInput("--device cuda: no CUDA device is visible here; say --device cpu or auto")
+    return torch.device(name)
+
+
+def to_float(pixels):
+    """uint8 [N,H,W,3] -> float32 [N,3,H,W] in [-1, 1], channels-last in memory."""
+    return pixels.permute(0, 3, 1, 2).float().mul_(1 / 127.5).sub_(1)
+
+
+def to_uint8(pictures):
+    """float [N,3,H,W] in [-1, 1] -> uint8 [N,H,W,3], rounded to the nearest level."""
+    return pictures.float().add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
+
+
+class Set:
+    """A manifest's images and labels on a device.
+
+    pixels: uint8 [N,S,S,3]; aus: float32 [N,A] in [0,1], NaN where unlabelled; weight: float32 [N];
+    subject: int64 [N], -1 where unknown.
+    """
+
+    def __init__(self, manifest, au_names, size=None, device="cpu", what="decoding"):
+        self.manifest = manifest
+        self.au_names = list(au_names)
+        pixels = images.load_all(manifest.images(), size, what)
+        if device == "cpu" or torch.device(device).type == "cpu":
+            self.pixels = torch.from_numpy(pixels if pixels.flags.writeable else np.array(pixels))
+        else:
+            self.pixels = torch.from_numpy(np.array(pixels)).to(device)
+        self.size = self.pixels.shape[1]
+        self.aus = torch.from_numpy(manifest.aus(self.au_names)).to(device)  # [N,A]
+        self.weight = torch.from_numpy(manifest.numbers("weight", 1.0)).to(device)  # [N]
+        self.subject = torch.from_numpy(codes(manifest.text("subject"))).to(device)  # [N]
+
+    def __len__(self):
+        return len(self.pixels)
+
+    def images(self, indices):
+        """float32 [B,3,S,S] in [-1, 1]."""
+        return to_float(self.pixels[indices])
+
+
+def codes(texts):
+    """int64 [N]: equal texts have equal codes, empty ones -1."""
+    known = {text: code for code, text in enumerate(dict.fromkeys(text for text in texts if text))}
+    return np.array([known.get(text, -1) for text in texts], np.int64)
