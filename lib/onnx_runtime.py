@@ -1,0 +1,178 @@
+"""Exported models: open an ONNX file, know its labels, feed it images while others are being decoded.
+
+No torch. What a model is stands in its metadata (`metadata_props`, each value JSON; the same object in
+NAME.json beside NAME.onnx): kind (classifier or generator), architecture, aus (AU names in order of the
+output), expressions, image_size, color_order, resize_filter, crop, registration, thresholds
+({AU name: value}), trained_on, versions.
+"""
+import ctypes
+import json
+import os
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from lib import images
+from lib.cli import BadInput, log, progress
+
+AHEAD = 3  # batches that are decoded before the model asks for them
+
+
+class Model:
+    """An ONNX model of this project, ready to run. Make one with `Model.open`."""
+
+    def __init__(self, path, session, meta):
+        self.path, self.session, self.meta = str(path), session, meta
+        self.inputs = {item.name: item for item in session.get_inputs()}
+        self.outputs = [item.name for item in session.get_outputs()]
+        self.kind = meta["kind"]
+        labels = meta.get("labels")
+        labels = labels if isinstance(labels, dict) else {}
+        self.aus = list(meta.get("aus") or labels.get("aus") or [])
+        self.expressions = list(meta.get("expressions") or labels.get("expressions") or [])
+        self.image_size = int(meta["image_size"])
+
+    @classmethod
+    def open(cls, path, device="auto", threads=None, kind=None):
+        """Open a model file. device: auto (a GPU when there is one), cpu or cuda. threads: of the CPU, None
+        is OMP_NUM_THREADS or else all cores. kind: what it must be, when given.
+
+        BadInput when it is missing, no ONNX model, without metadata, of another kind, or when the GPU that
+        was asked for is not there."""
+        if not Path(path).is_file():
+            raise BadInput(f"{path}: no such model; make it with export_onnx.py, or correct the path")
+        import onnxruntime
+
+        onnxruntime.set_default_logger_severity(4)  # its warnings about providers are not the user's
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4
+        options.intra_op_num_threads = int(threads or os.environ.get("OMP_NUM_THREADS") or 0)
+        gpu = device != "cpu" and "CUDAExecutionProvider" in onnxruntime.get_available_providers() and has_gpu()
+        if device == "cuda" and not gpu:
+            raise BadInput(f"{path}: --device cuda, but ONNX Runtime finds no NVIDIA GPU here; use --device cpu")
+        if gpu and hasattr(onnxruntime, "preload_dlls"):
+            onnxruntime.preload_dlls(directory="")  # CUDA's libraries lie in the nvidia-* wheels
+        providers = ["CUDAExecutionProvider"] * gpu + ["CPUExecutionProvider"]
+        try:
+            session = onnxruntime.InferenceSession(str(path), options, providers=providers)
+        except Exception as error:  # its own exception classes have no common base
+            reason = " ".join(str(error).split())[:120]
+            raise BadInput(f"{path}: not a usable ONNX model ({reason}); export it again") from None
+        model = cls(path, session, read_metadata(path, session))
+        if kind and model.kind != kind:
+            raise BadInput(f"{path}: is a {model.kind}, not a {kind}; give a {kind}.onnx")
+        return model
+
+    @property
+    def edits(self):
+        """Whether it is a generator that edits images, not one that samples them from noise."""
+        return "edited" in self.outputs
+
+    def thresholds(self, default=0.5):
+        """Per-AU thresholds chosen on validation data, float32 [A]; `default` where none is stored."""
+        stored = self.meta.get("thresholds") or {}
+        return np.array([stored.get(name, default) for name in self.aus], np.float32)
+
+    def stream(self, data=None, batch=64, what="", outputs=None, **extra_inputs):
+        """Yield (slice, {output: array}) batch by batch, in order; the next batches are decoded meanwhile.
+
+        data: N references or uint8 [N,H,W,3], resized to the model's size; None for a sampling generator.
+        extra_inputs: arrays [N,...] by input name (source, target, noise); images (reference) as `data`.
+        """
+        feeds = {name: rows for name, rows in {"image": data, **extra_inputs}.items() if rows is not None}
+        for name in self.inputs:
+            if name not in feeds:
+                raise BadInput(f"{self.path}: needs the input {name!r}; this command does not feed it")
+        feeds = {name: rows for name, rows in feeds.items() if name in self.inputs}
+        total = len(next(iter(feeds.values())))
+        fixed = next(iter(self.inputs.values())).shape[0]
+        batch = fixed if isinstance(fixed, int) else batch
+        parts = deque(slice(start, min(start + batch, total)) for start in range(0, total, batch))
+        wanted = outputs or self.outputs
+        ready = deque()
+        with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool, \
+                progress(total=total, what=what or self.kind, unit="image") as bar:
+            while parts or ready:
+                while parts and len(ready) < AHEAD:
+                    part = parts.popleft()
+                    ready.append((part, pool.submit(self._feed, feeds, part)))
+                part, feed = ready.popleft()
+                results = self.session.run(wanted, feed.result())
+                yield part, dict(zip(wanted, results))
+                bar.update(part.stop - part.start)
+
+    def predict(self, data=None, batch=64, what="", outputs=None, **extra_inputs):
+        """All outputs (or those named) for N images, {name: array [N,...]}; arguments as for `stream`."""
+        collected = {}
+        for _, results in self.stream(data, batch, what, outputs, **extra_inputs):
+            for name, values in results.items():
+                collected.setdefault(name, []).append(values)
+        return {name: np.concatenate(values) for name, values in collected.items()}
+
+    def _feed(self, feeds, part):
+        """The inputs of one batch, decoded and resized."""
+        out = {}
+        for name, rows in feeds.items():
+            if "uint8" in self.inputs[name].type and len(self.inputs[name].shape) == 4:
+                loaded = [images.load(row) if isinstance(row, str) else row for row in rows[part]]
+                out[name] = np.stack([images.resize(image, self.image_size) for image in loaded])
+            else:
+                out[name] = np.ascontiguousarray(rows[part], np.float32)
+        return out
+
+
+def has_gpu():
+    """Whether the NVIDIA driver answers. (ONNX Runtime's GPU build names its provider on any machine.)"""
+    try:
+        return ctypes.CDLL("libcuda.so.1").cuInit(0) == 0
+    except OSError:
+        return False
+
+
+def read_metadata(path, session):
+    """The model's metadata, from the file itself or NAME.json beside it; BadInput when it lacks what is needed."""
+    beside = Path(path).with_suffix(".json")
+    props = session.get_modelmeta().custom_metadata_map
+    try:
+        meta = {key: json.loads(value) for key, value in props.items()}
+        if "kind" not in meta and beside.is_file():
+            meta = json.loads(beside.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise BadInput(f"{path}: its metadata is not JSON ({error}); export it again") from None
+    missing = [key for key in ("kind", "image_size") if key not in meta]
+    if missing:
+        raise BadInput(f"{path}: lacks the metadata {', '.join(missing)}, in it and in {beside.name}; "
+                       "export it with export_onnx.py")
+    return meta
+
+
+def shared_aus(model, manifest):
+    """AU names that both know, in the model's order; what only one knows is said. BadInput when they share none."""
+    shared = [name for name in model.aus if name in manifest.columns]
+    if not shared:
+        raise BadInput(f"{manifest.name}: has none of the AUs of {model.path} ({brief(model.aus)}); "
+                       f"it has {brief(manifest.au_names)}. Give a manifest and a model of the same labels")
+    for name, lacking in ((manifest.name, [au for au in model.aus if au not in shared]),
+                          (model.path, [au for au in manifest.au_names if au not in shared])):
+        if lacking:
+            log(f"{name} lacks {brief(lacking)}; left out")
+    return shared
+
+
+def check_registration(model, manifest):
+    """Say when images were registered differently from those that the model was trained on."""
+    expected = model.meta.get("registration")
+    found = sorted(set(manifest.text("registration")) - {"", expected})
+    if expected and found:
+        log(f"warning: {model.path} expects registration {expected!r}, {manifest.name} has {', '.join(found)}; "
+            "register the images alike (python -m lib.faces.register)")
+
+
+def brief(names):
+    """Names as a short text: 'AU01, AU02 … AU26 (20)', or 'none'."""
+    names = list(names)
+    if len(names) > 6:
+        return f"{', '.join(names[:2])} … {names[-1]} ({len(names)})"
+    return ", ".join(names) or "none"
