@@ -1,0 +1,225 @@
+# The experiments, as files that depend on files: a second `make` does nothing, a killed one goes on.
+#   make faces-em                      the thesis's experiment on rendered faces (PRESET=quick, SEED=1)
+#   make compare-faces SEEDS="1 2 3"   all conditions, as a table
+#   make help                          everything else
+.DELETE_ON_ERROR:
+.SECONDARY:
+SHELL := /bin/sh
+
+PRESET ?= quick
+SEED ?= 1
+SEEDS ?= 1 2 3
+GENERATOR_SEED ?= 1
+DEVICE ?= auto
+LEVEL ?= medium
+N ?= 3000
+DIGITS ?=
+NAME ?=
+LABELLED ?=
+UNLABELLED ?=
+VALIDATION ?=
+TEST ?=
+TEST_NATURAL ?=
+
+PYTHON ?= python3
+PY := .venv/bin/python
+READY := .venv/.ready
+
+ifeq ($(filter $(PRESET),smoke quick long paper),)
+$(error PRESET=$(PRESET): choose smoke, quick, long or paper)
+endif
+
+# ---- presets: how much data, how long each training ------------------------------------------------------
+FACES_SIZE_smoke := 32
+FACES_SIZE_quick := 64
+FACES_SIZE_long := 64
+FACES_SIZE_paper := 128
+FACES_DATA_smoke := --labelled 300 --unlabelled 300 --validation 90 --test 210 --test-natural 120 --pairs 60 --pairs-validation 40 --judge 600 --judge-validation 100
+FACES_DATA_quick :=
+FACES_DATA_long := $(FACES_DATA_quick)
+FACES_DATA_paper := --labelled 30000 --unlabelled 60000 --validation 3000 --judge 40000
+FACES_CLASSIFIER_smoke := --epochs 3
+FACES_CLASSIFIER_quick := --epochs 30 --patience 8
+FACES_CLASSIFIER_long := --epochs 60
+FACES_CLASSIFIER_paper :=
+FACES_JUDGE_smoke := --epochs 2
+FACES_JUDGE_quick := --epochs 25 --patience 25
+FACES_JUDGE_long := $(FACES_JUDGE_quick)
+FACES_JUDGE_paper := --epochs 100
+FACES_GENERATOR_smoke := --epochs 3 --decay-epochs 1 --epoch-images 160
+FACES_GENERATOR_quick := --epochs 20 --decay-epochs 8 --epoch-images 4800
+FACES_GENERATOR_long := --epochs 80 --decay-epochs 30 --epoch-images 6000
+FACES_GENERATOR_paper := --preset paper
+FACES_COUNT_smoke := 300
+FACES_COUNT_quick := 3000
+FACES_COUNT_long := 3000
+FACES_COUNT_paper := 60000
+
+MNIST_SIZE_smoke := 48
+MNIST_SIZE_quick := 96
+MNIST_SIZE_long := 96
+MNIST_SIZE_paper := 96
+MNIST_DATA_smoke := --validation 200 --test-per-au 40
+MNIST_DATA_quick :=
+MNIST_DATA_long :=
+MNIST_DATA_paper :=
+MNIST_CLASSIFIER_smoke := --epochs 3
+MNIST_CLASSIFIER_quick := --epochs 30 --patience 8
+MNIST_CLASSIFIER_long := --epochs 200
+MNIST_CLASSIFIER_paper :=
+MNIST_GENERATOR_smoke := --epochs 3 --decay-epochs 1 --epoch-images 160
+MNIST_GENERATOR_quick := --epochs 12 --decay-epochs 5 --epoch-images 4800
+MNIST_GENERATOR_long := --epochs 50 --decay-epochs 20 --epoch-images 6000
+MNIST_GENERATOR_paper := --preset paper
+
+# smoke only proves the wiring, whatever N says elsewhere
+MNIST_N := $(if $(filter smoke,$(PRESET)),300,$(N))
+MNIST_UNLABELLED := $(shell expr 3 \* $(MNIST_N))
+
+# ---- where things are ------------------------------------------------------------------------------------
+USER_SET := $(if $(LABELLED),$(or $(NAME),mine))
+FACES := $(or $(USER_SET),$(or $(NAME),faces))
+MNIST := mnist-$(LEVEL)-$(MNIST_N)$(if $(DIGITS),-whole)
+FACES_RUN := runs/$(PRESET)/$(FACES)
+MNIST_RUN := runs/$(PRESET)/$(MNIST)
+FACES_DIR := data/$(PRESET)/$(FACES)
+MNIST_DIR := data/$(PRESET)/$(MNIST)
+
+ifneq ($(USER_SET),)
+ifeq ($(and $(UNLABELLED),$(VALIDATION),$(TEST)),)
+$(error with LABELLED= also give UNLABELLED=, VALIDATION= and TEST= (TEST_NATURAL= is optional))
+endif
+FACES_DATA := $(LABELLED) $(UNLABELLED) $(VALIDATION) $(TEST)
+else
+FACES_DATA := $(FACES_DIR)/.done
+endif
+FACES_LABELLED := $(or $(LABELLED),$(FACES_DIR)/labelled.csv)
+FACES_UNLABELLED := $(or $(UNLABELLED),$(FACES_DIR)/unlabelled.csv)
+FACES_VALIDATION := $(or $(VALIDATION),$(FACES_DIR)/validation.csv)
+FACES_TEST := $(or $(TEST),$(FACES_DIR)/test.csv)
+FACES_TEST_NATURAL := $(or $(TEST_NATURAL),$(if $(USER_SET),,$(FACES_DIR)/test_natural.csv))
+
+# ---- entry points ----------------------------------------------------------------------------------------
+.PHONY: help setup test clean faces-data mnist-data faces-judge faces-generator mnist-generator \
+  $(foreach s,faces mnist,$(foreach c,supervised upsampled pseudo reweighted em,$(s)-$(c)) compare-$(s))
+
+help:
+	@echo 'make faces-em                 rendered faces: label, pseudo-label, train the Expression Manipulator, synthesise, train, report'
+	@echo 'make faces-supervised|-upsampled|-pseudo|-reweighted    the other conditions;  make compare-faces: all, as a table'
+	@echo 'make mnist-em …               the same on the MNIST grid (LEVEL=easy|medium|hard N=300|3000|30000 DIGITS=dir)'
+	@echo 'make setup | test | clean     environment; tests; remove data/ and runs/ of this PRESET'
+	@echo 'PRESET=smoke|quick|long|paper SEED=1 SEEDS="1 2 3" GENERATOR_SEED=1 DEVICE=auto|cpu|cuda'
+	@echo 'Your own data: make faces-em NAME=disfa LABELLED=l.csv UNLABELLED=u.csv VALIDATION=v.csv TEST=t.csv'
+
+setup: $(READY)
+$(READY): requirements.txt
+	$(PYTHON) -m venv .venv
+	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+test: $(READY)
+	$(PY) -m pytest -q tests
+
+clean:
+	rm -rf data/$(PRESET) runs/$(PRESET)
+
+# ---- data ------------------------------------------------------------------------------------------------
+$(FACES_DIR)/.done: | $(READY)
+	$(PY) -m lib.datasets.rendered_faces --out $(FACES_DIR) --size $(FACES_SIZE_$(PRESET)) $(FACES_DATA_$(PRESET))
+	@touch $@
+
+$(MNIST_DIR)/.done: | $(READY)
+	$(PY) -m lib.datasets.mnist_grid --out $(MNIST_DIR) --level $(LEVEL) --labelled $(MNIST_N) \
+	  --size $(MNIST_SIZE_$(PRESET)) $(if $(DIGITS),--digits $(DIGITS)) $(MNIST_DATA_$(PRESET))
+	@touch $@
+
+faces-data: $(FACES_DATA)
+mnist-data: $(MNIST_DIR)/.done
+
+# ---- the experiment, once for faces and once for MNIST ---------------------------------------------------
+# $(1) goal prefix, $(2) run folder, $(3) data files to wait for, $(4) labelled, $(5) unlabelled,
+# $(6) validation, $(7) test, $(8) test_natural, $(9) CLASSIFIER/GENERATOR prefix
+define experiment
+$(1)-supervised $(1)-upsampled $(1)-pseudo $(1)-reweighted $(1)-em: $(1)-%: $(2)/%/seed$(SEED)/report.json $(if $(8),$(2)/%/seed$(SEED)/report_natural.json)
+
+$(2)/supervised/seed%/classifier.pt: $(3) | $(READY)
+	$(PY) train_classifier.py --train $(4) --validation $(6) --out $$@ --seed $$* --device $(DEVICE) --resume $($(9)_CLASSIFIER_$(PRESET)) $(CLASSIFIER_$(1))
+
+$(2)/upsampled/seed%/classifier.pt: $(3) | $(READY)
+	$(PY) train_classifier.py --train $(4) --upsample $$(COUNT_$(1)) --validation $(6) --out $$@ --seed $$* --device $(DEVICE) --resume $($(9)_CLASSIFIER_$(PRESET)) $(CLASSIFIER_$(1))
+
+$(2)/pseudo/seed%/pseudo.csv: $(2)/supervised/seed%/classifier.onnx
+	$(PY) pseudo_label.py --model $$< --images $(5) --out $$@ --device $(DEVICE)
+
+$(2)/pseudo/seed%/classifier.pt: $(2)/pseudo/seed%/pseudo.csv
+	$(PY) train_classifier.py --train $(4) $$< --validation $(6) --out $$@ --seed $$* --device $(DEVICE) --resume $($(9)_CLASSIFIER_$(PRESET)) $(CLASSIFIER_$(1))
+
+$(2)/reweighted/seed%/reweighted.csv: $(2)/pseudo/seed%/pseudo.csv $(2)/synthetic/manifest.csv
+	$(PY) -m lib.balance $$< --like $(2)/synthetic/manifest.csv --out $$@
+
+$(2)/reweighted/seed%/classifier.pt: $(2)/reweighted/seed%/reweighted.csv
+	$(PY) train_classifier.py --train $(4) $$< --validation $(6) --out $$@ --seed $$* --device $(DEVICE) --resume $($(9)_CLASSIFIER_$(PRESET)) $(CLASSIFIER_$(1))
+
+$(2)/generator/seed%/generator.pt: $(2)/pseudo/seed1/pseudo.csv $(2)/supervised/seed1/classifier.onnx
+	$(PY) train_generator.py --arch expression-manipulator --train $(4) $$< --validation $(6) --out $$@ \
+	  --reader $(2)/supervised/seed1/classifier.onnx --seed $$* --device $(DEVICE) --resume $($(9)_GENERATOR_$(PRESET)) $(GENERATOR_$(1))
+
+$(2)/synthetic/manifest.csv: $(2)/generator/seed$(GENERATOR_SEED)/generator.onnx $(2)/pseudo/seed1/pseudo.csv
+	$(PY) -m lib.manifest merge $(4) $(2)/pseudo/seed1/pseudo.csv --out $(2)/generator/sources.csv
+	$(PY) synthesize.py --model $$< --source $(2)/generator/sources.csv --count $$(COUNT_$(1)) --out $(2)/synthetic \
+	  --sheet $(2)/synthetic/sheet.png --device $(DEVICE) $(SYNTHESIS_$(1))
+
+$(2)/em/seed%/classifier.pt: $(2)/synthetic/manifest.csv
+	$(PY) train_classifier.py --train $(4) $$< --validation $(6) --out $$@ --seed $$* --device $(DEVICE) --resume $($(9)_CLASSIFIER_$(PRESET)) $(CLASSIFIER_$(1))
+
+$(2)/%/report.json: $(2)/%/classifier.onnx
+	$(PY) evaluate.py --model $$< --test $(7) --report $$(@D)/plots --device $(DEVICE) $(EVALUATE_$(1)) > $$@.tmp && mv $$@.tmp $$@
+	@echo 'report: $$@' >&2
+
+$(2)/%/report_natural.json: $(2)/%/classifier.onnx
+	$(PY) evaluate.py --model $$< --test $(8) --device $(DEVICE) $(EVALUATE_$(1)) > $$@.tmp && mv $$@.tmp $$@
+
+compare-$(1): $(foreach c,supervised upsampled pseudo reweighted em,$(foreach s,$(SEEDS),$(2)/$(c)/seed$(s)/report.json $(if $(8),$(2)/$(c)/seed$(s)/report_natural.json)))
+	$(PY) evaluate.py --compare $$^
+endef
+
+COUNT_faces := $(FACES_COUNT_$(PRESET))
+COUNT_mnist := $(MNIST_UNLABELLED)
+CLASSIFIER_faces := --augment faces
+CLASSIFIER_mnist := --augment none
+SYNTHESIS_faces := --recipe single-au --level 0.7 --sources neutral
+SYNTHESIS_mnist := --recipe single-au --level 1 --sources all
+GENERATOR_faces :=
+GENERATOR_mnist := --level 1 --no-flip
+EVALUATE_faces := --pair AU01 AU02
+EVALUATE_mnist := --pair AU02 AU03
+
+%/classifier.onnx: %/classifier.pt
+	$(PY) export_onnx.py $< --out $@
+%/generator.onnx: %/generator.pt
+	$(PY) export_onnx.py $< --out $@
+
+$(eval $(call experiment,faces,$(FACES_RUN),$(FACES_DATA),$(FACES_LABELLED),$(FACES_UNLABELLED),$(FACES_VALIDATION),$(FACES_TEST),$(FACES_TEST_NATURAL),FACES))
+$(eval $(call experiment,mnist,$(MNIST_RUN),$(MNIST_DIR)/.done,$(MNIST_DIR)/labelled.csv,$(MNIST_DIR)/unlabelled.csv,$(MNIST_DIR)/validation.csv,$(MNIST_DIR)/test.csv,$(MNIST_DIR)/test_natural.csv,MNIST))
+
+# ---- the judge and the true images: rendered faces only --------------------------------------------------
+ifeq ($(USER_SET),)
+$(FACES_RUN)/judge/classifier.pt: $(FACES_DATA) | $(READY)
+	$(PY) train_classifier.py --arch judge --train $(FACES_DIR)/judge.csv --validation $(FACES_DIR)/judge_validation.csv \
+	  --out $@ --seed 1000 --augment faces --device $(DEVICE) --resume $(FACES_JUDGE_$(PRESET))
+
+$(FACES_RUN)/generator/%/report.json: $(FACES_RUN)/generator/%/generator.onnx $(FACES_RUN)/judge/classifier.onnx $(FACES_RUN)/judge/report.json
+	$(PY) evaluate.py --model $< --pairs $(FACES_DIR)/pairs.csv --judge $(FACES_RUN)/judge/classifier.onnx \
+	  --judge-report $(FACES_RUN)/judge/report.json --report $(@D)/plots > $@.tmp && mv $@.tmp $@
+
+faces-judge: $(FACES_RUN)/judge/report.json
+faces-generator: $(FACES_RUN)/generator/seed$(GENERATOR_SEED)/report.json
+faces-em: $(FACES_RUN)/generator/seed$(GENERATOR_SEED)/report.json
+else
+faces-generator: $(FACES_RUN)/generator/seed$(GENERATOR_SEED)/generator.onnx
+faces-em: own-data-note
+.PHONY: own-data-note
+own-data-note:
+	@echo '$(FACES): your own data have no judge and no true images of edits; those checks are skipped.' >&2
+endif
+mnist-generator: $(MNIST_RUN)/generator/seed$(GENERATOR_SEED)/generator.onnx

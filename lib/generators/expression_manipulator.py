@@ -1,0 +1,277 @@
+"""Expression Manipulator: edits facial expressions by relative action units.
+
+Ling, Xue, Song, Yang, Xiao, Gu: "Toward Fine-grained Facial Expression Manipulation", ECCV 2020; used by
+Marinos (TU Delft, 2023) to make training sets for AU classifiers.
+
+A U-Net is told the *relative* AUs (target - source), so that zero means "change nothing"; its skips pass
+through multi-scale fusion (MSF) modules, each told the relative AUs again; a discriminator judges patches
+and regresses *absolute* AUs.
+
+`paper` is the published network. `quick` is the same idea for a CPU: a space-to-depth stem moves the work
+to a quarter of the resolution, GroupNorm lets the condition through (see blocks.normalisation), and the
+head moves pixels (a flow field) before it paints them.
+"""
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from lib.generators import losses, targets
+from lib.generators.blocks import PatchDiscriminator, convolve, flow_warp, tile, upconvolve
+
+
+@dataclass
+class Config:
+    """What the networks and losses depend on; the defaults are the paper's."""
+
+    size: int = 128            # image side in pixels
+    width: int = 64            # channels after the stem
+    levels: int = 4            # halvings after the stem
+    most: int = 8              # channels are at most width * most
+    stem: int = 1              # 1: conv7 at full resolution; s: space-to-depth by s
+    skip_from: int = 1         # encoder features from this level down reach the decoder through MSF
+    kernel: int = 5            # of the MSF modules' outer convolutions
+    norm: str = "instance"     # instance | group
+    head: str = "direct"       # direct: tanh image; warp: flow field, then a masked painting
+    d_width: int = 64
+    d_layers: int = 6
+    d_stem: int = 1
+    adversarial: str = "wgan-gp"   # wgan-gp | nonsaturating
+    w_adversarial: float = 1.0
+    w_condition: float = 150.0
+    w_penalty: float = 10.0
+    w_self: float = 30.0
+    w_cycle: float = 30.0
+    w_variation: float = 1e-5
+    w_pair: float = 0.0        # idiosyncratic loss (Niinuma et al. 2022)
+    n_critic: int = 4          # discriminator steps a generator step
+    penalty_every: int = 1     # lazy regularisation: the penalty, times this, on every so many steps
+    cycle_every: int = 1
+    augment: bool = False      # differentiable augmentation of what the discriminator sees
+    noisy_targets: float = 0.1
+    shares: str = "permuted=1"  # kinds of targets in a batch, e.g. pair=2,single=1,self=1
+    learning_rate: float = 1e-4
+    d_learning_rate: float = 1e-4
+
+
+PRESETS = {
+    "paper": {},
+    "quick": dict(size=64, width=64, levels=2, most=3, stem=4, skip_from=0, kernel=3, norm="group", head="warp",
+                  d_width=48, d_layers=4, d_stem=2, adversarial="nonsaturating", n_critic=1, penalty_every=8,
+                  cycle_every=4, augment=True, w_condition=10.0, w_penalty=1.0, w_self=10.0, w_cycle=10.0,
+                  w_variation=0.0, w_pair=40.0, shares="pair=5,single=3,permuted=2,self=1", learning_rate=1e-3,
+                  d_learning_rate=5e-4),
+}
+
+
+class MultiScaleFusion(nn.Module):
+    """Fuses an encoder feature x [N,C,H,W] with a low-resolution feature d [N,L,H/2,W/2] under a condition.
+
+    Two streams exchange what they have, then come together; the result is [N,C,H,W] (paper, section 3.2)."""
+
+    def __init__(self, channels, low, condition, kernel=5, norm="instance"):
+        super().__init__()
+        self.inject = convolve(channels + condition, channels, kernel, 1, norm, "relu")
+        self.high_keep = convolve(channels, channels // 2, 3, activation="relu")
+        self.high_take = upconvolve(low, channels // 2, activation="leaky")
+        self.low_take = convolve(channels, low // 2, 4, 2, activation="leaky")
+        self.low_keep = convolve(low, low // 2, 3, activation="relu")
+        self.lift = upconvolve(low // 2 * 2, min(low, channels), activation="leaky")
+        joined = channels // 2 * 2 + min(low, channels)
+        self.fine = convolve(joined, channels // 2, 3, activation="relu")
+        self.coarse = convolve(joined, channels - channels // 2, kernel, activation="relu")
+
+    def forward(self, x, d, condition):
+        a = self.inject(torch.cat([x, tile(condition, x)], 1))
+        high = torch.cat([self.high_keep(a), self.high_take(d)], 1)
+        low = torch.cat([self.low_take(a), self.low_keep(d)], 1)
+        joined = torch.cat([high, self.lift(low)], 1)
+        return torch.cat([self.fine(joined), self.coarse(joined)], 1)
+
+
+class Generator(nn.Module):
+    """U-Net with MSF skips: (image [N,3,S,S] in [-1,1], relative AUs [N,C]) -> image in [-1,1]."""
+
+    def __init__(self, aus, config):
+        super().__init__()
+        self.config = config
+        widths = [config.width * min(2 ** i, config.most) for i in range(config.levels + 1)]
+        first = convolve(3, widths[0], 7, 1, config.norm, "leaky") if config.stem == 1 else \
+            convolve(3 * config.stem ** 2, widths[0], 3, 1, config.norm, "leaky")
+        self.encoder = nn.ModuleList([first] + [convolve(a, b, 4, 2, config.norm, "leaky")
+                                                for a, b in zip(widths, widths[1:])])
+        self.bottleneck = convolve(widths[-1] + aus, widths[-1], 3, 1, config.norm, "relu")
+        self.up, self.fuse = nn.ModuleList(), nn.ModuleList()
+        channels, low = widths[-1], widths[-1]
+        for level in reversed(range(config.levels)):
+            outputs = widths[level + 1] if level == config.levels - 1 and config.stem == 1 else widths[level]
+            self.up.append(upconvolve(channels, outputs, config.norm, "relu"))
+            channels = outputs
+            if level >= config.skip_from:
+                self.fuse.append(MultiScaleFusion(widths[level], low, aus, config.kernel, config.norm))
+                channels, low = channels + widths[level], widths[level]
+        if config.head == "direct":
+            last = 3 * config.stem ** 2
+            self.head = nn.Conv2d(channels, last, 7 if config.stem == 1 else 3, padding="same", bias=False)
+        else:
+            paint, flow = 7 * config.stem ** 2, 2 * max(1, config.stem // 2) ** 2
+            self.join = convolve(channels, widths[0], 3, 1, config.norm, "relu")
+            self.head = nn.Conv2d(widths[0], paint + flow, 3, padding=1)
+            nn.init.zeros_(self.head.weight)  # begins as the identity, and learns where to leave it
+            nn.init.zeros_(self.head.bias)
+
+    def forward(self, image, relative):
+        config = self.config
+        x = F.pixel_unshuffle(image, config.stem) if config.stem > 1 else image
+        features = []
+        for block in self.encoder:
+            x = block(x)
+            features.append(x)
+        d = low = self.bottleneck(torch.cat([x, tile(relative, x)], 1))
+        fuse = iter(self.fuse)
+        for up, level in zip(self.up, reversed(range(config.levels))):
+            d = up(d)
+            if level >= config.skip_from:
+                low = next(fuse)(features[level], low, relative)
+                d = torch.cat([d, low], 1)
+        if config.head == "direct":
+            out = self.head(d)
+            return torch.tanh(F.pixel_shuffle(out, config.stem) if config.stem > 1 else out)
+        return self.paint(image, self.head(self.join(d)))
+
+    def paint(self, image, out):
+        """Move the pixels of `image`, then repaint what movement cannot make (teeth, furrows)."""
+        stem = self.config.stem
+        colours, flow = out.split([7 * stem ** 2, out.shape[1] - 7 * stem ** 2], 1)
+        flow = F.pixel_shuffle(flow, max(1, stem // 2)) * 0.2
+        if flow.shape[-1] != image.shape[-1]:
+            flow = F.interpolate(flow, size=image.shape[-2:], mode="bilinear", align_corners=False)
+        new, change, mask = F.pixel_shuffle(colours, stem).split([3, 3, 1], 1)
+        mask = torch.sigmoid(mask - 3)
+        moved = flow_warp(image, flow)
+        return ((1 - mask) * moved + mask * torch.tanh(new) + change * 0.5).clamp(-1, 1)
+
+    def edit(self, image, source, target):
+        """Image [N,3,S,S] with absolute AUs `source` [N,C] changed to `target` [N,C]; none may be NaN."""
+        return self(image, target - source)
+
+
+class System:
+    """The networks and one training step of each: what train_generator.py drives."""
+
+    def __init__(self, aus, config):
+        self.config = config if isinstance(config, Config) else Config(**config)
+        config = self.config
+        self.generator = Generator(aus, config)
+        self.discriminator = PatchDiscriminator(aus, config.size, config.d_width, config.d_layers, config.d_stem)
+        self.shares = {kind: float(share) for kind, share in (part.split("=") for part in config.shares.split(","))}
+
+    def config_dict(self):
+        return asdict(self.config)
+
+    def optimisers(self, fused=False):
+        """(generator's, discriminator's): Adam, betas (0.5, 0.999)."""
+        return [torch.optim.Adam(net.parameters(), lr=rate, betas=(0.5, 0.999), fused=fused)
+                for net, rate in ((self.generator, self.config.learning_rate),
+                                  (self.discriminator, self.config.d_learning_rate))]
+
+    def see(self, pictures):
+        """The discriminator's outputs for what it may see of the pictures."""
+        return self.discriminator(losses.augment(pictures) if self.config.augment else pictures)
+
+    def discriminator_loss(self, batch, step):
+        """Eq. 3-5: E[D(fake)] - E[D(real)] + penalty + w_condition · MSE(D's AUs on real, labels)."""
+        config = self.config
+        with torch.no_grad():
+            fake = self.generator.edit(batch.image, batch.source, batch.target)
+        score_fake, _ = self.see(fake)
+        score_real, reading = self.see(batch.image)
+        terms = {"d_adversarial": losses.critic_loss(config.adversarial, score_real, score_fake),
+                 "d_condition": losses.masked_mse(reading, batch.label, batch.weight)}
+        total = config.w_adversarial * terms["d_adversarial"] + config.w_condition * terms["d_condition"]
+        if step % config.penalty_every == 0:
+            penalty = losses.gradient_penalty(self.discriminator, batch.image, fake) \
+                if config.adversarial == "wgan-gp" else losses.real_penalty(self.discriminator, batch.image)
+            terms["d_penalty"] = penalty
+            total = total + config.w_penalty * config.penalty_every * penalty
+        terms["d_gap"] = score_real.detach().mean() - score_fake.detach().mean()
+        return total, terms
+
+    def generator_loss(self, batch, step):
+        """Eq. 6-9: adversarial + condition + self-reconstruction + cycle + total variation (+ pairs)."""
+        config = self.config
+        fake = self.generator.edit(batch.image, batch.source, batch.target)
+        terms, total = {}, 0.0
+        if config.w_adversarial or config.w_condition:
+            score, reading = self.see(fake)
+            terms["g_adversarial"] = losses.deceive_loss(config.adversarial, score)
+            wanted = torch.where(torch.isnan(batch.label), torch.nan, batch.target)  # masked where unlabelled
+            terms["g_condition"] = losses.masked_mse(reading, wanted)
+            total = config.w_adversarial * terms["g_adversarial"] + config.w_condition * terms["g_condition"]
+        distance = (fake - batch.image).abs()
+        terms["g_change"] = distance.detach().mean()
+        kept = batch.kind_rows("self")
+        if config.w_self:  # relative AUs of zero must return the input
+            same = distance[kept] if kept is not None else \
+                (self.generator(batch.image, torch.zeros_like(batch.source)) - batch.image).abs()
+            terms["g_self"] = same.mean()
+            total = total + config.w_self * terms["g_self"]
+        if config.w_cycle and step % config.cycle_every == 0:
+            back = self.generator.edit(fake, batch.target, batch.source)
+            terms["g_cycle"] = (back - batch.image).abs().mean()
+            total = total + config.w_cycle * config.cycle_every * terms["g_cycle"]
+        if config.w_variation:
+            terms["g_variation"] = losses.total_variation(fake)
+            total = total + config.w_variation * terms["g_variation"]
+        paired = batch.kind_rows("pair")
+        if config.w_pair and paired is not None:  # L1 between G(I, AUs of J) and J itself
+            terms["g_pair"] = (fake[paired] - batch.answer).abs().mean()
+            total = total + config.w_pair * terms["g_pair"]
+        return total, terms
+
+
+@dataclass
+class Batch:
+    """One step's data; rows of a kind stand together."""
+
+    image: torch.Tensor    # [B,3,S,S]
+    label: torch.Tensor    # [B,C] the source's AUs, NaN where unlabelled
+    source: torch.Tensor   # [B,C] the same without NaN
+    target: torch.Tensor   # [B,C] without NaN; equals source where unlabelled
+    weight: torch.Tensor   # [B]
+    kinds: list            # B names
+    answer: torch.Tensor = None  # [P,3,S,S] true images of the rows of kind `pair`
+
+    def kind_rows(self, kind):
+        """slice of the rows of a kind, or None."""
+        return slice(self.kinds.index(kind), self.kinds.index(kind) + self.kinds.count(kind)) \
+            if kind in self.kinds else None
+
+
+def make_batch(data, pairs, system, size, flip=True, levels=(0.3, 1.0)):
+    """Draw a batch from `data` (lib.batches.Set): kinds as config.shares says; without pairs, their rows
+    go to the other kinds."""
+    shares = dict(system.shares)
+    if not pairs.count:
+        shares.pop("pair", None)
+    kinds = targets.share_out(size, shares)
+    paired = kinds.count("pair")
+    kinds.sort(key=lambda kind: kind != "pair")
+    rows = torch.randint(len(data), (size,))
+    if paired:
+        rows[:paired], answers = pairs.draw(paired)
+    label = data.aus[rows]
+    source = torch.nan_to_num(label)
+    target = targets.draw(kinds, label, data.aus, jitter=system.config.noisy_targets, levels=levels)
+    image, answer = data.images(rows), None
+    if paired:
+        target[:paired] = data.aus[answers]
+        answer = data.images(answers)
+    target = torch.where(torch.isnan(target), source, target)
+    if flip:
+        mirrored = (torch.rand(size, 1, 1, 1) < 0.5).to(image.device)
+        image = torch.where(mirrored, image.flip(3), image)
+        if paired:
+            answer = torch.where(mirrored[:paired], answer.flip(3), answer)
+    return Batch(image, label, source, target, data.weight[rows], kinds, answer)

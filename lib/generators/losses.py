@@ -1,0 +1,81 @@
+"""Loss terms that several generators share. Means are over all elements unless said otherwise."""
+import torch
+from torch.nn import functional as F
+
+
+def masked_mse(predicted, true, weight=None):
+    """Mean of (predicted - true)² over entries where `true` is not NaN: [N,C], [N,C] -> scalar.
+
+    weight [N] multiplies rows. Without any known entry the loss is 0 (and has a gradient of 0)."""
+    known = ~torch.isnan(true)
+    scale = known.float() if weight is None else known * weight[:, None]
+    error = (predicted - torch.nan_to_num(true)).square() * scale
+    return error.sum() / scale.sum().clamp(min=1e-8)
+
+
+def critic_loss(kind, real, fake):
+    """Discriminator's adversarial loss on patch scores.
+
+    'wgan-gp': E[D(fake)] - E[D(real)] (Gulrajani et al. 2017; the penalty is separate).
+    'nonsaturating': softplus(D(fake)) + softplus(-D(real)) (Goodfellow et al. 2014)."""
+    if kind == "wgan-gp":
+        return fake.mean() - real.mean()
+    return F.softplus(fake).mean() + F.softplus(-real).mean()
+
+
+def deceive_loss(kind, fake):
+    """Generator's adversarial loss on patch scores of its images."""
+    return -fake.mean() if kind == "wgan-gp" else F.softplus(-fake).mean()
+
+
+def gradient_penalty(discriminator, real, fake):
+    """WGAN-GP: E[(‖∇D(x̂)‖₂ - 1)²] at random points x̂ between real and fake images [N,3,H,W]."""
+    mix = torch.rand(len(real), 1, 1, 1, device=real.device)
+    between = (mix * real + (1 - mix) * fake).detach().requires_grad_(True)
+    score, _ = discriminator(between)
+    slope, = torch.autograd.grad(score.sum(), between, create_graph=True)
+    return (slope.flatten(1).norm(dim=1) - 1).square().mean()
+
+
+def real_penalty(discriminator, real):
+    """R1 on both heads: E[‖∇ score‖² + ‖∇ labels‖²] at real images [N,3,H,W] (Mescheder et al. 2018).
+
+    On the label head it makes adversarial patterns expensive: an invisible change of the image cannot move
+    a reading whose gradient is small."""
+    real = real.detach().requires_grad_(True)
+    score, labels = discriminator(real)
+    signs = torch.randint(0, 2, labels.shape, device=labels.device) * 2.0 - 1
+    slope, = torch.autograd.grad(score.mean((1, 2, 3)).sum() + (labels * signs).sum(), real, create_graph=True)
+    return slope.square().sum((1, 2, 3)).mean()
+
+
+def total_variation(pictures):
+    """Sum over the image of squared differences of neighbours, mean over the batch: [N,3,H,W] -> scalar."""
+    down = (pictures[:, :, 1:] - pictures[:, :, :-1]).square().sum((1, 2, 3))
+    right = (pictures[..., 1:] - pictures[..., :-1]).square().sum((1, 2, 3))
+    return (down + right).mean()
+
+
+def augment(pictures, shift=4, noise=0.05, colour=0.1, cutout=0.25):
+    """One random differentiable change an image (shift, brightness and contrast, noise, cutout), for every
+    image that a discriminator sees (Zhao et al. 2020): it then cannot rely on pixel-exact patterns.
+
+    pictures [N,3,S,S]; shift in pixels; cutout is the hole's side as a share of S, in half the images."""
+    n, _, size, _ = pictures.shape
+    device = pictures.device
+    offsets = (torch.rand(n, 2, device=device) * 2 - 1) * shift * 2 / size
+    theta = torch.zeros(n, 2, 3, device=device)
+    theta[:, 0, 0] = theta[:, 1, 1] = 1
+    theta[:, :, 2] = offsets
+    grid = F.affine_grid(theta, pictures.shape, align_corners=False)
+    pictures = F.grid_sample(pictures, grid, padding_mode="border", align_corners=False)
+    gain = 1 + (torch.rand(n, 1, 1, 1, device=device) * 2 - 1) * colour
+    bias = (torch.rand(n, 3, 1, 1, device=device) * 2 - 1) * colour
+    pictures = pictures * gain + bias + torch.randn_like(pictures) * noise
+    if cutout:
+        centre = torch.rand(n, 2, 1, 1, device=device) * size
+        rows, columns = torch.meshgrid(torch.arange(size, device=device), torch.arange(size, device=device), indexing="ij")
+        inside = ((rows - centre[:, 0]).abs() < cutout * size / 2) & ((columns - centre[:, 1]).abs() < cutout * size / 2)
+        holed = torch.rand(n, 1, 1, device=device) < 0.5
+        pictures = pictures * ~(inside & holed)[:, None]
+    return pictures

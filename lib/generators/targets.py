@@ -1,0 +1,80 @@
+"""Which target AUs a training step asks for, and which true images of the same person answer them.
+
+Kinds: `permuted` another sample's AUs (Ling et al. 2020), `single` one AU alone, `change` one AU of the
+source set anew, `self` the source's own AUs (the output must be the input), and `pair` the AUs of another
+image J of the same person in the same session, so that J itself is the true answer (the idiosyncratic loss
+of Niinuma et al. 2022 compares with it).
+"""
+import numpy as np
+import torch
+
+from lib.batches import codes
+
+
+class Pairs:
+    """Pairs (I, J) of images of one person in one session (column `session`, else `subject`).
+
+    An AU is drawn first, evenly, then a J that shows it, then an I of the same session: rare AUs are seen
+    as often as common ones. A third of the pairs are swapped, so that AUs are also switched off."""
+
+    def __init__(self, manifest, aus, present=0.15):
+        column = "session" if "session" in manifest.columns else "subject"
+        group = codes(manifest.text(column))
+        usable = (group >= 0) & ~torch.isnan(aus).any(1).cpu().numpy()
+        members = [np.flatnonzero(usable & (group == g)) for g in np.unique(group[usable])]
+        members = [rows for rows in members if len(rows) > 1]
+        self.count = sum(map(len, members))
+        if not self.count:
+            return
+        self.longest = max(map(len, members))
+        self.members = torch.from_numpy(np.stack([np.resize(rows, self.longest) for rows in members]))  # [G,M]
+        self.size = torch.tensor([len(rows) for rows in members])  # [G]
+        home = np.full(len(manifest), -1)
+        for g, rows in enumerate(members):
+            home[rows] = g
+        self.home = torch.from_numpy(home)  # [N]
+        shows = (aus.cpu() >= present) & (self.home >= 0)[:, None]
+        self.showing = [torch.nonzero(shows[:, a]).flatten() for a in range(aus.shape[1])]
+        self.showing = [rows for rows in self.showing if len(rows)] or [torch.nonzero(self.home >= 0).flatten()]
+
+    def draw(self, count):
+        """Two int64 [count]: sources I and true answers J."""
+        j = torch.empty(count, dtype=torch.long)
+        which = torch.randint(len(self.showing), (count,))
+        place = torch.rand(count)
+        for k in range(count):  # a few dozen draws: a loop is as fast as anything
+            rows = self.showing[which[k]]
+            j[k] = rows[int(place[k] * len(rows))]
+        g = self.home[j]
+        i = self.members[g, (torch.rand(count) * self.size[g]).long()]
+        swap = torch.rand(count) < 1 / 3
+        return torch.where(swap, j, i), torch.where(swap, i, j)
+
+
+def draw(kinds, source, pool, *, jitter=0.1, levels=(0.3, 1.0)):
+    """Targets for sources [N,C] (NaN unknown): kinds is a list of N names other than `pair`.
+
+    pool [M,C] holds the AUs that `permuted` draws from. Unknown AUs of the result are NaN."""
+    n, c = source.shape
+    target = source.clone()
+    low, high = levels
+    others = pool[torch.randint(len(pool), (n,), device=source.device)]
+    amount = torch.rand(n, c, device=source.device)
+    chosen = torch.randint(c, (n,), device=source.device)
+    for i, kind in enumerate(kinds):
+        if kind == "permuted":
+            target[i] = (others[i] + (amount[i] * 2 - 1) * jitter).clamp(0, 1)
+        elif kind == "single":
+            target[i] = 0
+            target[i, chosen[i]] = low + (high - low) * amount[i, 0]
+        elif kind == "change":
+            off = source[i, chosen[i]] >= 0.4  # what is on goes off, what is off comes on
+            target[i, chosen[i]] = 0 if off else low + (high - low) * amount[i, 0]
+    return torch.where(torch.isnan(target), source, target)
+
+
+def share_out(count, shares):
+    """{kind: share} -> `count` kinds in fixed proportion: {'self': 1, 'single': 3}, 8 -> 2 + 6."""
+    total = sum(shares.values())
+    edges = np.round(np.cumsum([0, *shares.values()]) / total * count).astype(int)
+    return [kind for kind, start, end in zip(shares, edges, edges[1:]) for _ in range(end - start)]

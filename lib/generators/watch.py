@@ -1,0 +1,95 @@
+"""Watching an editing generator learn: the same validation faces every epoch, figures and alarms."""
+import torch
+
+from lib import images
+from lib.batches import to_uint8
+from lib.onnx_runtime import Model
+
+NEUTRAL = 0.1        # a face whose AUs are all below this is neutral
+FACES, SHOWN = 64, 6  # validation faces edited each epoch, and how many of them the sheet shows
+
+
+class Watch:
+    """Edits validation faces (neutral ones where there are enough) towards one AU at a time."""
+
+    def __init__(self, data, level, reader=""):
+        self.level, self.aus = level, data.au_names
+        known = torch.nan_to_num(data.aus)
+        rows = torch.nonzero((known < NEUTRAL).all(1)).flatten()
+        if len(rows) < SHOWN:
+            rows = torch.arange(len(data), device=known.device)
+        rows = rows[torch.linspace(0, len(rows) - 1, min(FACES, len(rows))).long()]  # spread over the people
+        self.pixels, self.image, self.source = data.pixels[rows], data.images(rows), known[rows]
+        self.reader = Model.open(reader) if reader else None
+        if self.reader:
+            self.columns = [self.reader.aus.index(au) if au in self.reader.aus else None for au in self.aus]
+            self.before = self.read(self.pixels.cpu().numpy())
+
+    def samples(self):
+        """A few validation images, uint8 [8,S,S,3], which export checks parity on."""
+        return self.pixels[:8].cpu()
+
+    def read(self, pixels):
+        """The supervised classifier's AUs, [N,C], NaN where it lacks one."""
+        found = torch.from_numpy(self.reader.predict(pixels)["au"])
+        blank = torch.full((len(found),), torch.nan)
+        return torch.stack([blank if column is None else found[:, column] for column in self.columns], 1)
+
+    @torch.no_grad()
+    def look(self, generator, discriminator):
+        """(figures, contact sheet uint8). Every face gets one AU; the shown ones get each AU in turn."""
+        n, c = self.source.shape
+        au = torch.arange(n, device=self.source.device) % c
+        target = torch.zeros_like(self.source)
+        target[torch.arange(n), au] = self.level
+        edited = generator.edit(self.image, self.source, target).clamp(-1, 1)
+        self_made = generator.edit(self.image, self.source, self.source)
+        row = torch.arange(n)
+        seen_by_d = discriminator(edited)[1].float(), discriminator(self.image)[1].float()
+        d_rise = (seen_by_d[0] - seen_by_d[1])[row, au].mean().item()
+        if self.reader:
+            after, before, wanted = self.read(to_uint8(edited).cpu().numpy()), self.before, target.cpu()
+        else:
+            after, before, wanted = seen_by_d[0].cpu(), seen_by_d[1].cpu(), target.cpu()
+        known = ~torch.isnan(after).any(0)
+        figures = {
+            "condition_error": (after - wanted)[:, known].square().mean().item(),
+            "unedited_error": (before - wanted)[:, known].square().mean().item(),
+            "target_rise": torch.nanmean((after - before)[row, au.cpu()]).item(), "d_target_rise": d_rise,
+            "change": (edited - self.image).abs().mean().item() * 127.5,
+            "self_change": (self_made - self.image).abs().mean().item() * 127.5}
+        sheet, variety = self.sheet(generator)
+        figures["variety"] = variety
+        return {name: round(value, 5) for name, value in figures.items()}, sheet
+
+    def sheet(self, generator):
+        """Rows: faces; columns: the face, then one AU each. Also: how much results differ between AUs,
+        as a share of how much they differ from the input."""
+        rows, variety = [], []
+        for i in range(min(SHOWN, len(self.image))):
+            c = len(self.aus)
+            image = self.image[i:i + 1].expand(c, -1, -1, -1).contiguous(memory_format=torch.channels_last)
+            target = torch.eye(c, device=image.device) * self.level
+            edited = generator.edit(image, self.source[i:i + 1].expand(c, -1), target)
+            change = edited - image
+            variety.append((change - change.mean(0)).abs().mean() / change.abs().mean().clamp(min=1e-6))
+            rows.append([self.pixels[i].cpu().numpy(), *to_uint8(edited).cpu().numpy()])
+        return images.sheet(rows), torch.stack(variety).mean().item()
+
+    def alarms(self, seen, means, epoch):
+        """What looks wrong, in plain words; [] when nothing does."""
+        if epoch < 2:
+            return []
+        texts = []
+        if seen["change"] < 0.3:
+            texts.append(f"the output is the input (mean change {seen['change']:.2f}/255): raise w_condition or w_pair, "
+                         "lower w_self and w_cycle")
+        elif seen["variety"] < 0.2:
+            texts.append("the condition is ignored: edits towards different AUs are alike; raise w_condition")
+        if self.reader and seen["d_target_rise"] > 0.4 * self.level and seen["target_rise"] < 0.25 * seen["d_target_rise"]:
+            texts.append("adversarial patterns, not expressions: the discriminator reads the target AU "
+                         f"({seen['d_target_rise']:+.2f}), the independent classifier does not ({seen['target_rise']:+.2f}); "
+                         "augment, raise w_penalty, lower w_condition")
+        if means.get("g_adversarial", 0) > 4 and means.get("d_gap", 0) > 6:
+            texts.append("the discriminator has won: it tells every edit from a real image; lower d_learning_rate or n_critic")
+        return texts

@@ -1,0 +1,201 @@
+"""Train a generator that edits faces by action unit.
+
+    python train_generator.py --train labelled.csv pseudo.csv --validation validation.csv --out generator.pt
+
+Beside --out: history.jsonl (one line an epoch), epochs/NNNN.png (the same validation faces each time, one
+column an AU) and last.pt, from which the same command with --resume goes on exactly.
+"""
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Optional
+
+import torch
+
+from lib import batches, checkpoints, generators, images, manifest
+from lib.cli import BadInput, arg, log, parse, progress, run
+from lib.generators import watch
+from lib.generators.targets import Pairs
+
+
+@dataclass
+class Options:
+    train: list[str] = arg([], nargs="+", required=True, metavar="FILE.csv", help="manifests with AU labels, real and pseudo")
+    validation: str = arg(help="manifest of other people; their edits choose the epoch", required=True)
+    out: str = arg(help="where the checkpoint goes (.pt)", required=True)
+    arch: str = arg("expression-manipulator", choices=list(generators.ARCHITECTURES), help="published system")
+    preset: str = arg("quick", help="the architecture's settings: paper or quick")
+    config: list[str] = arg([], nargs="+", metavar="NAME=VALUE", help="replace settings of the preset, e.g. width=32 w_pair=0")
+    aus: list[str] = arg([], nargs="+", metavar="AUxx", help="only these AUs (default: those that the first manifest has)")
+    size: Optional[int] = arg(None, help="image side in pixels (default: the first image's)")
+    epochs: int = arg(50, help="how many epochs")
+    decay_epochs: int = arg(20, help="over how many last epochs the learning rate falls to 0")
+    epoch_images: Optional[int] = arg(None, help="generator images an epoch (default: the training set's size)")
+    batch: int = arg(16, help="images a step")
+    ema: float = arg(0.998, help="averaging of the generator's weights")
+    level: float = arg(0.7, help="AU level of the validation edits (1 for MNIST)")
+    reader: str = arg("", metavar="FILE.onnx", help="supervised classifier that reads the validation edits (without it the discriminator does)")
+    flip: bool = arg(True, help="do not mirror images (needed where left and right differ, as with digits)")
+    seed: int = arg(0, help="seed of everything random")
+    device: str = arg("auto", help="auto, cpu or cuda")
+    threads: int = arg(0, help="CPU threads, 0 for all")
+    resume: bool = arg(False, help="go on from last.pt beside --out")
+    allow_shared_subjects: bool = arg(False, help="train and validation may share people")
+
+
+def main():
+    options = parse(Options, __doc__)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    checkpoints.seed_all(options.seed)
+    device = batches.device(options.device)
+    trainer = Trainer(options, device)
+    if options.resume and trainer.last.exists():
+        trainer.resume()
+    for epoch in range(trainer.epoch, options.epochs):
+        losses, speed = trainer.train_epoch(epoch)
+        trainer.finish_epoch(epoch, losses, speed)
+    trainer.write_result()
+
+
+class Trainer:
+    """Everything that lasts longer than an epoch."""
+
+    def __init__(self, options, device):
+        self.options, self.device = options, device
+        self.out = Path(options.out)
+        self.folder = self.out.parent
+        self.last = self.folder / f"{self.out.stem}.last.pt"
+        train, validation = self.read()
+        overrides = dict(self.setting(text) for text in options.config)
+        self.data = batches.Set(train, self.aus, options.size, device)
+        self.config = generators.configure(options.arch, options.preset, {**overrides, "size": self.data.size})
+        self.source = generators.module(options.arch)
+        self.system = self.source.System(len(self.aus), self.config)
+        self.generator = self.system.generator.to(device, memory_format=torch.channels_last)
+        self.discriminator = self.system.discriminator.to(device, memory_format=torch.channels_last)
+        self.average = {name: value.detach().clone() for name, value in self.generator.state_dict().items()}
+        self.optimisers = self.system.optimisers(fused=True)
+        self.rates = [group["lr"] for optimiser in self.optimisers for group in optimiser.param_groups]
+        self.pairs = Pairs(train, self.data.aus)
+        self.watch = watch.Watch(batches.Set(validation, self.aus, self.data.size, device),
+                                 options.level, options.reader)
+        self.steps = max(1, (options.epoch_images or len(self.data)) // options.batch)
+        self.epoch = self.step = 0
+        self.best = {"error": float("inf"), "epoch": -1, "weights": None}
+        self.trained_on = train.digest()
+        log(f"{len(self.data)} images, {len(self.aus)} AUs, {self.pairs.count} of them in sessions; "
+            f"{self.steps} steps an epoch on {device}")
+
+    def read(self):
+        options = self.options
+        parts = [manifest.read(path) for path in options.train]
+        from lib.labels import parse_au
+        self.aus = [parse_au(name) for name in options.aus] or parts[0].au_names
+        if not self.aus:
+            raise BadInput(f"{parts[0].name}: no AU columns; a generator needs labels such as AU12")
+        for part in parts:
+            if not set(self.aus) & set(part.au_names):
+                raise BadInput(f"{part.name}: has none of the AUs {' '.join(self.aus)}; label it first (pseudo_label.py)")
+        validation = manifest.read(options.validation)
+        for part in parts:
+            manifest.check_disjoint(part, validation, options.allow_shared_subjects)
+        return manifest.merge(parts, self.folder), validation
+
+    @staticmethod
+    def setting(text):
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise BadInput(f"--config {text}: write NAME=VALUE")
+        return name, value
+
+    def train_epoch(self, epoch):
+        """One epoch; returns mean losses and generator images a second."""
+        options, config = self.options, self.config
+        remaining = min(1.0, (options.epochs - epoch) / (options.decay_epochs + 1)) if options.decay_epochs else 1.0
+        for optimiser, rate in zip(self.optimisers, self.rates):
+            for group in optimiser.param_groups:
+                group["lr"] = rate * remaining
+        sums, counts, start = {}, {}, time.perf_counter()
+        for _ in progress(range(self.steps), what=f"epoch {epoch}", unit="step"):
+            for _ in range(config.n_critic):
+                self.update(self.system.discriminator_loss, self.optimisers[1], sums, counts)
+            self.update(self.system.generator_loss, self.optimisers[0], sums, counts)
+            self.step += 1
+            decay = min(options.ema, (1 + self.step) / (10 + self.step))
+            torch._foreach_lerp_([value for value in self.average.values()],
+                                 [value.detach() for value in self.generator.state_dict().values()], 1 - decay)
+        means = {name: (total / counts[name]).item() for name, total in sums.items()}
+        return means, self.steps * options.batch / (time.perf_counter() - start)
+
+    def update(self, loss, optimiser, sums, counts):
+        """One step of one network."""
+        batch = self.source.make_batch(self.data, self.pairs, self.system, self.options.batch, self.options.flip)
+        with torch.autocast("cuda", torch.bfloat16, enabled=self.device.type == "cuda"):
+            total, terms = loss(batch, self.step)
+        optimiser.zero_grad(set_to_none=True)
+        total.backward()
+        optimiser.step()
+        for name, value in terms.items():  # sums stay on the device: reading them each step would stall it
+            sums[name] = sums.get(name, 0) + value.detach().float()
+            counts[name] = counts.get(name, 0) + 1
+
+    def finish_epoch(self, epoch, means, speed):
+        """Look at the validation faces, write history, sheet and last.pt, remember the best epoch."""
+        current = {name: value.clone() for name, value in self.generator.state_dict().items()}
+        self.generator.load_state_dict(self.average)
+        self.generator.eval()
+        seen, sheet = self.watch.look(self.generator, self.discriminator)
+        better = seen["condition_error"] < self.best["error"]
+        if better:
+            self.best = {"error": seen["condition_error"], "epoch": epoch,
+                         "weights": {name: value.clone() for name, value in self.average.items()}}
+        self.generator.load_state_dict(current)
+        self.generator.train()
+        line = {"epoch": epoch, "step": self.step, **{name: round(value, 5) for name, value in means.items()},
+                **seen, "images_per_second": round(speed, 1), "best_epoch": self.best["epoch"]}
+        with open(self.folder / "history.jsonl", "a" if epoch else "w") as file:
+            file.write(json.dumps(line) + "\n")
+        images.save(self.folder / "epochs" / f"{epoch:04d}.png", sheet)
+        log(f"epoch {epoch}: condition error {seen['condition_error']:.4f} (unedited {seen['unedited_error']:.4f}), "
+            f"target read {seen['target_rise']:+.3f} of {self.options.level:g}, {speed:.0f} images/s"
+            + (" *" if better else ""))
+        for text in self.watch.alarms(seen, means, epoch):
+            log(f"  alarm: {text}")
+        self.epoch = epoch + 1
+        checkpoints.save(self.last, {
+            "kind": "generator-training", "weights": self.generator.state_dict(), "average": self.average,
+            "discriminator": self.discriminator.state_dict(), "epoch": self.epoch, "step": self.step,
+            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
+            "best": self.best, "random": checkpoints.random_states(), "trained_on": self.trained_on})
+
+    def resume(self):
+        """Take up where last.pt was written; the history loses lines that came after it."""
+        state = checkpoints.load(self.last, "generator-training")
+        if state["trained_on"] != self.trained_on:
+            raise BadInput(f"{self.last}: was trained on other data; remove it, or give the same manifests")
+        self.generator.load_state_dict(state["weights"])
+        self.discriminator.load_state_dict(state["discriminator"])
+        for optimiser, saved in zip(self.optimisers, state["optimisers"]):
+            optimiser.load_state_dict(saved)
+        self.average = {name: value.to(self.device) for name, value in state["average"].items()}
+        self.best, self.epoch, self.step = state["best"], state["epoch"], state["step"]
+        checkpoints.restore_random_states(state["random"])
+        history = self.folder / "history.jsonl"
+        if history.exists():
+            history.write_text("".join(history.read_text().splitlines(keepends=True)[:self.epoch]))
+        log(f"resumed after epoch {self.epoch - 1}")
+
+    def write_result(self):
+        """The finished checkpoint: the best epoch's averaged weights."""
+        log(f"kept epoch {self.best['epoch']}: condition error {self.best['error']:.4f}")
+        checkpoints.save(self.out, {
+            "kind": "generator", "architecture": self.options.arch, "config": self.system.config_dict(),
+            "labels": {"aus": self.aus}, "weights": self.best["weights"], "epoch": self.best["epoch"],
+            "condition_error": self.best["error"], "trained_on": self.trained_on,
+            "samples": self.watch.samples()})
+
+
+if __name__ == "__main__":
+    run(main)
