@@ -90,5 +90,5 @@ class Signs:
 
     def __call__(self, left, right, wrinkle):
         """Signs [B,5,HEIGHT,WIDTH] of AU levels [B,20] of both halves; wrinkle [B] is how deeply a skin folds."""
-        weights = torch.cat([left, right], 1) * wrinkle[:, None]
+        weights = 0.55 * torch.cat([left, right], 1) * wrinkle[:, None]
         return torch.tensordot(weights, self.maps, dims=1)

@@ -1,0 +1,156 @@
+"""Who shows what, in which session: the frames of a set, drawn before anything is rendered.
+
+A labelled person is filmed in sessions, as in DISFA and BP4D: light, camera and background stay, the head
+drifts by a degree. Random numbers hang on (seed, set, person) and (seed, set, session), never on the order
+of work.
+"""
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from lib.files import digest
+from lib.rendering import behaviour, skin
+from lib.rendering.heads import draw_geometry
+from lib.rendering.scene import draw_scene
+from lib.rendering.units import AUS, INDEX, possible
+
+SETS = ("labelled", "unlabelled", "validation", "test", "test_natural", "pairs", "pairs_validation", "judge",
+        "judge_validation")
+SESSION = 15           # frames in a session, the first NEUTRAL of them without expression
+NEUTRAL = 2
+JUDGE_SESSION = 4      # the judge must read AUs of strangers: many people, few frames
+TARGETS = 5            # edited versions of a neutral face in pairs
+
+
+@dataclass
+class Plan:
+    """N frames of one set. Arrays: person, session, grain [N] int; levels, left, right [N,20]; pose [N,3]
+    degrees; shift [N,2] pixels; gaze [N,2] mm; feeling [N,2]; expression [N] text; rows: index of the
+    neutral source of each frame (pairs only, else -1)."""
+
+    name: str
+    seed: int
+    wide: bool
+    person: np.ndarray
+    session: np.ndarray
+    levels: np.ndarray
+    left: np.ndarray
+    right: np.ndarray
+    pose: np.ndarray
+    shift: np.ndarray
+    gaze: np.ndarray
+    grain: np.ndarray
+    feeling: np.ndarray
+    expression: np.ndarray
+    neutral: np.ndarray
+
+    def __len__(self):
+        return len(self.person)
+
+    def take(self, chosen):
+        """The plan of some frames (a slice or indices)."""
+        parts = {f.name: getattr(self, f.name) for f in fields(self)}
+        return Plan(**{k: v[chosen] if isinstance(v, np.ndarray) else v for k, v in parts.items()})
+
+    def digest(self):
+        """A hash of all that is to be rendered."""
+        return digest(*(v.tobytes() if isinstance(v, np.ndarray) else str(v)
+                        for v in (getattr(self, f.name) for f in fields(self))))
+
+    def subjects(self):
+        """The manifest's names of the people [N]."""
+        return [f"faces-{self.name}-{person:04d}" for person in self.person]
+
+    def stream(self, *key):
+        """The random numbers of one thing in this set."""
+        return np.random.default_rng([self.seed, SETS.index(self.name), *key])
+
+    def geometry_and_look(self, person, shapes):
+        """What a person looks like; see heads.draw_geometry and skin.draw_look."""
+        rng = self.stream(0, person)
+        geometry = draw_geometry(rng, shapes)
+        return geometry, skin.draw_look(rng, geometry["phenotypes"])
+
+    def scene(self, session):
+        """Light, camera and background of a session."""
+        return draw_scene(self.stream(1, session), self.wide)
+
+
+def draw(name, seed, count, people, kind, max_pose=15.0):
+    """The plan of a set.
+
+    name: one of SETS; count: frames (rows for pairs); people: how many different ones; kind: 'natural',
+    'independent' (sessions of emotions or of random combinations), 'varied' (independent, short sessions),
+    'wild' (natural, single pictures), 'single' (one AU at a time), 'pairs'; max_pose: degrees.
+    """
+    rng = np.random.default_rng([seed, SETS.index(name), 2])
+    neutral = None
+    if kind == "pairs":
+        person, levels, expression, neutral = draw_pairs(rng, count)
+        session = person
+    elif kind == "single":
+        person, levels, expression = draw_single(rng, count)
+        session = person
+    else:
+        length = {"wild": 1, "varied": JUDGE_SESSION}.get(kind, SESSION)
+        session = np.arange(count) // length
+        person = np.sort(np.arange(session[-1] + 1) % max(1, min(people, session[-1] + 1)))[session]
+        draw_levels = behaviour.independent if kind in ("independent", "varied") else behaviour.natural
+        levels, expression = draw_levels(rng, count)
+        if length == SESSION:
+            calm = np.arange(count) % length < NEUTRAL
+            levels[calm], expression[calm] = 0, "neutral"
+    return fill(rng, name, seed, kind == "wild", person, session, levels, expression, neutral, max_pose)
+
+
+def draw_single(rng, count):
+    """Each person: a neutral face, then every AU alone at U(0.3, 1), in sessions of 21 frames."""
+    each = len(AUS) + 1
+    person, column = np.arange(count) // each, np.arange(count) % each
+    levels = np.zeros((count, len(AUS)))
+    shown = column > 0
+    levels[shown, column[shown] - 1] = rng.uniform(0.3, 1, shown.sum())
+    return person, possible(levels), np.where(shown, "other", "neutral").astype(object)
+
+
+def draw_pairs(rng, count):
+    """Blocks of a neutral frame and TARGETS frames of one AU each; every AU comes equally often."""
+    order = np.concatenate([rng.permutation(len(AUS)) for _ in range(-(-count // len(AUS)))])[:count]
+    blocks = -(-count // TARGETS)
+    target = np.full(blocks * TARGETS, -1)
+    target[:count] = order
+    target = np.concatenate([np.full((blocks, 1), -1), target.reshape(blocks, TARGETS)], 1).ravel()
+    keep = np.arange(len(target)) < count + blocks
+    target, person = target[keep], (np.arange(len(target)) // (TARGETS + 1))[keep]
+    levels = np.zeros((len(target), len(AUS)))
+    shown = target >= 0
+    levels[shown, target[shown]] = rng.uniform(0.3, 1, shown.sum())
+    first = np.arange(len(target)) // (TARGETS + 1) * (TARGETS + 1)
+    return person, possible(levels), np.where(shown, "other", "neutral").astype(object), np.where(shown, first, -1)
+
+
+def fill(rng, name, seed, wide, person, session, levels, expression, neutral, max_pose):
+    """Add what every frame has: pose, drift, asymmetry, gaze, feeling."""
+    count, same = len(person), neutral is not None
+    levels = np.asarray(levels).round(4)  # as the manifest holds it
+    lean = np.clip(0.07 * rng.standard_normal(levels.shape), -.2, .2)
+    aside = np.array(expression) == "contempt"  # a one-sided expression
+    lean[aside] = rng.choice([-.6, .6], size=(aside.sum(), 1))
+    lean = np.clip(lean, -(1 - levels) / np.maximum(levels, 1e-6), (1 - levels) / np.maximum(levels, 1e-6))
+    spread = np.array([.5, .32, .2]) * max_pose * (1.3 if wide else 1.0)
+    base = np.stack([np.random.default_rng([seed, SETS.index(name), 3, s]).standard_normal(3)
+                     for s in range(session.max() + 1)]) * spread
+    base = np.clip(base, -max_pose, max_pose)[session]
+    drift = 0 if same else 0.75 * np.clip(rng.standard_normal((count, 3)), -2, 2)
+    shift = 0 * rng.standard_normal((count, 2)) if same else np.clip(.45 * rng.standard_normal((count, 2)), -1, 1)
+    gaze = .7 * rng.standard_normal((count, 2)) * [1, .5]
+    grain = np.arange(count)
+    if same:
+        first = np.where(neutral >= 0, neutral, np.arange(count))
+        gaze, grain = gaze[first], first
+    manner = np.stack([behaviour.draw_manner(np.random.default_rng([seed, SETS.index(name), 4, p]))
+                       for p in range(person.max() + 1)])[person]
+    return Plan(name=name, seed=seed, wide=wide, person=person, session=session, levels=levels,
+                left=levels * (1 + lean), right=levels * (1 - lean), pose=base + drift, shift=shift, gaze=gaze,
+                grain=grain, feeling=behaviour.felt(rng, levels, manner), expression=np.array(expression, dtype="U12"),
+                neutral=np.full(count, -1) if neutral is None else neutral)
