@@ -1,0 +1,238 @@
+"""Measure an exported model: a classifier on a labelled manifest, a generator on pairs, or compare reports.
+
+    evaluate.py --model classifier.onnx --test test.csv > report.json
+    evaluate.py --model generator.onnx --pairs pairs.csv --judge judge.onnx > report.json
+    evaluate.py --compare runs/faces/*/seed*/report.json
+
+Stdout is the report (JSON), or the tables of --compare (Markdown). Runs on ONNX Runtime, without torch.
+"""
+from dataclasses import dataclass
+from typing import Literal, Optional
+
+from lib.cli import BadInput, GateFailed, arg, log, parse, run
+
+
+@dataclass
+class Options:
+    model: Optional[str] = arg(None, help="exported classifier or generator", metavar="FILE.onnx")
+    test: Optional[str] = arg(None, help="manifest with the truth, for a classifier; - is stdin", metavar="FILE.csv")
+    pairs: Optional[str] = arg(None, help="source images, targets and true images, for a generator",
+                               metavar="FILE.csv")
+    judge: Optional[str] = arg(None, help="classifier that reads the edited images of --pairs", metavar="FILE.onnx")
+    judge_report: Optional[str] = arg(None, help="the judge's own report: AUs that it reads badly stay out of the "
+                                                 "summary", metavar="FILE.json")
+    min_correlation: float = arg(0.6, help="with --judge-report: the least correlation (pcc) of an AU in the summary")
+    compare: list[str] = arg([], help="reports to put in tables, found as …/<preset>/<set>/<condition>/seed<k>/NAME",
+                             nargs="+", metavar="REPORT.json")
+    predictions: Optional[str] = arg(None, help="also write one row an image, truth beside prediction",
+                                     metavar="FILE.csv")
+    report: Optional[str] = arg(None, help="also write plots and report.json into this folder", metavar="DIR")
+    min_f1: Optional[float] = arg(None, help="exit 4 when the mean F1 over AUs is below this", metavar="X")
+    present: Optional[float] = arg(None, help="a truth counts as present from this value on [0.4, occurrences 0.5]",
+                                   metavar="X")
+    pair: list[str] = arg([], help="the correlated pair to report on [AU02 AU03 where AU03 exists (MNIST grid), else "
+                                   "AU01 AU02]", nargs=2, metavar=("AU", "AU"))
+    batch: int = arg(64, help="images a batch")
+    device: Literal["auto", "cpu", "cuda"] = arg("auto", help="where the models run")
+
+    def __post_init__(self):
+        from lib.labels import parse_au
+
+        self.pair = [parse_au(name) for name in self.pair]
+        jobs = [name for name in ("test", "pairs", "compare") if getattr(self, name)]
+        if len(jobs) != 1:
+            raise ValueError("say one of --test FILE.csv, --pairs FILE.csv and --compare REPORT.json …")
+        if jobs != ["compare"] and not self.model:
+            raise ValueError(f"--{jobs[0]} needs --model FILE.onnx")
+        if self.pairs and not self.judge:
+            raise ValueError("--pairs needs --judge FILE.onnx, which reads the edited images")
+        if self.min_f1 is not None and not self.test:
+            raise ValueError("--min-f1 is a gate for --test")
+        if len(set(self.pair)) == 1:
+            raise ValueError("--pair needs two different AUs")
+
+
+def evaluate_classifier(options):
+    """The report on a classifier, and what the plots and --predictions need: truth, scores and their names."""
+    from lib import labels, manifest, report
+    from lib.onnx_runtime import Model, check_registration, shared_aus
+
+    data = manifest.read(options.test)
+    model = Model.open(options.model, options.device, kind="classifier")
+    check_registration(model, data)
+    has_va = "valence_arousal" in model.outputs and set(labels.VALENCE_AROUSAL) & set(data.columns)
+    has_expression = model.expressions and "expression" in data.columns
+    comparable = set(model.aus) & set(data.columns) or not (has_va or has_expression)
+    names = shared_aus(model, data) if comparable else []  # raises when nothing at all can be compared
+    outputs = model.predict(data.images(), options.batch, what="evaluating")
+    out = {"model": describe_model(model), "data": describe_data(data, options.test), "n": len(data),
+           "subjects": report.subjects(data), "protocol": {"task": "classifier", "missing_labels": "masked"}}
+    table = {"path": [image for image in data.columns["path"]], "subject": data.text("subject")}
+    if names:
+        au_report(options, model, data, names, au_scores(model, outputs)[:, [model.aus.index(n) for n in names]],
+                  out, table)
+    if has_va:
+        va_report(data, outputs["valence_arousal"], out, table)
+    if has_expression:
+        out["expression"] = report.expression_section(data.text("expression"), outputs["expression"],
+                                                      model.expressions)
+        table["expression"] = [model.expressions[k] for k in outputs["expression"].argmax(1)]
+        table["true_expression"] = data.text("expression")
+    return out, table, data
+
+
+def au_scores(model, outputs):
+    """AU predictions float [N,A] in [0, 1]: the output `au`, or the mean level / 5 of `au_level`'s probabilities."""
+    if "au" in outputs:
+        return outputs["au"]
+    if "au_level" in outputs:
+        levels = outputs["au_level"]  # [N,A,6]
+        return (levels * [level / 5 for level in range(6)]).sum(2)
+    raise BadInput(f"{model.path}: names AUs but has no output 'au' or 'au_level'; export it again")
+
+
+def au_report(options, model, data, names, scores, out, table):
+    """Add the AU sections and their protocol to the report, and AU columns to the table of predictions."""
+    import numpy as np
+
+    from lib import report
+
+    truth = data.aus(names)
+    if np.isnan(truth).all():
+        raise BadInput(f"{data.name}: no AU cell is labelled, so there is nothing to compare with; give the set "
+                       "that has the truth")
+    if options.pair and not set(options.pair) <= set(names):
+        raise BadInput(f"--pair {' '.join(options.pair)}: {data.name} and {model.path} share {', '.join(names)}")
+    pair = report.choose_pair(names, options.pair)
+    stored = model.meta.get("thresholds") or {}
+    thresholds = np.array([stored.get(name, report.FIXED) for name in names])
+    sections = report.au_section(truth, scores, names, report.truth_thresholds(data, options.present), thresholds,
+                                 pair, ~data.occurrence())
+    out["protocol"] |= {
+        "aus": names, "aus_left_out": {"not_in_data": [name for name in model.aus if name not in names],
+                                       "not_in_model": [name for name in data.au_names if name not in names]},
+        "truth_present_from": options.present if options.present is not None else
+        {"intensity": 0.4, "occurrence": 0.5},
+        "thresholds": dict(zip(names, thresholds.tolist())),
+        "thresholds_from": "model" if stored else "fixed", "threshold_fixed": report.FIXED,
+        "pair": pair, "pair_from": "option" if options.pair else "default",
+        "occurrence_rows": int(data.occurrence().sum()), "unlabelled_au_cells": int(np.isnan(truth).sum()),
+        "mean_over": "AUs with a defined value; left_out counts the others"}
+    out |= sections
+    for k, name in enumerate(names):
+        table[name], table[f"true_{name}"] = scores[:, k].tolist(), truth[:, k].tolist()
+
+
+def va_report(data, predicted, out, table):
+    """Add valence and arousal to the report and to the table of predictions."""
+    import numpy as np
+
+    from lib import labels, report
+
+    truth = np.stack([data.numbers(name) for name in labels.VALENCE_AROUSAL], 1)
+    out["va"] = report.va_section(truth, predicted)
+    for k, name in enumerate(labels.VALENCE_AROUSAL):
+        table[name], table[f"true_{name}"] = predicted[:, k].tolist(), truth[:, k].tolist()
+
+
+def describe_model(model):
+    """What a report says of a model."""
+    from pathlib import Path
+
+    from lib.files import digest
+
+    return {"path": model.path, "kind": model.kind, "architecture": model.meta.get("architecture"),
+            "digest": digest(Path(model.path)), "trained_on": model.meta.get("trained_on")}
+
+
+def describe_data(data, path):
+    """What a report says of a manifest."""
+    return {"path": str(path), "digest": data.digest()}
+
+
+def write_table(options, table, data):
+    """--predictions: the table as CSV, with image paths relative to it."""
+    import os
+    from pathlib import Path
+
+    from lib import manifest
+
+    folder = Path(options.predictions).parent
+    table["path"] = [os.path.relpath(image, folder) for image in data.images()]
+    manifest.write(options.predictions, table)
+
+
+def write_folder(options, out, draw, *arguments):
+    """--report: report.json and the plots that `draw` makes."""
+    from pathlib import Path
+
+    from lib.files import to_json, write_text
+
+    folder = Path(options.report)
+    folder.mkdir(parents=True, exist_ok=True)
+    draw(folder, out, *arguments)
+    write_text(folder / "report.json", to_json(out) + "\n")
+
+
+def classifier(options):
+    """--test"""
+    from lib import plots
+    from lib.files import to_json
+
+    out, table, data = evaluate_classifier(options)
+    if options.predictions:
+        write_table(options, table, data)
+    if options.report:
+        write_folder(options, out, plots.classifier, table)
+    print(to_json(out))
+    if "au" in out:
+        mean = out["au"]["mean"]
+        log(f"{options.model}: mean F1 {show(mean['f1'])} at stored thresholds, "
+            f"{show(out['au_fixed']['mean']['f1'])} at 0.5; labels left out: {mean['left_out'] or 'none'}")
+    if options.min_f1 is not None:
+        f1 = out.get("au", {}).get("mean", {}).get("f1")
+        if f1 is None or f1 < options.min_f1:
+            raise GateFailed(f"{options.model}: mean F1 {show(f1)} is below --min-f1 {options.min_f1:g}")
+
+
+def generator(options):
+    """--pairs"""
+    from lib import edits, manifest, plots
+    from lib.files import to_json
+    from lib.onnx_runtime import Model
+
+    data = manifest.read(options.pairs)
+    model = Model.open(options.model, options.device, kind="generator")
+    judge = Model.open(options.judge, options.device, kind="classifier")
+    correlation = edits.judge_correlations(options.judge_report) if options.judge_report else None
+    pairs = edits.run(model, judge, data, options.batch)
+    out = {"model": describe_model(model), "data": describe_data(data, options.pairs), "n": len(pairs.target_au),
+           "subjects": len(set(pairs.subject) - {""}) or None, "judge": describe_model(judge),
+           **edits.measure(pairs, correlation, options.min_correlation)}
+    out["protocol"]["judge_report"] = options.judge_report
+    if options.predictions:
+        write_table(options, edits.table(pairs), pairs.data)
+    if options.report:
+        write_folder(options, out, plots.edits, pairs)
+    print(to_json(out))
+
+
+def show(value):
+    """A number for people, or 'undefined'."""
+    return "undefined" if value is None else f"{value:.3f}"
+
+
+def main(argv=None):
+    options = parse(Options, __doc__, argv)
+    if options.compare:
+        from lib import comparison
+
+        print(comparison.tables(options.compare))
+    elif options.pairs:
+        generator(options)
+    else:
+        classifier(options)
+
+
+if __name__ == "__main__":
+    run(main)

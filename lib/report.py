@@ -1,0 +1,97 @@
+"""The report on a classifier: which numbers evaluate.py writes, from truths and predictions.
+
+Action units at two thresholds (those stored in the model, and the thesis's 0.5), valence and arousal,
+expressions; every report says its protocol. The numbers themselves are in lib/metrics.py.
+"""
+import numpy as np
+
+from lib import labels, metrics
+
+FIXED = 0.5  # the thesis's threshold on every prediction
+
+
+def truth_thresholds(data, override=None):
+    """From which value a truth counts as present, float [N,1]: 0.4 for intensities, 0.5 for occurrences."""
+    if override is not None:
+        return np.full((len(data), 1), override)
+    return np.where(data.occurrence(), labels.PRESENT_OCCURRENCE, labels.PRESENT_INTENSITY)[:, None]
+
+
+def choose_pair(names, asked=None):
+    """The correlated pair, two AU names or None: as asked, else AU02 and AU03 of the MNIST grid, else AU01 and AU02.
+
+    AU03 gives the grid away: FACS has no AU 3 in adults."""
+    if asked:
+        return list(asked)
+    pair = ["AU02", "AU03"] if "AU03" in names else ["AU01", "AU02"]
+    return pair if set(pair) <= set(names) else None
+
+
+def au_numbers(truth, scores, names, truth_at, thresholds, pair=None, intensities=None):
+    """Per AU, mean, pooled and pair.
+
+    truth [N,A] in [0, 1], NaN unlabelled; scores [N,A]; truth_at [N,1] and thresholds [A]: present from there on;
+    intensities: bool [N], rows with a level, which PCC, ICC, MSE and MAE are taken over (None: presence only)."""
+    on, predicted = metrics.present(truth, truth_at), metrics.present(scores, thresholds)
+    per_au = {}
+    for k, name in enumerate(names):
+        row = metrics.detection(on[:, k], predicted[:, k])
+        support = row.pop("support")
+        if intensities is not None:
+            level, score = truth[intensities, k], scores[intensities, k]
+            row |= {"auc": metrics.auc(on[:, k], scores[:, k]), "pcc": metrics.pcc(level, score),
+                    "icc": metrics.icc(level, score), "mse": metrics.mse(level, score),
+                    "mae": metrics.mae(level, score)}
+        per_au[name] = {**row, "support": support, "labelled": int((~np.isnan(on[:, k])).sum())}
+    out = {"per_au": per_au, "mean": metrics.mean_of([without(row, "labelled") for row in per_au.values()]),
+           "pooled": metrics.detection(on, predicted)}
+    if pair:
+        columns = [list(names).index(name) for name in pair]
+        out["pair"] = pair_numbers(on[:, columns], predicted[:, columns], pair)
+    return out
+
+
+def pair_numbers(on, predicted, pair):
+    """Pooled over the pair's two columns; `partner_rate` is how often an AU is predicted that is absent while
+    its partner is present: what a classifier does that has learnt the correlation in place of the AU."""
+    lures = np.stack([(on[:, 0] == 0) & (on[:, 1] == 1), (on[:, 1] == 0) & (on[:, 0] == 1)], 1)
+    return {"aus": list(pair), **metrics.detection(on, predicted),
+            "partner_rate": metrics.ratio((predicted[lures] == 1).sum(), lures.sum())}
+
+
+def au_section(truth, scores, names, truth_at, thresholds, pair, intensities):
+    """The report's `au` and `au_fixed`: at the given thresholds, and at 0.5 throughout."""
+    chosen = au_numbers(truth, scores, names, truth_at, thresholds, pair, intensities)
+    on, predicted = metrics.present(truth, truth_at), metrics.present(scores, thresholds)
+    chosen["correlation"] = {"aus": list(names), "true": metrics.correlations(on),
+                             "predicted": metrics.correlations(predicted)}
+    fixed = {"threshold": FIXED, **au_numbers(truth, scores, names, truth_at, FIXED, pair)}
+    return {"au": chosen, "au_fixed": fixed}
+
+
+def va_section(truth, predicted):
+    """The report's `va`; truth and predicted [N,2] (valence, arousal) in [-1, 1], NaN unlabelled."""
+    return {name: {"ccc": metrics.ccc(truth[:, k], predicted[:, k]), "pcc": metrics.pcc(truth[:, k], predicted[:, k]),
+                   "mse": metrics.mse(truth[:, k], predicted[:, k]), "mae": metrics.mae(truth[:, k], predicted[:, k]),
+                   "labelled": int((~np.isnan(truth[:, k])).sum())}
+            for k, name in enumerate(labels.VALENCE_AROUSAL)}
+
+
+def expression_section(truth, probabilities, names):
+    """The report's `expression`; truth: N names ('' unlabelled), probabilities [N,E]. Names that the model does
+    not know are left out and counted."""
+    place = {name: k for k, name in enumerate(names)}
+    rows = [i for i, name in enumerate(truth) if name in place]
+    unknown = sum(1 for name in truth if name and name not in place)
+    found = metrics.classes([place[truth[i]] for i in rows], probabilities[rows].argmax(1), names)
+    return {**found, "names": list(names), "labelled": len(rows), "unknown_to_model": unknown}
+
+
+def subjects(data):
+    """How many people, or None when the manifest names none."""
+    return len(set(data.text("subject")) - {""}) or None
+
+
+def without(row, *names):
+    """A dict less some keys."""
+    return {key: value for key, value in row.items() if key not in names}
