@@ -16,6 +16,7 @@ import numpy as np
 
 from lib import images
 from lib.cli import BadInput, log, progress
+from lib.manifest import reference as join
 
 AHEAD = 3  # batches that are decoded before the model asks for them
 
@@ -116,11 +117,16 @@ class Model:
         out = {}
         for name, rows in feeds.items():
             if "uint8" in self.inputs[name].type and len(self.inputs[name].shape) == 4:
-                loaded = [images.load(row) if isinstance(row, str) else row for row in rows[part]]
-                out[name] = np.stack([images.resize(image, self.image_size) for image in loaded])
+                out[name] = np.stack(decoded(rows[part], self.image_size))
             else:
                 out[name] = np.ascontiguousarray(rows[part], np.float32)
         return out
+
+
+def decoded(rows, size):
+    """Images of references or uint8 arrays at the model's size; a reference that repeats is decoded once."""
+    known = {row: images.resize(images.load(row), size) for row in set(r for r in rows if isinstance(r, str))}
+    return [known[row] if isinstance(row, str) else images.resize(row, size) for row in rows]
 
 
 def has_gpu():
@@ -176,3 +182,43 @@ def brief(names):
     if len(names) > 6:
         return f"{', '.join(names[:2])} … {names[-1]} ({len(names)})"
     return ", ".join(names) or "none"
+
+
+def au_scores(model, outputs):
+    """AU values [N,A] in [0, 1] from a classifier's outputs: `au`, or the mean of the six levels / 5."""
+    if "au" in outputs:
+        return outputs["au"]
+    if "au_level" in outputs:
+        return outputs["au_level"] @ np.linspace(0, 1, outputs["au_level"].shape[2], dtype=np.float32)
+    raise BadInput(f"{model.path}: has no AU output (it gives {', '.join(model.outputs)}); give an AU classifier")
+
+
+def reference_images(model, manifest):
+    """Images to subtract, for models with an input `reference`: the column reference_path, else the mean image
+    of each subject in the manifest. A list of N references or images; None when the model takes none."""
+    if "reference" not in model.inputs:
+        return None
+    if "reference_path" in manifest.columns:
+        return [join(manifest.folder, path) for path in manifest.columns["reference_path"]]
+    if "" in manifest.text("subject"):
+        raise BadInput(f"{manifest.name}: {model.path} subtracts a person's reference image; "
+                       "add a column reference_path, or subject for the mean over each person's images")
+    sums = {}
+    for subject, image in zip(manifest.text("subject"), manifest.images()):
+        total, count = sums.get(subject, (0, 0))
+        sums[subject] = total + images.resize(images.load(image), model.image_size).astype(np.uint32), count + 1
+    means = {subject: (total / count).round().astype(np.uint8) for subject, (total, count) in sums.items()}
+    return [means[subject] for subject in manifest.text("subject")]
+
+
+def shard(text, total):
+    """'2/4' -> the second quarter of range(total), a slice; '' is everything. ValueError for anything else."""
+    if not text:
+        return slice(0, total)
+    part, _, parts = text.partition("/")
+    if not (part.isdigit() and parts.isdigit() and 1 <= int(part) <= int(parts)):
+        raise ValueError(f"--shard {text}: say i/n, 1/4 to 4/4 for four parts")
+    start, stop = (int(part) - 1) * total // int(parts), int(part) * total // int(parts)
+    if start == stop:
+        raise BadInput(f"--shard {text} of {total} images is empty; use fewer parts")
+    return slice(start, stop)

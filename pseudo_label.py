@@ -1,0 +1,173 @@
+"""Label images with an exported classifier: the empty label cells of a manifest are filled in.
+
+    pseudo_label.py --model classifier.onnx --images unlabelled.csv --out pseudo.csv
+    find photos -name '*.jpg' | pseudo_label.py --model classifier.onnx --images - --threshold stored > pseudo.csv
+
+--images is any manifest, or - for a manifest or bare image paths (one a line) on stdin. Rows keep their order.
+A row of which at least one cell was filled gets source=pseudo and a confidence: the mean over the model's AUs of
+the distance between value p and threshold t as a share of the greatest possible one, |p - t| / max over [0, 1] on
+p's side (|2p - 1| when t is 0.5), or the greatest probability of a model that only knows expressions. The values
+stay soft unless --threshold makes them 0/1; rows without AU labels of their own are then au_kind=occurrence
+(rows that keep some keep their au_kind). Every other column passes through. Runs on ONNX Runtime, without torch.
+"""
+import csv
+import io
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Optional
+
+from lib.cli import BadInput, arg, log, parse, run
+
+
+@dataclass
+class Options:
+    model: str = arg(help="exported classifier", required=True, metavar="FILE.onnx")
+    images: str = arg(help="manifest of the images; - is a manifest or bare paths on stdin", required=True,
+                      metavar="FILE.csv")
+    out: str = arg("-", help="where the labelled manifest goes; - is stdout", metavar="FILE.csv")
+    threshold: str = arg("", help="make AUs 0/1: a number, or `stored` for the model's own thresholds", metavar="X")
+    min_confidence: Optional[float] = arg(None, help="leave out images labelled with less confidence", metavar="X")
+    relabel: bool = arg(False, help="also overwrite labels that are there")
+    shard: str = arg("", help="only part i of n, e.g. 2/4: consecutive rows", metavar="I/N")
+    batch: int = arg(64, help="images a batch")
+    device: Literal["auto", "cpu", "cuda"] = arg("auto", help="where the model runs")
+    threads: Optional[int] = arg(None, help="CPU threads [OMP_NUM_THREADS, else all cores]")
+
+    def __post_init__(self):
+        from lib.onnx_runtime import shard
+
+        shard(self.shard, sys.maxsize)
+        if self.threshold not in ("", "stored"):
+            try:
+                fits = 0 < float(self.threshold) < 1
+            except ValueError:
+                fits = False
+            if not fits:
+                raise ValueError(f"--threshold {self.threshold}: say a number between 0 and 1, or `stored`")
+
+
+def read_images(place):
+    """The manifest to label; on stdin a header with `path` makes a manifest, anything else is a list of paths."""
+    from lib import manifest
+
+    if place != "-":
+        return manifest.read(place)
+    text = sys.stdin.read().lstrip("\ufeff")
+    header = next(csv.reader(io.StringIO(text)), [])
+    if "path" in [column.strip() for column in header]:
+        return manifest.parse(text, "stdin", Path.cwd())
+    paths = [line.strip() for line in text.splitlines() if line.strip()]
+    if not paths:
+        raise BadInput("stdin: no image paths; pipe in a manifest, or one path a line")
+    return manifest.Manifest("stdin", Path.cwd(), {"path": paths})
+
+
+def predictions(model, outputs):
+    """What the model says, {column: N numbers or texts}: AUs, valence and arousal, expression."""
+    from lib.labels import VALENCE_AROUSAL
+    from lib.onnx_runtime import au_scores
+
+    columns = {}
+    if model.aus:
+        columns.update(zip(model.aus, au_scores(model, outputs).T.clip(0, 1)))
+    if "valence_arousal" in outputs:
+        columns.update(zip(VALENCE_AROUSAL, outputs["valence_arousal"].T.clip(-1, 1)))
+    if "expression" in outputs and model.expressions:
+        columns["expression"] = [model.expressions[k] for k in outputs["expression"].argmax(1)]
+    return columns
+
+
+def confidences(model, outputs):
+    """How sure the model is, float [N] in [0, 1], as the module's first lines define it; None when unknown."""
+    import numpy as np
+
+    from lib.onnx_runtime import au_scores
+
+    if model.aus:
+        scores, at = au_scores(model, outputs), model.thresholds()
+        room = np.where(scores < at, at, 1 - at)
+        return (np.abs(scores - at) / np.maximum(room, 1e-6)).clip(0, 1).mean(1)
+    if "expression" in outputs:
+        return outputs["expression"].max(1)
+    return None
+
+
+def fill(data, found, relabel=False):
+    """Put the found labels into empty cells (or all, to relabel); bool [N]: rows of which a cell was filled."""
+    import numpy as np
+
+    from lib.manifest import number
+
+    filled = np.zeros(len(data), bool)
+    for column, values in found.items():
+        old = data.text(column)
+        cells = [value if isinstance(value, str) else number(value) for value in values]
+        take = np.array([relabel or not cell for cell in old], bool)
+        data.columns[column] = [new if use else cell for new, cell, use in zip(cells, old, take)]
+        filled |= take
+    return filled
+
+
+def label(data, model, options):
+    """Fill in labels, source, confidence and au_kind of a manifest in place; bool [N]: rows that were filled."""
+    import numpy as np
+
+    from lib.onnx_runtime import reference_images
+
+    wanted = [name for name in ("au", "au_level", "valence_arousal", "expression") if name in model.outputs]
+    outputs = model.predict(data.images(), options.batch, "labelling", wanted,
+                            reference=reference_images(model, data))
+    found = predictions(model, outputs)
+    if not found:
+        raise BadInput(f"{model.path}: labels nothing that a manifest holds ({', '.join(model.outputs)}); "
+                       "give a classifier of AUs, valence and arousal, or expressions")
+    if options.threshold:
+        at = model.thresholds() if options.threshold == "stored" else [float(options.threshold)] * len(model.aus)
+        found.update({name: (found[name] >= t).astype(np.float32) for name, t in zip(model.aus, at)})
+    own = np.zeros(len(data), bool)  # rows that keep AU labels of their own
+    for name in data.au_names:
+        if not (options.relabel and name in model.aus):
+            own |= np.array([cell != "" for cell in data.columns[name]], bool)
+    filled = fill(data, found, options.relabel)
+    data.columns["source"] = ["pseudo" if new else old for new, old in zip(filled, data.text("source"))]
+    sure = confidences(model, outputs)
+    if sure is not None:
+        data.columns["confidence"] = [f"{value:.4f}" if new else old
+                                      for value, new, old in zip(sure, filled, data.text("confidence"))]
+    if model.aus and (options.threshold or "au_kind" in data.columns):
+        kind = "occurrence" if options.threshold else "intensity"
+        data.columns["au_kind"] = [old if keep else kind for old, keep in zip(data.text("au_kind"), own)]
+    return filled
+
+
+def main():
+    options = parse(Options, __doc__)
+    import numpy as np
+
+    from lib.onnx_runtime import Model, brief, check_registration, shard
+
+    data = read_images(options.images)
+    model = Model.open(options.model, options.device, options.threads, kind="classifier")
+    if options.threshold == "stored" and not model.meta.get("thresholds"):
+        raise BadInput(f"{options.model}: stores no thresholds; say --threshold 0.5")
+    check_registration(model, data)
+    data = data.take(np.arange(len(data))[shard(options.shard, len(data))])
+    filled = label(data, model, options)
+    keep = np.ones(len(data), bool)
+    if options.min_confidence is not None:
+        if "confidence" not in data.columns:
+            raise BadInput(f"{options.model}: has neither AUs nor expressions, so no confidence; "
+                           "leave out --min-confidence")
+        sure = data.numbers("confidence", 1.0)
+        keep = ~filled | (sure >= options.min_confidence)
+        if not keep.any() and len(data):
+            raise BadInput(f"{data.name}: no image reaches --min-confidence {options.min_confidence:g} "
+                           f"(highest {sure.max():.4f}); lower it")
+    data.take(keep).write(options.out)
+    log(f"{data.name}: labelled {int(filled.sum())} of {len(data)} images with {brief(model.aus)}"
+        + (f"; left out {int((~keep).sum())} below confidence {options.min_confidence:g}" if not keep.all() else ""))
+
+
+if __name__ == "__main__":
+    run(main)
