@@ -26,7 +26,7 @@ class Options:
                              nargs="+", metavar="REPORT.json")
     predictions: Optional[str] = arg(None, help="also write one row an image, truth beside prediction",
                                      metavar="FILE.csv")
-    report: Optional[str] = arg(None, help="also write plots and report.json into this folder", metavar="DIR")
+    report: Optional[str] = arg(None, help="also draw plots into this folder", metavar="DIR")
     min_f1: Optional[float] = arg(None, help="exit 4 when the mean F1 over AUs is below this", metavar="X")
     present: Optional[float] = arg(None, help="a truth counts as present from this value on [0.4, occurrences 0.5]",
                                    metavar="X")
@@ -48,6 +48,8 @@ class Options:
             raise ValueError("--pairs needs --judge FILE.onnx, which reads the edited images")
         if self.min_f1 is not None and not self.test:
             raise ValueError("--min-f1 is a gate for --test")
+        if self.predictions == "-":
+            raise ValueError("--predictions needs a file: stdout is the report's")
         if len(set(self.pair)) == 1:
             raise ValueError("--pair needs two different AUs")
 
@@ -162,28 +164,17 @@ def write_table(options, table, data):
     manifest.write(options.predictions, table)
 
 
-def write_folder(options, out, draw, *arguments):
-    """--report: report.json and the plots that `draw` makes."""
-    from pathlib import Path
-
-    from lib.files import to_json, write_text
-
-    folder = Path(options.report)
-    folder.mkdir(parents=True, exist_ok=True)
-    draw(folder, out, *arguments)
-    write_text(folder / "report.json", to_json(out) + "\n")
-
-
 def classifier(options):
     """--test"""
-    from lib import plots
     from lib.files import to_json
 
     out, table, data = evaluate_classifier(options)
     if options.predictions:
         write_table(options, table, data)
     if options.report:
-        write_folder(options, out, plots.classifier, table)
+        from lib import plots
+
+        plots.classifier(options.report, out)
     print(to_json(out))
     if "au" in out:
         mean = out["au"]["mean"]
@@ -197,7 +188,7 @@ def classifier(options):
 
 def generator(options):
     """--pairs"""
-    from lib import edits, manifest, plots
+    from lib import edits, manifest, report
     from lib.files import to_json
     from lib.onnx_runtime import Model
 
@@ -207,13 +198,15 @@ def generator(options):
     correlation = edits.judge_correlations(options.judge_report) if options.judge_report else None
     pairs = edits.run(model, judge, data, options.batch)
     out = {"model": describe_model(model), "data": describe_data(data, options.pairs), "n": len(pairs.target_au),
-           "subjects": len(set(pairs.subject) - {""}) or None, "judge": describe_model(judge),
+           "subjects": report.subjects(pairs.data), "judge": describe_model(judge),
            **edits.measure(pairs, correlation, options.min_correlation)}
     out["protocol"]["judge_report"] = options.judge_report
     if options.predictions:
         write_table(options, edits.table(pairs), pairs.data)
     if options.report:
-        write_folder(options, out, plots.edits, pairs)
+        from lib import plots
+
+        plots.edits(options.report, out, pairs)
     print(to_json(out))
 
 

@@ -63,8 +63,8 @@ def au_section(truth, scores, names, truth_at, thresholds, pair, intensities):
     """The report's `au` and `au_fixed`: at the given thresholds, and at 0.5 throughout."""
     chosen = au_numbers(truth, scores, names, truth_at, thresholds, pair, intensities)
     on, predicted = metrics.present(truth, truth_at), metrics.present(scores, thresholds)
-    chosen["correlation"] = {"aus": list(names), "true": metrics.correlations(on),
-                             "predicted": metrics.correlations(predicted)}
+    for name, table in (("correlation", metrics.correlations), ("coactivation", metrics.coactivation)):
+        chosen[name] = {"aus": list(names), "true": table(on), "predicted": table(predicted)}  # [A,A] each
     fixed = {"threshold": FIXED, **au_numbers(truth, scores, names, truth_at, FIXED, pair)}
     return {"au": chosen, "au_fixed": fixed}
 

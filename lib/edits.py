@@ -1,0 +1,214 @@
+"""How good an editing generator is on pairs: a source image, target AUs, and the true image of the same person.
+
+Readings of AUs come from a judge, a classifier that no training has seen. With r(x) its reading of image x:
+
+    fulfilment of the target AU   (r(edited) - r(source)) / (r(true) - r(source)), sums over the AU's pairs
+    leakage into other AUs        mean |r(edited) - r(true)|
+    distance to the true image    mean |edited - true| where true and source differ, against mean |source - true|
+    change elsewhere              mean |edited - source| where they do not
+
+Distances are in levels of 255, over the three channels. The region where true and source differ: some channel by
+more than REGION levels, grown by one pixel.
+"""
+import json
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from lib import images
+from lib.cli import BadInput, log
+from lib.manifest import reference
+
+REGION = 8        # levels of 255 from which on a pixel counts as truly changed
+CHANGED = 0.05    # AU change, FACS level / 5, from which on an AU can be a pair's target
+LEAST_RISE = 0.02  # mean true rise in the judge's reading below which fulfilment is undefined
+
+
+@dataclass
+class Pairs:
+    """What `run` found, N pairs in the order of the rows used."""
+    data: object                # the manifest, rows in use
+    aus: list                   # the judge's AUs, A names
+    target_au: list             # name of each pair's target AU
+    direction: np.ndarray       # +1 or -1 [N]: the target AU rises or falls
+    source: np.ndarray          # judge's readings [N,A] of the source images
+    edited: np.ndarray          # … of the edited ones
+    true: np.ndarray            # … of the true ones
+    pixels: dict                # name -> float [N], in levels of 255; NaN where a region is empty
+    pictures: dict              # 'source', 'edited', 'true' -> uint8 [N,H,W,3]
+    notes: dict = field(default_factory=dict)
+
+    @property
+    def subject(self):
+        return self.data.text("subject")
+
+
+def targets(data, names):
+    """(source [N,C], target [N,C]) AU values of the pairs, NaN where unlabelled."""
+    if "true_path" not in data.columns:
+        raise BadInput(f"{data.name}: no column 'true_path'; pairs name the true image of each edit there")
+    columns = [f"target_{name}" for name in names]
+    if not set(columns) & set(data.columns):
+        raise BadInput(f"{data.name}: no column target_AUxx of the generator's AUs ({', '.join(names[:4])} …)")
+    return data.aus(names), np.stack([data.numbers(column) for column in columns], 1)
+
+
+def main_target(source, target, names):
+    """The AU that each pair changes most: index [N], or -1 where none changes by more than CHANGED or two alike.
+
+    Others may change with it (AU25 opens with the jaw of AU26): they are not counted as targets."""
+    change = np.nan_to_num(target - np.nan_to_num(source))  # an unknown source counts as 0, an empty target as kept
+    size = np.sort(np.abs(change), 1)
+    clear = (size[:, -1] > CHANGED) & ((size[:, -1] - size[:, -2] > 1e-4) if len(names) > 1 else True)
+    return np.where(clear, np.abs(change).argmax(1), -1), change
+
+
+def run(model, judge, data, batch=64):
+    """Edit every pair's source image and let the judge read source, edited and true image. Returns Pairs.
+
+    Pairs without a target AU that the judge knows are left out and said. All three images are judged at
+    the generator's size, so that none is sharper than another."""
+    if not model.edits:
+        raise BadInput(f"{model.path}: samples images from noise; --pairs needs a generator that edits images")
+    source, target = targets(data, model.aus)
+    index, change = main_target(source, target, model.aus)
+    usable = np.array([i >= 0 and model.aus[i] in judge.aus for i in index], bool)
+    if not usable.any():
+        raise BadInput(f"{data.name}: no pair has a target AU that both {model.path} and {judge.path} know")
+    if not usable.all():
+        log(f"{data.name}: {(~usable).sum()} of {len(data)} pairs left out: no target AU stands out that "
+            "generator and judge know")
+    rows, data = np.flatnonzero(usable), data.take(usable)
+    empty = [row for row, path in zip(rows, data.columns["true_path"]) if not path]
+    if empty:
+        raise BadInput(f"{data.name}: row {empty[0] + 2}, column true_path is empty; name the true image or drop "
+                       "the row")
+    size = model.image_size
+    before = images.load_all(data.images(), size, "sources")
+    true = images.load_all([reference(data.folder, path) for path in data.columns["true_path"]], size, "true images")
+    edited = model.predict(before, batch, "editing", ["edited"], source=source[rows], target=target[rows])["edited"]
+    readings = {name: read_aus(judge, pictures, batch)
+                for name, pictures in (("source", before), ("edited", edited), ("true", true))}
+    return Pairs(data, judge.aus, [model.aus[i] for i in index[rows]], np.sign(change[rows, index[rows]]),
+                 **readings, pixels=pixel_distances(before, edited, true),
+                 pictures={"source": before, "edited": edited, "true": true},
+                 notes={"pairs_left_out": int((~usable).sum())})
+
+
+def read_aus(judge, pictures, batch):
+    """The judge's AU readings, float64 [N,A]."""
+    if "au" not in judge.outputs:
+        raise BadInput(f"{judge.path}: has no output 'au', so it cannot judge; give an AU classifier")
+    return judge.predict(pictures, batch, "judging", ["au"])["au"].astype(np.float64)
+
+
+def changed_region(source, true):
+    """bool [N,H,W]: where some channel differs by more than REGION levels, grown by one pixel (3 x 3)."""
+    differs = (np.abs(source.astype(np.int16) - true) > REGION).any(3)
+    padded = np.pad(differs, ((0, 0), (1, 1), (1, 1)))
+    height, width = differs.shape[1:]
+    return np.logical_or.reduce([padded[:, y:y + height, x:x + width] for y in range(3) for x in range(3)])
+
+
+def pixel_distances(source, edited, true):
+    """Mean absolute differences in levels of 255, float [N]: `edited` and `unedited` to the true image inside the
+    truly changed region, `outside` what the edit changed elsewhere. NaN where that region is empty."""
+    region = changed_region(source, true)
+    source, edited, true = (pictures.astype(np.float32) for pictures in (source, edited, true))
+
+    def within(first, second, mask):
+        pixels = mask.sum((1, 2))
+        total = (np.abs(first - second).mean(3) * mask).sum((1, 2))
+        return np.divide(total, pixels, out=np.full(len(mask), np.nan), where=pixels > 0)
+
+    return {"edited": within(edited, true, region), "unedited": within(source, true, region),
+            "outside": within(edited, source, ~region), "region_share": region.mean((1, 2))}
+
+
+def judge_correlations(path):
+    """{AU: pcc} from the judge's own report (evaluate.py --test)."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            per_au = json.load(file)["au"]["per_au"]
+        return {name: row["pcc"] for name, row in per_au.items()}
+    except FileNotFoundError:
+        raise BadInput(f"{path}: no such report; write it with evaluate.py --model judge.onnx --test …") from None
+    except (ValueError, KeyError, TypeError):
+        raise BadInput(f"{path}: not the report of an AU classifier; write it with evaluate.py --test") from None
+
+
+def measure(pairs, correlation=None, least=0.6):
+    """The report's sections `protocol`, `edits` {per_au, summary}.
+
+    correlation: {AU: the judge's pcc}, or None to let every AU into the summary; least: pcc an AU needs."""
+    readable = [name for name in pairs.aus
+                if correlation is None or (correlation.get(name) is not None and correlation[name] >= least)]
+    per_au = {name: one_au(pairs, name, readable, correlation)
+              for name in pairs.aus if name in pairs.target_au}
+    protocol = {"task": "editing", "judged_aus": pairs.aus, "aus_in_summary": [n for n in per_au if n in readable],
+                "min_correlation": least if correlation is not None else None, "region_from_level": REGION,
+                "region_grown_by": 1, "target": f"the AU that changes most, by more than {CHANGED}", "distance_unit": "levels of 255",
+                "leakage_over": "AUs that the judge reads well enough", **pairs.notes}
+    return {"protocol": protocol, "edits": {"per_au": per_au, "summary": summary(per_au, readable)}}
+
+
+def one_au(pairs, name, readable, correlation):
+    """Numbers on the pairs whose target is one AU."""
+    rows = np.array([target == name for target in pairs.target_au])
+    k = pairs.aus.index(name)
+    sign = pairs.direction[rows]
+    rise = float(np.mean(sign * (pairs.edited[rows, k] - pairs.source[rows, k])))
+    true_rise = float(np.mean(sign * (pairs.true[rows, k] - pairs.source[rows, k])))
+    away = np.abs(pairs.edited[rows] - pairs.true[rows]).mean(0)  # [A]
+    others = [i for i, other in enumerate(pairs.aus) if other != name]
+    well_read = [i for i in others if pairs.aus[i] in readable]
+    leakage = mean(away[well_read])
+    pixels = {key: mean(values[rows]) for key, values in pairs.pixels.items()}
+    return {"n": int(rows.sum()), "judge_pcc": None if correlation is None else correlation.get(name),
+            "rise": rise, "true_rise": true_rise, "fulfilment": rise / true_rise if true_rise >= LEAST_RISE else None,
+            "leakage": leakage, "leakage_all": mean(away[others]),
+            "leakage_ratio": leakage / rise if leakage is not None and rise > 0 else None,
+            "l1_edited": pixels["edited"], "l1_unedited": pixels["unedited"],
+            "l1_ratio": ratio(pixels["edited"], pixels["unedited"]), "outside_change": pixels["outside"],
+            "region_share": pixels["region_share"]}
+
+
+def summary(per_au, readable):
+    """Over the AUs that the judge reads well; each AU counts alike. Ratios are ratios of means."""
+    rows = [row for name, row in per_au.items() if name in readable]
+    fulfilments = [row["fulfilment"] for row in rows if row["fulfilment"] is not None]
+    means = {key: mean([row[key] for row in rows if row[key] is not None])
+             for key in ("rise", "true_rise", "leakage", "l1_edited", "l1_unedited", "outside_change")}
+    return {"aus": len(rows), "fulfilment_undefined": len(rows) - len(fulfilments),
+            "fulfilment_mean": mean(fulfilments), "fulfilment_median": median(fulfilments),
+            "share_half_fulfilled": mean([value >= 0.5 for value in fulfilments]),
+            "share_third_fulfilled": mean([value >= 1 / 3 for value in fulfilments]), **means,
+            "leakage_ratio": ratio(means["leakage"], means["rise"]),
+            "l1_ratio": ratio(means["l1_edited"], means["l1_unedited"])}
+
+
+def table(pairs):
+    """One row a pair, for --predictions: the target AU, the judge's readings of it, and the distances."""
+    k = [pairs.aus.index(name) for name in pairs.target_au]
+    rows = np.arange(len(k))
+    return {"path": None, "subject": pairs.subject, "target": pairs.target_au,
+            **{f"{name}_reading": getattr(pairs, name)[rows, k].tolist() for name in ("source", "edited", "true")},
+            **{f"l1_{name}" if name != "outside" else "outside_change": values.tolist()
+               for name, values in pairs.pixels.items() if name != "region_share"}}
+
+
+def mean(values):
+    """The mean of what is not NaN, or None when nothing is left."""
+    values = np.asarray(values, np.float64)
+    values = values[~np.isnan(values)]
+    return float(values.mean()) if len(values) else None
+
+
+def median(values):
+    """The median, or None of nothing."""
+    return float(np.median(values)) if len(values) else None
+
+
+def ratio(numerator, denominator):
+    """A quotient, None when either side is undefined or the denominator is not positive."""
+    return numerator / denominator if None not in (numerator, denominator) and denominator > 0 else None
