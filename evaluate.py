@@ -66,13 +66,14 @@ def evaluate_classifier(options):
     has_expression = model.expressions and "expression" in data.columns
     comparable = set(model.aus) & set(data.columns) or not (has_va or has_expression)
     names = shared_aus(model, data) if comparable else []  # raises when nothing at all can be compared
+    check_aus(options, model, data, names)
     outputs = model.predict(data.images(), options.batch, what="evaluating")
     out = {"model": describe_model(model), "data": describe_data(data, options.test), "n": len(data),
            "subjects": report.subjects(data), "protocol": {"task": "classifier", "missing_labels": "masked"}}
-    table = {"path": [image for image in data.columns["path"]], "subject": data.text("subject")}
+    table = {"path": data.columns["path"], "subject": data.text("subject")}
     if names:
-        au_report(options, model, data, names, au_scores(model, outputs)[:, [model.aus.index(n) for n in names]],
-                  out, table)
+        scores = au_scores(model, outputs)[:, [model.aus.index(name) for name in names]]
+        au_report(options, model, data, names, scores, out, table)
     if has_va:
         va_report(data, outputs["valence_arousal"], out, table)
     if has_expression:
@@ -81,6 +82,16 @@ def evaluate_classifier(options):
         table["expression"] = [model.expressions[k] for k in outputs["expression"].argmax(1)]
         table["true_expression"] = data.text("expression")
     return out, table, data
+
+
+def check_aus(options, model, data, names):
+    """BadInput, before anything runs, when no AU is labelled or --pair names one that is not there."""
+    if names and not any(cell for name in names for cell in data.columns[name]):
+        raise BadInput(f"{data.name}: no AU cell is labelled, so there is nothing to compare with; give the set "
+                       "that has the truth")
+    if options.pair and not set(options.pair) <= set(names):
+        raise BadInput(f"--pair {' '.join(options.pair)}: {data.name} and {model.path} share "
+                       f"{', '.join(names) or 'no AU'}; name two of these")
 
 
 def au_scores(model, outputs):
@@ -100,11 +111,6 @@ def au_report(options, model, data, names, scores, out, table):
     from lib import report
 
     truth = data.aus(names)
-    if np.isnan(truth).all():
-        raise BadInput(f"{data.name}: no AU cell is labelled, so there is nothing to compare with; give the set "
-                       "that has the truth")
-    if options.pair and not set(options.pair) <= set(names):
-        raise BadInput(f"--pair {' '.join(options.pair)}: {data.name} and {model.path} share {', '.join(names)}")
     pair = report.choose_pair(names, options.pair)
     stored = model.meta.get("thresholds") or {}
     thresholds = np.array([stored.get(name, report.FIXED) for name in names])

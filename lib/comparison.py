@@ -89,7 +89,7 @@ def tables(paths):
 
 
 def in_order(name):
-    """A sorting key that puts mnist-hard-3000 before mnist-hard-30000 after mnist-hard-300."""
+    """A sorting key that reads numbers as numbers: mnist-hard-300, mnist-hard-3000, mnist-hard-30000."""
     return [(part.isdigit(), int(part) if part.isdigit() else part) for part in re.split(r"(\d+)", name)]
 
 

@@ -1,0 +1,230 @@
+"""evaluate.py as a command, on tiny models whose outputs can be worked out by hand (tests/models.py)."""
+import csv
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import models
+import numpy as np
+import pytest
+
+from lib import comparison, edits, manifest
+
+ROOT = Path(__file__).parents[1]
+
+
+def evaluate(*arguments, status=0):
+    """Run the script; returns (stdout, stderr)."""
+    done = subprocess.run([sys.executable, "evaluate.py", *map(str, arguments)], cwd=ROOT, capture_output=True,
+                          text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    assert done.returncode == status, done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stdout, done.stderr
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A classifier, a set whose truth differs from what is painted, and its report with every option used."""
+    place = tmp_path_factory.mktemp("evaluate")
+    models.classifier(place / "classifier.onnx", thresholds={"AU01": 0.3, "AU02": 0.5})
+    painted = [[1, .35, 0, 0], [.35, .8, 0, .6], [0, 0, 0, 1], [0, .6, 0, 0]]
+    models.dataset(place, painted, subjects=["a", "a", "b", "b"])
+    data = manifest.read(place / "set.csv")
+    # AU01 at 0.3: predicted 1 1 0 0, truth 1 0 0 -; AU02 at 0.5: predicted 0 1 0 1, truth 0.4 0.8 0 0
+    data.columns |= {"AU01": ["1", "0", "0", ""], "AU02": ["0.4", "0.8", "0", "0"], "AU12": ["0"] * 4,
+                     "valence": ["1", "-0.3", "-1", ""], "arousal": ["-1", "0.3", "1", ""],
+                     "expression": ["neutral", "happiness", "", "puzzled"]}
+    del data.columns["AU26"]
+    data.write(place / "test.csv")
+    text, said = evaluate("--model", place / "classifier.onnx", "--test", place / "test.csv", "--report",
+                          place / "plots", "--predictions", place / "out/predictions.csv")
+    (place / "report.json").write_text(text)
+    (place / "said.txt").write_text(said)
+    return place
+
+
+def test_report_of_a_classifier_by_hand(folder):
+    report = json.loads((folder / "report.json").read_text())
+    au = report["au"]
+    assert (report["n"], report["subjects"]) == (4, 2)
+    first, second = au["per_au"]["AU01"], au["per_au"]["AU02"]
+    assert (first["precision"], first["recall"], first["fdr"], first["support"]) == (0.5, 1, 0.5, 1)
+    assert first["labelled"] == 3 and first["auc"] == 1 and first["accuracy"] == pytest.approx(2 / 3, abs=1e-5)
+    assert (second["precision"], second["recall"], second["f1"], second["support"]) == (0.5, 0.5, 0.5, 2)
+    assert second["mae"] == pytest.approx((.05 + 0 + 0 + .6) / 4, abs=0.002)  # painted in 8 bit
+    assert au["per_au"]["AU12"]["precision"] is None and au["per_au"]["AU12"]["pcc"] is None
+    assert au["mean"]["f1"] == pytest.approx((2 / 3 + 1 / 2) / 2, abs=1e-5)
+    assert au["mean"]["left_out"] == {"precision": 1, "recall": 1, "f1": 1, "fdr": 1, "auc": 1, "pcc": 1, "icc": 1}
+    assert au["pooled"]["fdr"] == 0.5 and au["pooled"]["support"] == 3
+    assert au["pair"]["aus"] == ["AU01", "AU02"] and au["pair"]["fdr"] == 0.5
+    assert au["pair"]["partner_rate"] == 1  # image 2 has AU02 only, AU01 is predicted; AU01 is never alone
+    assert au["correlation"]["aus"] == ["AU01", "AU02", "AU12"]
+    assert au["correlation"]["predicted"][0][1] == pytest.approx(0, abs=1e-6)
+    fixed = report["au_fixed"]
+    assert fixed["threshold"] == 0.5 and fixed["per_au"]["AU01"]["precision"] == 1
+    assert report["va"]["valence"]["ccc"] == pytest.approx(1, abs=0.001) and report["va"]["arousal"]["labelled"] == 3
+    assert report["expression"]["accuracy"] == 1 and report["expression"]["unknown_to_model"] == 1
+
+
+def test_protocol_is_said(folder):
+    protocol = json.loads((folder / "report.json").read_text())["protocol"]
+    assert protocol["aus"] == ["AU01", "AU02", "AU12"] and protocol["aus_left_out"]["not_in_data"] == ["AU26"]
+    assert protocol["thresholds"] == {"AU01": 0.3, "AU02": 0.5, "AU12": 0.5}
+    assert protocol["missing_labels"] == "masked" and protocol["unlabelled_au_cells"] == 1
+    said = (folder / "said.txt").read_text()
+    assert "lacks AU26" in said and "mean F1 0.583" in said
+
+
+def test_predictions_and_plots(folder):
+    with open(folder / "out/predictions.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["AU01"] for row in rows] == ["1", "0.349", "0", "0"] and rows[3]["true_AU01"] == ""
+    assert rows[0]["path"] == "../set.npy#0" and rows[1]["expression"] == "happiness"
+    assert len(manifest.read(folder / "out/predictions.csv").images()) == 4
+    assert {path.name for path in (folder / "plots").iterdir()} == {"au_bars.png", "coactivation.png"}
+
+
+def test_gate_and_options(folder):
+    given = ["--model", folder / "classifier.onnx", "--test", folder / "test.csv"]
+    text, said = evaluate(*given, "--min-f1", 0.9, status=4)
+    assert json.loads(text)["n"] == 4 and "0.583 is below --min-f1 0.9" in said
+    report = json.loads(evaluate(*given, "--min-f1", 0.4, "--present", 0.5, "--pair", "12", "AU02")[0])
+    assert report["au"]["per_au"]["AU02"]["support"] == 1 and report["protocol"]["pair"] == ["AU12", "AU02"]
+
+
+def test_bad_input_is_one_line(folder, tmp_path):
+    model, test = folder / "classifier.onnx", folder / "test.csv"
+    (tmp_path / "other.csv").write_text("path,AU43\nset.npy#0,1\n")
+    (tmp_path / "empty.csv").write_text(f"path,AU01,AU02,AU12,AU26\n{folder}/set.npy#0,,,,\n")
+    for arguments, status, part in [
+            (["--model", folder / "none.onnx", "--test", test], 3, "no such model"),
+            (["--model", model, "--test", tmp_path / "other.csv"], 3, "none of the AUs"),
+            (["--model", model, "--test", tmp_path / "empty.csv"], 3, "no AU cell is labelled"),
+            (["--model", model, "--test", test, "--pair", "AU01", "AU43"], 3, "--pair AU01 AU43"),
+            (["--model", model, "--pairs", test, "--judge", model], 3, "not a generator"),
+            (["--model", model, "--pairs", test], 2, "--judge"), (["--model", model], 2, "say one of"),
+            (["--compare", folder / "none.json"], 3, "no such report")]:
+        text, said = evaluate(*arguments, status=status)
+        assert text == "" and part in said
+        assert status == 2 or said.count("\n") == 1, said
+
+
+def pairs_set(place, edited, rows=6):
+    """A pairs manifest: sources at 0.2 everywhere; one AU of the true image at 0.6; what the generator is asked
+    for is `edited`, which may differ. AU26 comes with AU12, as AU25 does with a jaw."""
+    source, true = np.full((rows, 4), 0.2), np.full((rows, 4), 0.2)
+    true[np.arange(rows), np.arange(rows) % 3] = 0.6
+    true[true[:, 2] == 0.6, 3] = 0.4
+    asked = np.where(true > 0.2, 0.2 + (true - 0.2) * edited, 0.2)
+    place.mkdir()
+    np.save(place / "pairs.npy", np.stack([models.paint(row, 16) for row in np.concatenate([source, true])]))
+    names = models.AUS
+    manifest.write(place / "pairs.csv", {
+        "path": [f"pairs.npy#{i}" for i in range(rows)], "subject": [f"s{i}" for i in range(rows)],
+        **{name: list(source[:, k]) for k, name in enumerate(names)},
+        "true_path": [f"pairs.npy#{i + rows}" for i in range(rows)],
+        **{f"target_{name}": list(asked[:, k]) for k, name in enumerate(names)}})
+    models.generator(place / "generator.onnx", size=16)
+    models.classifier(place / "judge.onnx", size=16)
+    return ["--model", place / "generator.onnx", "--pairs", place / "pairs.csv", "--judge", place / "judge.onnx"]
+
+
+def test_edits_by_hand(tmp_path):
+    given = pairs_set(tmp_path / "half", edited=0.5)  # the target AU moves half of the way
+    (tmp_path / "judge.json").write_text(json.dumps({"au": {"per_au": {
+        "AU01": {"pcc": 0.9}, "AU02": {"pcc": 0.5}, "AU12": {"pcc": 0.7}, "AU26": {"pcc": None}}}}))
+    text, _ = evaluate(*given, "--judge-report", tmp_path / "judge.json", "--report", tmp_path / "plots",
+                       "--predictions", tmp_path / "p.csv")
+    report = json.loads(text)
+    per_au, summary = report["edits"]["per_au"], report["edits"]["summary"]
+    assert list(per_au) == ["AU01", "AU02", "AU12"] and per_au["AU01"]["n"] == 2
+    for row in per_au.values():
+        assert row["true_rise"] == pytest.approx(0.4, abs=0.003) and row["fulfilment"] == pytest.approx(0.5, abs=0.01)
+        assert row["outside_change"] == 0
+    assert per_au["AU01"]["leakage_all"] == 0 and per_au["AU01"]["l1_ratio"] == pytest.approx(0.5, abs=0.01)
+    assert per_au["AU12"]["leakage_all"] == pytest.approx(0.1 / 3, abs=0.002)  # AU26 lags by 0.1
+    assert per_au["AU12"]["leakage"] == 0                                       # … but is not read well
+    # the region is the stripe of 4 columns and, grown by one pixel, one column beside it: 5 of 16
+    assert per_au["AU01"]["region_share"] == 5 / 16
+    assert per_au["AU01"]["l1_unedited"] == pytest.approx(102 * 4 / 5)
+    assert (summary["aus"], summary["share_third_fulfilled"], summary["leakage_ratio"]) == (2, 1, 0)
+    assert report["protocol"]["aus_in_summary"] == ["AU01", "AU12"] and report["subjects"] == 6
+    assert {path.name for path in (tmp_path / "plots").iterdir()} == {"edit_bars.png", "sheet.png"}
+    assert len(manifest.read(tmp_path / "p.csv")) == 6
+
+
+def test_change_outside_the_region():
+    source = np.full((1, 10, 10, 3), 100, np.uint8)
+    true, edited = source.copy(), source.copy()
+    true[0, 5, 5] = 150        # region: 3 x 3 around it
+    true[0, 0, 0] = 108        # 8 levels are not more than 8
+    edited[0, 5, 5] = 120
+    edited[0, 9, 9] = [109, 100, 100]
+    found = edits.pixel_distances(source, edited, true)
+    assert found["region_share"] == 9 / 100
+    assert found["unedited"] == pytest.approx(50 / 9) and found["edited"] == pytest.approx(30 / 9)
+    assert found["outside"] == pytest.approx(3 / 91)
+    same = edits.pixel_distances(source, edited, source)
+    assert np.isnan(same["edited"]) and edits.mean(same["edited"]) is None
+
+
+def test_pairs_without_a_clear_target_are_left_out():
+    source = np.array([[0, 0, 0], [0, np.nan, 0], [0, 0, 0], [0.5, 0, 0]])
+    target = np.array([[0, 0.5, 0.3], [np.nan, 0.4, np.nan], [0.5, 0.5, 0], [0.1, 0, 0]])
+    index, change = edits.main_target(source, target, ["AU26", "AU25", "AU12"])
+    assert index.tolist() == [1, 1, -1, 0] and change[3, 0] == pytest.approx(-0.4)
+
+
+def test_compare_prints_means_over_seeds_beside_the_thesis(folder, tmp_path):
+    report = json.loads((folder / "report.json").read_text())
+    paths = []
+    for condition, values in {"em": (0.6, 0.7), "supervised": (0.5, 0.6), "mine": (0.4,)}.items():
+        for seed, f1 in enumerate(values, 1):
+            for name in ("report.json", "report_natural.json"):
+                path = tmp_path / "runs/quick/mnist-hard-3000" / condition / f"seed{seed}" / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                report["au"]["mean"]["f1"] = f1
+                path.write_text(json.dumps(report))
+                paths.append(path)
+    text, _ = evaluate("--compare", *paths)
+    tables = text.split("### ")
+    assert [table.splitlines()[0].split(":")[0] for table in tables[1:]] \
+        == ["mnist-hard-3000 (quick), test", "mnist-hard-3000 (quick), natural"]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in tables[1].splitlines() if line.startswith("|")]
+    assert [row[0] for row in rows] == ["condition", rows[1][0], "supervised", "em", "mine"]
+    supervised = dict(zip(rows[0], rows[2]))
+    assert supervised["F1"] == "55.0 ± 7.1" and supervised["seeds"] == "2"  # sd of 50, 60 over n - 1
+    assert supervised["thesis F1 (table 11)"] == "46.42" and supervised["thesis FDR"] == "23.59"
+    assert dict(zip(rows[0], rows[4]))["F1"] == "40.0"
+    assert "em - supervised: 10.0 ± 0.0 F1 over 2 shared seed(s)" in tables[1]
+    assert "thesis" not in tables[2].split("\n\n")[1]
+
+
+def test_places_of_reports():
+    assert comparison.place("runs/quick/faces/em/seed3/report_natural.json") \
+        == ("quick", "faces", "em", "3", "natural")
+    assert comparison.place("report.json") == ("", "", "report.json", "", "test")
+
+
+def test_help_is_quick():
+    times = []
+    for _ in range(3):
+        start = time.perf_counter()
+        evaluate("--help")
+        times.append(time.perf_counter() - start)
+    assert min(times) < 0.7
+
+
+def test_torch_is_never_imported(folder, tmp_path):
+    given = pairs_set(tmp_path / "pairs", edited=1)
+    code = ("import sys, evaluate\n"
+            f"evaluate.main(['--model', r'{folder}/classifier.onnx', '--test', r'{folder}/test.csv', '--report', "
+            f"r'{tmp_path}/a'])\n"
+            f"evaluate.main({[str(item) for item in given]!r} + ['--report', r'{tmp_path}/b'])\n"
+            f"evaluate.main(['--compare', r'{folder}/report.json'])\n"
+            "assert not [name for name in sys.modules if name.split('.')[0] == 'torch']")
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

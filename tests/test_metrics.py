@@ -1,0 +1,131 @@
+"""Metrics against values worked out by hand, published examples, scipy and scikit-learn."""
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn import metrics as reference
+
+from lib import metrics, report
+from lib.manifest import parse
+
+NAN = np.nan
+
+
+def test_detection_by_hand():
+    truth = [1, 1, 1, 0, 0, NAN, 0, 0]
+    predicted = [1, 1, 0, 1, 0, 1, 0, 0]  # TP 2, FN 1, FP 1, TN 3; the unlabelled one does not count
+    assert metrics.counts(truth, predicted) == (2, 1, 1, 3)
+    row = metrics.detection(truth, predicted)
+    assert row == pytest.approx({"precision": 2 / 3, "recall": 2 / 3, "f1": 2 / 3, "fdr": 1 / 3, "accuracy": 5 / 7,
+                                 "support": 3})
+
+
+def test_detection_agrees_with_scikit_learn():
+    rng = np.random.default_rng(0)
+    truth, predicted = rng.random((2, 500)) < 0.3
+    row = metrics.detection(truth, predicted)
+    assert row["f1"] == pytest.approx(reference.f1_score(truth, predicted))
+    assert row["precision"] == pytest.approx(reference.precision_score(truth, predicted))
+    assert row["recall"] == pytest.approx(reference.recall_score(truth, predicted))
+    assert row["accuracy"] == pytest.approx(reference.accuracy_score(truth, predicted))
+
+
+def test_undefined_is_none_and_a_mean_says_what_it_leaves_out():
+    silent = metrics.detection([1, 0], [0, 0])    # nothing predicted: no precision, but an F1 of 0
+    assert (silent["precision"], silent["fdr"], silent["f1"], silent["recall"]) == (None, None, 0, 0)
+    absent = metrics.detection([0, 0], [0, 0])    # nothing there either
+    assert (absent["f1"], absent["recall"], absent["accuracy"]) == (None, None, 1)
+    assert metrics.detection([NAN], [1])["accuracy"] is None
+    mean = metrics.mean_of([silent, absent, metrics.detection([1, 0], [1, 1])])
+    assert mean["fdr"] == 0.5 and mean["f1"] == pytest.approx((0 + 2 / 3) / 2) and mean["support"] == 2
+    assert mean["left_out"] == {"precision": 2, "recall": 1, "f1": 1, "fdr": 2}
+    for function in (metrics.pcc, metrics.icc, metrics.ccc):
+        assert function([0.5, 0.5], [0.5, 0.5]) is None and function([1], [1]) is None
+    assert metrics.mse([NAN], [1]) is None and metrics.auc([1, 1], [0, 1]) is None
+
+
+def test_present_counts_level_two_of_five_in_float32():
+    values = metrics.present(np.array([0.4, 0.3999, np.nan], np.float32), 0.4)
+    assert values[:2].tolist() == [1, 0] and np.isnan(values[2])
+
+
+def test_auc_and_two_afc_by_hand():
+    assert metrics.auc([0, 0, NAN, 1, 1], [0.1, 0.4, 9, 0.35, 0.8]) == 0.75  # 3 of the 4 pairs in order
+    levels = [0, 0.2, 0.4, 0.6]
+    assert metrics.two_afc(levels, [0.3, 0.1, 0.2, 0.9]) == {"A": pytest.approx(1 / 3), "B": 0.75, "C": 1, "D": None,
+                                                            "E": None}
+
+
+def test_icc_of_shrout_and_fleiss():
+    """Shrout & Fleiss 1979, table 2: six targets, four judges; ICC(3,1) is 0.71."""
+    ratings = np.array([[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9], [6, 2, 4, 7]], float)
+    assert metrics.icc31(ratings) == pytest.approx(0.7148, abs=5e-5)
+
+
+def test_icc_of_two_columns_by_hand():
+    # BMS = 7/2, EMS = 1/2, so (3.5 - 0.5) / (3.5 + 0.5)
+    assert metrics.icc([1, 2, NAN, 3], [2, 2, 7, 5]) == pytest.approx(0.75)
+    assert metrics.icc([1, 2, 3], [11, 12, 13]) == pytest.approx(1)  # consistency: an offset does not matter
+
+
+def test_ccc_by_hand_in_population_form():
+    # cov 1, variances 2/3 and 2, means 2 and 3: 2 / (2/3 + 2 + 1)
+    assert metrics.ccc([1, 2, 3, NAN], [2, 2, 5, 0]) == pytest.approx(6 / 11)
+    assert metrics.ccc([1, 2, 3], [2, 2, 2]) == 0
+
+
+def test_pcc_and_errors_agree_with_scipy():
+    rng = np.random.default_rng(1)
+    truth, predicted = rng.random((2, 40))
+    assert metrics.pcc(truth, predicted) == pytest.approx(stats.pearsonr(truth, predicted).statistic)
+    assert metrics.mse([0, 1], [0.5, 1]) == 0.125 and metrics.mae([0, 1], [0.5, 1]) == 0.25
+
+
+def test_chosen_thresholds_have_the_best_f1():
+    rng = np.random.default_rng(2)
+    truth = (rng.random((300, 3)) < 0.3).astype(float)
+    scores = np.clip(0.25 * truth + rng.normal(0.2, 0.1, truth.shape), 0, 1)
+    truth[:, 2] = 0  # never present: the default
+    truth[:50, 0] = NAN
+    chosen = metrics.choose_thresholds(truth, scores)
+    assert chosen[2] == 0.5
+    for k in range(2):
+        known = ~np.isnan(truth[:, k])
+        f1 = [reference.f1_score(truth[known, k], scores[known, k] >= threshold, zero_division=0)
+              for threshold in metrics.GRID]
+        assert metrics.detection(truth[:, k], metrics.present(scores[:, k], chosen[k]))["f1"] == pytest.approx(max(f1))
+
+
+def test_classes_by_hand():
+    found = metrics.classes([0, 0, 1, 2], [0, 1, 1, 1], ["neutral", "happiness", "anger", "fear"])
+    assert found["accuracy"] == 0.5 and found["confusion"][0] == [1, 1, 0, 0]
+    assert found["macro_f1"] == pytest.approx((2 / 3 + 1 / 2 + 0) / 3)  # fear does not occur
+
+
+def test_tables_of_pairs_by_hand():
+    on = np.array([[1, 1], [1, 0], [0, 1], [0, 0], [1, NAN], [1, 1]])
+    assert metrics.coactivation(on).tolist() == [[1, 2 / 3], [2 / 3, 1]]
+    table = metrics.correlations(on)
+    assert table[0][1] == pytest.approx(stats.pearsonr([1, 1, 0, 0, 1], [1, 0, 1, 0, 1]).statistic)
+    assert table[0][0] == pytest.approx(1)
+
+
+def test_pair_tells_lures_from_other_mistakes():
+    on = np.array([[1, 0], [1, 0], [0, 1], [1, 1], [0, 0]])
+    predicted = np.array([[1, 1], [1, 0], [0, 1], [1, 1], [1, 0]])  # one lure of three taken; one other mistake
+    row = report.pair_numbers(on, predicted, ["AU01", "AU02"])
+    assert row["partner_rate"] == pytest.approx(1 / 3) and row["fdr"] == pytest.approx(2 / 7)
+
+
+def test_occurrences_stay_out_of_intensity_metrics(tmp_path):
+    data = parse("path,AU01,au_kind\na,1,occurrence\nb,0.2,\nc,0.4,intensity\nd,0.6,\n", "t.csv", tmp_path)
+    scores = np.array([[0.0], [0.2], [0.4], [0.6]])
+    found = report.au_numbers(data.aus(), scores, ["AU01"], report.truth_thresholds(data), 0.5,
+                              intensities=~data.occurrence())
+    assert found["per_au"]["AU01"]["mae"] == pytest.approx(0, abs=1e-7)
+    assert found["per_au"]["AU01"]["support"] == 3 and found["per_au"]["AU01"]["recall"] == pytest.approx(1 / 3)
+
+
+def test_default_pairs():
+    assert report.choose_pair([f"AU0{k}" for k in range(1, 10)]) == ["AU02", "AU03"]
+    assert report.choose_pair(["AU01", "AU02", "AU12"]) == ["AU01", "AU02"]
+    assert report.choose_pair(["AU12"]) is None

@@ -1,0 +1,153 @@
+"""The MNIST grid: its statistics against the formulas, its bytes against killed runs."""
+import filecmp
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+
+from lib import images, manifest
+from lib.cli import BadInput
+from lib.datasets import mnist_grid
+
+ROOT = Path(__file__).parents[1]
+SMALL = ["--labelled", "40", "--unlabelled", "600", "--validation", "20", "--test-per-au", "10",
+         "--test-natural", "30", "--size", "48"]
+
+
+def make(folder, *more):
+    mnist_grid.main(["--out", str(folder), *SMALL, *more])
+    return folder
+
+
+def same_bytes(first, second):
+    names = sorted(str(path.relative_to(first)) for path in first.rglob("*") if path.is_file())
+    assert names == sorted(str(path.relative_to(second)) for path in second.rglob("*") if path.is_file())
+    return not [name for name in names if not filecmp.cmp(first / name, second / name, shallow=False)]
+
+
+@pytest.fixture(scope="module")
+def grid(tmp_path_factory):
+    return make(tmp_path_factory.mktemp("grid"))
+
+
+def test_labels_have_the_correlation_of_algorithm_1():
+    on = mnist_grid.draw_aus(np.random.default_rng(0), 100_000)
+    share = on.mean(0)  # standard error at most 0.0015
+    assert share[[1, 2]] == pytest.approx([0.312, 0.312], abs=0.006)
+    assert share[[0, 3, 4, 5, 6, 7, 8]] == pytest.approx([0.2] * 7, abs=0.006)
+    assert (on[:, 1] & on[:, 2]).mean() == pytest.approx(0.264, abs=0.006)
+    assert (on[:, 0] & on[:, 3]).mean() == pytest.approx(0.04, abs=0.003)
+
+
+@pytest.mark.parametrize("level", ["medium", "hard"])
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_noise_is_a_clipped_normal(level, value):
+    mean, deviation = mnist_grid.NOISE[level]
+    m, low, high = mean + value, (0 - mean - value) / deviation, (1 - mean - value) / deviation
+    inside = norm.cdf(high) - norm.cdf(low)
+    first = m * inside + deviation * (norm.pdf(low) - norm.pdf(high)) + norm.sf(high)  # E[clip(X, 0, 1)]
+    second = (m ** 2 + deviation ** 2) * inside + norm.sf(high) \
+        + deviation * (m * norm.pdf(low) - (m + 1) * norm.pdf(high))                  # E[clip(X, 0, 1)²]
+    grids = np.full((200, 48, 48), value, np.float32)
+    pixels = mnist_grid.to_rgb(mnist_grid.add_noise(np.random.default_rng(1), grids, level)) / 255
+    assert pixels.mean() == pytest.approx(first, abs=0.004)  # standard error 0.0007
+    assert pixels.std() == pytest.approx(np.sqrt(second - first ** 2), abs=0.004)
+    assert (pixels[..., 0] == pixels[..., 2]).all()
+
+
+def test_digits_stand_in_their_cells(tmp_path):
+    folder = make(tmp_path, "--level", "easy", "--size", "50")  # 50 does not divide by 3
+    data = manifest.read(folder / "labelled.csv")
+    pixels = images.load_all(data.images())
+    cells = [50 * k // 3 for k in range(4)]
+    bright = np.stack([pixels[:, cells[r]:cells[r + 1], cells[c]:cells[c + 1], 0].max((1, 2)) > 0
+                       for r in range(3) for c in range(3)], 1)
+    assert (bright == (data.aus() == 1)).all()
+
+
+def test_manifests(grid):
+    labelled, test = manifest.read(grid / "labelled.csv"), manifest.read(grid / "test.csv")
+    hidden, truth = manifest.read(grid / "unlabelled.csv"), manifest.read(grid / "unlabelled_truth.csv")
+    assert labelled.au_names == mnist_grid.AUS and set(labelled.aus().ravel()) == {0, 1}
+    assert (len(labelled), len(hidden), len(test)) == (40, 600, 90)
+    assert np.isnan(hidden.aus()).all() and hidden.columns["path"] == truth.columns["path"]
+    assert not np.isnan(truth.aus()).any()
+    assert (test.aus() == np.eye(9).repeat(10, 0)).all()
+    assert len(manifest.read(grid / "validation.csv")) == 20 and len(manifest.read(grid / "test_natural.csv")) == 30
+    assert images.load_all(labelled.images()).shape == (40, 48, 48, 3)
+
+
+def test_pools_of_digits_are_disjoint():
+    digits = np.arange(5000) % 10
+    pixels = np.broadcast_to(np.arange(5000)[:, None, None], (5000, 28, 28))  # a drawing's number is its brightness
+    pools = mnist_grid.split_pools(pixels, digits, mnist_grid.POOL, seed=0)
+    numbers = [int(image[0, 0]) for pool in pools.values() for images_of in pool for image in images_of]
+    assert len(numbers) == len(set(numbers)) == 4500
+    assert all((pool[k][:, 0, 0] % 10 == k + 1).all() for pool in pools.values() for k in range(9))
+
+
+def test_png_holds_the_same_images(grid, tmp_path):
+    folder = make(tmp_path, "--format", "png")
+    first, second = (manifest.read(path / "unlabelled.csv").images() for path in (grid, folder))
+    assert all((images.load(a) == images.load(b)).all() for a, b in zip(first[::37], second[::37]))
+    assert max(sum(1 for file in path.glob("*.png")) for path in folder.rglob("*") if path.is_dir()) <= 1000
+
+
+def test_a_small_set_begins_a_large_one(grid, tmp_path):
+    folder = make(tmp_path, "--labelled", "700")
+    small, large = (np.load(path / "labelled.npy") for path in (grid, folder))
+    assert (small == large[:40]).all() and not (large[:200] == large[500:]).all()
+
+
+def test_seeds_differ_and_other_settings_are_refused(grid, tmp_path):
+    folder = make(tmp_path / "seed1", "--seed", "1")
+    assert not same_bytes(grid, folder)
+    before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+    with pytest.raises(BadInput, match="--seed 1, not 2"):
+        make(folder, "--seed", "2")
+    make(folder, "--seed", "1")  # finished: nothing is done
+    assert before == {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+
+
+def test_killed_run_ends_with_the_same_bytes(tmp_path):
+    sets = ["--unlabelled", "12000"]
+    command = [sys.executable, "-m", "lib.datasets.mnist_grid", "--out", str(tmp_path / "killed"), *SMALL, *sets]
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
+    partial = tmp_path / "killed/.unlabelled.npy.partial"
+    deadline = time.time() + 60
+    while not (partial.exists() and partial.stat().st_size > 10_000_000):
+        assert time.time() < deadline and process.poll() is None
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert partial.exists() and not (tmp_path / "killed/labelled.csv").exists()
+    with open(partial, "ab") as file:
+        file.write(b"half a chunk")  # what a kill in the middle of a write leaves
+    same = [make(tmp_path / name, *sets) for name in ("killed", "whole")]
+    assert same_bytes(*same)
+
+
+def test_whole_mnist(tmp_path):
+    raw = tmp_path / "digits/MNIST/raw"
+    raw.mkdir(parents=True)
+    for name, brightness in (("train", 100), ("t10k", 200)):  # the format of yann.lecun.com: magic number, sizes
+        digits = np.arange(400) % 10
+        header = np.array([2051, 400, 28, 28], ">i4").tobytes()
+        (raw / f"{name}-images-idx3-ubyte").write_bytes(header + bytes([brightness]) * (400 * 784))
+        (raw / f"{name}-labels-idx1-ubyte").write_bytes(np.array([2049, 400], ">i4").tobytes()
+                                                        + digits.astype(np.uint8).tobytes())
+    folder = make(tmp_path / "out", "--level", "easy", "--digits", str(tmp_path / "digits"))
+    assert np.load(folder / "labelled.npy").max() == 100 and np.load(folder / "test.npy").max() == 200
+    with pytest.raises(BadInput, match="no MNIST there"):
+        make(tmp_path / "other", "--digits", str(tmp_path))
+
+
+def test_without_whole_mnist_no_torch_is_imported(tmp_path):
+    code = ("import sys; from lib.datasets import mnist_grid; "
+            f"mnist_grid.main(['--out', {str(tmp_path)!r}, *{SMALL!r}]); assert 'torch' not in sys.modules")
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True)
