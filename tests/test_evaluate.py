@@ -103,7 +103,7 @@ def test_bad_input_is_one_line(folder, tmp_path):
             (["--model", folder / "none.onnx", "--test", test], 3, "no such model"),
             (["--model", model, "--test", tmp_path / "other.csv"], 3, "none of the AUs"),
             (["--model", model, "--test", tmp_path / "empty.csv"], 3, "no AU cell is labelled"),
-            (["--model", model, "--test", test, "--pair", "AU01", "AU43"], 3, "--pair AU01 AU43"),
+            (["--model", model, "--test", folder / "set.csv", "--pair", "AU01", "AU43"], 3, "--pair AU01 AU43"),
             (["--model", model, "--pairs", test, "--judge", model], 3, "not a generator"),
             (["--model", model, "--pairs", test], 2, "--judge"), (["--model", model], 2, "say one of"),
             (["--compare", folder / "none.json"], 3, "no such report")]:
