@@ -1,0 +1,133 @@
+"""What both trainers share: history, early stopping, averaged weights, learning-rate schedule, processes.
+
+Everything here is plain state that a checkpoint holds, so that interrupted and resumed equals uninterrupted.
+"""
+import json
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from lib.files import to_json, write_text
+
+
+class History:
+    """`history.jsonl`: one JSON line an epoch (or tick), readable while training goes on.
+
+    >>> history = History("runs/history.jsonl", key="epoch", after=12)   # resumed: later lines are dropped
+    >>> history.write({"epoch": 13, "loss": 0.02})
+    """
+
+    def __init__(self, path, key="epoch", after=0):
+        self.path, self.lines = Path(path), []
+        if after and self.path.exists():
+            for line in self.path.read_text(encoding="utf-8").splitlines():
+                try:
+                    if json.loads(line)[key] <= after:
+                        self.lines.append(line)
+                except (ValueError, KeyError):  # cut short by a kill
+                    break
+        write_text(self.path, "".join(line + "\n" for line in self.lines))
+
+    def write(self, row):
+        """Append a row; numbers are shortened to 6 digits, NaN becomes null."""
+        with open(self.path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(json.loads(to_json(row))) + "\n")
+
+
+@dataclass
+class Best:
+    """The best epoch so far by a score that is better when lower."""
+
+    score: float = math.inf
+    epoch: int = 0
+
+    def improves(self, score, epoch):
+        """Whether this epoch is the best so far; remembers it then."""
+        if score < self.score:
+            self.score, self.epoch = score, epoch
+            return True
+        return False
+
+
+class Average:
+    """An exponential moving average (EMA) of a network's parameters and float buffers.
+
+    The decay ramps up as (1 + step) / (10 + step), so that the first steps are forgotten soon.
+    """
+
+    def __init__(self, net, decay):
+        self.decay, self.source = decay, floats(net)
+        self.names = [name for name, value in net.state_dict().items() if value.is_floating_point()]
+        self.values = [value.detach().clone() for value in self.source]
+
+    @torch.no_grad()
+    def update(self, step):
+        """Move towards the network as it is after `step` steps."""
+        share = 1 - min(self.decay, (1 + step) / (10 + step))
+        torch._foreach_lerp_(self.values, self.source, share)
+
+    def weights(self, net):
+        """The averaged state_dict (integer entries as they are in net)."""
+        return {**net.state_dict(), **dict(zip(self.names, self.values))}
+
+    @torch.no_grad()
+    def restore(self, weights):
+        """Take over averaged weights from a checkpoint."""
+        for name, value in zip(self.names, self.values):
+            value.copy_(weights[name])
+
+
+def floats(net):
+    """The tensors of state_dict() that hold numbers to be averaged, sharing the network's memory."""
+    return [value for value in net.state_dict().values() if value.is_floating_point()]
+
+
+def learning_rate(base, step, total, schedule="constant", warmup=0):
+    """The rate at `step` of `total`: linear warm-up, then constant or a half cosine down to 1 % of base."""
+    if step < warmup:
+        return base * (step + 1) / warmup
+    if schedule == "constant":
+        return base
+    done = min(1.0, (step - warmup) / max(1, total - warmup))
+    return base * (0.01 + 0.99 * (1 + math.cos(math.pi * done)) / 2)
+
+
+def set_learning_rate(optimiser, rate):
+    """Set the rate of every parameter group."""
+    for group in optimiser.param_groups:
+        group["lr"] = rate
+
+
+class Processes:
+    """One process, or several that `torchrun --nproc-per-node K train_….py …` started (data parallel)."""
+
+    def __init__(self, device="auto"):
+        self.rank, self.world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+        if self.world > 1:
+            on_gpu = torch.cuda.is_available() and device != "cpu"
+            torch.distributed.init_process_group("nccl" if on_gpu else "gloo")
+            if on_gpu:
+                torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
+
+    @property
+    def first(self):
+        """Whether this is the process that writes files and talks."""
+        return self.rank == 0
+
+    def average(self, tensors):
+        """Replace each tensor by its mean over the processes, with one exchange."""
+        if self.world == 1 or not tensors:
+            return
+        flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
+        torch.distributed.all_reduce(flat)
+        flat /= self.world
+        for tensor, mean in zip(tensors, flat.split([tensor.numel() for tensor in tensors])):
+            tensor.copy_(mean.view_as(tensor))
+
+    def close(self):
+        """Leave the group."""
+        if self.world > 1:
+            torch.distributed.destroy_process_group()
