@@ -1,0 +1,187 @@
+"""What every importer of a real data set shares: options, frames, what was dropped, the manifest.
+
+An importer reads a data set's folder as its owner has it and writes DIR/manifest.csv (last),
+DIR/dropped.csv (path,reason) and, with --pack, DIR/images.npy. Nothing is written inside ROOT.
+Missing markers become empty cells; AU levels become level/5.
+"""
+import functools
+import os
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from lib import images, labels, manifest
+from lib.cli import BadInput, arg, log, parse, progress
+from lib.files import replacing
+
+is_au = functools.cache(labels.is_au)  # asked for every cell
+_FIRST = ("path", "subject")
+_THEN = ("au_kind", "valence", "arousal", "expression", "source", "confidence", "weight", "partition", "video",
+         "frame", "time")
+
+
+@dataclass(kw_only=True)
+class Options:
+    root: str = arg(args=["root"], metavar="ROOT", help="the data set's folder, as its owner has it")
+    out: str = arg(required=True, metavar="DIR", help="where manifest.csv and dropped.csv are written")
+    aus: list[str] = arg([], nargs="+", metavar="AU", help="import these action units only, e.g. 1 2 4 AU12")
+    stride: int = arg(1, help="keep every n-th frame of a video (or n-th image of a set of photos)")
+    drop_unlabelled: bool = arg(False, help="drop images without a single label")
+    drop_inactive: bool = arg(False, help="drop images on which no AU is present, as Richer's data set does")
+    pack: bool = arg(False, help="decode the images into DIR/images.npy (else they stay where they are)")
+    size: int = arg(128, help="side of packed images, in pixels")
+
+    def __post_init__(self):
+        if self.stride < 1 or self.size < 1:
+            raise ValueError("--stride and --size are whole numbers from 1")
+        self.aus = [labels.parse_au(name) for name in self.aus]
+
+
+class Collection:
+    """Rows as they are found, and what was dropped. `au_kind`, `source`: the same for all rows."""
+
+    def __init__(self, options, data_set, au_kind="intensity", source="real"):
+        self.options, self.data_set, self.au_kind, self.source = options, data_set, au_kind, source
+        self.out = Path(os.path.realpath(options.out))
+        root = os.path.realpath(options.root)
+        if os.path.isdir(root) and os.path.commonpath([root, self.out]) == root:
+            raise BadInput(f"--out {options.out} lies inside {options.root}, where nothing is written; "
+                           "choose a folder elsewhere")
+        self.paths, self.columns, self.dropped, self.notes = [], {}, [], Counter()
+        self.seen_aus, self.wanted = set(), set(options.aus)
+        self.present = labels.PRESENT_INTENSITY if au_kind == "intensity" else labels.PRESENT_OCCURRENCE
+
+    def add(self, path, cells, name=""):
+        """One image: its absolute path (or pack.npy#17) and {column: cell}; empty cells may be left out.
+        `name` stands for it in dropped.csv."""
+        labelled = active = False
+        row = len(self.paths)
+        for column, cell in cells.items():
+            if is_au(column):
+                self.seen_aus.add(column)
+                if self.wanted and column not in self.wanted:
+                    continue
+                labelled |= cell != ""
+                active = active or cell != "" and float(cell) >= self.present
+            elif column in ("valence", "arousal", "expression"):
+                labelled |= cell != ""
+            if cell:
+                known = self.columns.setdefault(column, [])
+                known.extend([""] * (row - len(known)))
+                known.append(cell)
+        if self.options.drop_unlabelled and not labelled or self.options.drop_inactive and not active:
+            for known in self.columns.values():
+                del known[row:]
+            self.drop(name or path, "no AU present" if labelled else "unlabelled")
+            return
+        self.notes["unlabelled rows"] += not labelled
+        self.paths.append(path)
+
+    def drop(self, path, reason):
+        """Something that does not reach the manifest, and why."""
+        self.dropped.append((str(path), reason))
+
+    def table(self):
+        """The manifest's columns in their order, {name: N cells}; `path` relative to DIR."""
+        if absent := sorted(self.wanted - self.seen_aus):
+            raise BadInput(f"--aus {absent[0]}: {self.data_set} as it lies here has no such label "
+                           f"(it has {' '.join(sorted(self.seen_aus)) or 'none'})")
+        rows = len(self.paths)
+        for column in self.columns.values():
+            column.extend([""] * (rows - len(column)))
+        aus = sorted(self.wanted or filter(is_au, self.columns))
+        if silent := sorted(self.seen_aus - set(self.columns) - self.wanted) if not self.wanted else []:
+            log(f"{self.data_set}: no label at all, left out: {' '.join(silent)}")
+        blank = [""] * rows
+        out = {"path": self.relative(), "subject": self.columns.get("subject", blank)}
+        out |= {name: self.columns.get(name, blank) for name in aus}
+        given = self.columns | {"au_kind": [self.au_kind if aus else ""] * rows}
+        given["source"] = [cell or self.source for cell in given.get("source", blank)]
+        out |= {name: given.get(name, blank) for name in _THEN}
+        out |= {name: cells for name, cells in self.columns.items() if not is_au(name)
+                and name not in _FIRST + _THEN}
+        return {name: cells for name, cells in out.items() if name in aus or name == "path" or any(cells)}
+
+    def relative(self):
+        """Paths relative to DIR; absolute ones where DIR lies behind a link, so that `..` would lead elsewhere."""
+        folders, typed = {}, os.path.abspath(self.options.out)
+        for folder in dict.fromkeys(map(os.path.dirname, self.paths)):
+            near = os.path.relpath(folder, self.out)
+            same = os.path.realpath(os.path.normpath(os.path.join(typed, near))) == os.path.realpath(folder)
+            folders[folder] = near if same else folder
+        return [os.path.join(folders[os.path.dirname(path)], os.path.basename(path)) for path in self.paths]
+
+    def write(self):
+        """Write DIR/images.npy with --pack, dropped.csv, and the manifest last; say what came of it."""
+        self.out.mkdir(parents=True, exist_ok=True)
+        table = self.table()
+        if self.options.pack and self.paths:
+            table = self.pack(table)
+        dropped = {"path": [path for path, _ in self.dropped], "reason": [reason for _, reason in self.dropped]}
+        manifest.write(self.out / "dropped.csv", dropped)
+        reasons = Counter(dropped["reason"])
+        said = "; ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
+        if not table["path"]:
+            raise BadInput(f"{self.options.root}: not one image reaches the manifest (dropped: {said or 'nothing'}); "
+                           f"see {self.options.out}/dropped.csv")
+        manifest.write(self.out / "manifest.csv", table)
+        subjects = len(set(table.get("subject", ())) - {""})
+        aus = [name for name in table if is_au(name)]
+        log(f"{self.data_set}: {len(table['path'])} images, {subjects} subjects, {len(aus)} AUs "
+            f"-> {self.options.out}/manifest.csv")
+        for note, count in self.notes.items():
+            if count:
+                log(f"  {note}: {count}")
+        if said:
+            log(f"  dropped {len(self.dropped)}: {said} (dropped.csv)")
+
+    def pack(self, table):
+        """Decode into DIR/images.npy, uint8 [N,size,size,3]; images that cannot be decoded are dropped
+        (their slots stay black and no row names them). Returns the table of the others."""
+        size, failed = self.options.size, {}
+
+        def one(i):
+            try:
+                array[i] = images.resize(images.load(self.paths[i]), size)
+            except BadInput as error:
+                failed[i] = str(error).partition(": ")[2].partition(";")[0]
+
+        with replacing(self.out / "images.npy") as temporary:
+            array = np.lib.format.open_memmap(temporary, "w+", np.uint8, (len(self.paths), size, size, 3))
+            with ThreadPoolExecutor(os.cpu_count()) as pool:
+                for _ in progress(pool.map(one, range(len(array))), total=len(array), what="packing", unit="image"):
+                    pass
+            array.flush()
+        for i in sorted(failed):
+            self.drop(table["path"][i], failed[i])
+        kept = [i for i in range(len(self.paths)) if i not in failed]
+        out = {name: [cells[i] for i in kept] for name, cells in table.items()}
+        return out | {"path": [f"images.npy#{i}" for i in kept], "original_path": out["path"]}
+
+
+def strided(items, stride, video):
+    """Every stride-th item of each video (`video(item)` names it), in order."""
+    seen = Counter()
+    kept = []
+    for item in items:
+        if seen[video(item)] % stride == 0:
+            kept.append(item)
+        seen[video(item)] += 1
+    return kept
+
+
+def add_photos(collection, photos):
+    """Add photos that belong to no video: [(name, absolute path or '' when missing, {column: cell})]."""
+    for name, path, cells in progress(photos[::collection.options.stride], what="rows", unit="image"):
+        if path:
+            collection.add(path, cells, name)
+        else:
+            collection.drop(name, "no image for this label")
+
+
+def main(options, collect, description):
+    """Parse argv, collect, write: what each importer's main does."""
+    collect(parse(options, description)).write()

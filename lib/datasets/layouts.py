@@ -1,0 +1,204 @@
+"""Folders as their owners have them: files listed once, found by templates, label texts read and checked.
+
+A template is a path with named parts: `*` is anything within a name, `**/` any folders (or none),
+`{subject}` a part to remember, `{frame:d}` a whole number, `{subject:SN\\d+}` a part that matches a
+regular expression; a name used twice must match the same text. Letter case does not matter.
+"""
+import csv
+import functools
+import io
+import os
+import re
+from pathlib import PurePosixPath
+
+from lib.cli import BadInput
+from lib.manifest import number
+
+IMAGES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
+VIDEOS = {".avi", ".mp4", ".mov", ".mkv", ".mpg", ".mpeg", ".wmv", ".webm", ".m4v"}
+MISSING = {-1.0, -2.0, -5.0, 9.0, 999.0}  # what the data sets write for "not labelled"; no level is one of them
+EXPRESSIONS = ("neutral", "happiness", "sadness", "surprise", "fear", "disgust", "anger", "contempt", "other")
+_SYNONYMS = {
+    "happy": "happiness", "joy": "happiness", "joyful": "happiness", "smile": "happiness", "sad": "sadness",
+    "surprised": "surprise", "afraid": "fear", "fearful": "fear", "scared": "fear", "disgusted": "disgust",
+    "angry": "anger", "contemptuous": "contempt", "neutrality": "neutral"}
+_PART = re.compile(r"\{(\w+)(?::([^{}]*(?:\{\d+\}[^{}]*)*))?\}|(\*\*/)|(\*)")
+
+
+def natural(text):
+    """Sort key by which 'T2' comes before 'T10'."""
+    return [(0, int(part), part) if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", text)]
+
+
+@functools.cache
+def template(text):
+    """A template as a regular expression with named groups; BadInput when it is malformed."""
+    out, end, seen = [], 0, set()
+    for match in _PART.finditer(text):
+        out.append(re.escape(text[end:match.start()]))
+        end = match.end()
+        name, pattern, folders, star = match.groups()
+        if folders or star:
+            out.append("(?:.*/)?" if folders else "[^/]*")
+        elif name in seen:
+            out.append(f"(?P={name})")
+        else:
+            seen.add(name)
+            whole = pattern == "d"
+            out.append(rf"(?<!\d)(?P<{name}>\d+)(?!\d)" if whole else f"(?P<{name}>{pattern or '[^/]+'})")
+    try:
+        return re.compile("".join(out) + re.escape(text[end:]), re.IGNORECASE)
+    except re.error as error:
+        raise BadInput(f"template {text!r}: {error}; see python -m lib.datasets.folder --help") from None
+
+
+class Tree:
+    """Every file below a folder, listed once, so that no row costs a look at the disk. Hidden files
+    (.DS_Store, ._x) and __MACOSX are left out."""
+
+    def __init__(self, root):
+        self.root = os.path.realpath(root)
+        self.name = str(root)
+        if not os.path.isdir(self.root):
+            raise BadInput(f"{root}: no such folder; give the folder that holds the data set")
+        self.folders, seen = {}, set()  # relative folder ('' is the root) -> names, naturally sorted
+        for folder, inner, names in os.walk(self.root, followlinks=True):
+            real = os.path.realpath(folder)
+            if real in seen:  # a link that leads back up
+                inner.clear()
+                continue
+            seen.add(real)
+            inner[:] = sorted((name for name in inner if name[0] != "." and name != "__MACOSX"), key=natural)
+            relative = os.path.relpath(folder, self.root).replace(os.sep, "/")
+            self.folders["" if relative == "." else relative] = sorted(
+                (name for name in names if name[0] != "."), key=natural)
+
+    def files(self, suffixes=None):
+        """Relative paths in natural order, all or those with one of the suffixes."""
+        for folder, names in self.folders.items():
+            start = folder + "/" if folder else ""
+            for name in names:
+                if suffixes is None or os.path.splitext(name)[1].lower() in suffixes:
+                    yield start + name
+
+    def find(self, text, suffixes=None):
+        """[(relative path, {name: text})] of the files that match a template, in natural order."""
+        match = template(text).fullmatch
+        return [(path, found.groupdict()) for path in self.files(suffixes) if (found := match(path))]
+
+    def need(self, text, what):
+        """Like find; BadInput when nothing matches."""
+        if found := self.find(text):
+            return found
+        top = ", ".join(sorted({path.split("/")[0] for path in self.files()})[:6]) or "nothing"
+        raise BadInput(f"{self.name}: no file matches {what} {text!r} (found at the top: {top}); "
+                       f"give the data set's own folder, or its pattern with {what}")
+
+    def path(self, relative):
+        """Absolute path of a relative one."""
+        return f"{self.root}/{relative}"
+
+    def text(self, relative):
+        return read_text(self.path(relative))
+
+    def lines(self, relative):
+        """[(line number, stripped line)] without blank lines and # comments."""
+        stripped = ((i, line.strip()) for i, line in enumerate(self.text(relative).splitlines(), 1))
+        return [(i, line) for i, line in stripped if line and line[0] != "#"]
+
+    def rows(self, relative):
+        """[(line number, cells)] of a CSV, tab- or space-separated file; cells stripped of blanks and quotes."""
+        return split_rows(self.text(relative))
+
+
+def read_text(path):
+    """A text file whatever editor saved it: UTF-8 with or without a byte order mark, UTF-16, Latin-1."""
+    with open(path, "rb") as file:
+        raw = file.read()
+    if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return raw.decode("utf-16")
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
+
+
+def split_rows(text):
+    """[(line number, cells)] of comma-, tab-, semicolon- or blank-separated text, without blank lines."""
+    first = text[:text.find("\n")] if "\n" in text else text
+    delimiter = next((mark for mark in ",\t;" if mark in first), None)
+    if delimiter is None:
+        return [(i, line.split()) for i, line in enumerate(text.splitlines(), 1) if line.strip()]
+    reader = csv.reader(io.StringIO(text), delimiter=delimiter, skipinitialspace=True)
+    return [(reader.line_num, [cell.strip(" '\"\t") for cell in row]) for row in reader if any(row)]
+
+
+def named_rows(text):
+    """[(line number, {column in lower case: cell})] of a CSV's text with a header."""
+    rows = split_rows(text)
+    header = [name.lower() for name in rows[0][1]] if rows else []
+    return [(line, dict(zip(header, cells))) for line, cells in rows[1:]]
+
+
+@functools.lru_cache(1 << 16)
+def level(text):
+    """A FACS level '0' … '5' as a manifest's cell, '' for a missing marker; ValueError for anything else."""
+    value = float(text or "nan")
+    if value != value or value in MISSING:
+        return ""
+    if not 0 <= value <= 5:
+        raise ValueError("is no FACS level (0 to 5, or -1, 9, 999 for missing)")
+    return number(value / 5)
+
+
+@functools.lru_cache(1 << 16)
+def occurrence(text):
+    """'0' or '1' as a cell, '' for a missing marker; ValueError for anything else."""
+    value = float(text or "nan")
+    if value != value or value in MISSING:
+        return ""
+    if value not in (0, 1):
+        raise ValueError("is no occurrence (0 or 1, or -1, 9, 999 for missing)")
+    return str(int(value))
+
+
+@functools.lru_cache(1 << 16)
+def affect(text):
+    """Valence or arousal in [-1, 1] as a cell, '' for -2 and -5 (missing; -1 is a value here)."""
+    value = float(text or "nan")
+    if value != value or value in (-2, -5):
+        return ""
+    if not -1 <= value <= 1:
+        raise ValueError("is not in [-1, 1] (-2 and -5 are missing)")
+    return number(value)
+
+
+def unit(text):
+    """A number clipped to [0, 1] as a cell ('' when absent): what detectors write as confidence."""
+    value = float(text or "nan")
+    return number(min(max(value, 0.0), 1.0)) if value == value else ""
+
+
+def cell(parse, text, file, line):
+    """parse(text); BadInput that names file, line and value when it cannot be read."""
+    try:
+        return parse(text)
+    except ValueError as error:
+        reason = str(error) if str(error).startswith("is ") else "is no number"
+        raise BadInput(f"{file}: line {line}: {text!r} {reason}; correct the line") from None
+
+
+def expression(text):
+    """An expression's common name ('Happy' -> 'happiness'), so that data sets can be mixed."""
+    plain = text.strip().lower().replace(" ", "_")
+    return _SYNONYMS.get(plain, plain)
+
+
+def stem(path):
+    return PurePosixPath(path).stem
+
+
+def last_number(name):
+    """The last whole number in a file's stem, 'S005_001_00000011.png' -> 11, or None."""
+    found = re.findall(r"\d+", stem(name))
+    return int(found[-1]) if found else None

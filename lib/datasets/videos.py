@@ -1,0 +1,183 @@
+"""Videos as folders of frames: which image belongs to which label, and traces at another rate."""
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from lib import manifest
+from lib.cli import BadInput, arg, log, progress
+from lib.datasets.importing import Options
+from lib.datasets.layouts import IMAGES, VIDEOS, Tree, named_rows, natural, read_text, stem, template
+
+
+@dataclass(kw_only=True)
+class VideoOptions(Options):
+    images_root: str = arg("", metavar="FOLDER", help="frames extracted elsewhere, one folder a video, or a folder "
+                           "with a manifest.csv of path,video,frame (what lib.faces.register writes)")
+    images: str = arg("", metavar="TEMPLATE", help="where the frames lie, e.g. '{subject}/{frame:d}.*'")
+    frame_offset: str = arg("auto", help="label frame N is image N + this; auto: -1, 0 or 1, whichever fits the files")
+    fps: float = arg(0.0, help="frames a second, for the column `time`; 0: the data set's own rate where known")
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.frame_offset != "auto":
+            int(self.frame_offset)
+
+
+@dataclass
+class Video:
+    """One video's labels and frames. labels: frame -> cells of `columns`, or None where the
+    frame was dropped before; images: number in the file's name
+    -> (path, {column: cell} that the frames' own manifest has); cells: the same for every row."""
+
+    name: str
+    columns: tuple
+    labels: dict
+    images: dict
+    cells: dict = field(default_factory=dict)
+
+
+def join(columns):
+    """{column: {frame: cell}} -> (column names, {frame: tuple of cells}); absent cells are empty."""
+    names = sorted(columns)
+    frames = sorted(set().union(*(columns[name] for name in names)))
+    return tuple(names), {frame: tuple(columns[name].get(frame, "") for name in names) for frame in frames}
+
+
+def frames(options, tree, pattern, keys, collection, prefer=""):
+    """{key: {image number: (path, extra cells)}}: frames grouped by the pattern's parts `keys`.
+
+    When a key has frames in several folders, the one whose path has the word `prefer` counts."""
+    source = Tree(options.images_root) if options.images_root else tree
+    text = options.images or pattern
+    groups = {}
+    for name, found, path, extra in listed(source, text):
+        folder = groups.setdefault(tuple(found[key] or "" for key in keys), {}).setdefault(os.path.dirname(name), {})
+        if (frame := int(found["frame"])) in folder:
+            collection.drop(name, "second image of the same frame")
+        else:
+            folder[frame] = (path, extra)
+    if not groups:
+        no_frames(source, text)
+    out = {}
+    for key, folders in groups.items():
+        names = [name for name in folders if prefer.lower() in name.lower()] if len(folders) > 1 else list(folders)
+        if len(names) != 1:
+            raise BadInput(f"{'/'.join(key)} has frames in several folders ({', '.join(sorted(folders)[:3])}); "
+                           "say which with --images TEMPLATE")
+        out[key] = folders[names[0]]
+    return out
+
+
+def listed(source, text):
+    """(name, template's parts, absolute path, extra cells) of images: from source/manifest.csv when it has
+    path, video and frame (each counts as video/frame.png), else the files themselves."""
+    table = Path(source.root, "manifest.csv")
+    if table.exists():
+        found = manifest.read(table)
+        if "video" in found.columns and "frame" in found.columns:
+            extra = [name for name in ("confidence", "registration", "time") if name in found.columns]
+            rows = zip(found.images(), found.text("video"), found.text("frame"), *(found.text(name) for name in extra))
+            match = template(text).fullmatch
+            for path, video, frame, *cells in rows:
+                name = f"{stem(video)}/{frame}.png"
+                if parts := match(name):
+                    yield name, parts.groupdict(), path, dict(zip(extra, cells))
+            return
+    for name, parts in source.find(text, IMAGES):
+        yield name, parts, source.path(name), {}
+
+
+def no_frames(source, text):
+    """Say that there are no frames, and what to do about it."""
+    videos = [name for name in source.files(VIDEOS)]
+    if videos:
+        folder = os.path.dirname(source.path(videos[0]))
+        raise BadInput(f"{source.name}: {len(videos)} videos, but no frames extracted from them that match {text!r}; "
+                       f"run: python -m lib.faces.register {folder}/* --out FRAMES, "
+                       "then import again with --images-root FRAMES")
+    example = next(iter(source.files(IMAGES)), "none")
+    raise BadInput(f"{source.name}: no image matches {text!r} (an image found: {example}); say where they lie with "
+                   "--images TEMPLATE or --images-root FOLDER")
+
+
+def frame_offset(options, videos):
+    """What is added to a label's frame to get the number in its image's name. Detected by how many images then
+    have a label; 0 unless another fits more."""
+    if options.frame_offset != "auto":
+        return int(options.frame_offset)
+    fits = {offset: sum(len({frame + offset for frame in video.labels} & video.images.keys()) for video in videos)
+            for offset in (0, -1, 1)}
+    best = max(fits, key=lambda offset: fits[offset])
+    total = sum(len(video.images) for video in videos)
+    others = [fit for offset, fit in fits.items() if offset != best]
+    if best or fits[best] < total:
+        log(f"  frames: label N is image N{best:+d}; so {fits[best]} of {total} images have a label "
+            f"(else {max(others)} at most)")
+    if fits[best] in others and fits[best]:
+        log("  frames: the files cannot tell whether they count from 0 or 1; taken as equal (see --frame-offset)")
+    return best
+
+
+def add_videos(collection, videos, fps=0.0, images=None):
+    """Add the videos' frames in order. A label without an image is dropped; an image without a label stays,
+    unlabelled. `time` is in seconds since the first frame (0 or 1). Of `images` (what `frames` gave) those that
+    no video uses are counted among the dropped."""
+    options = collection.options
+    used = {id(video.images) for video in videos}
+    for key, found in (images or {}).items():
+        if id(found) not in used:
+            collection.drop("/".join(key), "no labels of this video")
+    fps = options.fps or fps
+    offset = frame_offset(options, videos)
+    for video in progress(sorted(videos, key=lambda video: natural(video.name)), what="rows", unit="video"):
+        if not video.images:
+            collection.drop(video.name, "no frames of this video")
+            continue
+        every = sorted(video.labels.keys() | {frame - offset for frame in video.images})
+        first = 0 if every and every[0] <= 0 else 1
+        for frame in every[::options.stride]:
+            path, extra = video.images.get(frame + offset, ("", {}))
+            name = f"{video.name}/{frame}"
+            found = video.labels.get(frame, ())
+            if found is None:
+                continue
+            if not path:
+                collection.drop(name, "no image for this label")
+                continue
+            cells = dict(zip(video.columns, found)) | video.cells | {"video": video.name, "frame": str(frame)}
+            if fps:
+                cells["time"] = manifest.number((frame - first) / fps)
+            collection.add(path, cells | extra, name)
+
+
+def resample(trace, rate, fps):
+    """A trace of N values at `rate` a second as round(N * fps / rate) values at `fps`, linearly interpolated
+    (Richer 3.1.3). A value next to a missing one (NaN) is missing; both traces start at time 0."""
+    trace = np.asarray(trace, np.float64)
+    if rate == fps or not len(trace):
+        return trace
+    at = np.arange(round(len(trace) * fps / rate)) * (rate / fps)  # where the frames lie, in samples
+    low = np.minimum(at.astype(int), len(trace) - 1)
+    high = np.minimum(low + 1, len(trace) - 1)
+    part = at - low
+    return np.where(part == 0, trace[low], trace[low] * (1 - part) + trace[high] * np.minimum(part, 1))
+
+
+def fit(trace, length, tolerance=2):
+    """The trace at exactly `length` values: up to `tolerance` trailing ones are trimmed, or the last one is
+    repeated (Richer 3.1.3: interpolation gives +-2 annotations); None when it is further off."""
+    if abs(len(trace) - length) > tolerance or not len(trace):
+        return None
+    return np.concatenate([trace[:length], np.repeat(trace[-1:], max(0, length - len(trace)))])
+
+
+def people(path):
+    """{video: subject} of a CSV with these columns; {} without a path."""
+    if not path:
+        return {}
+    rows = [row for _, row in named_rows(read_text(path))]
+    if rows and not {"video", "subject"} <= set(rows[0]):
+        raise BadInput(f"{path}: its columns are {', '.join(rows[0])}; --subjects wants video,subject")
+    return {row["video"]: row["subject"] for row in rows}
