@@ -1,0 +1,98 @@
+"""Aff-Wild: 298 videos with traces of valence and arousal; AU labels of one's own may join them (Richer 3.1).
+
+    python -m lib.datasets.aff_wild ROOT --images-root FRAMES --fps 30 --trace-fps 24 --out DIR
+
+    annotations/train/valence/105.txt, arousal/105.txt    one value a line, in [-1, 1]
+    videos/train/105.mp4                                  to be extracted into one folder a video
+    105.csv (--au-labels)                                 optional: frame,AU1,AU2,… with 0 and 1, frames from 1
+
+Traces come at their own rate: --trace-fps resamples them to the frames' --fps, linearly; then up to two trailing
+values are trimmed, or the last one is repeated. A trace further off its video is dropped with its video, and said.
+A video whose last frames have no image (no face was found) may pass --longer: then what is too long is cut off.
+Who is who: --subjects (video,subject); without it each video is a subject of its own, which may leak.
+Zafeiriou et al.: Aff-Wild: Valence and Arousal in-the-wild Challenge (2017).
+"""
+from dataclasses import dataclass
+
+import numpy as np
+
+from lib.cli import arg, log, progress, run
+from lib.datasets import importing, videos
+from lib.datasets.bp4d import read_occurrence
+from lib.datasets.layouts import Tree, affect, cell
+from lib.manifest import number
+
+
+@dataclass(kw_only=True)
+class Options(videos.VideoOptions):
+    valence: str = arg("**/valence/{video}.txt", metavar="TEMPLATE", help="the valence traces")
+    arousal: str = arg("**/arousal/{video}.txt", metavar="TEMPLATE", help="the arousal traces")
+    au_labels: str = arg("", metavar="TEMPLATE", help="AU occurrence files, e.g. '**/aus/{video}.csv'")
+    trace_fps: float = arg(0.0, help="values a second of the traces; 0: one value a frame")
+    scale: float = arg(1.0, help="the traces' largest value, e.g. 1000")
+    longer: bool = arg(False, help="cut a trace that is longer than its video, however much")
+    subjects: str = arg("", metavar="FILE.csv", help="who is in which video: columns video,subject")
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.trace_fps and not self.fps:
+            raise ValueError("--trace-fps wants --fps, the rate of the frames")
+
+
+def read_trace(tree, path, scale):
+    """float64 [N] in [-1, 1], NaN where missing; one value a line."""
+    values = []
+    for line, text in tree.lines(path):
+        value = cell(float, text.split(",")[-1], path, line)
+        value = cell(affect, text.split(",")[-1] if scale == 1 else str(value / scale), path, line)
+        values.append(float(value or "nan"))
+    return np.array(values)
+
+
+def fitted(collection, tree, path, frames, options):
+    """A trace's values as cells, one a frame of the video; [] when it does not fit, which is said."""
+    trace = read_trace(tree, path, options.scale)
+    if not len(trace):
+        collection.drop(path, "empty label file")
+        return []
+    if options.trace_fps:
+        trace = videos.resample(trace, options.trace_fps, options.fps)
+    if options.longer:
+        trace = trace[:frames]
+    out = videos.fit(trace, frames)
+    if out is None:
+        log(f"{path}: {len(trace)} values for {frames} frames; see --trace-fps and --longer")
+        collection.drop(path, "trace longer or shorter than its video")
+        return []
+    return [number(value) for value in out]
+
+
+def collect(options):
+    """The collection of all videos with a trace."""
+    tree = Tree(options.root)
+    collection = importing.Collection(options, "Aff-Wild", au_kind="occurrence")
+    traces = {name: {parts["video"]: path for path, parts in tree.need(getattr(options, name), f"--{name}")}
+              for name in ("valence", "arousal")}
+    coded = {parts["video"]: path for path, parts in tree.find(options.au_labels)} if options.au_labels else {}
+    images = videos.frames(options, tree, "**/{video}/*{frame:d}.*", ["video"], collection)
+    people = videos.people(options.subjects)
+    found = []
+    for (video,), frames in progress(images.items(), what="labels", unit="video"):
+        last = max(frames) + (1 if 0 in frames else 0)  # frames there are, from 1, though some have no image
+        columns = {}
+        for name, files in traces.items():
+            if video in files and (values := fitted(collection, tree, files[video], last, options)):
+                columns[name] = dict(enumerate(values, 1))
+        if video in coded:
+            columns |= read_occurrence(tree, coded[video], collection)
+        if columns:
+            cells = {"subject": f"affwild-{people.get(video, video)}"}
+            found.append(videos.Video(video, *videos.join(columns), frames, cells))
+    for video in sorted(set().union(*traces.values()) - {video for video, in images}):
+        collection.drop(video, "no frames of this video")
+    videos.add_videos(collection, found, images=images)
+    return collection
+
+
+if __name__ == "__main__":
+    run(lambda: importing.main(Options, collect, __doc__))
