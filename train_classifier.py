@@ -278,7 +278,7 @@ def main():
             "weights": best_weights, "thresholds": limits, "samples": check.pixels[torch.from_numpy(spread).to(device)],
             "trained_on": digest(*(part.digest() for part in sets)), "run": run_of,
             "best_epoch": best.epoch, "best_score": best.score, "epoch": epoch, "step": step,
-            "versions": {"torch": torch.__version__}})
+            "versions": {"torch": str(torch.__version__)}})
         last.unlink(missing_ok=True)  # finished: nothing to resume
         say(f"{options.out}: epoch {best.epoch} of {epoch}, validation loss {best.score:.5f}, "
             f"mean F1 {np.nanmean(f1) if len(f1) and not np.isnan(f1).all() else math.nan:.3f}")
