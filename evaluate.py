@@ -48,6 +48,8 @@ class Options:
             raise ValueError("--pairs needs --judge FILE.onnx, which reads the edited images")
         if self.min_f1 is not None and not self.test:
             raise ValueError("--min-f1 is a gate for --test")
+        if self.batch < 1:
+            raise ValueError("--batch must be at least 1")
         if self.predictions == "-":
             raise ValueError("--predictions needs a file: stdout is the report's")
         if len(set(self.pair)) == 1:
@@ -68,7 +70,7 @@ def evaluate_classifier(options):
     names = shared_aus(model, data) if comparable else []  # raises when nothing at all can be compared
     check_aus(options, model, data, names)
     outputs = model.predict(data.images(), options.batch, what="evaluating")
-    out = {"model": describe_model(model), "data": describe_data(data, options.test), "n": len(data),
+    out = {"model": describe_model(model), "data": describe_data(data), "n": len(data),
            "subjects": report.subjects(data), "protocol": {"task": "classifier", "missing_labels": "masked"}}
     table = {"path": data.columns["path"], "subject": data.text("subject")}
     if names:
@@ -96,12 +98,15 @@ def check_aus(options, model, data, names):
 
 def au_scores(model, outputs):
     """AU predictions float [N,A] in [0, 1]: the output `au`, or the mean level / 5 of `au_level`'s probabilities."""
-    if "au" in outputs:
-        return outputs["au"]
-    if "au_level" in outputs:
-        levels = outputs["au_level"]  # [N,A,6]
-        return (levels * [level / 5 for level in range(6)]).sum(2)
-    raise BadInput(f"{model.path}: names AUs but has no output 'au' or 'au_level'; export it again")
+    import numpy as np
+
+    if "au" not in outputs and "au_level" not in outputs:
+        raise BadInput(f"{model.path}: names AUs but has no output 'au' or 'au_level'; export it again")
+    scores = outputs["au"] if "au" in outputs else outputs["au_level"] @ (np.arange(6) / 5)  # [N,A,6] -> [N,A]
+    if not np.isfinite(scores).all():
+        raise BadInput(f"{model.path}: predicts NaN or infinity for {int((~np.isfinite(scores)).any(1).sum())} "
+                       "images; train it again")
+    return scores
 
 
 def au_report(options, model, data, names, scores, out, table):
@@ -153,9 +158,9 @@ def describe_model(model):
             "digest": digest(Path(model.path)), "trained_on": model.meta.get("trained_on")}
 
 
-def describe_data(data, path):
+def describe_data(data):
     """What a report says of a manifest."""
-    return {"path": str(path), "digest": data.digest()}
+    return {"path": data.name, "digest": data.digest()}
 
 
 def write_table(options, table, data):
@@ -203,7 +208,7 @@ def generator(options):
     judge = Model.open(options.judge, options.device, kind="classifier")
     correlation = edits.judge_correlations(options.judge_report) if options.judge_report else None
     pairs = edits.run(model, judge, data, options.batch)
-    out = {"model": describe_model(model), "data": describe_data(data, options.pairs), "n": len(pairs.target_au),
+    out = {"model": describe_model(model), "data": describe_data(data), "n": len(pairs.target_au),
            "subjects": report.subjects(pairs.data), "judge": describe_model(judge),
            **edits.measure(pairs, correlation, options.min_correlation)}
     out["protocol"]["judge_report"] = options.judge_report

@@ -6,12 +6,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import models
 import numpy as np
 import pytest
 
+import evaluate as script
 from lib import comparison, edits, manifest
+from lib.cli import BadInput
 
 ROOT = Path(__file__).parents[1]
 
@@ -110,6 +113,15 @@ def test_bad_input_is_one_line(folder, tmp_path):
         text, said = evaluate(*arguments, status=status)
         assert text == "" and part in said
         assert status == 2 or said.count("\n") == 1, said
+
+
+def test_levels_are_read_as_their_mean():
+    levels = np.zeros((1, 2, 6))
+    levels[0, 0, 3], levels[0, 1, [1, 2]] = 1, 0.5
+    model = SimpleNamespace(path="levels.onnx")
+    assert script.au_scores(model, {"au_level": levels}).tolist() == [[pytest.approx(0.6), pytest.approx(0.3)]]
+    with pytest.raises(BadInput, match="predicts NaN"):
+        script.au_scores(model, {"au": np.array([[np.nan]])})
 
 
 def pairs_set(place, edited, rows=6):

@@ -217,6 +217,8 @@ def write_pack(options, name, count, pools, bar):
 
 def write_pngs(options, name, count, pools, bar):
     """One PNG an image; a chunk whose files all exist (each is written at once) is left as it is."""
+    for stray in (Path(options.out) / name).glob("*/.*.tmp.png"):  # a kill left it
+        stray.unlink()
     paths = [Path(options.out) / path for path in set_paths(options, name, count)]
     for start in range(0, count, CHUNK):
         names = paths[start:start + CHUNK]
@@ -268,6 +270,8 @@ def claim(options):
             raise BadInput(f"{place}: made with --{changed[0].replace('_', '-')} {before.get(changed[0])}, not "
                            f"{settings[changed[0]]}; give another --out, or delete this folder")
     else:
+        if found := [f"{name}.csv" for name in SETS if (place.parent / f"{name}.csv").exists()]:
+            raise BadInput(f"{place.parent}: has a {found[0]} of another making; give another --out")
         files.write_text(place, files.to_json(settings) + "\n")
 
 
