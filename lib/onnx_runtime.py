@@ -112,6 +112,12 @@ class Model:
                 collected.setdefault(name, []).append(values)
         return {name: np.concatenate(values) for name, values in collected.items()}
 
+    def once(self, **inputs):
+        """All outputs for one batch of arrays, {name: array}, in the foreground and without a bar."""
+        feeds = {name: rows for name, rows in inputs.items() if name in self.inputs}
+        values = self.session.run(None, self._feed(feeds, slice(None)))
+        return dict(zip(self.outputs, values))
+
     def _feed(self, feeds, part):
         """The inputs of one batch, decoded and resized."""
         out = {}
