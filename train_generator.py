@@ -22,8 +22,8 @@ from lib.generators.targets import Pairs
 @dataclass
 class Options:
     train: list[str] = arg([], nargs="+", required=True, metavar="FILE.csv", help="manifests with AU labels, real and pseudo")
-    validation: str = arg(help="manifest of other people; their edits choose the epoch", required=True)
-    out: str = arg(help="where the checkpoint goes (.pt)", required=True)
+    validation: str = arg("", help="manifest of other people; their edits choose the epoch", required=True)
+    out: str = arg("", help="where the checkpoint goes (.pt)", required=True)
     arch: str = arg("expression-manipulator", choices=list(generators.ARCHITECTURES), help="published system")
     preset: str = arg("quick", help="the architecture's settings: paper or quick")
     config: list[str] = arg([], nargs="+", metavar="NAME=VALUE", help="replace settings of the preset, e.g. width=32 w_pair=0")
@@ -66,6 +66,7 @@ class Trainer:
         self.options, self.device = options, device
         self.out = Path(options.out)
         self.folder = self.out.parent
+        self.folder.mkdir(parents=True, exist_ok=True)
         self.last = self.folder / f"{self.out.stem}.last.pt"
         train, validation = self.read()
         overrides = dict(self.setting(text) for text in options.config)
@@ -85,7 +86,7 @@ class Trainer:
         self.epoch = self.step = 0
         self.best = {"error": float("inf"), "epoch": -1, "weights": None}
         self.trained_on = train.digest()
-        log(f"{len(self.data)} images, {len(self.aus)} AUs, {self.pairs.count} of them in sessions; "
+        log(f"{len(self.data)} images, {len(self.aus)} AUs, {self.pairs.count} images have others of the same session; "
             f"{self.steps} steps an epoch on {device}")
 
     def read(self):
@@ -119,7 +120,7 @@ class Trainer:
                 group["lr"] = rate * remaining
         sums, counts, start = {}, {}, time.perf_counter()
         for _ in progress(range(self.steps), what=f"epoch {epoch}", unit="step"):
-            for _ in range(config.n_critic):
+            for _ in range(config.n_critic if self.system.critical else 0):
                 self.update(self.system.discriminator_loss, self.optimisers[1], sums, counts)
             self.update(self.system.generator_loss, self.optimisers[0], sums, counts)
             self.step += 1

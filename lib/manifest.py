@@ -87,7 +87,7 @@ class Manifest:
 
 def reference(folder, path):
     """Where an image is: `path` as it stands when absolute, else below `folder`."""
-    return path if os.path.isabs(path) else os.path.join(folder, path)
+    return path if os.path.isabs(path) else os.path.normpath(os.path.join(folder, path))
 
 
 def number(value):

@@ -33,7 +33,9 @@ class Config:
     skip_from: int = 1         # encoder features from this level down reach the decoder through MSF
     kernel: int = 5            # of the MSF modules' outer convolutions
     norm: str = "instance"     # instance | group
-    head: str = "direct"       # direct: tanh image; warp: flow field, then a masked painting
+    inject: str = "concat"     # how MSF takes the condition: concat (tiled channels) | modulate (scale and shift)
+    head: str = "direct"       # direct: tanh image; warp: flow field and painting, both proportional to the condition
+    joined: int = 64           # channels before the warp head
     d_width: int = 64
     d_layers: int = 6
     d_stem: int = 1
@@ -57,7 +59,8 @@ class Config:
 
 PRESETS = {
     "paper": {},
-    "quick": dict(size=64, width=64, levels=2, most=3, stem=4, skip_from=0, kernel=3, norm="group", head="warp",
+    "quick": dict(size=64, width=64, levels=2, most=3, stem=4, skip_from=0, kernel=3, norm="group", inject="modulate", head="warp",
+                  joined=128,
                   d_width=48, d_layers=4, d_stem=2, adversarial="nonsaturating", n_critic=1, penalty_every=8,
                   cycle_every=4, augment=True, w_condition=10.0, w_penalty=1.0, w_self=10.0, w_cycle=10.0,
                   w_variation=0.0, w_pair=40.0, shares="pair=5,single=3,permuted=2,self=1", learning_rate=1e-3,
@@ -70,9 +73,11 @@ class MultiScaleFusion(nn.Module):
 
     Two streams exchange what they have, then come together; the result is [N,C,H,W] (paper, section 3.2)."""
 
-    def __init__(self, channels, low, condition, kernel=5, norm="instance"):
+    def __init__(self, channels, low, condition, kernel=5, norm="instance", inject="concat"):
         super().__init__()
-        self.inject = convolve(channels + condition, channels, kernel, 1, norm, "relu")
+        self.modulate = nn.Linear(condition, 2 * channels) if inject == "modulate" else None
+        inputs = channels + condition * (inject == "concat")
+        self.inject = convolve(inputs, channels, kernel, 1, norm, "relu" if inject == "concat" else None)
         self.high_keep = convolve(channels, channels // 2, 3, activation="relu")
         self.high_take = upconvolve(low, channels // 2, activation="leaky")
         self.low_take = convolve(channels, low // 2, 4, 2, activation="leaky")
@@ -83,7 +88,11 @@ class MultiScaleFusion(nn.Module):
         self.coarse = convolve(joined, channels - channels // 2, kernel, activation="relu")
 
     def forward(self, x, d, condition):
-        a = self.inject(torch.cat([x, tile(condition, x)], 1))
+        if self.modulate:
+            scale, shift = self.modulate(condition)[..., None, None].chunk(2, 1)  # [N,C,1,1] each
+            a = F.relu(self.inject(x) * (1 + scale) + shift)
+        else:
+            a = self.inject(torch.cat([x, tile(condition, x)], 1))
         high = torch.cat([self.high_keep(a), self.high_take(d)], 1)
         low = torch.cat([self.low_take(a), self.low_keep(d)], 1)
         joined = torch.cat([high, self.lift(low)], 1)
@@ -109,17 +118,18 @@ class Generator(nn.Module):
             self.up.append(upconvolve(channels, outputs, config.norm, "relu"))
             channels = outputs
             if level >= config.skip_from:
-                self.fuse.append(MultiScaleFusion(widths[level], low, aus, config.kernel, config.norm))
+                self.fuse.append(MultiScaleFusion(widths[level], low, aus, config.kernel, config.norm,
+                                                  config.inject))
                 channels, low = channels + widths[level], widths[level]
         if config.head == "direct":
             last = 3 * config.stem ** 2
             self.head = nn.Conv2d(channels, last, 7 if config.stem == 1 else 3, padding="same", bias=False)
         else:
-            paint, flow = 7 * config.stem ** 2, 2 * max(1, config.stem // 2) ** 2
-            self.join = convolve(channels, widths[0], 3, 1, config.norm, "relu")
-            self.head = nn.Conv2d(widths[0], paint + flow, 3, padding=1)
+            paint, flow = 3 * config.stem ** 2, 2 * max(1, config.stem // 2) ** 2
+            self.join = convolve(channels, config.joined, 3, 1, config.norm, "relu")
+            self.gain = nn.Linear(aus, config.joined, bias=False)
+            self.head = nn.Conv2d(config.joined, paint + flow, 3, padding=1, bias=False)
             nn.init.zeros_(self.head.weight)  # begins as the identity, and learns where to leave it
-            nn.init.zeros_(self.head.bias)
 
     def forward(self, image, relative):
         config = self.config
@@ -138,19 +148,18 @@ class Generator(nn.Module):
         if config.head == "direct":
             out = self.head(d)
             return torch.tanh(F.pixel_shuffle(out, config.stem) if config.stem > 1 else out)
-        return self.paint(image, self.head(self.join(d)))
+        gain = self.gain(relative)[..., None, None]  # [N,J,1,1], zero where nothing is to change
+        return self.paint(image, self.head(self.join(d) * gain))
 
     def paint(self, image, out):
         """Move the pixels of `image`, then repaint what movement cannot make (teeth, furrows)."""
         stem = self.config.stem
-        colours, flow = out.split([7 * stem ** 2, out.shape[1] - 7 * stem ** 2], 1)
-        flow = F.pixel_shuffle(flow, max(1, stem // 2)) * 0.2
+        paint, flow = out.split([3 * stem ** 2, out.shape[1] - 3 * stem ** 2], 1)
+        flow = F.pixel_shuffle(flow, max(1, stem // 2)) * 0.1
         if flow.shape[-1] != image.shape[-1]:
             flow = F.interpolate(flow, size=image.shape[-2:], mode="bilinear", align_corners=False)
-        new, change, mask = F.pixel_shuffle(colours, stem).split([3, 3, 1], 1)
-        mask = torch.sigmoid(mask - 3)
         moved = flow_warp(image, flow)
-        return ((1 - mask) * moved + mask * torch.tanh(new) + change * 0.5).clamp(-1, 1)
+        return (moved + F.pixel_shuffle(paint, stem) * 0.5).clamp(-1, 1)
 
     def edit(self, image, source, target):
         """Image [N,3,S,S] with absolute AUs `source` [N,C] changed to `target` [N,C]; none may be NaN."""
@@ -166,6 +175,11 @@ class System:
         self.generator = Generator(aus, config)
         self.discriminator = PatchDiscriminator(aus, config.size, config.d_width, config.d_layers, config.d_stem)
         self.shares = {kind: float(share) for kind, share in (part.split("=") for part in config.shares.split(","))}
+
+    @property
+    def critical(self):
+        """Whether the discriminator has a say."""
+        return bool(self.config.w_adversarial or self.config.w_condition)
 
     def config_dict(self):
         return asdict(self.config)
@@ -203,7 +217,7 @@ class System:
         config = self.config
         fake = self.generator.edit(batch.image, batch.source, batch.target)
         terms, total = {}, 0.0
-        if config.w_adversarial or config.w_condition:
+        if self.critical:
             score, reading = self.see(fake)
             terms["g_adversarial"] = losses.deceive_loss(config.adversarial, score)
             wanted = torch.where(torch.isnan(batch.label), torch.nan, batch.target)  # masked where unlabelled
@@ -226,7 +240,7 @@ class System:
             total = total + config.w_variation * terms["g_variation"]
         paired = batch.kind_rows("pair")
         if config.w_pair and paired is not None:  # L1 between G(I, AUs of J) and J itself
-            terms["g_pair"] = (fake[paired] - batch.answer).abs().mean()
+            terms["g_pair"] = losses.pyramid_l1(fake[paired], batch.answer, batch.image[paired])
             total = total + config.w_pair * terms["g_pair"]
         return total, terms
 

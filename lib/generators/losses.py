@@ -49,6 +49,22 @@ def real_penalty(discriminator, real):
     return slope.square().sum((1, 2, 3)).mean()
 
 
+def pyramid_l1(edited, true, source, scales=3, emphasis=3.0):
+    """L1 between an edited and a true image of one person, at full, half and quarter resolution.
+
+    The person has moved a little between the two frames; coarser scales forgive that and still see a mouth
+    open. Pixels count up to 1 + `emphasis` times as much where source and true image differ most, since what
+    an AU moves is a small part of a face. [N,3,H,W] each -> scalar."""
+    total = 0.0
+    for scale in range(scales):
+        if scale:
+            edited, true, source = (F.avg_pool2d(picture, 2) for picture in (edited, true, source))
+        moved = (true - source).abs().mean(1, keepdim=True)
+        weight = 1 + emphasis * moved / moved.amax((2, 3), keepdim=True).clamp(min=0.05)
+        total = total + ((edited - true).abs() * weight).mean()
+    return total / scales
+
+
 def total_variation(pictures):
     """Sum over the image of squared differences of neighbours, mean over the batch: [N,3,H,W] -> scalar."""
     down = (pictures[:, :, 1:] - pictures[:, :, :-1]).square().sum((1, 2, 3))

@@ -1,0 +1,128 @@
+"""Generator networks, losses and targets, against values worked out by hand."""
+import pytest
+import torch
+
+from lib.generators import blocks, configure, losses, targets
+from lib.generators.expression_manipulator import PRESETS, Config, System, make_batch
+from lib.manifest import Manifest
+
+
+def parameters(network):
+    return sum(value.numel() for value in network.parameters()) / 1e6
+
+
+def test_paper_networks_have_the_published_size():
+    with torch.device("meta"):
+        system = System(12, Config())
+    assert parameters(system.generator) == pytest.approx(57.5, rel=0.02)
+    assert parameters(system.discriminator) == pytest.approx(44.8, rel=0.02)
+
+
+@pytest.mark.parametrize("overrides", [{}, {"head": "direct"}, {"stem": "2", "levels": "3"}, {"size": "96"}])
+def test_networks_keep_the_image_size(overrides):
+    config = configure("expression-manipulator", "quick", {"width": "16", **overrides})
+    system = System(5, config)
+    image = torch.rand(2, 3, config.size, config.size) * 2 - 1
+    edited = system.generator.edit(image, torch.zeros(2, 5), torch.rand(2, 5))
+    score, reading = system.discriminator(image)
+    assert edited.shape == image.shape and edited.abs().max() <= 1
+    assert reading.shape == (2, 5) and score.shape[:2] == (2, 1)
+
+
+def test_quick_network_begins_as_the_identity_and_a_paper_sized_one_runs():
+    torch.manual_seed(0)
+    image = torch.rand(1, 3, 64, 64) * 1.8 - 0.9
+    quick = System(5, Config(**PRESETS["quick"])).generator
+    assert torch.allclose(quick(image, torch.ones(1, 5)), image, atol=1e-6)
+    published = System(5, Config(size=32, width=8)).generator
+    assert published(image[:, :, :32, :32], torch.ones(1, 5)).shape == (1, 3, 32, 32)
+
+
+def test_only_the_difference_of_aus_counts():
+    torch.manual_seed(0)
+    generator = System(4, Config(size=32, width=8, levels=3)).generator
+    image = torch.rand(1, 3, 32, 32)
+    a, b = torch.tensor([[0.5, 0, 0, 0.25]]), torch.tensor([[0.75, 0, 0, 1.0]])
+    assert torch.equal(generator.edit(image, a, b), generator.edit(image, a + 0.25, b + 0.25))
+
+
+def test_flow_of_one_pixel_shifts_by_one_pixel():
+    picture = torch.arange(16.0).view(1, 1, 4, 4).expand(1, 3, 4, 4)
+    flow = torch.zeros(1, 2, 4, 4)
+    flow[:, 0] = 2 / 4  # one of four pixels, in halves of the width
+    moved = blocks.flow_warp(picture, flow)
+    assert torch.allclose(moved[..., :3], picture[..., 1:], atol=1e-5)
+    assert torch.allclose(moved[..., 3], picture[..., 3], atol=1e-5)  # the border is repeated
+
+
+class Linear(torch.nn.Module):
+    """Score 3·sum(x), labels 2·sum(x): gradients known by hand."""
+
+    def forward(self, x):
+        total = x.sum((1, 2, 3))
+        return 3 * total[:, None, None, None], 2 * total[:, None]
+
+
+def test_gradient_penalties_of_a_linear_discriminator():
+    x = torch.rand(4, 3, 2, 2)  # 12 entries: ‖∇score‖ = 3·√12
+    assert losses.gradient_penalty(Linear(), x, x + 1) == pytest.approx((3 * 12 ** 0.5 - 1) ** 2, rel=1e-5)
+    expected = {12 * 1.0 ** 2, 12 * 5.0 ** 2}  # slope 3 ± 2, as the sign falls; a mixture between
+    value = losses.real_penalty(Linear(), x).item()
+    assert min(expected) - 1e-3 <= value <= max(expected) + 1e-3
+
+
+def test_masked_mse_skips_the_unlabelled():
+    predicted, true = torch.tensor([[1.0, 5.0], [0.0, 1.0]]), torch.tensor([[0.0, float("nan")], [0.0, 3.0]])
+    assert losses.masked_mse(predicted, true) == pytest.approx((1 + 0 + 4) / 3)
+    assert losses.masked_mse(predicted, true, torch.tensor([3.0, 1.0])) == pytest.approx((3 * 1 + 0 + 4) / 5)
+    assert losses.masked_mse(predicted, torch.full((2, 2), float("nan"))) == 0
+
+
+def test_total_variation_of_a_ramp():
+    ramp = torch.arange(3.0).view(1, 1, 1, 3).expand(2, 3, 3, 3)  # rises by 1 along x, constant along y
+    assert losses.total_variation(ramp) == pytest.approx(3 * 3 * 2)  # channels x rows x steps of 1²
+
+
+def test_adversarial_losses_by_hand():
+    real, fake = torch.tensor([2.0]), torch.tensor([0.5])
+    assert losses.critic_loss("wgan-gp", real, fake) == pytest.approx(-1.5)
+    assert losses.deceive_loss("wgan-gp", fake) == pytest.approx(-0.5)
+    assert losses.critic_loss("nonsaturating", real, fake) == pytest.approx(0.974077 + 0.126928, abs=1e-5)
+
+
+def test_augmentation_keeps_shape_and_gradient():
+    x = torch.rand(8, 3, 16, 16, requires_grad=True)
+    losses.augment(x).sum().backward()
+    assert x.grad.abs().sum() > 0 and losses.augment(x).shape == x.shape
+
+
+def test_pairs_stay_in_their_session_and_show_rare_aus():
+    sessions = ["a", "a", "b", "b", "b", ""]
+    aus = torch.tensor([[0, 0.8], [0, 0], [0.9, 0], [0, 0], [0, 0], [1, 1]])
+    manifest = Manifest("m", ".", {"path": list("uvwxyz"), "session": sessions})
+    pairs = targets.Pairs(manifest, aus)
+    torch.manual_seed(0)
+    i, j = pairs.draw(300)
+    assert all(sessions[a] == sessions[b] != "" for a, b in zip(i.tolist(), j.tolist()))
+    rare = ((i == 2) | (j == 2)).float().mean()
+    assert rare > 0.4  # one image of five, yet in half of the pairs
+
+
+def test_no_pairs_without_people():
+    manifest = Manifest("m", ".", {"path": ["a", "b"]})
+    assert targets.Pairs(manifest, torch.zeros(2, 1)).count == 0
+
+
+def test_targets_by_kind():
+    torch.manual_seed(0)
+    source = torch.tensor([[0.8, 0.0, float("nan")]] * 4)
+    target = targets.draw(["self", "single", "change", "permuted"], source, torch.full((5, 3), 0.5))
+    assert torch.equal(target[0, :2], source[0, :2])
+    assert (torch.nan_to_num(target[1]) > 0).sum() == 1
+    assert ((target[2] != source[2])[:2]).sum() <= 1
+    assert ((target[3] - 0.5).abs() <= 0.1 + 1e-6).all()
+
+
+def test_shares_fill_the_batch():
+    assert targets.share_out(8, {"self": 1, "single": 3}) == ["self"] * 2 + ["single"] * 6
+    assert len(targets.share_out(7, {"a": 1, "b": 1, "c": 1})) == 7
