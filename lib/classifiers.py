@@ -22,6 +22,7 @@ ARCHITECTURES = {
     "wide": ("plain", 2, (48, 96, 192, 384), 2, 384),     # for a GPU
     "judge": ("residual", 4, (64, 128, 192), 2, 256),
 }
+EXPRESSION_WEIGHT = 0.1  # brings cross-entropy (about 2 at first) near the squared errors, lest it rule the trunk
 LARGEST_MAP = 6  # stages of the last width are added until the map is at most 6 x 6
 
 
@@ -56,6 +57,11 @@ class Classifier(nn.Module):
         self.au = nn.Linear(features, aus) if aus else None
         self.valence_arousal = nn.Linear(features, 2) if valence_arousal else None
         self.expression = nn.Linear(features, expressions) if expressions else None
+
+    @torch.no_grad()
+    def start_at(self, means):
+        """Let an untrained network read every AU's mean [A] (in [0,1]), which saves it the first epochs."""
+        self.au.bias.copy_(means.clamp(0.01, 0.99).logit())
 
     def forward(self, pictures):
         height, width = pictures.shape[2:]
@@ -134,7 +140,7 @@ def masked_cross_entropy(probabilities, true, weight):
 
 
 def loss(out, true, weight):
-    """The sum of the heads' losses, and each as a dict. out: what the network returns; true: a dict with
+    """The weighted sum of the heads' losses, and each as a dict. out: what the network returns; true: a dict with
     the same keys (au [N,A] and valence_arousal [N,2] with NaN, expression int64 [N] with -1); weight: [N]."""
     terms = {}
     for task in ("au", "valence_arousal"):
@@ -142,7 +148,7 @@ def loss(out, true, weight):
             terms[task] = masked_mse(out[task], true[task], weight)
     if "expression" in out and "expression" in true:
         terms["expression"] = masked_cross_entropy(out["expression"], true["expression"], weight)
-    return sum(terms.values()), terms
+    return sum(value * (EXPRESSION_WEIGHT if task == "expression" else 1) for task, value in terms.items()), terms
 
 
 @torch.no_grad()

@@ -65,7 +65,7 @@ def known_labels(source, target):
 def wrap(checkpoint):
     """The graph to export for a checkpoint, in evaluation mode on the CPU."""
     if checkpoint["kind"] == "classifier":
-        if "labels" not in checkpoint:
+        if "optimiser" in checkpoint:
             raise BadInput("this is a last.pt of training that has not finished; go on with --resume, export its --out")
         net = classifiers.build(checkpoint["config"])
         net.load_state_dict(checkpoint["weights"])
@@ -88,23 +88,17 @@ def example(graph, checkpoint, pictures, seed=0):
 
 
 def convert(graph, inputs):
-    """The graph as an onnx.ModelProto with dynamic N."""
-    import onnx
-
+    """The graph as an onnx.ModelProto with dynamic N. inputs: arrays of a batch of 2."""
     tensors = tuple(torch.from_numpy(np.ascontiguousarray(inputs[name])) for name in graph.inputs)
     count = torch.export.Dim("N", min=1, max=65536)
     shapes = {name: {0: count} for name in graph.inputs}
-    out = io.BytesIO()
     talk = io.StringIO()  # the exporter's remarks are shown only when it fails
     with warnings.catch_warnings(), contextlib.redirect_stdout(talk), quiet("torch.onnx", "onnxscript", "torch.export"):
         warnings.simplefilter("ignore")
         program = torch.onnx.export(graph, tensors, dynamo=True, external_data=False, verbose=False,
                                     input_names=list(graph.inputs), output_names=list(graph.outputs),
                                     dynamic_shapes=shapes)
-    program.save(out, external_data=False) if hasattr(program, "save") else None
-    model = onnx.load_model_from_string(out.getvalue())
-    model.graph.name = "faces-em"
-    return model
+    return program.model_proto
 
 
 @contextlib.contextmanager

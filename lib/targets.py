@@ -1,0 +1,78 @@
+"""What a classifier learns from manifests: which labels there are, as tensors, and which rows to repeat."""
+import numpy as np
+import torch
+
+from lib import classifiers, labels
+from lib.cli import BadInput
+
+
+def label_names(sets, tasks, aus=()):
+    """What there is to learn: {'aus': ['AU01', …], 'valence_arousal': bool, 'expressions': ['anger', …]}.
+
+    sets: manifests; tasks: of au, va, expression; aus: only these. BadInput when a label is nowhere given."""
+    where = ", ".join(part.name for part in sets)
+    names = {"aus": [], "valence_arousal": "va" in tasks, "expressions": []}
+    if "au" in tasks:
+        found = sorted({name for part in sets for name in part.au_names if not np.isnan(part.numbers(name)).all()})
+        names["aus"] = list(aus) or found
+        missing = [name for name in names["aus"] if name not in found]
+        if missing or not found:
+            raise BadInput(f"{where}: no labels of {', '.join(missing) or 'any AU'}; "
+                           f"labelled are {', '.join(found) or 'none'}")
+    if "va" in tasks and all(np.isnan(part.numbers("valence")).all() for part in sets):
+        raise BadInput(f"{where}: no valence labels; leave va out of --tasks")
+    if "expression" in tasks:
+        names["expressions"] = sorted({text for part in sets for text in part.text("expression")} - {""})
+        if len(names["expressions"]) < 2:
+            raise BadInput(f"{where}: fewer than two expressions; leave expression out of --tasks")
+    return names
+
+
+def truth(part, names, device="cpu"):
+    """A manifest's labels as tensors: au [N,A] and valence_arousal [N,2] (NaN where unlabelled), expression
+    int64 [N] (-1 where unlabelled or not among the names), those that `names` asks for."""
+    true = {}
+    if names["aus"]:
+        true["au"] = torch.from_numpy(part.aus(names["aus"])).to(device)
+    if names["valence_arousal"]:
+        values = [part.numbers(name) for name in labels.VALENCE_AROUSAL]
+        true["valence_arousal"] = torch.from_numpy(np.stack(values, 1)).to(device)
+    if names["expressions"]:
+        codes = {text: code for code, text in enumerate(names["expressions"])}
+        true["expression"] = torch.tensor([codes.get(text, -1) for text in part.text("expression")], device=device)
+    return true
+
+
+def any_label(true):
+    """Whether there is a single label in what `truth` gave."""
+    return any(bool((~values.isnan()).any() if values.is_floating_point() else (values >= 0).any())
+               for values in true.values())
+
+
+def present(part, names):
+    """bool [N,A]: AUs at level 2 of 5 or above; for occurrences, those at 0.5 or above. False where unlabelled."""
+    limit = np.where(part.occurrence(), labels.PRESENT_OCCURRENCE, labels.PRESENT_INTENSITY)  # [N]
+    return part.aus(names) >= limit[:, None]
+
+
+def extra_rows(have, count, seed):
+    """Indices [count] of rows to repeat, for random up-sampling of minority AUs: an AU is drawn in proportion
+    to what it lacks to the most frequent one, then a row that has it. have: bool [N,A]."""
+    generator = np.random.default_rng([seed, 1])
+    counts = have.sum(0)  # [A]
+    lacking = np.where(counts > 0, counts.max(initial=0) - counts, 0).astype(float)
+    if not lacking.any():  # all are equally frequent
+        lacking = (counts > 0).astype(float)
+    if not lacking.any():  # no AU is there at all
+        return generator.integers(len(have), size=count)
+    chance = (have / np.maximum(counts, 1) * lacking).sum(1)  # [N]
+    return generator.choice(len(have), size=count, p=chance / chance.sum())
+
+
+def thresholds(predicted, part, names):
+    """Per AU the threshold with the best F1 on a manifest, {AU: value}, and the mean of those F1 (NaN where an
+    AU is never or always there, which the mean leaves out). predicted: float [N,A]."""
+    known, have = ~np.isnan(part.aus(names)), present(part, names)
+    pairs = [classifiers.best_threshold(predicted[known[:, a], a], have[known[:, a], a]) for a in range(len(names))]
+    f1 = [score for _, score in pairs if score == score]
+    return {name: limit for name, (limit, _) in zip(names, pairs)}, float(np.mean(f1)) if f1 else float("nan")
