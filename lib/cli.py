@@ -47,6 +47,7 @@ def parse(options, description, argv=None):
 
     parser = ArgumentParser(options, description=description, allow_abbrev=False,
                             formatter_class=RawDescriptionHelpFormatter)
+    parser.error = lambda message: parser.exit(USAGE, f"{parser.prog}: {message}; see --help\n")  # one line
     try:
         return parser.parse_args(argv)
     except ValueError as error:

@@ -10,6 +10,7 @@ AU levels) and between sources, and no edit is made twice before every other has
                  targets being true label rows, the sources rows that do not show the AU
 """
 import math
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,7 +78,7 @@ def variants(name, aus):
     for emotion, numbers in EMOTIONS.items():
         has = [au for au in map(au_name, numbers) if au in aus]
         if len(has) < max(2, math.ceil(len(numbers) / 2)):
-            log(f"{emotion}: left out, the model has only {brief(has)} of its AUs {', '.join(map(au_name, numbers))}")
+            log(f"{emotion}: left out; of its AUs {', '.join(map(au_name, numbers))} the model has {brief(has)}")
         else:
             found.append((emotion, emotion, np.array([au in has for au in aus], np.float32)))
     if not found:
@@ -160,10 +161,11 @@ def reweight(source, aus, count, rng, targets):
                        "give --targets with expressions and sources without")
     count = len(source) if count is None else count
     cells = [cells[k] for k in rng.permutation(len(cells))]
-    which, target, text = [], np.empty((count, len(aus)), np.float32), []
+    which, target, text, used = [], np.empty((count, len(aus)), np.float32), [], Counter()
     for i in range(count):
         a, level, takers, givers = cells[i % len(cells)]
-        which.append(takers[i // len(cells) % len(takers)])
+        which.append(takers[used[a] % len(takers)])
+        used[a] += 1
         target[i] = targets[givers[i // len(cells) % len(givers)]]
         text.append(f"{aus[a]}={level / 5:g}")
     return Plan(np.array(which), target, text, [""] * count)
