@@ -1,0 +1,70 @@
+"""Running the scripts as a user does: another process, its streams and exit status."""
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+
+# runs a script, then fails if torch was imported on the way
+NO_TORCH = """import sys, runpy
+sys.argv = sys.argv[1:]
+try:
+    runpy.run_path(sys.argv[0], run_name="__main__")
+except SystemExit as end:
+    assert not end.code, end
+assert "torch" not in sys.modules
+"""
+
+
+def command(script, *arguments):
+    """The command line of a script or, as '-m lib.manifest', of a module."""
+    start = script.split() if script.startswith("-m ") else [str(ROOT / script)]
+    return [sys.executable, *start, *map(str, arguments)]
+
+
+def execute(script, *arguments, cwd=None, stdin=None, stdout=subprocess.PIPE):
+    """Run to the end; the completed process with texts."""
+    return subprocess.run(command(script, *arguments), cwd=cwd, env=ENVIRONMENT, input=stdin, stdout=stdout,
+                          stderr=subprocess.PIPE, text=True)
+
+
+def succeed(script, *arguments, **keywords):
+    """Run, expect exit 0 and no traceback; (stdout, stderr)."""
+    done = execute(script, *arguments, **keywords)
+    assert done.returncode == 0, done.stderr
+    return done.stdout, done.stderr
+
+
+def fail(status, mentions, script, *arguments, **keywords):
+    """Run, expect an exit status, nothing on stdout and one line on stderr that mentions some texts."""
+    done = execute(script, *arguments, **keywords)
+    assert done.returncode == status, (done.returncode, done.stderr)
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert not done.stdout
+    for text in [mentions] if isinstance(mentions, str) else mentions:
+        assert text in done.stderr, done.stderr
+
+
+def call(main, capsys, *arguments):
+    """Run a script's main() in this process, which is quicker: (exit status, stdout, stderr)."""
+    from lib import cli
+
+    old = sys.argv
+    sys.argv = [main.__module__ + ".py", *map(str, arguments)]
+    try:
+        cli.run(main)
+    except SystemExit as error:
+        status = error.code
+    finally:
+        sys.argv = old
+    out, err = capsys.readouterr()
+    assert "Traceback" not in err
+    return status, out, err
+
+
+def files(folder):
+    """Every file below a folder, {relative path: bytes}."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(Path(folder).rglob("*"))
+            if path.is_file()}

@@ -1,0 +1,189 @@
+"""pseudo_label.py on a model that reads the brightness of stripes: values, confidence, which cells are filled."""
+import csv
+import io
+import signal
+import subprocess
+import time
+
+import models
+import numpy as np
+import pytest
+
+import pseudo_label
+from commands import ENVIRONMENT, NO_TORCH, call, command, execute, fail, files, succeed
+from lib import images
+
+LEVELS = [[0, .2, .4, .6], [1, 0, 0, .8], [.2, .2, .2, .2], [0, 0, 0, 0], [1, 1, 1, 1]]  # exact in 8 bits
+
+
+@pytest.fixture
+def place(tmp_path):
+    models.classifier(tmp_path / "model.onnx")
+    models.dataset(tmp_path, LEVELS, "images.csv", aus=[])
+    return tmp_path
+
+
+def table(text):
+    """CSV text as a list of {column: cell}."""
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def label(place, capsys, *arguments, status=0):
+    """Run in this process on the five images; the rows that come out (or what was said, when it fails)."""
+    code, out, err = call(pseudo_label.main, capsys, "--model", place / "model.onnx", *arguments)
+    assert code == status, err
+    return err if status else table(out)
+
+
+def test_soft_values_and_confidence_by_hand(place, capsys):
+    rows = label(place, capsys, "--images", place / "images.csv", "--batch", 2)
+    assert [[float(row[au]) for au in models.AUS] for row in rows] == LEVELS
+    assert [row["path"].split("#")[1] for row in rows] == list("01234") and {row["source"] for row in rows} == {"pseudo"}
+    assert rows[1]["valence"] == "1" and rows[1]["arousal"] == "-1" and rows[1]["expression"] == "happiness"
+    # threshold 0.4: (0.4 / 0.4 + 0.2 / 0.4 + 0 + 0.2 / 0.6) / 4
+    assert float(rows[0]["confidence"]) == pytest.approx((1 + .5 + 0 + 1 / 3) / 4, abs=1e-4)
+    assert float(rows[3]["confidence"]) == float(rows[4]["confidence"]) == 1
+    assert "au_kind" not in rows[0]
+
+
+def test_thresholds_make_occurrences(place, capsys):
+    rows = label(place, capsys, "--images", place / "images.csv", "--threshold", "0.7")
+    assert [[row[au] for au in models.AUS] for row in rows][:2] == [list("0000"), list("1001")]
+    assert {row["au_kind"] for row in rows} == {"occurrence"}
+    rows = label(place, capsys, "--images", place / "images.csv", "--threshold", "stored")
+    assert [rows[0][au] for au in models.AUS] == list("0001")
+
+
+def test_only_empty_cells_are_filled_and_columns_pass_through(place, capsys):
+    (place / "part.csv").write_text("path,AU01,AU43,remark,au_kind,source,confidence\n"
+                                    'images.npy#0,0.9,,"a, b",intensity,real,\n'
+                                    "images.npy#1,,0.5,,,,\nimages.npy#2,,,,occurrence,,\n")
+    rows = label(place, capsys, "--images", place / "part.csv", "--threshold", "0.5")
+    assert [row["AU01"] for row in rows] == ["0.9", "1", "0"] and [row["AU43"] for row in rows] == ["", "0.5", ""]
+    assert rows[0]["remark"] == "a, b" and rows[0]["AU26"] == "1"
+    assert [row["au_kind"] for row in rows] == ["intensity", "", "occurrence"]  # rows with AUs of their own keep it
+    rows = label(place, capsys, "--images", place / "part.csv", "--relabel")
+    assert [row["AU01"] for row in rows] == ["0", "1", "0.2"]
+    assert [row["au_kind"] for row in rows] == ["intensity", "", "intensity"]
+
+
+def test_a_row_with_all_labels_stays_real(place, capsys):
+    (place / "full.csv").write_text("path,AU01,AU02,AU12,AU26,valence,arousal,expression,source,confidence\n"
+                                    "images.npy#0,0,0,0,0,0.5,0,sadness,real,0.1\nimages.npy#3,,,,,,,,,\n")
+    rows = label(place, capsys, "--images", place / "full.csv", "--min-confidence", "0.9")
+    assert [(row["source"], float(row["confidence"])) for row in rows] == [("real", 0.1), ("pseudo", 1)]
+    assert rows[0]["expression"] == "sadness" and rows[1]["valence"] == "-1"
+
+
+def test_min_confidence_and_shards(place, capsys):
+    rows = label(place, capsys, "--images", place / "images.csv", "--min-confidence", "0.95")
+    assert [row["path"][-1] for row in rows] == list("34")
+    assert "highest 0.4583" in label(place, capsys, "--images", place / "images.csv", "--shard", "1/5",
+                                     "--min-confidence", "0.9", status=3)
+    whole = label(place, capsys, "--images", place / "images.csv")
+    parts = [label(place, capsys, "--images", place / "images.csv", "--shard", f"{i}/3") for i in (1, 2, 3)]
+    assert sum(parts, []) == whole
+    assert "empty" in label(place, capsys, "--images", place / "images.csv", "--shard", "1/9", status=3)
+
+
+def test_paths_and_manifests_from_stdin(place):
+    for i in (1, 2):
+        images.save(place / f"face {i}.png", models.paint(LEVELS[i]).repeat(3, 0).repeat(3, 1))  # another size
+    out, said = succeed("pseudo_label.py", "--model", "model.onnx", "--images", "-", cwd=place,
+                        stdin="face 1.png\n\nface 2.png\n")
+    rows = table(out)
+    assert [row["path"] for row in rows] == ["face 1.png", "face 2.png"] and "labelled 2 of 2" in said
+    assert float(rows[1]["AU12"]) == pytest.approx(0.2, abs=0.01)
+    out, _ = succeed("pseudo_label.py", "--model", "model.onnx", "--images", "-", "--out", "deep/out.csv", cwd=place,
+                     stdin="subject,path\nann,face 1.png\n")
+    assert not out and table((place / "deep/out.csv").read_text())[0]["path"] == "../face 1.png"
+    fail(3, "no image paths", "pseudo_label.py", "--model", "model.onnx", "--images", "-", cwd=place, stdin="\n")
+
+
+def test_metadata_beside_the_model_and_models_without(place, capsys):
+    import json
+
+    import onnx
+
+    model = onnx.load(place / "model.onnx")
+    meta = {entry.key: json.loads(entry.value) for entry in model.metadata_props}
+    del model.metadata_props[:]
+    onnx.save(model, place / "model.onnx")
+    assert "lacks the metadata kind" in label(place, capsys, "--images", place / "images.csv", status=3)
+    (place / "model.json").write_text(json.dumps(meta))
+    assert len(label(place, capsys, "--images", place / "images.csv")) == 5
+
+
+def test_registration_mismatch_is_said(place, capsys):
+    models.classifier(place / "model.onnx", registration="3d")
+    (place / "crops.csv").write_text("path,registration\nimages.npy#0,2d\n")
+    code, _, said = call(pseudo_label.main, capsys, "--model", place / "model.onnx", "--images", place / "crops.csv")
+    assert code == 0 and "expects registration '3d'" in said and "has 2d" in said
+
+
+def test_the_mean_image_of_a_person_is_subtracted_where_the_model_asks(place):
+    from types import SimpleNamespace
+
+    from lib import manifest
+    from lib.cli import BadInput
+    from lib.onnx_runtime import reference_images
+
+    model = SimpleNamespace(inputs={"image": None, "reference": None}, image_size=8, path="model.onnx")
+    data = manifest.read(place / "images.csv")
+    data.columns["subject"] = ["a", "b", "a", "b", "b"]
+    found = reference_images(model, data)
+    assert np.array_equal(found[0], found[2]) and found[0][0, ::2, 0] == pytest.approx([26, 51, 76, 102], abs=1)
+    data.columns["subject"] = [""] * 5
+    with pytest.raises(BadInput, match="reference_path"):
+        reference_images(model, data)
+
+
+@pytest.mark.parametrize("case, status, mentions", [
+    ("missing", 3, "no such image"), ("truncated", 3, "cannot be decoded"), ("AU01", 3, "'7.3' is not in [0, 1]"),
+    ("AU1", 3, "rename it to 'AU01'"), ("Valence", 3, "rename it to 'valence'"), ("empty", 3, "no rows"),
+    ("model", 3, "no such model"), ("onnx", 3, "not a usable ONNX model"), ("threshold", 2, "--threshold 2"),
+    ("shard", 2, "--shard 3/2"), ("generator", 3, "is a generator, not a classifier")])
+def test_bad_input_is_one_line_and_leaves_the_old_output(place, capsys, case, status, mentions):
+    images.save(place / "cut.png", np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8))
+    (place / "cut.jpg").write_bytes((place / "cut.png").read_bytes()[:500])
+    text = {"missing": "path\nimages.npy#0\nnone.png\n", "truncated": "path\nimages.npy#0\ncut.jpg\n",
+            "AU01": "path,AU01\nimages.npy#0,7.3\n", "AU1": "path,AU1\nimages.npy#0,\n", "empty": "path\n",
+            "Valence": "path,Valence\nimages.npy#0,\n"}.get(case, "path\nimages.npy#0\n")
+    (place / "in.csv").write_text(text)
+    (place / "out.csv").write_text("old")
+    (place / "bad.onnx").write_text("text")
+    model = {"model": place / "none.onnx", "onnx": place / "bad.onnx",
+             "generator": models.generator(place / "g.onnx")}.get(case, place / "model.onnx")
+    more = {"threshold": ["--threshold", "2"], "shard": ["--shard", "3/2"]}.get(case, [])
+    before = files(place)
+    code, out, err = call(pseudo_label.main, capsys, "--model", model, "--images", place / "in.csv", "--out",
+                          place / "out.csv", *more)
+    assert code == status and mentions in err and len(err.splitlines()) == 1 and not out
+    assert files(place) == before
+
+
+def test_a_full_disk_is_bad_input_and_a_closed_pipe_is_none(place):
+    with open("/dev/full", "w") as full:
+        done = execute("pseudo_label.py", "--model", "model.onnx", "--images", "images.csv", cwd=place, stdout=full)
+    assert done.returncode == 3 and "No space left" in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("sent, status", [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_stopping_leaves_nothing_behind(place, sent, status):
+    before = {path.name for path in place.iterdir()}
+    running = subprocess.Popen(command("pseudo_label.py", "--model", "model.onnx", "--images", "-", "--out", "out.csv"),
+                               cwd=place, env=ENVIRONMENT, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    time.sleep(1)  # it waits for its list of images
+    running.send_signal(sent)
+    _, said = running.communicate(timeout=10)
+    assert running.returncode == status and "Traceback" not in said
+    assert {path.name for path in place.iterdir()} == before
+
+
+def test_torch_is_never_imported_and_help_is_quick(place):
+    start = time.monotonic()
+    succeed("pseudo_label.py", "--help")
+    assert time.monotonic() - start < 1.5
+    python, *line = command("pseudo_label.py", "--model", "model.onnx", "--images", "images.csv")
+    done = subprocess.run([python, "-c", NO_TORCH, *line], cwd=place, env=ENVIRONMENT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,111 @@
+"""Recipes: how many edits of what, which AUs they set, and that the same seed makes the same plan."""
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from lib import recipes
+from lib.cli import BadInput
+
+AUS = ["AU01", "AU02", "AU06", "AU12"]
+NEUTRAL = np.zeros((3, 4), np.float32)
+
+
+def even(counts, members):
+    """Whether every member is counted, and no two counts differ by more than one."""
+    return set(counts) == set(members) and max(counts.values()) - min(counts.values()) <= 1
+
+
+def test_single_au_makes_one_image_an_au_of_each_face():
+    aus = [f"AU{k:02d}" for k in range(1, 21)]
+    plan = recipes.make("single-au", np.zeros((1, 20), np.float32), aus)
+    assert len(plan) == 20 and sorted(plan.edit) == [f"{au}=0.7" for au in aus]
+    order = [aus.index(text[:4]) for text in plan.edit]
+    assert np.array_equal(plan.target, np.eye(20, dtype=np.float32)[order] * np.float32(0.7))
+
+
+@pytest.mark.parametrize("count", [1, 5, 11, 12, 30])
+@pytest.mark.parametrize("sources", [1, 3, 4, 6])
+def test_counts_are_even_over_aus_and_sources_without_repeats(count, sources):
+    plan = recipes.make("single-au", np.zeros((sources, 4), np.float32), AUS, count=count, levels=(1, 1))
+    assert len(plan) == count and list(plan.source) == sorted(plan.source)
+    assert even(Counter(plan.edit), plan.edit) and even(Counter(plan.source), plan.source)
+    if count >= 4:
+        assert len(set(plan.edit)) == 4
+    if count >= sources:
+        assert len(set(plan.source)) == sources
+    assert len(set(zip(plan.source, plan.edit))) == min(count, 4 * sources)
+
+
+def test_same_seed_same_plan_and_another_seed_another():
+    plans = [recipes.make("single-au", NEUTRAL, AUS, count=7, levels=(0.3, 1), seed=seed) for seed in (1, 1, 2)]
+    assert np.array_equal(plans[0].target, plans[1].target) and plans[0].edit == plans[1].edit
+    assert not np.array_equal(plans[0].target, plans[2].target)
+    levels = plans[0].target.max(1)
+    assert levels.min() >= 0.3 and levels.max() <= 1 and len(set(levels)) == 7
+
+
+def test_more_than_there_is_to_make_is_said(capsys):
+    recipes.make("single-au", NEUTRAL, AUS, count=13)
+    assert "3 sources x 4 edits make 12 different images; the other 1 of --count repeat" in capsys.readouterr().err
+    recipes.make("single-au", NEUTRAL, AUS, count=13, levels=(0.5, 0.9))
+    assert not capsys.readouterr().err
+
+
+def test_emotions_are_those_whose_aus_the_model_has(capsys):
+    plan = recipes.make("emotions", NEUTRAL, AUS, levels=(0.5, 0.5))
+    assert set(plan.expression) == {"happiness", "surprise"} and len(plan) == 6
+    rows = dict(zip(plan.expression, plan.target.tolist()))
+    assert rows == {"happiness": [0, 0, .5, .5], "surprise": [.5, .5, 0, 0]}
+    assert "anger: left out; of its AUs AU04, AU05, AU07, AU23 the model has none" in capsys.readouterr().err
+    with pytest.raises(BadInput, match="too few"):
+        recipes.make("emotions", NEUTRAL[:, :1], ["AU01"])
+
+
+def test_deactivate_switches_one_active_au_off_and_keeps_the_others():
+    source = np.array([[.8, .4, .1, 0], [0, 0, 0, .3], [np.nan, 1, 0, 0]], np.float32)
+    plan = recipes.make("deactivate", source, AUS)
+    assert list(zip(plan.source, plan.edit)) == [(0, "AU01=0"), (0, "AU02=0"), (2, "AU02=0")]
+    assert plan.target[0] == pytest.approx([0, .4, .1, 0]) and np.isnan(plan.target[2, 0])
+    many = recipes.make("deactivate", source, AUS, count=9)
+    assert even(Counter(many.edit), ["AU01=0", "AU02=0"])
+    with pytest.raises(BadInput, match="no source shows an AU"):
+        recipes.make("deactivate", NEUTRAL, AUS)
+
+
+def test_random_draws_target_rows_or_independent_aus():
+    targets = np.array([[1, 0, 0, 0], [0, .5, .5, 0]], np.float32)
+    plan = recipes.make("random", NEUTRAL, AUS, count=8, targets=targets)
+    assert even(Counter(map(tuple, plan.target)), map(tuple, targets)) and even(Counter(plan.source), range(3))
+    lone = recipes.make("random", np.zeros((4000, 2), np.float32), ["AU26", "AU27"], levels=(0.4, 0.8))
+    on = lone.target > 0
+    assert not on.all(1).any()  # one jaw
+    assert on.mean(0) == pytest.approx([0.18, 0.18], abs=0.02)  # 0.2 less half of the 0.04 with both
+    assert lone.target[on].min() >= 0.4 and lone.target.max() <= 0.8
+
+
+def test_reweight_makes_every_level_of_every_au_equally_often(capsys):
+    targets = np.array([[.2, 0, 0, 0]] * 9 + [[1, .4, 0, 0], [0, 0, 0, .6]], np.float32)
+    plan = recipes.make("reweight", targets, AUS, count=40)
+    assert Counter(plan.edit) == {"AU01=0.2": 10, "AU01=1": 10, "AU02=0.4": 10, "AU12=0.6": 10}
+    assert "nothing to draw" in capsys.readouterr().err
+    for source, target, edit in zip(plan.source, plan.target, plan.edit):
+        au = AUS.index(edit[:4])
+        assert targets[source, au] < 0.2 and target[au] == pytest.approx(float(edit[5:]))
+
+
+def test_explicit_edits_keep_the_other_aus():
+    plan = recipes.make("single-au", NEUTRAL, AUS, values={"AU12": 0.8, "AU06": 0.5})
+    assert plan.edit == ["AU12=0.8 AU06=0.5"] * 3
+    assert np.isnan(plan.target[:, :2]).all() and plan.target[0, 2:] == pytest.approx([.5, .8])
+    with pytest.raises(BadInput, match="AU45: the model does not know it"):
+        recipes.make("single-au", NEUTRAL, AUS, values={"AU45": 1})
+
+
+def test_neutral_sources():
+    source = np.array([[0, .1], [0, .3], [np.nan, 0]], np.float32)
+    assert list(recipes.neutral(source, 0.2)) == [0]
+    with pytest.raises(BadInput, match="nearest has an AU at 0.3000. Raise --neutral-below"):
+        recipes.neutral(source[1:], 0.2)
+    with pytest.raises(BadInput, match="--classifier FILE.onnx, or say --assume-neutral"):
+        recipes.neutral(source[2:], 0.2)
