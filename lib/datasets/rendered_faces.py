@@ -13,7 +13,6 @@ An open jaw parts the lips, so AU25 is never below 0.6 of AU26 or 0.8 of AU27, a
 the label tells the truth of the image in the one-AU sets, too.
 """
 import json
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -141,6 +140,17 @@ def say_ceiling(plan):
         f"{name} {ccc(meant[:, i], plan.feeling[:, i]):.3f}" for i, name in enumerate(("valence", "arousal"))))
 
 
+def look_at(out, options, device):
+    """Write sheet.png and report.json, and say how much of the picture each AU changes."""
+    from lib.rendering import report
+
+    images.save(out / "sheet.png", report.contact_sheet(options.size, device, options.seed + 7))
+    found = report.pixel_changes(options.size, device, options.seed + 7)
+    write_text(out / "report.json", to_json({"size": options.size, "pixel_change": found}))
+    log("mean pixel change at level 1 (of 255; share inside the AU's region):")
+    log("  ".join(f"{name} {one['change']:.1f} ({one['inside']:.0%})" for name, one in found.items()))
+
+
 def main(argv=None):
     options = parse(Options, __doc__, argv)
     out = Path(options.out)
@@ -154,18 +164,18 @@ def main(argv=None):
         if made.get(plan.name) != mark or not (out / f"{plan.name}.csv").exists():
             todo.append((plan, mark, out / f".{plan.name}-{mark}"))
     if todo:
-        import torch
-
         from lib.rendering import farm
 
-        device = options.device if options.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
-        workers = options.workers or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        farm.render_all([(plan, folder) for plan, _, folder in todo], options.size, device, workers)
+        device = farm.best_device() if options.device == "auto" else options.device
+        farm.render_all([(plan, folder) for plan, _, folder in todo], options.size, device,
+                        options.workers or farm.cores())
         for plan, mark, folder in todo:
             write_set(plan, folder, out, options)
             made[plan.name] = mark
             write_text(settings, to_json(made))
-            shutil.rmtree(folder)
+            for chunks in out.glob(f".{plan.name}-*"):  # these, and those of an abandoned run with other options
+                shutil.rmtree(chunks)
+        look_at(out, options, device)
     for plan in plans(options):
         log(f"{plan.name}: {len(plan)} images of {len(np.unique(plan.person))} people")
 

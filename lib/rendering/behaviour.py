@@ -17,8 +17,9 @@ PROTOTYPES = {
     "contempt": {14: 0.95, 12: 0.45},
 }
 # Films are mostly neutral and smiles; the rest is rare, as in DISFA.
-FREQUENCY = {"neutral": 0.27, "happiness": 0.24, "sadness": 0.1, "surprise": 0.1, "fear": 0.06,
-             "anger": 0.08, "disgust": 0.07, "contempt": 0.04, "other": 0.04}
+FREQUENCY = {"neutral": 0.22, "happiness": 0.22, "sadness": 0.1, "surprise": 0.1, "fear": 0.07,
+             "anger": 0.08, "disgust": 0.07, "contempt": 0.05, "other": 0.09}
+ALONE = (10, 14, 18, 18, 20, 23, 24, 27, 43)  # AUs that emotions lack, and that talking and habit bring
 VALENCE = {12: .75, 6: .25, 25: .05, 1: -.15, 4: -.35, 15: -.5, 9: -.45, 10: -.3, 7: -.1, 20: -.35, 17: -.2,
            14: -.2, 24: -.2, 23: -.2, 5: -.05, 18: -.05}
 AROUSAL = {5: .55, 26: .3, 27: .5, 1: .1, 2: .25, 4: .2, 7: .15, 9: .25, 10: .2, 12: .3, 6: .1, 20: .35, 23: .25,
@@ -31,7 +32,8 @@ def natural(rng, count):
     levels = np.zeros((count, len(AUS)))
     for row, name in enumerate(names):
         if name == "other":  # a rare single AU
-            levels[row, rng.integers(len(AUS))] = rng.uniform(0.3, 1)
+            chosen = rng.choice(ALONE) if rng.random() < 0.7 else rng.choice(AUS)
+            levels[row, INDEX[int(chosen)]] = rng.uniform(0.3, 1)
             continue
         strength = rng.beta(2.2, 1.6)
         for au, chance in PROTOTYPES.get(name, {}).items():

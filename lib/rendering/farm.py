@@ -14,37 +14,60 @@ BATCH = 32   # frames shaded at once
 _studio = None  # one a process: loading the head model takes seconds
 
 
+def best_device():
+    """'cuda' when there is a GPU, else 'cpu'."""
+    import torch
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def cores():
+    """How many processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
 def studio(size, device):
     """This process's Studio, made at the first call."""
     global _studio
     if _studio is None or _studio.size != size:
-        from lib.rendering.scene import Studio
+        import torch
+
+        from lib.rendering.studio import Studio
+        torch.set_num_threads(1)  # the processes share the cores, and bytes must not hang on their number
         _studio = Studio(size, device)
     return _studio
 
 
-def start(threads):
-    """Prepare a worker process: it must not fight the others for cores."""
-    import torch
-    torch.set_num_threads(threads)
-
-
-def render(plan, size, device="cpu"):
-    """A plan's frames, uint8 [N,size,size,3]."""
-    room = studio(size, device)
-    out = np.empty((len(plan), size, size, 3), np.uint8)
+def batches(plan, room):
+    """Yield (slice, arguments of Studio.frames) for a plan's frames, BATCH at a time."""
     people, which = np.unique(plan.person, return_inverse=True)
     drawn = [plan.geometry_and_look(int(person), room.heads.shapes) for person in people]
     looks = [look for _, look in drawn]
     neutral, textures = room.people([geometry for geometry, _ in drawn], looks)
     scenes = {int(session): plan.scene(int(session)) for session in np.unique(plan.session)}
     for first in range(0, len(plan), BATCH):
-        part = plan.take(slice(first, first + BATCH))
-        own = which[first:first + BATCH]
-        frames = {k: getattr(part, k) for k in ("left", "right", "pose", "shift", "gaze", "grain")}
-        out[first:first + BATCH] = room.frames(neutral[own], textures[own], [looks[i] for i in own],
-                                               [scenes[int(s)] for s in part.session], frames)
+        place = slice(first, min(first + BATCH, len(plan)))
+        part, own = plan.take(place), which[place]
+        frames = {name: getattr(part, name) for name in ("left", "right", "pose", "shift", "gaze", "grain")}
+        yield place, (neutral[own], textures[own], [looks[i] for i in own], [scenes[int(s)] for s in part.session], frames)
+
+
+def render(plan, size, device="cpu"):
+    """A plan's frames, uint8 [N,size,size,3]."""
+    room = studio(size, device)
+    out = np.empty((len(plan), size, size, 3), np.uint8)
+    for place, arguments in batches(plan, room):
+        out[place] = room.frames(*arguments)
     return out
+
+
+def samples(plan, size, device="cpu"):
+    """What each frame's samples show: N times (rest positions [n,n,3] metres, kind [n,n])."""
+    room = studio(size, device)
+    found = []
+    for _, (neutral, _, _, scenes, frames) in batches(plan, room):
+        _, _, rest, kind, _ = room.samples(neutral, scenes, frames)
+        found += list(zip(rest, kind))
+    return found
 
 
 def render_chunk(plan, size, device, path):
@@ -66,12 +89,11 @@ def render_all(jobs, size, device, workers):
         return
     with progress(total=sum(len(plan) for plan, _ in work), what="rendering", unit="image") as bar:
         if device == "cuda" or workers == 1 or len(work) == 1:
-            start(os.cpu_count() if len(work) == 1 else 1)
             for plan, path in work:
                 bar.update(render_chunk(plan, size, device, path))
             return
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(min(workers, len(work)), context, start, (1,)) as pool:
+        with ProcessPoolExecutor(min(workers, len(work)), context) as pool:
             waiting = [pool.submit(render_chunk, plan, size, device, path) for plan, path in work]
             try:
                 for done in as_completed(waiting):

@@ -13,12 +13,27 @@ SKIN, EYE, MOUTH, TONGUE = range(4)  # kinds of triangle
 _SHAPE = ("nose", "mouth", "eye", "chin", "cheek", "head", "forehead", "ear")
 _GROTESQUE = ("bag", "head-age", "ear-wing", "ear-flap", "neck", "forearm", "chin-jaw-drop", "nubian")
 
+# How high on the average face (millimetres) a unit of the mouth or the cheek may reach, and how low: the
+# model's units creep to nose and jaw, so that a lip's movement would also be seen there.
+LIMITS = {"cheekSquint": (92, 150), "eyeSquint": (114, 152), "mouthSmile": (36, 124), "mouthUpperUp": (50, 114),
+          "noseSneer": (66, 175), "mouth": (28, 91)}
+SOFT = 12.0  # millimetres over which a unit fades beyond its limits
+
+
+def reach(unit, height):
+    """Share [V] of a unit's offset that vertices at a height [V] in millimetres keep."""
+    limits = next((value for name, value in LIMITS.items() if unit.startswith(name)), None)
+    if limits is None:
+        return np.ones_like(height)
+    beyond = np.clip(np.maximum(limits[0] - height, height - limits[1]) / SOFT, 0, 1)
+    return 1 - beyond * beyond * (3 - 2 * beyond)
+
 
 def load_anny():
     """The anny model of a head, and nothing on stdout."""
     with contextlib.redirect_stdout(io.StringIO()):
         import warp as wp
-        wp.config.quiet = True
+        wp.config.quiet, wp.config.log_level = True, 40
         import anny
         return anny.Anny(rig="makehuman-head", topology="head", phenotypes="all", local_changes="all",
                          facial_actions="all").float()
@@ -50,7 +65,8 @@ class Heads:
         acts = {name: torch.eye(count + 1)[i + 1] for i, name in enumerate(self.units)}
         both = self._forward(count + 1, {k: torch.full((count + 1,), 0.5) for k in model.phenotype_labels}, {}, acts)
         self.rest = both[0].numpy()
-        self.offsets = (both[1:] - both[:1]).to(device)
+        share = np.stack([reach(unit, self.rest[:, 2] * 1000) for unit in self.units]).astype(np.float32)
+        self.offsets = ((both[1:] - both[:1]) * torch.from_numpy(share)[..., None]).to(device)
 
     def _forward(self, count, phenotypes, changes, acts):
         still = torch.eye(4)[None, None].repeat(count, self.model.bone_count, 1, 1)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 import warp as wp
 
-wp.config.quiet = True  # stdout belongs to the product
+wp.config.quiet, wp.config.log_level = True, 40  # errors only: stdout belongs to the product
 
 FAR = (1 << 62)
 
@@ -114,7 +114,8 @@ class Rasteriser:
         flat = lambda tensor: wp.from_torch(tensor)
         normals = torch.empty_like(points)
         p, s, v, z = vec(points), vec(screen), vec(normals), flat(buffer)
-        start = lambda kernel, dim, inputs: wp.launch(kernel, dim=dim, inputs=inputs, device=self.device)
+        stream = wp.stream_from_torch() if points.is_cuda else None  # after torch's work, not beside it
+        start = lambda kernel, dim, inputs: wp.launch(kernel, dim=dim, inputs=inputs, device=self.device, stream=stream)
         start(_vertex_normals, points.shape[:2], [p, self.faces, self.start, self.around, v])
         start(_fill, (count, self.faces.shape[0]), [s, self.faces, n, z])
         start(_resolve, (count, size), [s, self.faces, self.kind, self.rest, n, v, z, vec(normal), vec(rest), flat(kind)])

@@ -13,13 +13,13 @@ INDEX = {au: i for i, au in enumerate(AUS)}
 # Weights above 1 where the unit alone is weaker than an E-level action of a real face.
 TABLE = {
     1: {"browInnerUp": 1.7}, 2: {"browOuterUp*": 1.6}, 4: {"browDown*": 1.5},
-    5: {"eyeWide*": 1.3}, 6: {"cheekSquint*": 1.15, "eyeSquint*": 0.4},
+    5: {"eyeWide*": 1.2}, 6: {"cheekSquint*": 1.15, "eyeSquint*": 0.4},
     7: {"eyeSquint*": 1.4, "eyeBlink*": 0.3}, 9: {"noseSneer*": 1.7, "mouthUpperUp*": 0.25},
-    10: {"mouthUpperUp*": 1.35}, 12: {"mouthSmile*": 1.1}, 14: {"mouthDimple*": 1.8},
-    15: {"mouthFrown*": 1.9}, 17: {"mouthShrugLower": 1.5, "mouthShrugUpper": 0.9},
-    18: {"mouthPucker": 1.4}, 20: {"mouthStretch*": 1.9},
+    10: {"mouthUpperUp*": 1.35}, 12: {"mouthSmile*": 0.95}, 14: {"mouthDimple*": 1.1},
+    15: {"mouthFrown*": 1.6}, 17: {"mouthShrugLower": 1.5, "mouthShrugUpper": 0.9},
+    18: {"mouthPucker": 1.4}, 20: {"mouthStretch*": 1.7},
     23: {"mouthRollLower": 0.75, "mouthRollUpper": 0.6, "mouthPucker": 0.35},
-    24: {"mouthPress*": 1.3, "mouthShrugLower": 0.4, "mouthRollUpper": 0.3},
+    24: {"mouthPress*": 0.55, "mouthShrugLower": 0.5, "mouthRollUpper": 0.35, "mouthRollLower": 0.25},
     25: {"mouthLowerDown*": 1.5, "mouthUpperUp*": 0.35}, 43: {"eyeBlink*": 1.0},
 }
 REST = {"mouthLowerDown*": -0.2}  # the model's neutral lips leave a gap of a millimetre
