@@ -1,11 +1,13 @@
 """Splits: nobody on two sides, sizes, seeds, folds, and the best of many being better than the average."""
-import subprocess
+import contextlib
+import io
+import signal
 import sys
 
 import numpy as np
 import pytest
 
-from lib import manifest
+from lib import cli, manifest
 from lib.cli import BadInput
 from lib.datasets import split
 
@@ -29,13 +31,24 @@ def people(tmp_path, subjects=30, seed=0, name="s"):
     return tmp_path / "all.csv"
 
 
+def command(*words):
+    """Run the command in this process: (exit status, what was said)."""
+    argv, handler, said = sys.argv, signal.getsignal(signal.SIGTERM), io.StringIO()
+    sys.argv = ["split.py", *map(str, words)]
+    try:
+        with contextlib.redirect_stderr(said):
+            cli.run(split.main)
+    except SystemExit as end:
+        return end.code, said.getvalue()
+    finally:
+        sys.argv = argv
+        signal.signal(signal.SIGTERM, handler)
+
+
 def split_up(path, out, *options):
-    """Run the command; {part: Manifest} of what it wrote, and what it said."""
-    command = [sys.executable, "-m", "lib.datasets.split", str(path), "--out", str(out), *map(str, options)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.stdout == ""
-    parts = {file.stem: manifest.read(file) for file in out.rglob("*.csv") if file.stem != "subjects"}
-    return done, parts
+    """(exit status, what was said, {part: Manifest} of what was written)."""
+    status, said = command(path, "--out", out, *options)
+    return status, said, {file.stem: manifest.read(file) for file in out.rglob("*.csv") if file.stem != "subjects"}
 
 
 def who(part):
@@ -44,8 +57,8 @@ def who(part):
 
 def test_fractions_are_disjoint_and_near(tmp_path):
     path = people(tmp_path)
-    done, parts = split_up(path, tmp_path / "out", "--tries", 200)
-    assert done.returncode == 0, done.stderr
+    status, said, parts = split_up(path, tmp_path / "out", "--tries", 200)
+    assert status == 0, said
     total = manifest.read(path)
     assert set(parts) == {"labelled", "validation", "test"}
     assert sum(map(len, parts.values())) == len(total)
@@ -53,7 +66,7 @@ def test_fractions_are_disjoint_and_near(tmp_path):
         assert abs(len(parts[name]) / len(total) - share) < 0.05
     assert not who(parts["labelled"]) & who(parts["test"]) and not who(parts["labelled"]) & who(parts["validation"])
     assert not who(parts["validation"]) & who(parts["test"])
-    assert parts["test"].images()[0].startswith(str(tmp_path)) and "largest gap" in done.stderr
+    assert parts["test"].images()[0].startswith(str(tmp_path)) and "largest gap" in said
     order = total.images()
     places = [order.index(image) for image in parts["labelled"].images()]
     assert places == sorted(places)  # rows keep their order, which temporal methods need
@@ -81,8 +94,8 @@ def test_gaps_by_hand():
 
 def test_folds(tmp_path):
     path = people(tmp_path)
-    done, _ = split_up(path, tmp_path / "out", "--folds", 3, "--tries", 50)
-    assert done.returncode == 0, done.stderr
+    status, said, _ = split_up(path, tmp_path / "out", "--folds", 3, "--tries", 50)
+    assert status == 0, said
     tests = []
     for k in (1, 2, 3):
         parts = {name: manifest.read(tmp_path / f"out/fold{k}/{name}.csv") for name in split.PARTS}
@@ -98,24 +111,24 @@ def test_disfa_folds(tmp_path):
     assert len(set(subjects)) == 27
     manifest.write(tmp_path / "all.csv", {"path": [f"{s}.png" for s in subjects], "subject": subjects,
                                           "AU01": [i % 2 for i in range(27)]})
-    done, _ = split_up(tmp_path / "all.csv", tmp_path / "out", "--protocol", "disfa", "--tries", 5)
-    assert done.returncode == 0, done.stderr
+    status, said, _ = split_up(tmp_path / "all.csv", tmp_path / "out", "--protocol", "disfa", "--tries", 5)
+    assert status == 0, said
     second = manifest.read(tmp_path / "out/fold2/test.csv")
     assert who(second) == {"disfa-SN" + n for n in "013 018 011 028 012 006 031 021 024".split()}
     assert len(manifest.read(tmp_path / "out/fold2/validation.csv")) in (2, 3)
     manifest.write(tmp_path / "all.csv", {"path": ["a.png"], "subject": ["bp4d-F001"]})
-    done, _ = split_up(tmp_path / "all.csv", tmp_path / "out2", "--protocol", "disfa")
-    assert done.returncode == 3 and "none of DISFA's 27" in done.stderr and len(done.stderr.splitlines()) == 1
+    status, said, _ = split_up(tmp_path / "all.csv", tmp_path / "out2", "--protocol", "disfa")
+    assert status == 3 and "none of DISFA's 27" in said and len(said.splitlines()) == 1
 
 
 def test_unlabelled_people_lose_their_labels(tmp_path):
     path = people(tmp_path)
-    _, parts = split_up(path, tmp_path / "out", "--unlabelled", 0.5, "--tries", 50)
+    _, _, parts = split_up(path, tmp_path / "out", "--unlabelled", 0.5, "--tries", 50)
     hidden = parts["unlabelled"]
     assert hidden.au_names == [] and not {"valence", "expression", "au_kind"} & set(hidden.columns)
     assert 0.35 < len(hidden) / (len(hidden) + len(parts["labelled"])) < 0.65
     assert not who(hidden) & (who(parts["labelled"]) | who(parts["test"]) | who(parts["validation"]))
-    _, parts = split_up(path, tmp_path / "out", "--tries", 5)  # an earlier split's files must not stay behind
+    _, _, parts = split_up(path, tmp_path / "out", "--tries", 5)  # an earlier split's files must not stay behind
     assert "unlabelled" not in parts
 
 
@@ -123,34 +136,33 @@ def test_own_partition(tmp_path):
     columns = {"path": list("abcdef"), "subject": ["1", "1", "2", "3", "4", "5"], "AU01": ["1", "", "0", "1", "0", "1"],
                "partition": ["train", "train", "validation", "test", "mixed", ""]}
     manifest.write(tmp_path / "all.csv", columns)
-    done, parts = split_up(tmp_path / "all.csv", tmp_path / "out", "--protocol", "column")
-    assert done.returncode == 0 and "1 rows of mixed partition" in done.stderr
+    status, said, parts = split_up(tmp_path / "all.csv", tmp_path / "out", "--protocol", "column")
+    assert status == 0 and "1 rows of mixed partition" in said
     assert {name: part.text("path")[0][-1] for name, part in parts.items()} == {
         "labelled": "a", "unlabelled": "b", "validation": "c", "test": "d"}
     columns["subject"][3] = "1"
     manifest.write(tmp_path / "all.csv", columns)
-    done, _ = split_up(tmp_path / "all.csv", tmp_path / "out3", "--protocol", "column")
-    assert done.returncode == 3 and "share 1 subject" in done.stderr
+    status, said, _ = split_up(tmp_path / "all.csv", tmp_path / "out3", "--protocol", "column")
+    assert status == 3 and "share 1 subject" in said
 
 
 def test_people_of_two_sets_stay_together(tmp_path):
     """DISFA and DISFA+ share subject keys: split as one, nobody lands on two sides."""
     first, second = people(tmp_path / "a", 6), people(tmp_path / "b", 6, seed=1)
-    done = subprocess.run([sys.executable, "-m", "lib.datasets.split", str(first), str(second), "--out",
-                           str(tmp_path / "out"), "--tries", "20"], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    status, said = command(first, second, "--out", tmp_path / "out", "--tries", 20)
+    assert status == 0, said
     sides = [who(manifest.read(tmp_path / f"out/{name}.csv")) for name in ("labelled", "validation", "test")]
     assert sum(map(len, sides)) == len(set.union(*sides)) == 6
 
 
 def test_too_few_people_and_wrong_fractions(tmp_path):
     path = people(tmp_path, 2)
-    done, _ = split_up(path, tmp_path / "out")
-    assert done.returncode == 3 and "2 subject(s) cannot be split into 3 parts" in done.stderr
-    done, _ = split_up(path, tmp_path / "out", "--fractions", 0.5, 0.5, 0.5)
-    assert done.returncode == 2
-    done, parts = split_up(path, tmp_path / "out", "--fractions", 0.5, 0, 0.5)
-    assert done.returncode == 0 and set(parts) == {"labelled", "test"}
+    status, said, _ = split_up(path, tmp_path / "out")
+    assert status == 3 and "2 subject(s) cannot be split into 3 parts" in said
+    status, said, _ = split_up(path, tmp_path / "out", "--fractions", 0.5, 0.5, 0.5)
+    assert status == 2
+    status, said, parts = split_up(path, tmp_path / "out", "--fractions", 0.5, 0, 0.5)
+    assert status == 0 and set(parts) == {"labelled", "test"}
 
 
 def test_sizes_hold_with_many_parts():

@@ -13,6 +13,7 @@ Expressions 0 to 7; 8 (none) and 9 (uncertain) become empty, 10 (no face) is dro
 Valence or arousal -2 is missing. Who is on a photo is not known: no `subject`. Automatic labels: source=pseudo.
 Mollahosseini, Hasani, Mahoor: AffectNet: A Database for Facial Expression, Valence, and Arousal (2017).
 """
+import io
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,10 +85,10 @@ def old_form(collection, tree, files):
     return out
 
 
-def scalar(path):
-    """The text of a .npy that holds one number, itself perhaps as text."""
+def scalar(raw, path):
+    """The text of a .npy's bytes that hold one number, itself perhaps as text."""
     try:
-        return str(np.load(path, allow_pickle=False).reshape(-1)[0])
+        return str(np.load(io.BytesIO(raw), allow_pickle=False).reshape(-1)[0])
     except (ValueError, EOFError, IndexError, OSError):
         raise BadInput(f"{path}: not a .npy with one value; replace it or remove it") from None
 
@@ -100,13 +101,14 @@ def new_form(collection, tree, options):
     kinds = {name: by_id(tree.find(getattr(options, name))) for name in ("expression", "valence", "arousal")}
     images = by_id(tree.find(options.images, IMAGES))
     keys = list(images) + sorted(set().union(*kinds.values()) - images.keys())
-    out = []
-    for key in progress(keys[::options.stride], what="labels", unit="image"):
+    keys, out = keys[::options.stride], []
+    tree.prefetch([files[key] for key in keys for files in kinds.values() if key in files])
+    for key in progress(keys, what="labels", unit="image"):
         cells = {"partition": partition(key[0])}
         for name, files in kinds.items():
             if key in files:
                 parse = expression_cell if name == "expression" else affect
-                cells[name] = cell(parse, scalar(tree.path(files[key])), files[key], 1)
+                cells[name] = cell(parse, scalar(tree.raw(files[key]), files[key]), files[key], 1)
         name = "/".join(key)
         if cells.get("expression") == "no face":
             collection.drop(name, "no face in it")

@@ -113,8 +113,7 @@ def best_split(group, counts, blocks, fractions, tries, seed):
     number = group.max() + 1
     if number < len(wanted):
         raise BadInput(f"{number} subject(s) cannot be split into {len(wanted)} parts; more people are needed")
-    sums = np.zeros((number, counts.shape[1]))
-    np.add.at(sums, group, counts)
+    sums = np.array([np.bincount(group, column, number) for column in counts.T]).reshape(-1, number).T  # [G,F]
     rows = np.bincount(group).astype(float)
     whole, random, scores, best = sums.sum(0), np.random.default_rng(seed), [], None
     tries = max(1, min(tries, MOST_ROWS // (number * max(1, counts.shape[1]))))

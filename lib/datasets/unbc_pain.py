@@ -67,8 +67,9 @@ def collect(options):
 
     pain, facs = by_frame(tree.find(options.pspi)), by_frame(tree.need(options.facs, "--facs"))
     images = by_frame(tree.find(options.images, IMAGES))
-    ignored = set()
-    for frame in progress(importing.strided(images, options.stride, lambda frame: frame[1]), what="rows", unit="image"):
+    chosen, ignored = importing.strided(images, options.stride, lambda frame: frame[1]), set()
+    tree.prefetch([files[frame] for frame in chosen for files in (facs, pain) if frame in files])
+    for frame in progress(chosen, what="rows", unit="image"):
         cells = {"subject": f"unbc-{frame[0].split('-')[0]}", "video": frame[1],
                  "frame": str(last_number(frame[2]) or 0)}
         if frame in facs:

@@ -8,7 +8,7 @@ import numpy as np
 from lib import manifest
 from lib.cli import BadInput, arg, log, progress
 from lib.datasets.importing import Options
-from lib.datasets.layouts import IMAGES, VIDEOS, Tree, named_rows, natural, read_text, stem, template
+from lib.datasets.layouts import IMAGES, VIDEOS, Tree, decode, named_rows, natural, stem, template
 
 
 @dataclass(kw_only=True)
@@ -21,8 +21,8 @@ class VideoOptions(Options):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.frame_offset != "auto":
-            int(self.frame_offset)
+        if self.frame_offset != "auto" and not self.frame_offset.lstrip("+-").isdigit():
+            raise ValueError(f"--frame-offset {self.frame_offset}: a whole number such as -1, or auto")
 
 
 @dataclass
@@ -107,14 +107,19 @@ def frame_offset(options, videos):
     have a label; 0 unless another fits more."""
     if options.frame_offset != "auto":
         return int(options.frame_offset)
-    fits = {offset: sum(len({frame + offset for frame in video.labels} & video.images.keys()) for video in videos)
+    each = {offset: [len({frame + offset for frame in video.labels} & video.images.keys()) for video in videos]
             for offset in (0, -1, 1)}
+    fits = {offset: sum(matches) for offset, matches in each.items()}
     best = max(fits, key=lambda offset: fits[offset])
     total = sum(len(video.images) for video in videos)
     others = [fit for offset, fit in fits.items() if offset != best]
     if best or fits[best] < total:
         log(f"  frames: label N is image N{best:+d}; so {fits[best]} of {total} images have a label "
             f"(else {max(others)} at most)")
+    for i, video in enumerate(videos):
+        if (other := max(each, key=lambda offset: (each[offset][i], offset == best))) != best:
+            log(f"  {video.name} alone would fit better as N{other:+d} ({each[other][i]} images, now {each[best][i]}): "
+                "was it extracted otherwise?")
     if fits[best] in others and fits[best]:
         log("  frames: the files cannot tell whether they count from 0 or 1; taken as equal (see --frame-offset)")
     return best
@@ -177,7 +182,7 @@ def people(path):
     """{video: subject} of a CSV with these columns; {} without a path."""
     if not path:
         return {}
-    rows = [row for _, row in named_rows(read_text(path))]
+    rows = [row for _, row in named_rows(decode(Path(path).read_bytes()))]
     if rows and not {"video", "subject"} <= set(rows[0]):
         raise BadInput(f"{path}: its columns are {', '.join(rows[0])}; --subjects wants video,subject")
     return {row["video"]: row["subject"] for row in rows}
