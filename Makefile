@@ -43,9 +43,9 @@ FACES_CLASSIFIER_quick := --epochs 30 --patience 8
 FACES_CLASSIFIER_long := --epochs 60
 FACES_CLASSIFIER_paper :=
 FACES_JUDGE_smoke := --epochs 2
-FACES_JUDGE_quick := --epochs 25 --patience 25
+FACES_JUDGE_quick := --max-steps 1400 --schedule cosine --learning-rate 3e-3 --ema 0.99 --weight-decay 0.02 --patience 99
 FACES_JUDGE_long := $(FACES_JUDGE_quick)
-FACES_JUDGE_paper := --epochs 100
+FACES_JUDGE_paper := --max-steps 20000 --schedule cosine --learning-rate 3e-3 --ema 0.999 --weight-decay 0.02 --patience 99
 FACES_GENERATOR_smoke := --epochs 3 --decay-epochs 1 --epoch-images 160
 FACES_GENERATOR_quick := --epochs 20 --decay-epochs 8 --epoch-images 4800
 FACES_GENERATOR_long := --epochs 80 --decay-epochs 30 --epoch-images 6000
@@ -191,8 +191,8 @@ SYNTHESIS_faces := --recipe single-au --level 0.7 --sources neutral
 SYNTHESIS_mnist := --recipe single-au --level 1 --sources all
 GENERATOR_faces :=
 GENERATOR_mnist := --level 1 --no-flip
-EVALUATE_faces := --pair AU01 AU02
-EVALUATE_mnist := --pair AU02 AU03
+EVALUATE_faces :=
+EVALUATE_mnist :=
 
 %/classifier.onnx: %/classifier.pt
 	$(PY) export_onnx.py $< --out $@
