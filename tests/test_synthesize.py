@@ -1,0 +1,248 @@
+"""synthesize.py on a generator that adds brightness to stripes: pictures, labels, shards, gates, failures."""
+import csv
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import models
+import numpy as np
+import pytest
+
+import synthesize
+from commands import ENVIRONMENT, NO_TORCH, call, command, fail, files, succeed
+from lib import images, manifest
+
+LEVELS = [[0, 0, 0, 0], [0, .2, 0, 0], [.6, .2, 0, 1], [0, 0, 0, 0]]  # exact in 8 bits
+SUBJECTS = ["ann", "bob", "cyn", "dan"]
+
+
+@pytest.fixture
+def place(tmp_path):
+    models.generator(tmp_path / "generator.onnx")
+    models.classifier(tmp_path / "classifier.onnx")
+    models.dataset(tmp_path, LEVELS, "source.csv", subjects=SUBJECTS)
+    return tmp_path
+
+
+def make(place, capsys, *arguments, source="source.csv", out="out", status=0):
+    """Run in this process; (rows of the manifest, images uint8 [N,H,W,3]), or what was said when it fails."""
+    code, text, err = call(synthesize.main, capsys, "--model", place / "generator.onnx", "--out", place / out,
+                           *(["--source", place / source] if source else []), *arguments)
+    assert code == status, err
+    assert not text
+    return err if status else read(place / out / "manifest.csv")
+
+
+def read(path):
+    """Rows and images of a manifest."""
+    images.pack.cache_clear()  # runs in one process replace packs
+    data = manifest.read(path)
+    return list(csv.DictReader(path.open())), np.stack([images.load(one) for one in data.images()])
+
+
+def painted(rows):
+    """The pictures that the labels describe."""
+    return np.stack([models.paint([float(row[au]) for au in models.AUS]) for row in rows])
+
+
+@pytest.mark.parametrize("form", ["npy", "png"])
+def test_single_au_of_neutral_sources(place, capsys, form):
+    rows, made = make(place, capsys, "--level", "0.6", "--format", form)
+    assert len(rows) == 8 and {row["subject"] for row in rows} == {"ann", "dan"}  # bob has AU02 at 0.2
+    assert np.array_equal(made, painted(rows))  # edits of black images show their labels
+    assert {row["source"] for row in rows} == {"synthetic"}
+    assert sorted((row["subject"], row["edit"]) for row in rows) == \
+        sorted((name, f"{au}=0.6") for name in ("ann", "dan") for au in models.AUS)
+    sources = manifest.read(place / "source.csv")
+    for row in rows:
+        at = SUBJECTS.index(row["subject"])
+        assert Path(place / "out" / row["source_path"]).resolve() == Path(sources.images()[at]).resolve()
+    assert rows[0]["path"] == ("images.npy#0" if form == "npy" else "images/000/000000.png")
+
+
+def test_all_sources_lose_their_other_aus_as_on_mnist(place, capsys):
+    rows, made = make(place, capsys, "--sources", "all", "--level", "1", "--count", "6")
+    assert len(rows) == 6 and np.array_equal(made, painted(rows))
+    assert all(sorted(row[au] for au in models.AUS) == ["0", "0", "0", "1"] for row in rows)
+
+
+def test_explicit_edits_keep_the_rest(place, capsys):
+    rows, made = make(place, capsys, "--set", "AU12=0.8", "au1=0.4")
+    assert [[float(row[au]) for au in models.AUS] for row in rows] == \
+        [[.4, 0, .8, 0], [.4, .2, .8, 0], [.4, .2, .8, 1], [.4, 0, .8, 0]]
+    assert np.array_equal(made, painted(rows))
+
+
+def test_deactivate_random_and_emotions(place, capsys):
+    rows, made = make(place, capsys, "--recipe", "deactivate")
+    assert [row["edit"] for row in rows] == ["AU01=0", "AU26=0"] and np.array_equal(made, painted(rows))
+    rows, made = make(place, capsys, "--recipe", "random", "--targets", place / "source.csv", "--count", "4")
+    assert sorted(float(row["AU26"]) for row in rows) == [0, 0, 0, 1] and np.array_equal(made, painted(rows))
+    rows, _ = make(place, capsys, "--recipe", "emotions", "--level", "1")
+    assert [row["expression"] for row in rows] == ["surprise"] * 2
+
+
+def test_same_seed_same_bytes_and_shards_make_the_whole(place, capsys):
+    arguments = ["--sources", "all", "--count", "11", "--level-range", "0.3", "1", "--seed", "5"]
+    whole = make(place, capsys, *arguments)
+    make(place, capsys, *arguments, out="again")
+    assert files(place / "out") == files(place / "again")
+    for i in (1, 2, 3):
+        call(synthesize.main, capsys, "--model", place / "generator.onnx", "--source", place / "source.csv", "--out",
+             place / "parts", "--shard", f"{i}/3", *arguments)
+    assert sorted(path.name for path in (place / "parts").iterdir()) == sorted(
+        f"{name}-{i}of3.{end}" for i in (1, 2, 3) for name, end in (("images", "npy"), ("manifest", "csv")))
+    succeed("-m lib.manifest", "merge", *sorted((place / "parts").glob("*.csv")), "--out", place / "parts/manifest.csv")
+    rows, made = read(place / "parts/manifest.csv")
+    assert np.array_equal(made, whole[1])
+    drop = lambda row: {name: cell for name, cell in row.items() if name != "path"}
+    assert [drop(row) for row in rows] == [drop(row) for row in whole[0]]
+
+
+def test_sources_without_labels_need_a_reader_or_an_assumption(place, capsys):
+    (place / "bare.csv").write_text("path\nsource.npy#0\nsource.npy#2\n")
+    said = make(place, capsys, "--sources", "all", source="bare.csv", status=3)
+    assert "--classifier FILE.onnx" in said and "--assume-neutral" in said and len(said.splitlines()) == 1
+    assert "--classifier" in make(place, capsys, source="bare.csv", status=3)
+    assert "label of AU12" in make(place, capsys, "--set", "AU12=1", source="bare.csv", status=3)
+    rows, made = make(place, capsys, "--sources", "all", "--classifier", place / "classifier.onnx", source="bare.csv")
+    assert len(rows) == 8 and np.array_equal(made, painted(rows))
+    rows, made = make(place, capsys, "--classifier", place / "classifier.onnx", source="bare.csv")
+    assert len(rows) == 4  # only the first is read as neutral
+    rows, made = make(place, capsys, "--assume-neutral", source="bare.csv")
+    assert len(rows) == 8 and not np.array_equal(made, painted(rows))  # the second was not neutral
+
+
+def test_the_check_drops_edits_that_miss_their_target(place, capsys):
+    (place / "wrong.csv").write_text("path,AU01,AU02,AU12,AU26\nsource.npy#0,0,0,0,0\nsource.npy#2,0,0,0,0\n")
+    code, _, said = call(synthesize.main, capsys, "--model", place / "generator.onnx", "--source", place / "wrong.csv",
+                         "--out", place / "out", "--level", "1", "--check", place / "classifier.onnx",
+                         "--max-error", "0.3")
+    rows, _ = read(place / "out/manifest.csv")
+    # of the second source (really 0.6 0.2 0 1) AU26=1 and AU01=1 leave errors of (0.6 + 0.2) / 3 and (0.2 + 1) / 3
+    assert code == 0 and [row["edit"] for row in rows[4:]] == ["AU26=1"]
+    assert "5 images from 2 sources; dropped 3: other AUs moved" in said
+    assert len(np.load(place / "out/images.npy")) == 5
+    (place / "wrong.csv").write_text("path,AU01,AU02,AU12,AU26\nsource.npy#2,0,0,0,0\n")
+    said = make(place, capsys, "--set", "AU02=0", "--check", place / "classifier.onnx", "--max-error", "0",
+                source="wrong.csv", out="none", status=3)
+    assert "no edit is within" in said and not (place / "none").exists()
+
+
+def test_sampling_generators_need_no_source(place, capsys):
+    models.sampler(place / "generator.onnx")
+    rows, made = make(place, capsys, "--count", "8", "--level", "0.6", "--sheet", place / "sheet.png", "--seed", "3",
+                      source=None)
+    assert len(rows) == 8 and "source_path" not in rows[0]
+    for i, (row, image) in enumerate(zip(rows, made)):
+        noise = np.random.default_rng([3, i]).standard_normal(3, np.float32)[0]  # an image's own, whatever the count
+        wanted = [float(row[au]) * 255 + noise for au in models.AUS]
+        assert image[0, ::2, 0] == pytest.approx(np.clip(np.round(wanted), 0, 255))
+    assert "how many with --count" in make(place, capsys, source=None, status=3)
+
+
+def test_sheet_has_a_row_a_source_and_a_column_an_au(place, capsys):
+    code, _, said = call(synthesize.main, capsys, "--model", place / "generator.onnx", "--source", place / "source.csv",
+                         "--out", place / "out", "--level", "1", "--sheet", place / "sheets/one.png")
+    assert code == 0 and "source, AU01, AU02, AU12, AU26" in said
+    sheet = images.load(str(place / "sheets/one.png"))[::8, ::8, 0]  # drawn at eight times the size
+    assert sheet.shape == (2 * 8 + 2, 5 * 8 + 4 * 2)
+    assert not sheet[:8, :8].any()  # the neutral source
+    for column in range(4):
+        assert np.array_equal(sheet[:8, 10 * (column + 1):][:, :8], models.paint(np.eye(4)[column])[..., 0])
+
+
+def test_one_photo(place, capsys):
+    images.save(place / "photo.png", models.paint([0, .2, 0, 0]).repeat(4, 0).repeat(4, 1))
+    line = ["--model", place / "generator.onnx", "--image", place / "photo.png", "--out", place / "edited.png"]
+    assert call(synthesize.main, capsys, *line, "--assume-neutral", "--set", "AU26=0.6") == (0, "", "")
+    edited = images.load(str(place / "edited.png"))
+    assert edited.shape == (8, 8, 3) and edited[4, [0, 3, 5, 7], 0] == pytest.approx([0, 51, 0, 153], abs=6)
+    code, _, said = call(synthesize.main, capsys, *line, "--set", "AU26=0.6")
+    assert code == 3 and "--assume-neutral" in said
+    assert call(synthesize.main, capsys, *line)[0] == 2
+
+
+@pytest.mark.parametrize("case, status, mentions", [
+    ("recipe", 2, "invalid choice: 'smile'"), ("set", 2, "--set AU12=2"), ("range", 2, "LOW first"),
+    ("nothing to edit", 3, "--source FILE.csv or --image"), ("other labels", 3, "has none of the AUs"),
+    ("missing", 3, "no such image"), ("truncated", 3, "cannot be decoded"), ("AU 7.3", 3, "'7.3' is not in [0, 1]"),
+    ("AU1", 3, "rename it to 'AU01'"), ("empty", 3, "no rows"), ("unknown AU", 3, "--set AU45"),
+    ("classifier", 3, "is a classifier, not a generator"), ("itself", 3, "overwritten by its own edits")])
+def test_bad_input_is_one_line_and_leaves_the_old_set(place, capsys, case, status, mentions):
+    make(place, capsys)
+    images.save(place / "whole.png", np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8))
+    (place / "cut.jpg").write_bytes((place / "whole.png").read_bytes()[:500])
+    labels, zeros = ",".join(models.AUS), ",0,0,0,0"
+    (place / "in.csv").write_text({
+        "missing": f"path,{labels}\nsource.npy#0{zeros}\nnone.png{zeros}\n",
+        "truncated": f"path,{labels}\nsource.npy#0{zeros}\ncut.jpg{zeros}\n",
+        "AU 7.3": "path,AU12\nsource.npy#0,7.3\n", "AU1": "path,AU1\nsource.npy#0,0\n", "empty": f"path,{labels}\n",
+        "other labels": "path,AU09\nsource.npy#0,0\n"}.get(case, f"path,{labels}\nsource.npy#0{zeros}\n"))
+    more = {"recipe": ["--recipe", "smile"], "set": ["--set", "AU12=2"], "range": ["--level-range", "0.8", "0.2"],
+            "unknown AU": ["--set", "AU45=1"]}.get(case, [])
+    source = [] if case == "nothing to edit" else ["--source", place / "in.csv"]
+    if case == "itself":
+        source = ["--source", place / "out/manifest.csv", "--sources", "all"]
+    before = files(place)
+    model = place / ("classifier.onnx" if case == "classifier" else "generator.onnx")
+    for form in ("npy", "png"):
+        code, out, err = call(synthesize.main, capsys, "--model", model, *source, "--out", place / "out", "--format",
+                              form, *more)
+        assert code == status and mentions in err and len(err.splitlines()) == 1 and not out, err
+        assert files(place) == before
+
+
+def test_a_killed_run_leaves_no_manifest_and_a_rerun_ends_in_the_same_bytes(place):
+    line = ["--model", "generator.onnx", "--source", "source.csv", "--sources", "all", "--count", "2100",
+            "--level-range", "0.1", "1", "--format", "png", "--out"]
+    running = subprocess.Popen(command("synthesize.py", *line, "killed"), cwd=place, env=ENVIRONMENT,
+                               stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 30
+    while not list((place / "killed").glob(".images.tmp/000/*.png")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    running.kill()
+    assert running.wait() == -signal.SIGKILL
+    assert (place / "killed/.images.tmp").is_dir() and not (place / "killed/manifest.csv").exists()
+    for out in ("killed", "whole"):
+        succeed("synthesize.py", *line, out, cwd=place)
+    found = files(place / "whole")
+    assert len(found) == 2101 and "images/002/002099.png" in found  # 1,000 a folder
+    assert files(place / "killed") == found
+
+
+def test_files_that_are_not_ours_are_not_replaced(place, capsys):
+    (place / "out/images").mkdir(parents=True)
+    (place / "out/images/holiday.png").write_text("mine")
+    assert "not of a synthetic set" in make(place, capsys, "--format", "png", status=3)
+    assert files(place / "out") == {"images/holiday.png": b"mine"}
+
+
+@pytest.mark.parametrize("sent, status", [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_stopping_cleans_up(place, sent, status):
+    line = command("synthesize.py", "--model", "generator.onnx", "--source", "source.csv", "--sources", "all",
+                   "--count", "60000", "--format", "png", "--out", "stopped")
+    running = subprocess.Popen(line, cwd=place, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 30
+    while not list((place / "stopped").glob(".images.tmp/000/*.png")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    running.send_signal(sent)
+    _, said = running.communicate(timeout=20)
+    assert running.returncode == status and "Traceback" not in said, said
+    assert not (place / "stopped").exists()
+
+
+def test_torch_is_never_imported_and_help_is_quick(place):
+    start = time.monotonic()
+    succeed("synthesize.py", "--help")
+    assert time.monotonic() - start < 1.5
+    python, *line = command("synthesize.py", "--model", "generator.onnx", "--source", "source.csv", "--out", "out",
+                            "--classifier", "classifier.onnx", "--check", "classifier.onnx", "--sheet", "sheet.png")
+    done = subprocess.run([python, "-c", NO_TORCH, *line], cwd=place, env=ENVIRONMENT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_an_unwritable_place_is_said_in_one_line(place):
+    fail(3, "classifier.onnx/x", "synthesize.py", "--model", "generator.onnx", "--source", "source.csv", "--out",
+         "classifier.onnx/x", cwd=place)
