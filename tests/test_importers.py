@@ -1,11 +1,10 @@
 """Importers of video data sets on small trees in their layouts, byte for byte against manifests written by hand."""
 import time
 
-import numpy as np
 import pytest
 
 from lib.cli import BadInput
-from lib.datasets import disfa, videos
+from lib.datasets import disfa
 from trees import BOM, plant, run
 
 
@@ -238,16 +237,6 @@ annotations/train/arousal/9.txt,empty label file
 9,no labels of this video
 105/4,no image for this label
 """
-
-
-def test_traces():
-    ramp = np.linspace(0, 1, 25)
-    out = videos.resample(ramp, 24, 30)
-    assert len(out) == 31 and np.allclose(out[:31], np.minimum(np.arange(31) * 0.8 / 24, 1))
-    assert np.isnan(videos.resample([0, np.nan, 1, 1], 1, 2)).tolist() == [False] + [True] * 3 + [False] * 4
-    assert videos.fit(np.arange(5.0), 3).tolist() == [0, 1, 2]
-    assert videos.fit(np.arange(3.0), 5).tolist() == [0, 1, 2, 2, 2]
-    assert videos.fit(np.arange(3.0), 6) is None and videos.fit(np.zeros(0), 1) is None
 
 
 def test_aff_wild2(tmp_path):

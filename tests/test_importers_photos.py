@@ -3,11 +3,12 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from lib import images, manifest
 from lib.cli import BadInput
-from lib.datasets import layouts
+from lib.datasets import layouts, videos
 from trees import BOM, npy, plant, png, run
 
 
@@ -242,6 +243,16 @@ def test_command_line(tmp_path):
     assert bad.returncode == 3 and len(bad.stderr.splitlines()) == 1 and not (root / "x").exists()
     usage = subprocess.run(command + ["--out", str(tmp_path / "o"), "--aus", "99"], capture_output=True, text=True)
     assert usage.returncode == 2
+
+
+def test_traces():
+    ramp = np.linspace(0, 1, 25)
+    out = videos.resample(ramp, 24, 30)
+    assert len(out) == 31 and np.allclose(out[:31], np.minimum(np.arange(31) * 0.8 / 24, 1))
+    assert np.isnan(videos.resample([0, np.nan, 1, 1], 1, 2)).tolist() == [False] + [True] * 3 + [False] * 4
+    assert videos.fit(np.arange(5.0), 3).tolist() == [0, 1, 2]
+    assert videos.fit(np.arange(3.0), 5).tolist() == [0, 1, 2, 2, 2]
+    assert videos.fit(np.arange(3.0), 6) is None and videos.fit(np.zeros(0), 1) is None
 
 
 def test_templates():

@@ -50,7 +50,7 @@ def template(text):
     try:
         return re.compile("".join(out) + re.escape(text[end:]), re.IGNORECASE)
     except re.error as error:
-        raise BadInput(f"template {text!r}: {error}; see python -m lib.datasets.folder --help") from None
+        raise BadInput(f"template '{text}': {error}; see python -m lib.datasets.folder --help") from None
 
 
 class Tree:
@@ -93,7 +93,7 @@ class Tree:
         if found := self.find(text):
             return found
         top = ", ".join(sorted({path.split("/")[0] for path in self.files()})[:6]) or "nothing"
-        raise BadInput(f"{self.name}: no file matches {what} {text!r} (found at the top: {top}); "
+        raise BadInput(f"{self.name}: no file matches {what} '{text}' (found at the top: {top}); "
                        f"give the data set's own folder, or its pattern with {what}")
 
     def path(self, relative):

@@ -94,11 +94,11 @@ def no_frames(source, text):
     videos = [name for name in source.files(VIDEOS)]
     if videos:
         folder = os.path.dirname(source.path(videos[0]))
-        raise BadInput(f"{source.name}: {len(videos)} videos, but no frames extracted from them that match {text!r}; "
+        raise BadInput(f"{source.name}: {len(videos)} videos, but no frames extracted from them that match '{text}'; "
                        f"run: python -m lib.faces.register {folder}/* --out FRAMES, "
                        "then import again with --images-root FRAMES")
     example = next(iter(source.files(IMAGES)), "none")
-    raise BadInput(f"{source.name}: no image matches {text!r} (an image found: {example}); say where they lie with "
+    raise BadInput(f"{source.name}: no image matches '{text}' (an image found: {example}); say where they lie with "
                    "--images TEMPLATE or --images-root FOLDER")
 
 
