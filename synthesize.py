@@ -37,7 +37,7 @@ class Options:
     count: Optional[int] = arg(None, help="how many images [each edit of each source once]")
     sources: str = arg("", choices=["neutral", "all"], help="which rows to edit [neutral for single-au and emotions, "
                                                             "else all]")
-    neutral_below: float = arg(0.2, help="a source is neutral when all its AUs are under this")
+    neutral_below: float = arg(0.1, help="a source is neutral when all its AUs are under this, half of FACS level A")
     targets: str = arg("", help="manifest of target rows for random and reweight [reweight: the sources]",
                        metavar="FILE.csv")
     classifier: str = arg("", help="reads AUs that the sources lack", metavar="FILE.onnx")
