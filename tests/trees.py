@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from lib import manifest
+
 BOM = b"\xef\xbb\xbf"
 
 
@@ -60,4 +62,5 @@ def run(name, tmp_path, files, **options):
         module.collect(module.Options(**options)).write()
     finally:
         assert fingerprint(root) == before, "something was written inside ROOT"
+    manifest.read(tmp_path / "out/manifest.csv")  # what every other stage does first
     return [(tmp_path / "out" / file).read_text() for file in ("manifest.csv", "dropped.csv")]

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from lib.cli import BadInput, arg, progress, run
 from lib.datasets import importing, videos
-from lib.datasets.layouts import Tree, affect, cell, expression, occurrence
+from lib.datasets.layouts import Tree, affect, cell, expression, occurrence, whole
 from lib.labels import au_name, parse_au
 
 TASKS = {"va": "va_partition", "expression": "expression_partition", "au": "au_partition"}
@@ -70,7 +70,7 @@ def read_line(text, task, names, path, line):
         return None
     words = text.split(",")
     if task == "expression":
-        code = cell(int, words[0], path, line)
+        code = cell(whole, words[0], path, line)
         if not -1 <= code < len(names):
             raise BadInput(f"{path}: line {line}: {code} is no expression (0 to {len(names) - 1}, -1 for missing); "
                            "correct the line")

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from lib.cli import BadInput, arg, progress, run
 from lib.datasets import importing, videos
-from lib.datasets.layouts import Tree, cell, level, occurrence
+from lib.datasets.layouts import Tree, cell, level, occurrence, whole
 from lib.labels import au_name
 
 
@@ -41,7 +41,7 @@ def read_occurrence(tree, path, collection):
     for line, cells in rows[1:]:
         if len(cells) != len(header):
             raise BadInput(f"{path}: line {line} has {len(cells)} cells, the header {len(header)}; correct the line")
-        frame = cell(int, cells[0], path, line)
+        frame = cell(whole, cells[0], path, line)
         for i, name in columns:
             out[name][frame] = cell(occurrence, cells[i], path, line)
     return out
@@ -49,10 +49,15 @@ def read_occurrence(tree, path, collection):
 
 def read_intensity(tree, path, collection):
     """{frame: cell} of `frame,level` lines; a header, if there is one, is passed over."""
-    rows = [(line, cells) for line, cells in tree.rows(path) if cells[0].lstrip("-").isdigit()]
+    rows = tree.rows(path)
+    if rows and not rows[0][1][0].isdigit():
+        rows.pop(0)
     if not rows:
         collection.drop(path, "empty label file")
-    return {cell(int, cells[0], path, line): cell(level, cells[1], path, line) for line, cells in rows}
+    for line, cells in rows:
+        if len(cells) < 2:
+            raise BadInput(f"{path}: line {line}: {cells[0]!r} is not `frame,level`; correct the line")
+    return {cell(whole, cells[0], path, line): cell(level, cells[1], path, line) for line, cells in rows}
 
 
 def read_all(options, tree, collection, keys):

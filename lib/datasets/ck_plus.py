@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from lib.cli import BadInput, arg, log, progress, run
 from lib.datasets import importing
-from lib.datasets.layouts import IMAGES, Tree, cell, last_number, level, stem
+from lib.datasets.layouts import IMAGES, Tree, cell, last_number, level, stem, whole
 from lib.labels import au_name
 
 NAMES = ("neutral", "anger", "contempt", "disgust", "fear", "happiness", "sadness", "surprise")
@@ -38,7 +38,7 @@ def read_facs(tree, path, kind):
         words = text.replace(",", " ").split()
         if len(words) != 2:
             raise BadInput(f"{path}: line {line}: {text!r} is not `AU level`; correct the line")
-        unit = int(cell(float, words[0], path, line))
+        unit = cell(whole, words[0], path, line)
         value = cell(level, words[1], path, line)
         if not 1 <= unit <= 64:
             unknown.add(unit)
@@ -52,7 +52,7 @@ def read_facs(tree, path, kind):
 def read_emotion(tree, path):
     """The name of a sequence's emotion, '' when the file is empty."""
     for line, text in tree.lines(path):
-        code = int(cell(float, text, path, line))
+        code = cell(whole, text, path, line)
         if not 0 <= code < len(NAMES):
             raise BadInput(f"{path}: line {line}: {text!r} is no emotion (0 to 7); correct the line")
         return NAMES[code]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from lib.cli import arg, progress, run
 from lib.datasets import importing, videos
-from lib.datasets.layouts import Tree, cell, level
+from lib.datasets.layouts import Tree, cell, level, whole
 from lib.labels import au_name
 
 
@@ -31,7 +31,7 @@ def read_labels(collection, tree, files, separator=","):
         levels = {}
         for line, text in tree.lines(path):
             frame, _, value = text.replace("\t", separator).replace(" ", separator).partition(separator)
-            levels[cell(int, frame, path, line)] = cell(level, value.strip(separator), path, line)
+            levels[cell(whole, frame, path, line)] = cell(level, value.strip(separator), path, line)
         if not levels:
             collection.drop(path, "empty label file")
         out.setdefault(parts["subject"].upper(), {})[au_name(parts["au"])] = levels

@@ -197,6 +197,14 @@ def unit(text):
     return number(min(max(value, 0.0), 1.0)) if value == value else ""
 
 
+def whole(text):
+    """A whole number, written '7' or '7.0'; ValueError for anything else."""
+    value = float(text)
+    if not value.is_integer():
+        raise ValueError("is no whole number")
+    return int(value)
+
+
 def cell(parse, text, file, line):
     """parse(text); BadInput that names file, line and value when it cannot be read."""
     try:

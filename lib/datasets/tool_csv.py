@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from lib.cli import BadInput, arg, progress
 from lib.datasets import importing, videos
-from lib.datasets.layouts import IMAGES, Tree, cell, named_rows, stem
+from lib.datasets.layouts import IMAGES, Tree, cell, named_rows, stem, whole
 
 NAMES = ("input", "image", "path", "file", "filename", "file_name", "image_path", "input_path", "img", "name")
 
@@ -58,7 +58,7 @@ def place_of(row, where):
     if os.path.splitext(name)[1].lower() in IMAGES:
         return name
     frame = row.get("frame") or row.get("frame_idx") or row.get("frame_number")
-    return (stem(name), int(cell(float, frame, *where))) if frame else name
+    return (stem(name), cell(whole, frame, *where)) if frame else name
 
 
 def best_faces(collection, rows, path, read, least):

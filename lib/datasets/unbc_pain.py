@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from lib.cli import BadInput, arg, log, progress, run
 from lib.datasets import importing
-from lib.datasets.layouts import IMAGES, Tree, cell, last_number, level, stem
+from lib.datasets.layouts import IMAGES, Tree, cell, last_number, level, stem, whole
 from lib.labels import au_name, parse_au
 from lib.manifest import number
 
@@ -38,7 +38,7 @@ def read_facs(tree, path, coded):
         words = text.replace(",", " ").split()
         if len(words) < 2:
             raise BadInput(f"{path}: line {line}: {text!r} is not `AU level`; correct the line")
-        unit = int(cell(float, words[0], path, line))
+        unit = cell(whole, words[0], path, line)
         value = cell(level, words[1], path, line)
         levels[unit] = 1.0 if unit == WITHOUT_LEVELS and value not in ("", "0") else 5 * float(value or "nan")
     out = {}
