@@ -1,6 +1,7 @@
 """pseudo_label.py on a model that reads the brightness of stripes: values, confidence, which cells are filled."""
 import csv
 import io
+import os
 import signal
 import subprocess
 import time
@@ -181,9 +182,9 @@ def test_stopping_leaves_nothing_behind(place, sent, status):
 
 
 def test_torch_is_never_imported_and_help_is_quick(place):
-    start = time.monotonic()
+    start = sum(os.times()[2:4])
     succeed("pseudo_label.py", "--help")
-    assert time.monotonic() - start < 1.5
+    assert sum(os.times()[2:4]) - start < 0.7  # processor seconds of the process that ran it
     python, *line = command("pseudo_label.py", "--model", "model.onnx", "--images", "images.csv")
     done = subprocess.run([python, "-c", NO_TORCH, *line], cwd=place, env=ENVIRONMENT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -1,5 +1,6 @@
 """synthesize.py on a generator that adds brightness to stripes: pictures, labels, shards, gates, failures."""
 import csv
+import os
 import signal
 import subprocess
 import time
@@ -234,9 +235,9 @@ def test_stopping_cleans_up(place, sent, status):
 
 
 def test_torch_is_never_imported_and_help_is_quick(place):
-    start = time.monotonic()
+    start = sum(os.times()[2:4])
     succeed("synthesize.py", "--help")
-    assert time.monotonic() - start < 1.5
+    assert sum(os.times()[2:4]) - start < 0.7  # processor seconds of the process that ran it
     python, *line = command("synthesize.py", "--model", "generator.onnx", "--source", "source.csv", "--out", "out",
                             "--classifier", "classifier.onnx", "--check", "classifier.onnx", "--sheet", "sheet.png")
     done = subprocess.run([python, "-c", NO_TORCH, *line], cwd=place, env=ENVIRONMENT, capture_output=True, text=True)
