@@ -23,7 +23,7 @@ from lib import images, manifest
 from lib.cli import arg, log, parse
 from lib.files import digest, to_json, write_text
 
-LOOKS = 1  # raise when images of the same plan change, so that old ones are not kept
+LOOKS = 2  # raise when images of the same plan change, so that old ones are not kept
 
 
 @dataclass
@@ -116,7 +116,7 @@ def write_set(plan, folder, out, options):
     from lib.rendering.units import NAMES
 
     paths = image_paths(plan, options.format)
-    pictures = np.concatenate([np.load(path) for path in sorted(folder.glob("*.npy"))])
+    pictures = np.concatenate([np.load(path) for path in sorted(folder.glob("[0-9]*.npy"))])
     (out / f"{plan.name}.csv").unlink(missing_ok=True)  # never an old manifest beside new images
     if options.format == "npy":
         images.save_pack(out / f"{plan.name}.npy", pictures)

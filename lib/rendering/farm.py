@@ -1,7 +1,9 @@
 """Renders plans in chunks, on all cores or a GPU, so that a killed run goes on where it stopped."""
 import multiprocessing
 import os
+import threading
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing.connection import wait
 
 import numpy as np
 
@@ -70,6 +72,15 @@ def samples(plan, size, device="cpu"):
     return found
 
 
+def follow_parent():
+    """In a worker: leave when the main process has gone, however it went; a killed run leaves no orphans."""
+    def watch():
+        wait([multiprocessing.parent_process().sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def render_chunk(plan, size, device, path):
     """Render a chunk into its file; the number of frames."""
     with replacing(path) as temporary, open(temporary, "wb") as file:
@@ -93,7 +104,7 @@ def render_all(jobs, size, device, workers):
                 bar.update(render_chunk(plan, size, device, path))
             return
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(min(workers, len(work)), context) as pool:
+        with ProcessPoolExecutor(min(workers, len(work)), context, follow_parent) as pool:
             waiting = [pool.submit(render_chunk, plan, size, device, path) for plan, path in work]
             try:
                 for done in as_completed(waiting):

@@ -11,7 +11,7 @@ import torch
 
 SKIN, EYE, MOUTH, TONGUE = range(4)  # kinds of triangle
 _SHAPE = ("nose", "mouth", "eye", "chin", "cheek", "head", "forehead", "ear")
-_GROTESQUE = ("bag", "head-age", "ear-wing", "ear-flap", "neck", "forearm", "chin-jaw-drop", "nubian")
+_LEFT_OUT = ("arm", "neck", "bag", "head-age", "ear-wing", "ear-flap", "chin-jaw-drop", "nubian")  # body, or grotesque
 
 # How high on the average face (millimetres) a unit of the mouth or the cheek may reach, and how low: the
 # model's units creep to nose and jaw, so that a lip's movement would also be seen there.
@@ -58,8 +58,7 @@ class Heads:
                             (MOUTH, ("mouth_cavity",)), (TONGUE, ("tongue",))):
             self.kind[segment(model, list(names)).cpu().numpy()] = kind
         self.shapes = [name for name in model.local_change_labels
-                       if any(part in name for part in _SHAPE) and not any(part in name for part in _GROTESQUE)
-                       and "forearm" not in name and "upperarm" not in name and "lowerarm" not in name]
+                       if any(part in name for part in _SHAPE) and not any(part in name for part in _LEFT_OUT)]
         self.units = list(model.facial_action_labels)
         count = len(self.units)
         acts = {name: torch.eye(count + 1)[i + 1] for i, name in enumerate(self.units)}

@@ -25,8 +25,8 @@ TARGETS = 5            # edited versions of a neutral face in pairs
 @dataclass
 class Plan:
     """N frames of one set. Arrays: person, session, grain [N] int; levels, left, right [N,20]; pose [N,3]
-    degrees; shift [N,2] pixels; gaze [N,2] mm; feeling [N,2]; expression [N] text; rows: index of the
-    neutral source of each frame (pairs only, else -1)."""
+    degrees; shift [N,2] pixels; gaze [N,2] mm; feeling [N,2]; expression [N] text; neutral [N]: index of the
+    frame's neutral source (pairs only, else -1)."""
 
     name: str
     seed: int

@@ -13,8 +13,8 @@ INDEX = {au: i for i, au in enumerate(AUS)}
 # Weights above 1 where the unit alone is weaker than an E-level action of a real face.
 TABLE = {
     1: {"browInnerUp": 1.7}, 2: {"browOuterUp*": 1.6}, 4: {"browDown*": 1.5},
-    5: {"eyeWide*": 1.2}, 6: {"cheekSquint*": 1.15, "eyeSquint*": 0.4},
-    7: {"eyeSquint*": 1.4, "eyeBlink*": 0.3}, 9: {"noseSneer*": 1.7, "mouthUpperUp*": 0.25},
+    5: {"eyeWide*": 1.45}, 6: {"cheekSquint*": 1.15, "eyeSquint*": 0.4},
+    7: {"eyeSquint*": 1.5, "eyeBlink*": 0.4}, 9: {"noseSneer*": 1.7, "mouthUpperUp*": 0.25},
     10: {"mouthUpperUp*": 1.35}, 12: {"mouthSmile*": 0.95}, 14: {"mouthDimple*": 1.1},
     15: {"mouthFrown*": 1.6}, 17: {"mouthShrugLower": 1.5, "mouthShrugUpper": 0.9},
     18: {"mouthPucker": 1.4}, 20: {"mouthStretch*": 1.7},
