@@ -38,17 +38,17 @@ FACES_DATA_smoke := --labelled 300 --unlabelled 300 --validation 90 --test 210 -
 FACES_DATA_quick :=
 FACES_DATA_long := $(FACES_DATA_quick)
 FACES_DATA_paper := --labelled 30000 --unlabelled 60000 --validation 3000 --judge 40000
-FACES_CLASSIFIER_smoke := --epochs 3
-FACES_CLASSIFIER_quick := --epochs 30 --patience 8
-FACES_CLASSIFIER_long := --epochs 60
+FACES_CLASSIFIER_smoke := --max-steps 40
+FACES_CLASSIFIER_quick := --max-steps 900 --schedule cosine --ema 0.99 --patience 99
+FACES_CLASSIFIER_long := --max-steps 3000 --schedule cosine --ema 0.99 --patience 99
 FACES_CLASSIFIER_paper :=
-FACES_JUDGE_smoke := --epochs 2
+FACES_JUDGE_smoke := --max-steps 40
 FACES_JUDGE_quick := --max-steps 1400 --schedule cosine --learning-rate 3e-3 --ema 0.99 --weight-decay 0.02 --patience 99
 FACES_JUDGE_long := $(FACES_JUDGE_quick)
 FACES_JUDGE_paper := --max-steps 20000 --schedule cosine --learning-rate 3e-3 --ema 0.999 --weight-decay 0.02 --patience 99
-FACES_GENERATOR_smoke := --epochs 3 --decay-epochs 1 --epoch-images 160
-FACES_GENERATOR_quick := --epochs 20 --decay-epochs 8 --epoch-images 4800
-FACES_GENERATOR_long := --epochs 80 --decay-epochs 30 --epoch-images 6000
+FACES_GENERATOR_smoke := --epochs 2 --decay-epochs 1 --epoch-images 160 --config d_warmup=10 width=24
+FACES_GENERATOR_quick := --epochs 10 --decay-epochs 5 --epoch-images 6400
+FACES_GENERATOR_long := --epochs 60 --decay-epochs 25 --epoch-images 8000
 FACES_GENERATOR_paper := --preset paper
 FACES_COUNT_smoke := 300
 FACES_COUNT_quick := 3000
@@ -63,13 +63,13 @@ MNIST_DATA_smoke := --validation 200 --test-per-au 40
 MNIST_DATA_quick :=
 MNIST_DATA_long :=
 MNIST_DATA_paper :=
-MNIST_CLASSIFIER_smoke := --epochs 3
-MNIST_CLASSIFIER_quick := --epochs 30 --patience 8
-MNIST_CLASSIFIER_long := --epochs 200
+MNIST_CLASSIFIER_smoke := --max-steps 40
+MNIST_CLASSIFIER_quick := --max-steps 600 --schedule cosine --ema 0.99 --patience 99
+MNIST_CLASSIFIER_long := --max-steps 3000 --schedule cosine --ema 0.99 --patience 99
 MNIST_CLASSIFIER_paper :=
-MNIST_GENERATOR_smoke := --epochs 3 --decay-epochs 1 --epoch-images 160
-MNIST_GENERATOR_quick := --epochs 12 --decay-epochs 5 --epoch-images 4800
-MNIST_GENERATOR_long := --epochs 50 --decay-epochs 20 --epoch-images 6000
+MNIST_GENERATOR_smoke := --preset grid --epochs 2 --decay-epochs 1 --epoch-images 160 --config d_warmup=10 width=24
+MNIST_GENERATOR_quick := --preset grid --epochs 8 --decay-epochs 4 --epoch-images 3200
+MNIST_GENERATOR_long := --preset grid --epochs 40 --decay-epochs 20 --epoch-images 6400
 MNIST_GENERATOR_paper := --preset paper
 
 # smoke only proves the wiring, whatever N says elsewhere
@@ -164,9 +164,8 @@ $(2)/generator/seed%/generator.pt: $(2)/pseudo/seed1/pseudo.csv $(2)/supervised/
 	$(PY) train_generator.py --arch expression-manipulator --train $(4) $$< --validation $(6) --out $$@ \
 	  --reader $(2)/supervised/seed1/classifier.onnx --seed $$* --device $(DEVICE) --resume $($(9)_GENERATOR_$(PRESET)) $(GENERATOR_$(1))
 
-$(2)/synthetic/manifest.csv: $(2)/generator/seed$(GENERATOR_SEED)/generator.onnx $(2)/pseudo/seed1/pseudo.csv
-	$(PY) -m lib.manifest merge $(4) $(2)/pseudo/seed1/pseudo.csv --out $(2)/generator/sources.csv
-	$(PY) synthesize.py --model $$< --source $(2)/generator/sources.csv --count $$(COUNT_$(1)) --out $(2)/synthetic \
+$(2)/synthetic/manifest.csv: $(2)/generator/seed$(GENERATOR_SEED)/generator.onnx
+	$(PY) synthesize.py --model $$< --source $(4) --count $$(COUNT_$(1)) --out $(2)/synthetic \
 	  --sheet $(2)/synthetic/sheet.png --device $(DEVICE) $(SYNTHESIS_$(1))
 
 $(2)/em/seed%/classifier.pt: $(2)/synthetic/manifest.csv

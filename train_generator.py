@@ -53,6 +53,8 @@ def main():
     trainer = Trainer(options, device)
     if options.resume and trainer.last.exists():
         trainer.resume()
+    else:
+        trainer.warm_up()
     for epoch in range(trainer.epoch, options.epochs):
         losses, speed = trainer.train_epoch(epoch)
         trainer.finish_epoch(epoch, losses, speed)
@@ -111,6 +113,19 @@ class Trainer:
             raise BadInput(f"--config {text}: write NAME=VALUE")
         return name, value
 
+    def warm_up(self):
+        """Teach the discriminator's label head on real images, where the settings ask for it."""
+        steps = self.config.d_warmup if self.system.asked(0) else 0
+        for step in progress(range(steps), what="warm-up", unit="step"):
+            batch = self.source.make_batch(self.data, self.pairs, self.system, 4 * self.options.batch, self.options.flip)
+            loss = self.system.warmup_loss(batch)
+            self.optimisers[1].zero_grad(set_to_none=True)
+            loss.backward()
+            self.optimisers[1].step()
+        if steps:
+            log(f"warm-up: the discriminator reads AUs with a squared error of {loss.item():.4f} "
+                f"(variance {self.data.aus.var(0).mean().item():.4f})")
+
     def train_epoch(self, epoch):
         """One epoch; returns mean losses and generator images a second."""
         options, config = self.options, self.config
@@ -120,9 +135,11 @@ class Trainer:
                 group["lr"] = rate * remaining
         sums, counts, start = {}, {}, time.perf_counter()
         for _ in progress(range(self.steps), what=f"epoch {epoch}", unit="step"):
-            for _ in range(config.n_critic if self.system.critical else 0):
-                self.update(self.system.discriminator_loss, self.optimisers[1], sums, counts)
-            self.update(self.system.generator_loss, self.optimisers[0], sums, counts)
+            batch = self.update(self.system.generator_loss, self.optimisers[0], sums, counts)
+            if self.system.asked(self.step):
+                for _ in range(config.n_critic):  # the first time on what the generator has just made
+                    self.update(self.system.discriminator_loss, self.optimisers[1], sums, counts, batch)
+                    batch = None
             self.step += 1
             decay = min(options.ema, (1 + self.step) / (10 + self.step))
             torch._foreach_lerp_([value for value in self.average.values()],
@@ -130,9 +147,9 @@ class Trainer:
         means = {name: (total / counts[name]).item() for name, total in sums.items()}
         return means, self.steps * options.batch / (time.perf_counter() - start)
 
-    def update(self, loss, optimiser, sums, counts):
-        """One step of one network."""
-        batch = self.source.make_batch(self.data, self.pairs, self.system, self.options.batch, self.options.flip)
+    def update(self, loss, optimiser, sums, counts, batch=None):
+        """One step of one network, on a new batch unless one is given; returns the batch."""
+        batch = batch or self.source.make_batch(self.data, self.pairs, self.system, self.options.batch, self.options.flip)
         with torch.autocast("cuda", torch.bfloat16, enabled=self.device.type == "cuda"):
             total, terms = loss(batch, self.step)
         optimiser.zero_grad(set_to_none=True)
@@ -141,6 +158,7 @@ class Trainer:
         for name, value in terms.items():  # sums stay on the device: reading them each step would stall it
             sums[name] = sums.get(name, 0) + value.detach().float()
             counts[name] = counts.get(name, 0) + 1
+        return batch
 
     def finish_epoch(self, epoch, means, speed):
         """Look at the validation faces, write history, sheet and last.pt, remember the best epoch."""

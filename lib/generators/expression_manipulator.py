@@ -43,11 +43,13 @@ class Config:
     w_adversarial: float = 1.0
     w_condition: float = 150.0
     w_penalty: float = 10.0
-    w_self: float = 30.0
+    w_self: float = 30.0       # 0 where the head is `warp`: zero relative AUs return the input by construction
     w_cycle: float = 30.0
     w_variation: float = 1e-5
     w_pair: float = 0.0        # idiosyncratic loss (Niinuma et al. 2022)
     n_critic: int = 4          # discriminator steps a generator step
+    critic_every: int = 1      # the discriminator is asked, and learns, on every so many generator steps
+    d_warmup: int = 0          # steps in which the AU head alone learns, on real images, before anything else
     penalty_every: int = 1     # lazy regularisation: the penalty, times this, on every so many steps
     cycle_every: int = 1
     augment: bool = False      # differentiable augmentation of what the discriminator sees
@@ -59,12 +61,19 @@ class Config:
 
 PRESETS = {
     "paper": {},
-    "quick": dict(size=64, width=64, levels=2, most=3, stem=4, skip_from=0, kernel=3, norm="group", inject="modulate", head="warp",
-                  joined=128,
-                  d_width=48, d_layers=4, d_stem=2, adversarial="nonsaturating", n_critic=1, penalty_every=8,
-                  cycle_every=4, augment=True, w_condition=10.0, w_penalty=1.0, w_self=10.0, w_cycle=10.0,
-                  w_variation=0.0, w_pair=40.0, shares="pair=5,single=3,permuted=2,self=1", learning_rate=1e-3,
-                  d_learning_rate=5e-4),
+    # the true image of the same person does most of the teaching; the discriminator is asked on every 4th step
+    "quick": dict(size=64, width=48, levels=2, most=3, stem=4, skip_from=0, kernel=3, norm="group",
+                  inject="modulate", head="warp", joined=128, d_width=64, d_layers=3, d_stem=4,
+                  adversarial="nonsaturating", n_critic=1, critic_every=4, d_warmup=300, penalty_every=4,
+                  cycle_every=8, augment=True, w_adversarial=0.3, w_condition=3.0, w_penalty=0.02, w_self=0.0,
+                  w_cycle=5.0, w_variation=0.0, w_pair=40.0, shares="pair=12,single=2,permuted=2",
+                  learning_rate=1.5e-3, d_learning_rate=5e-4),
+    # nobody is the same person in a digit grid: the discriminator teaches alone, at every step
+    "grid": dict(size=96, width=32, levels=2, most=3, stem=4, skip_from=0, kernel=3, norm="group",
+                 inject="modulate", head="warp", joined=64, d_width=48, d_layers=3, d_stem=4,
+                 adversarial="nonsaturating", n_critic=1, d_warmup=300, penalty_every=16, cycle_every=4,
+                 augment=True, w_adversarial=1.0, w_condition=20.0, w_penalty=0.02, w_self=0.0, w_cycle=5.0,
+                 w_variation=0.0, shares="single=2,change=3,permuted=1", learning_rate=2e-3, d_learning_rate=5e-4),
 }
 
 
@@ -174,12 +183,12 @@ class System:
         config = self.config
         self.generator = Generator(aus, config)
         self.discriminator = PatchDiscriminator(aus, config.size, config.d_width, config.d_layers, config.d_stem)
+        self.edited_batch = self.edited = None
         self.shares = {kind: float(share) for kind, share in (part.split("=") for part in config.shares.split(","))}
 
-    @property
-    def critical(self):
-        """Whether the discriminator has a say."""
-        return bool(self.config.w_adversarial or self.config.w_condition)
+    def asked(self, step):
+        """Whether the discriminator has a say at this step."""
+        return bool(self.config.w_adversarial or self.config.w_condition) and step % self.config.critic_every == 0
 
     def config_dict(self):
         return asdict(self.config)
@@ -197,14 +206,17 @@ class System:
     def discriminator_loss(self, batch, step):
         """Eq. 3-5: E[D(fake)] - E[D(real)] + penalty + w_condition · MSE(D's AUs on real, labels)."""
         config = self.config
-        with torch.no_grad():
-            fake = self.generator.edit(batch.image, batch.source, batch.target)
+        if batch is self.edited_batch:  # the generator's own step has just edited it: one pass less
+            fake = self.edited
+        else:
+            with torch.no_grad():
+                fake = self.generator.edit(batch.image, batch.source, batch.target)
         score_fake, _ = self.see(fake)
         score_real, reading = self.see(batch.image)
         terms = {"d_adversarial": losses.critic_loss(config.adversarial, score_real, score_fake),
                  "d_condition": losses.masked_mse(reading, batch.label, batch.weight)}
         total = config.w_adversarial * terms["d_adversarial"] + config.w_condition * terms["d_condition"]
-        if step % config.penalty_every == 0:
+        if step // config.critic_every % config.penalty_every == 0:
             penalty = losses.gradient_penalty(self.discriminator, batch.image, fake) \
                 if config.adversarial == "wgan-gp" else losses.real_penalty(self.discriminator, batch.image)
             terms["d_penalty"] = penalty
@@ -212,12 +224,19 @@ class System:
         terms["d_gap"] = score_real.detach().mean() - score_fake.detach().mean()
         return total, terms
 
+    def warmup_loss(self, batch):
+        """The discriminator's condition loss on real images alone: a head that cannot read AUs yet teaches
+        the generator nothing, or worse, patterns."""
+        _, reading = self.see(batch.image)
+        return losses.masked_mse(reading, batch.label, batch.weight)
+
     def generator_loss(self, batch, step):
         """Eq. 6-9: adversarial + condition + self-reconstruction + cycle + total variation (+ pairs)."""
         config = self.config
         fake = self.generator.edit(batch.image, batch.source, batch.target)
+        self.edited_batch, self.edited = batch, fake.detach()
         terms, total = {}, 0.0
-        if self.critical:
+        if self.asked(step):
             score, reading = self.see(fake)
             terms["g_adversarial"] = losses.deceive_loss(config.adversarial, score)
             wanted = torch.where(torch.isnan(batch.label), torch.nan, batch.target)  # masked where unlabelled
