@@ -101,7 +101,7 @@ FACES_TEST_NATURAL := $(or $(TEST_NATURAL),$(if $(USER_SET),,$(FACES_DIR)/test_n
 
 # ---- entry points ----------------------------------------------------------------------------------------
 .PHONY: help setup test clean faces-data mnist-data faces-judge faces-generator mnist-generator \
-  $(foreach s,faces mnist,$(foreach c,supervised upsampled pseudo reweighted em,$(s)-$(c)) compare-$(s))
+  $(foreach s,faces mnist,$(foreach c,supervised upsampled pseudo reweighted em,$(s)-$(c)) compare-$(s) results-$(s)) tables
 
 help:
 	@echo 'make faces-em                 rendered faces: label, pseudo-label, train the Expression Manipulator, synthesise, train, report'
@@ -122,6 +122,9 @@ test: $(READY)
 
 clean:
 	rm -rf data/$(PRESET) runs/$(PRESET)
+
+tables:  # the tables of RESULTS.md, from the committed reports
+	$(PY) evaluate.py --compare $$(find runs/results -name 'report*.json' | sort)
 
 # ---- data ------------------------------------------------------------------------------------------------
 $(FACES_DIR)/.done: | $(READY)
@@ -177,6 +180,12 @@ $(2)/%/report.json: $(2)/%/classifier.onnx
 
 $(2)/%/report_natural.json: $(2)/%/classifier.onnx
 	$(PY) evaluate.py --model $$< --test $(8) --device $(DEVICE) $(EVALUATE_$(1)) > $$@.tmp && mv $$@.tmp $$@
+
+# the reports behind the tables of RESULTS.md, small enough to commit
+results-$(1): compare-$(1)
+	@for report in $(foreach c,supervised upsampled pseudo reweighted em,$(foreach s,$(SEEDS),$(c)/seed$(s)/report.json $(c)/seed$(s)/report_natural.json)); do \
+	  if [ -f $(2)/$$$$report ]; then mkdir -p $(subst runs/,runs/results/,$(2))/$$$$(dirname $$$$report); \
+	  cp $(2)/$$$$report $(subst runs/,runs/results/,$(2))/$$$$report; fi; done
 
 compare-$(1): $(foreach c,supervised upsampled pseudo reweighted em,$(foreach s,$(SEEDS),$(2)/$(c)/seed$(s)/report.json $(if $(8),$(2)/$(c)/seed$(s)/report_natural.json)))
 	$(PY) evaluate.py --compare $$^
