@@ -3,7 +3,7 @@
     python train_generator.py --train labelled.csv pseudo.csv --validation validation.csv --out generator.pt
 
 Beside --out: history.jsonl (one line an epoch), epochs/NNNN.png (the same validation faces each time, one
-column an AU) and last.pt, from which the same command with --resume goes on exactly.
+column an AU) and NAME.last.pt, from which the same command with --resume goes on exactly.
 """
 import json
 import time
@@ -25,7 +25,7 @@ class Options:
     validation: str = arg("", help="manifest of other people; their edits choose the epoch", required=True)
     out: str = arg("", help="where the checkpoint goes (.pt)", required=True)
     arch: str = arg("expression-manipulator", choices=list(generators.ARCHITECTURES), help="published system")
-    preset: str = arg("quick", help="the architecture's settings: paper or quick")
+    preset: str = arg("quick", help="the architecture's settings: paper, quick, or grid for MNIST")
     config: list[str] = arg([], nargs="+", metavar="NAME=VALUE", help="replace settings of the preset, e.g. width=32 w_pair=0")
     aus: list[str] = arg([], nargs="+", metavar="AUxx", help="only these AUs (default: those that the first manifest has)")
     size: Optional[int] = arg(None, help="image side in pixels (default: the first image's)")
@@ -40,7 +40,7 @@ class Options:
     seed: int = arg(0, help="seed of everything random")
     device: str = arg("auto", help="auto, cpu or cuda")
     threads: int = arg(0, help="CPU threads, 0 for all")
-    resume: bool = arg(False, help="go on from last.pt beside --out")
+    resume: bool = arg(False, help="go on from NAME.last.pt beside --out")
     allow_shared_subjects: bool = arg(False, help="train and validation may share people")
 
 
