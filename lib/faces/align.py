@@ -12,13 +12,14 @@ import numpy as np
 
 from lib.faces import models
 from lib.faces.geometry import affine, invert, move, similarity, warp
-from lib.faces.raster import facing, rasterise
+from lib.faces.raster import normals, rasterise
 
 MODES = ("crop", "2d", "3d")
 ROOM = 1.1          # side of the square over the landmarks' box
 SUPERSAMPLING = 2
 BUFFER = 160        # samples across a face in the depth buffer of its own view
 NEAR_ENOUGH = 0.02  # of the face's size: what lies this little behind the surface is the surface
+LEAST_FACING = 0.12  # cosine: skin that the photo shows more aslant is smeared, and mixed with the background
 
 # Points that expressions move least: eye corners, bridge and base of the nose, temples, forehead.
 STABLE = np.array([33, 133, 362, 263, 168, 6, 197, 195, 2, 98, 327, 127, 356, 234, 454, 162, 389, 21, 251, 54, 284,
@@ -39,10 +40,14 @@ def template():
 
 @functools.lru_cache(maxsize=1)
 def triangles():
-    """The mesh over the points, int [T,3]: Delaunay's of the frontal template, so mouth and eyes are filled."""
+    """The mesh over the points, int [T,3]: Delaunay's of the frontal template, so mouth and eyes are filled;
+    clockwise as seen."""
     from scipy.spatial import Delaunay
 
-    return Delaunay(template()[:, :2]).simplices.astype(int)
+    found = Delaunay(template()[:, :2]).simplices.astype(int)
+    a, b, c = (template()[found[:, k], :2] for k in range(3))
+    clockwise = (b - a)[:, 0] * (c - a)[:, 1] > (b - a)[:, 1] * (c - a)[:, 0]
+    return np.where(clockwise[:, None], found, found[:, ::-1])
 
 
 def square(points, size):
@@ -84,7 +89,7 @@ def retexture(image, source, target, size):
     fine = size * SUPERSAMPLING
     samples = rasterise(target * SUPERSAMPLING, mesh, fine, fine)
     places = samples.interpolate(np.asarray(source, np.float64), mesh)  # [fine,fine,3] in the picture
-    seen = samples.hit & visible(source, target, samples.triangle, places)
+    seen = samples.hit & visible(source, samples.triangle, samples.weights, places)
     # shrink the picture to about the samples' spacing first, so that it does not alias
     low, high = source[:, :2].min(0) - 2, source[:, :2].max(0) + 2
     spacing = float(np.sqrt(np.ptp(target[:, 0]) * np.ptp(target[:, 1]) / max(np.prod(high - low), 1e-9)))
@@ -106,10 +111,11 @@ def _reduce(colours, seen, size):
     return (mean.round() * mask[..., None]).astype(np.uint8), mask
 
 
-def visible(source, target, triangle, places):
+def visible(source, triangle, weights, places):
     """bool [H,W]: whether the picture shows these parts of the face, or itself hides them.
 
-    triangle: int [H,W], which part; places: float [H,W,3], where it lies in the picture."""
+    source: float [468,3], the mesh in the picture; triangle, weights: which part, as in raster.Samples;
+    places: float [H,W,3], where it lies in the picture."""
     cv2, mesh = models.opencv(), triangles()
     low, high = source[:, :2].min(0), source[:, :2].max(0)
     scale = BUFFER / float((high - low).max())
@@ -119,5 +125,6 @@ def visible(source, target, triangle, places):
     depth = cv2.dilate(np.where(np.isinf(depth), -1e9, depth), np.ones((3, 3)))  # slopes are steep at the rim
     column = np.clip((places[..., 0] - low[0]) * scale + 2, 0, extent[0] - 1).astype(int)
     row = np.clip((places[..., 1] - low[1]) * scale + 2, 0, extent[1] - 1).astype(int)
-    front = facing(source, mesh) * facing(target, mesh) > 0
-    return front[np.maximum(triangle, 0)] & (places[..., 2] * scale <= depth[row, column] + NEAR_ENOUGH * BUFFER)
+    toward = normals(source, mesh)[mesh[np.maximum(triangle, 0)], 2]  # [H,W,3] at the corners
+    return ((toward * weights).sum(-1) < -LEAST_FACING) & \
+        (places[..., 2] * scale <= depth[row, column] + NEAR_ENOUGH * BUFFER)

@@ -58,7 +58,10 @@ def rasterise(points, triangles, height, width):
                    out.depth.reshape(height, width))
 
 
-def facing(points, triangles):
-    """Signed area of each triangle as seen, float [T]: its sign says which way round it is."""
-    a, b, c = (points[triangles[:, k], :2] for k in range(3))
-    return (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0])
+def normals(points, triangles):
+    """Unit normals at the points, float [P,3]; those of triangles that run clockwise as seen (y down) have a
+    negative depth, which is towards the camera. Triangles weigh by their area."""
+    a, b, c = (points[triangles[:, k]] for k in range(3))
+    turned = -np.cross(b - a, c - a)
+    total = np.stack([np.bincount(triangles.ravel(), np.repeat(turned[:, k], 3), len(points)) for k in range(3)], 1)
+    return total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-12)
