@@ -3,20 +3,24 @@
     python train_generator.py --train labelled.csv pseudo.csv --validation validation.csv --out generator.pt
 
 Beside --out: history.jsonl (one line an epoch), epochs/NNNN.png (the same validation faces each time, one
-column an AU) and NAME.last.pt, from which the same command with --resume goes on exactly.
+column an AU) and, while training goes on, NAME.last.pt, from which the same command with --resume goes on exactly.
 """
 import json
+import math
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Optional
 
 import torch
 
-from lib import batches, checkpoints, generators, images, manifest
-from lib.cli import BadInput, arg, log, parse, progress, run
+from lib import batches, checkpoints, generators, images, labels, manifest
+from lib.cli import BadInput, GateFailed, arg, log, parse, progress, run
+from lib.files import digest, to_json, write_text
 from lib.generators import watch
 from lib.generators.targets import Pairs
+
+NOT_OF_THE_RUN = ("out", "resume", "device", "threads", "train", "validation", "reader")
 
 
 @dataclass
@@ -43,6 +47,24 @@ class Options:
     resume: bool = arg(False, help="go on from NAME.last.pt beside --out")
     allow_shared_subjects: bool = arg(False, help="train and validation may share people")
 
+    def __post_init__(self):
+        if not self.out.endswith(".pt"):
+            raise ValueError(f"--out {self.out}: a checkpoint's name ends in .pt")
+        if min(self.epochs, self.batch) < 1 or (self.epoch_images is not None and self.epoch_images < 1):
+            raise ValueError("--epochs, --batch and --epoch-images must be at least 1")
+        if min(self.decay_epochs, self.seed, self.threads) < 0 or (self.size is not None and self.size < 1):
+            raise ValueError("--decay-epochs, --seed, --threads and --size cannot be negative")
+        if not (0 <= self.ema < 1 and 0 < self.level <= 1):
+            raise ValueError("--ema is at least 0 and below 1, --level above 0 and at most 1")
+        self.aus = [labels.parse_au(name) for name in self.aus]
+        if wrong := [text for text in self.config if "=" not in text]:
+            raise ValueError(f"--config {wrong[0]}: write NAME=VALUE")
+
+    @property
+    def overrides(self):
+        """--config as {name: text}."""
+        return dict(text.split("=", 1) for text in self.config)
+
 
 def main():
     options = parse(Options, __doc__)
@@ -68,12 +90,11 @@ class Trainer:
         self.options, self.device = options, device
         self.out = Path(options.out)
         self.folder = self.out.parent
-        self.folder.mkdir(parents=True, exist_ok=True)
         self.last = self.folder / f"{self.out.stem}.last.pt"
+        generators.configure(options.arch, options.preset, options.overrides)  # refuses before images are decoded
         train, validation = self.read()
-        overrides = dict(self.setting(text) for text in options.config)
         self.data = batches.Set(train, self.aus, options.size, device)
-        self.config = generators.configure(options.arch, options.preset, {**overrides, "size": self.data.size})
+        self.config = generators.configure(options.arch, options.preset, {**options.overrides, "size": self.data.size})
         self.source = generators.module(options.arch)
         self.system = self.source.System(len(self.aus), self.config)
         self.generator = self.system.generator.to(device, memory_format=torch.channels_last)
@@ -88,16 +109,18 @@ class Trainer:
         self.epoch = self.step = 0
         self.best = {"error": float("inf"), "epoch": -1, "weights": None}
         self.trained_on = train.digest()
+        reader = [Path(options.reader)] if options.reader else []
+        self.run = {name: value for name, value in asdict(options).items() if name not in NOT_OF_THE_RUN} | {
+            "config": self.system.config_dict(), "data": digest(self.trained_on, validation.digest(), *reader)}
         log(f"{len(self.data)} images, {len(self.aus)} AUs, {self.pairs.count} images have others of the same session; "
             f"{self.steps} steps an epoch on {device}")
 
     def read(self):
         options = self.options
         parts = [manifest.read(path) for path in options.train]
-        from lib.labels import parse_au
-        self.aus = [parse_au(name) for name in options.aus] or parts[0].au_names
+        self.aus = options.aus or [au for au in parts[0].au_names if any(parts[0].columns[au])]
         if not self.aus:
-            raise BadInput(f"{parts[0].name}: no AU columns; a generator needs labels such as AU12")
+            raise BadInput(f"{parts[0].name}: no AU labels; a generator needs columns such as AU12")
         for part in parts:
             if not set(self.aus) & set(part.au_names):
                 raise BadInput(f"{part.name}: has none of the AUs {' '.join(self.aus)}; label it first (pseudo_label.py)")
@@ -105,13 +128,6 @@ class Trainer:
         for part in parts:
             manifest.check_disjoint(part, validation, options.allow_shared_subjects)
         return manifest.merge(parts, self.folder), validation
-
-    @staticmethod
-    def setting(text):
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise BadInput(f"--config {text}: write NAME=VALUE")
-        return name, value
 
     def warm_up(self):
         """Teach the discriminator's label head on real images, where the settings ask for it."""
@@ -124,7 +140,7 @@ class Trainer:
             self.optimisers[1].step()
         if steps:
             log(f"warm-up: the discriminator reads AUs with a squared error of {loss.item():.4f} "
-                f"(variance {self.data.aus.var(0).mean().item():.4f})")
+                f"(variance {spread(self.data.aus):.4f})")
 
     def train_epoch(self, epoch):
         """One epoch; returns mean losses and generator images a second."""
@@ -166,6 +182,9 @@ class Trainer:
         self.generator.load_state_dict(self.average)
         self.generator.eval()
         seen, sheet = self.watch.look(self.generator, self.discriminator)
+        if not all(map(math.isfinite, [*means.values(), seen["condition_error"]])):
+            raise GateFailed(f"training diverged in epoch {epoch}: losses or edits are not finite; lower learning_rate "
+                             "and d_learning_rate by --config")
         better = seen["condition_error"] < self.best["error"]
         if better:
             self.best = {"error": seen["condition_error"], "epoch": epoch,
@@ -174,8 +193,9 @@ class Trainer:
         self.generator.train()
         line = {"epoch": epoch, "step": self.step, **{name: round(value, 5) for name, value in means.items()},
                 **seen, "images_per_second": round(speed, 1), "best_epoch": self.best["epoch"]}
+        self.folder.mkdir(parents=True, exist_ok=True)
         with open(self.folder / "history.jsonl", "a" if epoch else "w") as file:
-            file.write(json.dumps(line) + "\n")
+            file.write(json.dumps(json.loads(to_json(line))) + "\n")
         images.save(self.folder / "epochs" / f"{epoch:04d}.png", sheet)
         log(f"epoch {epoch}: condition error {seen['condition_error']:.4f} (unedited {seen['unedited_error']:.4f}), "
             f"target read {seen['target_rise']:+.3f} of {self.options.level:g}, {speed:.0f} images/s"
@@ -187,13 +207,14 @@ class Trainer:
             "kind": "generator-training", "weights": self.generator.state_dict(), "average": self.average,
             "discriminator": self.discriminator.state_dict(), "epoch": self.epoch, "step": self.step,
             "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
-            "best": self.best, "random": checkpoints.random_states(), "trained_on": self.trained_on})
+            "best": self.best, "random": checkpoints.random_states(), "run": self.run})
 
     def resume(self):
         """Take up where last.pt was written; the history loses lines that came after it."""
         state = checkpoints.load(self.last, "generator-training")
-        if state["trained_on"] != self.trained_on:
-            raise BadInput(f"{self.last}: was trained on other data; remove it, or give the same manifests")
+        if changed := [key for key in self.run if state.get("run", {}).get(key) != self.run[key]]:
+            raise BadInput(f"{self.last}: is of another run ({', '.join(changed)} differ); remove it, or give another "
+                           "--out")
         self.generator.load_state_dict(state["weights"])
         self.discriminator.load_state_dict(state["discriminator"])
         for optimiser, saved in zip(self.optimisers, state["optimisers"]):
@@ -203,7 +224,7 @@ class Trainer:
         checkpoints.restore_random_states(state["random"])
         history = self.folder / "history.jsonl"
         if history.exists():
-            history.write_text("".join(history.read_text().splitlines(keepends=True)[:self.epoch]))
+            write_text(history, "".join(history.read_text().splitlines(keepends=True)[:self.epoch]))
         log(f"resumed after epoch {self.epoch - 1}")
 
     def write_result(self):
@@ -214,6 +235,12 @@ class Trainer:
             "labels": {"aus": self.aus}, "weights": self.best["weights"], "epoch": self.best["epoch"],
             "condition_error": self.best["error"], "trained_on": self.trained_on,
             "samples": self.watch.samples()})
+        self.last.unlink(missing_ok=True)  # finished: nothing to resume
+
+
+def spread(aus):
+    """Mean over AUs of the variance of their labels [N,C], NaN left out."""
+    return (aus - aus.nanmean(0)).square().nanmean(0).nanmean().item()
 
 
 if __name__ == "__main__":

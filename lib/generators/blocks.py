@@ -71,6 +71,8 @@ class PatchDiscriminator(nn.Module):
             side = (size + 1) // 2
         channels = width
         for _ in range(layers - 1):
+            if side < 2:  # the image is used up: small ones get fewer layers
+                break
             wider = min(channels * 2, width * most)
             body.append(nn.Sequential(nn.Conv2d(channels, wider, 4, 2, 1, bias=False), activate("leaky")))
             channels, side = wider, side // 2

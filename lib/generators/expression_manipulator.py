@@ -11,12 +11,14 @@ and regresses *absolute* AUs.
 to a quarter of the resolution, GroupNorm lets the condition through (see blocks.normalisation), and the
 head moves pixels (a flow field) before it paints them.
 """
+import math
 from dataclasses import asdict, dataclass
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from lib.cli import BadInput
 from lib.generators import losses, targets
 from lib.generators.blocks import PatchDiscriminator, convolve, flow_warp, tile, upconvolve
 
@@ -165,6 +167,8 @@ class Generator(nn.Module):
         stem = self.config.stem
         paint, flow = out.split([3 * stem ** 2, out.shape[1] - 3 * stem ** 2], 1)
         flow = F.pixel_shuffle(flow, max(1, stem // 2)) * 0.1
+        if self.training:  # NaN coordinates crash grid_sample's backward: let a diverged run end with a message
+            flow = torch.nan_to_num(flow)
         if flow.shape[-1] != image.shape[-1]:
             flow = F.interpolate(flow, size=image.shape[-2:], mode="bilinear", align_corners=False)
         moved = flow_warp(image, flow)
@@ -181,6 +185,9 @@ class System:
     def __init__(self, aus, config):
         self.config = config if isinstance(config, Config) else Config(**config)
         config = self.config
+        if config.size % (config.stem * 2 ** config.levels) or config.size % config.d_stem:
+            raise BadInput(f"images of {config.size} pixels: this network needs a multiple of "
+                           f"{math.lcm(config.stem * 2 ** config.levels, config.d_stem)}; say so by --size")
         self.generator = Generator(aus, config)
         self.discriminator = PatchDiscriminator(aus, config.size, config.d_width, config.d_layers, config.d_stem)
         self.edited_batch = self.edited = None

@@ -3,7 +3,8 @@ import torch
 
 from lib import images
 from lib.batches import to_uint8
-from lib.onnx_runtime import Model
+from lib.cli import BadInput
+from lib.onnx_runtime import Model, au_scores
 
 NEUTRAL = 0.1        # a face whose AUs are all below this is neutral
 FACES, SHOWN = 64, 6  # validation faces edited each epoch, and how many of them the sheet shows
@@ -20,8 +21,10 @@ class Watch:
             rows = torch.arange(len(data), device=known.device)
         rows = rows[torch.linspace(0, len(rows) - 1, min(FACES, len(rows))).long()]  # spread over the people
         self.pixels, self.image, self.source = data.pixels[rows], data.images(rows), known[rows]
-        self.reader = Model.open(reader) if reader else None
+        self.reader = Model.open(reader, kind="classifier") if reader else None
         if self.reader:
+            if not set(self.aus) & set(self.reader.aus):
+                raise BadInput(f"{reader}: reads none of the AUs {' '.join(self.aus)}; give a classifier of them")
             self.columns = [self.reader.aus.index(au) if au in self.reader.aus else None for au in self.aus]
             self.before = self.read(self.pixels.cpu().numpy())
 
@@ -31,7 +34,7 @@ class Watch:
 
     def read(self, pixels):
         """The supervised classifier's AUs, [N,C], NaN where it lacks one."""
-        found = torch.from_numpy(self.reader.predict(pixels)["au"])
+        found = torch.from_numpy(au_scores(self.reader, self.reader.predict(pixels)))
         blank = torch.full((len(found),), torch.nan)
         return torch.stack([blank if column is None else found[:, column] for column in self.columns], 1)
 

@@ -1,0 +1,186 @@
+"""train_generator.py as a user runs it (tiny), killed and resumed; the alarms on made-up figures."""
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import train_generator
+from lib import checkpoints, cli, generators, images, manifest
+from lib.generators.watch import Watch
+from models import classifier
+
+ROOT = Path(__file__).parent.parent
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+AUS = ["AU01", "AU12"]
+SMALL = ("width=8", "d_width=8", "joined=8", "d_warmup=2", "critic_every=2", "penalty_every=1", "cycle_every=2")
+
+
+def make_set(folder, name, count, subject, aus=AUS, **columns):
+    """Random images, 32 x 32 in a pack, four a session; the first of each session is neutral."""
+    draw = np.random.default_rng(len(name))
+    images.save_pack(folder / f"{name}.npy", draw.integers(0, 256, (count, 32, 32, 3), np.uint8))
+    levels = draw.uniform(0, 1, (count, len(aus))) * (np.arange(count) % 4 > 0)[:, None]
+    manifest.write(folder / f"{name}.csv", {
+        "path": [f"{name}.npy#{i}" for i in range(count)], "subject": [f"{subject}{i // 8}" for i in range(count)],
+        "session": [f"{subject}-{i // 4}" for i in range(count)],
+        **{au: list(levels[:, k]) for k, au in enumerate(aus)}, **columns})
+    return folder / f"{name}.csv"
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sets")
+    return (make_set(folder, "train", 24, "a"), make_set(folder, "validation", 12, "b"),
+            classifier(folder / "reader.onnx", ["AU12", "AU26"], 32))
+
+
+def command(data, out, *more, config=SMALL):
+    return [sys.executable, str(ROOT / "train_generator.py"), "--train", str(data[0]), "--validation", str(data[1]),
+            "--out", str(out), "--device", "cpu", "--threads", "1", "--batch", "8", "--config", *config, *map(str, more)]
+
+
+def history(folder):
+    """The lines of history.jsonl, without what a clock said."""
+    lines = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
+    assert all(line.pop("images_per_second") > 0 for line in lines)
+    return lines
+
+
+def test_killed_and_resumed_equals_uninterrupted_bit_for_bit(data, tmp_path):
+    more = ("--epochs", 4, "--decay-epochs", 2, "--epoch-images", 48, "--reader", data[2], "--resume", "--seed", 3)
+    whole = subprocess.Popen(command(data, tmp_path / "whole" / "g.pt", *more), env=ENVIRONMENT, cwd=ROOT,
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    cut = subprocess.Popen(command(data, tmp_path / "cut" / "g.pt", *more), env=ENVIRONMENT, cwd=ROOT,
+                           stderr=subprocess.DEVNULL)
+    place, last, deadline = tmp_path / "cut" / "history.jsonl", tmp_path / "cut" / "g.last.pt", time.time() + 300
+    while not (last.exists() and len(place.read_text().splitlines()) >= 1) and time.time() < deadline:
+        time.sleep(0.002)
+    cut.send_signal(signal.SIGKILL)
+    assert cut.wait() == -signal.SIGKILL, "it finished before the kill; make the run longer"
+    assert not (tmp_path / "cut" / "g.pt").exists()  # the named output appears only when finished
+    place.write_text(place.read_text() + '{"epoch": 1, "st')  # a line that the kill cut short
+    resumed = subprocess.run(command(data, tmp_path / "cut" / "g.pt", *more), env=ENVIRONMENT, cwd=ROOT,
+                             capture_output=True, text=True)
+    out, said = whole.communicate()
+    assert whole.returncode == resumed.returncode == 0, said + resumed.stderr
+    assert out == resumed.stdout == "" and "resumed after epoch" in resumed.stderr
+    assert history(tmp_path / "whole") == history(tmp_path / "cut")
+    first, second = (checkpoints.load(tmp_path / name / "g.pt", "generator") for name in ("whole", "cut"))
+    assert first["epoch"] == second["epoch"] and first["weights"].keys() == second["weights"].keys()
+    for name, value in first["weights"].items():
+        assert torch.equal(value, second["weights"][name]), name
+    for folder in (tmp_path / "whole", tmp_path / "cut"):
+        names = {path.name for path in folder.iterdir()}
+        assert names == {"g.pt", "history.jsonl", "epochs"}  # finished: nothing to resume
+
+    lines = history(tmp_path / "whole")
+    assert [line["epoch"] for line in lines] == [0, 1, 2, 3] and [line["step"] for line in lines] == [6, 12, 18, 24]
+    assert {"g_adversarial", "g_condition", "g_pair", "g_cycle", "d_adversarial", "d_condition", "d_penalty",
+            "condition_error", "target_rise", "change"} <= set(lines[0])
+    assert first["epoch"] == lines[-1]["best_epoch"] == min(lines, key=lambda line: line["condition_error"])["epoch"]
+    assert first["condition_error"] == min(line["condition_error"] for line in lines)
+    assert f"kept epoch {first['epoch']}" in said
+    sheets = [np.asarray(Image.open(tmp_path / f"whole/epochs/{epoch:04d}.png")) for epoch in range(4)]
+    assert len({sheet.shape for sheet in sheets}) == 1  # three neutral faces are too few: six faces, two AUs
+    assert sheets[0].shape == (6 * 34 - 2, 3 * 34 - 2, 3)
+    assert all(np.array_equal(sheet[:, :32], sheets[0][:, :32]) for sheet in sheets)  # the same faces each time
+    assert first["labels"]["aus"] == AUS and first["samples"].dtype == torch.uint8
+    edited = generators.build(first).edit(torch.zeros(2, 3, 32, 32), torch.zeros(2, 2), torch.ones(2, 2))
+    assert edited.shape == (2, 3, 32, 32) and torch.isfinite(edited).all()
+
+
+def run(data, out, more, monkeypatch, capsys, config=SMALL):
+    """main() in this process, which saves seconds: (exit status, stderr)."""
+    monkeypatch.setattr(sys, "argv", command(data, out, *more, config=config)[1:])
+    with pytest.raises(SystemExit) as end:
+        cli.run(train_generator.main)
+    said = capsys.readouterr()
+    assert said.out == ""
+    return end.value.code, said.err
+
+
+def test_the_reader_reads_the_edits(data, tmp_path, monkeypatch, capsys):
+    """A reader of brightness knows the unedited error; without one the discriminator is asked."""
+    more = ("--epochs", 1, "--decay-epochs", 0, "--epoch-images", 8)
+    assert run(data, tmp_path / "a" / "g.pt", (*more, "--reader", data[2]), monkeypatch, capsys)[0] == 0
+    assert run(data, tmp_path / "b" / "g.pt", more, monkeypatch, capsys)[0] == 0
+    with_reader, without = history(tmp_path / "a")[0], history(tmp_path / "b")[0]
+    assert with_reader["g_pair"] == without["g_pair"] and with_reader["unedited_error"] != without["unedited_error"]
+    # noise is half bright; of 12 faces, 6 are asked for AU12 = 0.7 and 6 for 0
+    assert with_reader["unedited_error"] == pytest.approx((0.2 ** 2 + 0.5 ** 2) / 2, abs=0.01)
+
+
+def test_the_published_network_runs_small(data, tmp_path, monkeypatch, capsys):
+    done = run(data, tmp_path / "g.pt", ("--preset", "paper", "--epochs", 1, "--decay-epochs", 0, "--epoch-images", 8),
+               monkeypatch, capsys, config=("width=8", "d_width=8", "levels=3"))
+    assert done[0] == 0, done[1]
+    line = history(tmp_path)[0]
+    assert {"g_self", "g_variation", "d_penalty"} <= set(line) and line["step"] == 1
+
+
+def test_unlabelled_aus_are_masked(data, tmp_path, monkeypatch, capsys):
+    """An AU that one manifest lacks, single gaps, and a column that is empty throughout."""
+    gaps = make_set(tmp_path, "gaps", 16, "c", ["AU01"], AU12=["", "0.5"] * 8, AU26=[""] * 16)
+    other = make_set(tmp_path, "other", 8, "d", ["AU12"])
+    done = run((gaps, data[1]), tmp_path / "out" / "g.pt", ("--train", gaps, other, "--epochs", 1, "--epoch-images", 16),
+               monkeypatch, capsys)
+    assert done[0] == 0, done[1]
+    assert "nan" not in done[1]
+    assert checkpoints.load(tmp_path / "out/g.pt")["labels"]["aus"] == AUS  # nobody knows AU26
+
+
+@pytest.mark.parametrize("more, status, told", [
+    (("--train", "bare.csv"), 3, "no AU labels"), (("--validation", "train.csv"), 3, "--allow-shared-subjects"),
+    (("--config", "depth=8"), 3, "'depth'"), (("--config", "width"), 2, "NAME=VALUE"),
+    (("--config", "width=wide"), 3, "not of type int"), (("--preset", "gigantic"), 3, "gigantic"),
+    (("--size", "40"), 3, "a multiple of 16"), (("--aus", "AU99"), 2, "AU99"), (("--aus", "AU45"), 3, "AU45"),
+    (("--epochs", "0"), 2, "--epochs"), (("--out", "g.onnx"), 2, ".pt"), (("--reader", "nowhere.onnx"), 3, "nowhere.onnx"),
+    (("--reader", "other.onnx"), 3, "AU01 AU12"), (("--train", "broken.csv"), 3, "broken.npy"),
+    (("--train", "seven.csv"), 3, "'7.3'")])
+def test_what_is_wrong_is_one_line(data, tmp_path, monkeypatch, capsys, more, status, told):
+    make_set(tmp_path, "bare", 8, "e", [])
+    make_set(tmp_path, "seven", 2, "e", [], AU12=["0", "7.3"])
+    make_set(tmp_path, "broken", 8, "e")
+    (tmp_path / "broken.npy").write_bytes(b"\x93NUMPY")
+    classifier(tmp_path / "other.onnx", ["AU26", "AU27"], 32)
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.iterdir())
+    more = [str(data[0]) if text == "train.csv" else text for text in more]
+    found = run(data, tmp_path / "new" / "g.pt", more, monkeypatch, capsys)
+    assert found[0] == status and told in found[1] and len(found[1].splitlines()) == 1, found
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_last_pt_of_another_run_is_refused(data, tmp_path, monkeypatch, capsys):
+    checkpoints.save(tmp_path / "g.last.pt", {"kind": "generator-training", "run": {"seed": 5}})
+    status, said = run(data, tmp_path / "g.pt", ("--resume",), monkeypatch, capsys)
+    assert status == 3 and "another run" in said.splitlines()[-1] and not (tmp_path / "g.pt").exists()
+
+
+FINE = {"change": 5.0, "variety": 0.6, "d_target_rise": 0.5, "target_rise": 0.4}
+
+
+@pytest.mark.parametrize("seen, means, alarm", [
+    ({}, {}, None), ({"change": 0.1}, {}, "the output is the input"), ({"variety": 0.1}, {}, "the condition is ignored"),
+    ({"target_rise": 0.02}, {}, "adversarial patterns, not expressions"),
+    ({}, {"g_adversarial": 5.0, "d_gap": 7.0}, "the discriminator has won")])
+def test_alarms(seen, means, alarm):
+    watch = SimpleNamespace(level=0.7, reader=object())
+    assert Watch.alarms(watch, {**FINE, **seen}, means, epoch=1) == []  # too early to tell
+    texts = Watch.alarms(watch, {**FINE, **seen}, means, epoch=5)
+    assert len(texts) == (alarm is not None) and all(alarm in text for text in texts)
+
+
+def test_divergence_is_a_gate(data, tmp_path, monkeypatch, capsys):
+    status, said = run(data, tmp_path / "g.pt", ("--epochs", 1, "--epoch-images", 16), monkeypatch, capsys,
+                       config=(*SMALL, "w_condition=nan"))
+    assert status == 4 and "diverged in epoch 0" in said and not (tmp_path / "g.pt").exists()
