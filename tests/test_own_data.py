@@ -1,0 +1,131 @@
+"""One's own data, as a user brings them: from a DISFA folder to a result table, and data sets with different AUs."""
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import train_classifier
+from commands import ENVIRONMENT, ROOT, files, succeed
+from lib import images, manifest
+
+FRAMES, PEOPLE = 8, 9
+LEVELS = {1: (0, 0, 3, 4, 0, 0, 2, 0), 2: (0, 0, 3, 5, 0, 0, 1, 0), 4: (0, 0, 0, 0, 4, 2, 0, 9),
+          12: (0, 0, 0, 1, 0, 3, 5, 2), 25: (0, 0, 0, 0, 0, 0, 5, 3)}  # 9: not to be read
+TINY = {"FACES_SIZE_smoke": 32, "FACES_CLASSIFIER_smoke": "--max-steps 4 --arch tiny --batch 16 --threads 1",
+        "FACES_GENERATOR_smoke": "--epochs 1 --decay-epochs 0 --epoch-images 16 --batch 8 --threads 1 "
+                                 "--config d_warmup=1 width=8 joined=8 d_width=8", "FACES_COUNT_smoke": 40}
+
+
+def disfa_folder(root):
+    """DISFA as it is delivered, frames extracted, with some that cannot be used."""
+    draw = np.random.default_rng(0)
+    for person in range(1, PEOPLE + 1):
+        name = f"SN{person:03d}"
+        for au, levels in LEVELS.items():
+            place = root / "ActionUnit_Labels" / name / f"{name}_au{au}.txt"
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_text("".join(f"{frame},{level}\r\n" for frame, level in enumerate(levels, 1)))
+        frames = root / "Video_LeftCamera" / f"LeftVideo{name}_comp"
+        frames.mkdir(parents=True)
+        (frames / "Thumbs.db").write_text("x")
+        for frame in range(FRAMES):
+            noise = draw.integers(0, 256, (40, 48, 3), np.uint8)  # not square, and not of the networks' size
+            Image.fromarray(noise).save(frames / f"{frame}.png")
+    return root
+
+
+def make(folder, *arguments, **variables):
+    """The project's make, its results in `folder`; the completed process."""
+    (folder / "ready").touch()  # newer than requirements.txt: the environment is the one that runs the tests
+    variables = {"FACES_RUN": folder, "READY": folder / "ready", "PY": sys.executable, "DEVICE": "cpu",
+                 "PRESET": "smoke", **TINY, **variables}
+    environment = {name: value for name, value in ENVIRONMENT.items() if not name.startswith("MAKE")}
+    return subprocess.run(["make", *arguments, *(f"{name}={value}" for name, value in variables.items())], cwd=ROOT,
+                          env=environment, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def split(tmp_path_factory):
+    """The first two commands."""
+    folder = tmp_path_factory.mktemp("own")
+    before = files(disfa_folder(folder / "DISFA"))
+    succeed("-m lib.datasets.disfa", folder / "DISFA", "--out", folder / "D")
+    succeed("-m lib.datasets.split", folder / "D/manifest.csv", "--out", folder / "S", "--unlabelled", 0.3)
+    assert files(folder / "DISFA") == before
+    return folder / "S"
+
+
+def test_three_commands_lead_from_a_disfa_folder_to_a_result_table(split, tmp_path):
+    own = {"NAME": "disfa", **{part.upper(): split / f"{part}.csv" for part in
+                               ("labelled", "unlabelled", "validation", "test")}}
+    done = make(tmp_path, "faces-em", **own)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "no judge" in done.stderr
+    report = json.loads((tmp_path / "em/seed1/report.json").read_text())
+    assert report["protocol"]["aus"] == ["AU01", "AU02", "AU04", "AU12", "AU25"]
+    assert report["protocol"]["unlabelled_au_cells"] == report["subjects"] == len(
+        {row.split(",")[1] for row in (split / "test.csv").read_text().splitlines()[1:]})  # one 9 a person
+    assert report["protocol"]["pair"] == ["AU01", "AU02"] and report["au"]["pooled"]["f1"] is not None
+    made = manifest.read(tmp_path / "synthetic/manifest.csv")
+    assert len(made) == 40 and set(made.text("source")) == {"synthetic"}
+    assert {Path(path).parent.name for path in made.images()} == {"synthetic"}
+    seen = Image.open(tmp_path / "synthetic/sheet.png")
+    assert seen.width > seen.height / 2
+    again = make(tmp_path, "-q", "faces-em", **own)
+    assert again.returncode == 0, make(tmp_path, "-n", "faces-em", **own).stdout
+
+    table, _ = succeed("evaluate.py", "--compare", tmp_path / "em/seed1/report.json")
+    assert "em" in table and "|" in table
+
+
+@pytest.fixture(scope="module")
+def domains(tmp_path_factory):
+    """Three data sets of other people, each with its own AUs; the second has occurrences only."""
+    folder, draw = tmp_path_factory.mktemp("domains"), np.random.default_rng(1)
+    for name, aus, count, more in (("a", ("AU01", "AU02", "AU12"), 30, {}),
+                                   ("b", ("AU02", "AU04"), 20, {"au_kind": ["occurrence"] * 20, "weight": [2] * 20}),
+                                   ("c", ("AU02", "AU12", "AU25"), 24, {})):
+        images.save_pack(folder / f"{name}.npy", draw.integers(0, 256, (count, 32, 32, 3), np.uint8))
+        levels = draw.integers(0, 2 if name == "b" else 6, (count, len(aus))) / (1 if name == "b" else 5)
+        manifest.write(folder / f"{name}.csv", {
+            "path": [f"{name}.npy#{i}" for i in range(count)], "subject": [f"{name}-{i % 4}" for i in range(count)],
+            **{au: list(levels[:, k]) for k, au in enumerate(aus)}, **more})
+    return folder
+
+
+def test_two_data_sets_train_the_union_and_are_tested_on_the_intersection(domains, tmp_path):
+    a, b, c = (domains / f"{name}.csv" for name in "abc")
+    succeed("train_classifier.py", "--train", a, b, "--weights", 1, 0.25, "--validation", c, "--out", tmp_path / "c.pt",
+            "--arch", "tiny", "--max-steps", 2, "--device", "cpu", "--threads", 1)
+    succeed("export_onnx.py", tmp_path / "c.pt", "--out", tmp_path / "c.onnx")
+    out, said = succeed("evaluate.py", "--model", tmp_path / "c.onnx", "--test", c)
+    protocol = json.loads(out)["protocol"]
+    assert protocol["aus"] == ["AU02", "AU12"]
+    assert protocol["aus_left_out"] == {"not_in_data": ["AU01", "AU04"], "not_in_model": ["AU25"]}
+    assert "AU25" in said and "AU01, AU04" in said
+
+
+def test_sources_are_masked_and_weighted(domains, monkeypatch):
+    """What a data set does not label says nothing; --weights multiplies the rows' own."""
+    monkeypatch.chdir(domains)
+    options = train_classifier.Options(train=["a.csv", "b.csv"], validation="c.csv", out="c.pt", weights=[1, 0.25])
+    data = train_classifier.Data(options, torch.device("cpu"))
+    assert data.names["aus"] == ["AU01", "AU02", "AU04", "AU12"]
+    unknown = data.true["au"].isnan()
+    assert unknown[:30].all(0).tolist() == [False, False, True, False] and not unknown[:30, [0, 1, 3]].any()
+    assert unknown[30:].all(0).tolist() == [True, False, False, True] and not unknown[30:, [1, 2]].any()
+    assert data.weight.tolist() == [1.0] * 30 + [0.5] * 20
+
+
+def test_own_data_that_cannot_be_used(domains, tmp_path):
+    a, c = domains / "a.csv", domains / "c.csv"
+    done = make(tmp_path, "faces-em", LABELLED=a)
+    assert done.returncode == 2 and "also give UNLABELLED=" in done.stderr
+    done = make(tmp_path, "faces-supervised", LABELLED=a, UNLABELLED=a, VALIDATION=a, TEST=c)
+    assert done.returncode == 2 and "--allow-shared-subjects" in done.stderr and "Traceback" not in done.stderr
+    assert not list(tmp_path.rglob("*.pt")) and not list(tmp_path.rglob("*.json"))
