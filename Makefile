@@ -64,11 +64,11 @@ MNIST_DATA_quick :=
 MNIST_DATA_long :=
 MNIST_DATA_paper :=
 MNIST_CLASSIFIER_smoke := --max-steps 40
-MNIST_CLASSIFIER_quick := --max-steps 600 --schedule cosine --ema 0.99 --patience 99
+MNIST_CLASSIFIER_quick := --max-steps 300 --schedule cosine --ema 0.99 --patience 99
 MNIST_CLASSIFIER_long := --max-steps 3000 --schedule cosine --ema 0.99 --patience 99
 MNIST_CLASSIFIER_paper :=
 MNIST_GENERATOR_smoke := --preset grid --epochs 2 --decay-epochs 1 --epoch-images 160 --config d_warmup=10 width=24
-MNIST_GENERATOR_quick := --preset grid --epochs 8 --decay-epochs 4 --epoch-images 3200
+MNIST_GENERATOR_quick := --preset grid --epochs 6 --decay-epochs 3 --epoch-images 3200
 MNIST_GENERATOR_long := --preset grid --epochs 40 --decay-epochs 20 --epoch-images 6400
 MNIST_GENERATOR_paper := --preset paper
 
