@@ -4,7 +4,11 @@
 #   make help                          everything else
 .DELETE_ON_ERROR:
 .SECONDARY:
+.SILENT:
 SHELL := /bin/sh
+# commands are shown on stderr: stdout is for products (`make compare-faces > tables.md`)
+.SHELLFLAGS := -xec
+help tables: .SHELLFLAGS := -ec
 
 PRESET ?= quick
 SEED ?= 1
@@ -74,7 +78,7 @@ MNIST_GENERATOR_paper := --preset paper
 
 # smoke only proves the wiring, whatever N says elsewhere
 MNIST_N := $(if $(filter smoke,$(PRESET)),300,$(N))
-MNIST_UNLABELLED := $(shell expr 3 \* $(MNIST_N))
+MNIST_UNLABELLED = $$((3 * $(MNIST_N)))
 
 # ---- where things are ------------------------------------------------------------------------------------
 USER_SET := $(if $(LABELLED),$(or $(NAME),mine))
@@ -192,7 +196,7 @@ compare-$(1): $(foreach c,supervised upsampled pseudo reweighted em,$(foreach s,
 endef
 
 COUNT_faces := $(FACES_COUNT_$(PRESET))
-COUNT_mnist := $(MNIST_UNLABELLED)
+COUNT_mnist = $(MNIST_UNLABELLED)
 OWN_SIZE := $(if $(USER_SET),--size $(FACES_SIZE_$(PRESET)))
 CLASSIFIER_faces := --augment faces $(OWN_SIZE)
 CLASSIFIER_mnist := --augment none
