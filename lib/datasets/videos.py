@@ -77,7 +77,7 @@ def listed(source, text):
     if table.exists():
         found = manifest.read(table)
         if "video" in found.columns and "frame" in found.columns:
-            extra = [name for name in ("confidence", "registration", "time") if name in found.columns]
+            extra = [name for name in ("confidence", "face_confidence", "registration", "time") if name in found.columns]
             rows = zip(found.images(), found.text("video"), found.text("frame"), *(found.text(name) for name in extra))
             match = template(text).fullmatch
             for path, video, frame, *cells in rows:

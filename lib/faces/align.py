@@ -2,8 +2,8 @@
 
 K. Niinuma et al., "Facial Action Unit Intensity Estimation with Synthetic Expressions", 2022, 3.1 and 4.3
 (2D Procrustes; a dense mesh rotated to the canonical frontal view and rasterised, self-occluded parts
-black), and the Expression Manipulator's square landmark crop x 1.1. All three share one frame: the
-square around the landmarks, 1.1 times as wide.
+black), and the Expression Manipulator's square landmark crop x 1.1. These share one frame: the square
+around the landmarks, 1.1 times as wide. `tight`, brows to chin, is how lib.rendering frames its faces.
 """
 import functools
 from pathlib import Path
@@ -11,14 +11,17 @@ from pathlib import Path
 import numpy as np
 
 from lib.faces import models
-from lib.faces.geometry import affine, invert, move, similarity, warp
+from lib.faces.geometry import affine, similarity, warp
+from lib.faces.landmarks import LEFT_EYE, RIGHT_EYE
 from lib.faces.raster import normals, rasterise
 
-MODES = ("crop", "2d", "3d")
+MODES = ("crop", "2d", "3d", "tight")
 ROOM = 1.1          # side of the square over the landmarks' box
 SUPERSAMPLING = 2
 BUFFER = 160        # samples across a face in the depth buffer of its own view
 NEAR_ENOUGH = 0.02  # of the face's size: what lies this little behind the surface is the surface
+BROWS, CHIN = (105, 334), 152
+TIGHT_HEIGHT, TIGHT_DROP = 1.28, -0.055  # of brow to chin: the frame's height, how far its middle lies below theirs
 LEAST_FACING = 0.12  # cosine: skin that the photo shows more aslant is smeared, and mixed with the background
 
 # Points that expressions move least: eye corners, bridge and base of the nose, temples, forehead.
@@ -40,7 +43,7 @@ def template():
 
 @functools.lru_cache(maxsize=1)
 def triangles():
-    """The mesh over the points, int [T,3]: Delaunay's of the frontal template, so mouth and eyes are filled;
+    """The mesh over the points, int [T,3]: Delaunay's of the frontal template, mouth and eyes filled,
     clockwise as seen."""
     from scipy.spatial import Delaunay
 
@@ -62,6 +65,23 @@ def upright(points, size):
     return affine(*similarity(points[STABLE, :2], template()[STABLE, :2] * size))
 
 
+def tight(points, size):
+    """The affine matrix [2,3] of the framing of rendered faces (lib.rendering.scene): level eyes, brows to chin
+    and little more, the face's middle in the middle."""
+    brow, chin = points[list(BROWS), :2].mean(0), points[CHIN, :2]
+    across = points[LEFT_EYE, :2] - points[RIGHT_EYE, :2]
+    angle = np.arctan2(across[1], across[0])
+    level = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    height = (level @ (chin - brow))[1]
+    scale = size / (TIGHT_HEIGHT * max(float(height), 1e-3))
+    eyes = level @ (points[LEFT_EYE, :2] + points[RIGHT_EYE, :2]) / 2
+    middle = np.array([eyes[0], (level @ (brow + chin))[1] / 2 + TIGHT_DROP * height])
+    return affine(scale, level, size / 2 - scale * middle)
+
+
+MATRICES = {"crop": square, "2d": upright, "tight": tight}
+
+
 def frontal(points, size):
     """The mesh in the frontal canonical view, float [468,3], pixels of the registered picture."""
     scale, rotation, shift = similarity(points[STABLE], template()[STABLE] * size)
@@ -75,7 +95,7 @@ def register(image, face, mode, size):
     in the photo, the 3D mask which parts of the face are neither beyond the mesh nor self-occluded."""
     if mode == "3d":
         return retexture(image, face.points, frontal(face.points, size), size)
-    matrix = square(face.points, size) if mode == "crop" else upright(face.points, size)
+    matrix = MATRICES[mode](face.points, size)
     inside = warp(np.full(image.shape[:2], 255, np.uint8), matrix, size)
     return warp(image, matrix, size), inside > 127
 

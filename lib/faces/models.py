@@ -39,14 +39,11 @@ def weights(name):
     raise BadInput(f"the face networks are not installed; {REMEDY}")
 
 
-def available():
-    """None when faces can be found here, else the one line that says what is missing."""
-    try:
-        opencv()
-        weights("mesh")
-    except BadInput as error:
-        return str(error)
-    return None
+def check():
+    """BadInput, in one line, when something that finding faces needs is not installed."""
+    opencv()
+    for name in NETWORKS:
+        weights(name)
 
 
 @functools.lru_cache(maxsize=None)

@@ -1,0 +1,85 @@
+"""What has been registered so far, one JSON line a picture: a killed run goes on where it stopped."""
+import json
+from pathlib import Path
+
+from lib import images
+from lib.cli import BadInput
+
+FILE = "registered.jsonl"
+A_FOLDER = 1000  # images
+
+
+class Journal:
+    """The record of a folder. Its first line holds the settings, which all later runs must share.
+
+    >>> with Journal("DIR", {"registration": "3d-128"}) as journal: journal.has(item)
+    """
+
+    def __init__(self, out, settings):
+        self.out, self.entries, self.count = Path(out), {}, 0
+        path = self.out / FILE
+        lines = path.read_bytes().split(b"\n") if path.exists() else []
+        whole = sum(len(line) + 1 for line in lines[:-1])  # a line that was cut short is written anew
+        if whole:
+            self._read(lines[:-1], settings)
+        self.out.mkdir(parents=True, exist_ok=True)
+        self.file = open(path, "r+b" if path.exists() else "w+b")
+        self.file.truncate(whole)
+        self.file.seek(whole)
+        if not whole:
+            self._write(settings)
+
+    def _read(self, lines, settings):
+        try:
+            first, *rest = map(json.loads, lines)
+        except ValueError as error:
+            raise BadInput(f"{self.out / FILE}: damaged ({error}); remove it to register everything again") from None
+        if first != settings:
+            differing = ", ".join(f"{key} {first.get(key)}, now {value}" for key, value in settings.items()
+                                  if first.get(key) != value)
+            raise BadInput(f"{self.out}: was registered with {differing}; give another --out")
+        for entry in rest:
+            self.entries[entry["reference"]] = entry
+            self.count = max(self.count, entry["number"] + 1)
+
+    def _write(self, entry):
+        self.file.write(json.dumps(entry).encode() + b"\n")
+        self.file.flush()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.file.close()
+
+    def __getitem__(self, item):
+        return self.entries[item.reference]
+
+    def has(self, item):
+        """Whether an Item is done, its file unchanged since, and its face still there."""
+        entry = self.entries.get(item.reference)
+        return bool(entry) and entry["stamp"] == item.stamp and \
+            ("error" in entry or (self.out / entry["path"]).exists())
+
+    def _enter(self, item, **facts):
+        old = self.entries.get(item.reference)
+        number = old["number"] if old else self.count  # a picture that changed keeps its place
+        self.count = max(self.count, number + 1)
+        return {"reference": item.reference, "stamp": item.stamp, "number": number, **facts}
+
+    def fail(self, item, reason):
+        """Record that an Item has no usable face; returns the entry."""
+        entry = self._enter(item, error=reason)
+        self._write(entry)
+        self.entries[item.reference] = entry
+        return entry
+
+    def add(self, item, face):
+        """Write an Item's registered face, then record it; returns the entry."""
+        entry = self._enter(item, confidence=round(face.confidence, 4), centre=[round(x, 2) for x in face.centre])
+        number = entry["number"]
+        entry["path"] = f"faces/{number // A_FOLDER:03d}/{number:06d}.png"
+        images.save(self.out / entry["path"], face.picture)
+        self._write(entry)
+        self.entries[item.reference] = entry
+        return entry

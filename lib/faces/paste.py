@@ -1,0 +1,124 @@
+"""One photo, the whole way: find the face, register it, and put the edited face back into the photo.
+
+    found = find(photo, "crop", 128)
+    photo = paste(photo, found, edit(found.picture))
+
+Where the edit changes little, the photo's own detail stays, at its full resolution; the rim is soft. A 3D
+registered face goes back through its mesh, to the parts that the photo shows.
+"""
+from dataclasses import dataclass
+
+import numpy as np
+
+from lib.cli import BadInput
+from lib.faces import align, landmarks, models
+from lib.faces.detect import choose
+from lib.faces.geometry import invert, move, warp
+from lib.faces.raster import rasterise
+
+RIM = 0.06         # of the picture's side: how softly the face's rim and the picture's edge fade
+MOST_CHANGE = 40   # levels of 255: where an edit changes more, it brings its own detail
+FINEST = 640       # samples across the face when a mesh is pasted; edits are no finer
+
+
+@dataclass
+class Found:
+    """A face in a photo. picture: uint8 [S,S,3], registered as `mode` says; mask: bool [S,S], see align."""
+
+    face: landmarks.Face
+    mode: str
+    picture: np.ndarray
+    mask: np.ndarray
+
+    @property
+    def size(self):
+        return len(self.picture)
+
+
+def find(photo, mode, size, name="the photo"):
+    """The largest face of a photo, uint8 [H,W,3] RGB, registered. BadInput when there is none."""
+    models.check()
+    faces = landmarks.faces_in(photo)
+    if not faces:
+        raise BadInput(f"{name}: no face found; give a photo where it is larger, or more from the front")
+    face = faces[choose(faces)]
+    return Found(face, mode, *align.register(photo, face, mode, size))
+
+
+def soft_mask(found):
+    """How much of the edit is taken, float32 [S,S] in [0, 1]: the face, fading towards its rim."""
+    cv2, size = models.opencv(), found.size
+    if found.mode == "3d":
+        face = found.mask.astype(np.uint8)
+        face = cv2.morphologyEx(face, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
+    else:
+        matrix = align.MATRICES[found.mode](found.face.points, size)
+        outline = cv2.convexHull(move(matrix, found.face.points[:, :2]).astype(np.float32)).round().astype(np.int32)
+        face = cv2.fillConvexPoly(np.zeros((size, size), np.uint8), outline, 1)
+    inner = np.zeros((size + 2, size + 2), np.uint8)  # the picture's edge is a rim, too
+    inner[1:-1, 1:-1] = face
+    depth = cv2.distanceTransform(inner, cv2.DIST_L2, 5)[1:-1, 1:-1] / (RIM * size)
+    return np.clip(depth, 0, 1).astype(np.float32) ** 2 * (3 - 2 * np.clip(depth, 0, 1).astype(np.float32))
+
+
+def layers(found, edited):
+    """What is pasted, float32 [S,S,8]: edited RGB, registered RGB, mask, and how much of the photo's detail stays."""
+    cv2 = models.opencv()
+    before, after = found.picture.astype(np.float32), edited.astype(np.float32)
+    change = cv2.GaussianBlur(np.abs(after - before).mean(-1), (0, 0), max(found.size / 64, 0.5))
+    return np.concatenate([after, before, soft_mask(found)[..., None],
+                           1 - np.clip(change / MOST_CHANGE, 0, 1)[..., None]], -1)
+
+
+def paste(photo, found, edited):
+    """The photo with its face edited: uint8 [H,W,3], unchanged outside the face.
+
+    edited: uint8 [S,S,3], found.picture after the edit."""
+    if edited.shape != found.picture.shape:
+        raise ValueError(f"edited face is {edited.shape}, the registered one {found.picture.shape}")
+    stack = layers(found, edited)
+    if found.mode == "3d":
+        corner, stack = _through_mesh(found, stack, photo.shape[:2])
+    else:
+        matrix = invert(align.MATRICES[found.mode](found.face.points, found.size))
+        corners = move(matrix, np.array([[0, 0], [1, 0], [0, 1], [1, 1]], np.float64) * found.size)
+        corner, extent = _part(corners, photo.shape[:2])
+        matrix[:, 2] -= corner
+        mask = warp(np.ascontiguousarray(stack[..., 6]), matrix, extent)  # black, so nothing, beyond the picture
+        stack = np.concatenate([warp(np.ascontiguousarray(stack[..., k:k + 4]), matrix, extent, black=False)
+                                for k in (0, 4)], -1)
+        stack[..., 6] = mask
+    out = photo.copy()
+    part = out[corner[1]:corner[1] + stack.shape[0], corner[0]:corner[0] + stack.shape[1]]
+    detail = (part - stack[..., 3:6]) * stack[..., 7:8]
+    part[:] = (part + stack[..., 6:7] * (stack[..., :3] + detail - part)).round().clip(0, 255).astype(np.uint8)
+    return out
+
+
+def _part(points, shape):
+    """(corner (x, y), extent (height, width)) of the photo's part that holds the points, whole pixels."""
+    low = np.clip(np.floor(points.min(0)).astype(int), 0, [shape[1] - 1, shape[0] - 1])
+    high = np.clip(np.ceil(points.max(0)).astype(int), low + 1, [shape[1], shape[0]])
+    return low, (int(high[1] - low[1]), int(high[0] - low[0]))
+
+
+def _through_mesh(found, stack, shape):
+    """(corner, layers [h,w,8]) of the photo's part with the face, drawn by the mesh where it lies in the photo."""
+    cv2, mesh, points = models.opencv(), align.triangles(), found.face.points.astype(np.float64)
+    corner, (height, width) = _part(points[:, :2], shape)
+    scale = min(1.0, FINEST / max(height, width))
+    small = max(1, round(height * scale)), max(1, round(width * scale))
+    screen = (points - [*corner, 0]) * [small[1] / width, small[0] / height, scale]
+    samples = rasterise(screen, mesh, *small)
+    at = samples.interpolate(align.frontal(points, found.size)[:, :2], mesh).astype(np.float32) - 0.5
+    drawn = np.concatenate([cv2.remap(np.ascontiguousarray(stack[..., k:k + 4]), at[..., 0], at[..., 1],
+                                      cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE) for k in (0, 4)], -1)
+    drawn[..., 6] *= samples.hit
+    return corner, np.concatenate([cv2.resize(np.ascontiguousarray(drawn[..., k:k + 4]), (width, height),
+                                              interpolation=cv2.INTER_LINEAR) for k in (0, 4)], -1)
+
+
+def whole_way(photo, edit, size, mode, name="the photo"):
+    """The photo after edit(uint8 [size,size,3]) -> the same, applied to its face registered as `mode`."""
+    found = find(photo, mode, size, name)
+    return paste(photo, found, edit(found.picture))
