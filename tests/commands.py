@@ -1,5 +1,6 @@
 """Running the scripts as a user does: another process, its streams and exit status."""
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +23,12 @@ def command(script, *arguments):
     """The command line of a script or, as '-m lib.manifest', of a module."""
     start = script.split() if script.startswith("-m ") else [str(ROOT / script)]
     return [sys.executable, *start, *map(str, arguments)]
+
+
+def interruptible():
+    """For Popen's preexec_fn: a job that a shell starts in the background, as CI may be, inherits an ignored
+    SIGINT and would pass that on."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def execute(script, *arguments, cwd=None, stdin=None, stdout=subprocess.PIPE):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import pseudo_label
-from commands import ENVIRONMENT, NO_TORCH, call, command, execute, fail, files, succeed
+from commands import ENVIRONMENT, NO_TORCH, call, command, execute, fail, files, interruptible, succeed
 from lib import images
 
 LEVELS = [[0, .2, .4, .6], [1, 0, 0, .8], [.2, .2, .2, .2], [0, 0, 0, 0], [1, 1, 1, 1]]  # exact in 8 bits
@@ -173,6 +173,7 @@ def test_a_full_disk_is_bad_input_and_a_closed_pipe_is_none(place):
 def test_stopping_leaves_nothing_behind(place, sent, status):
     before = {path.name for path in place.iterdir()}
     running = subprocess.Popen(command("pseudo_label.py", "--model", "model.onnx", "--images", "-", "--out", "out.csv"),
+                               preexec_fn=interruptible,
                                cwd=place, env=ENVIRONMENT, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     time.sleep(1)  # it waits for its list of images
     running.send_signal(sent)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import synthesize
-from commands import ENVIRONMENT, NO_TORCH, call, command, fail, files, succeed
+from commands import ENVIRONMENT, NO_TORCH, call, command, fail, files, interruptible, succeed
 from lib import images, manifest
 
 LEVELS = [[0, 0, 0, 0], [0, .2, 0, 0], [.6, .2, 0, 1], [0, 0, 0, 0]]  # exact in 8 bits
@@ -224,7 +224,8 @@ def test_files_that_are_not_ours_are_not_replaced(place, capsys):
 def test_stopping_cleans_up(place, sent, status):
     line = command("synthesize.py", "--model", "generator.onnx", "--source", "source.csv", "--sources", "all",
                    "--count", "60000", "--format", "png", "--out", "stopped")
-    running = subprocess.Popen(line, cwd=place, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
+    running = subprocess.Popen(line, cwd=place, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True,
+                               preexec_fn=interruptible)
     deadline = time.monotonic() + 30
     while not list((place / "stopped").glob(".images.tmp/000/*.png")) and time.monotonic() < deadline:
         time.sleep(0.01)
