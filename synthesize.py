@@ -45,7 +45,9 @@ class Options:
     check: str = arg("", help="classifier that reads the edits; those that disagree with their target are dropped, so "
                               "fewer than --count may remain", metavar="FILE.onnx")
     max_error: float = arg(0.3, help="with --check: largest mean |reading - target|, over edited AUs and over the rest")
-    image: str = arg("", help="edit this one photo by --set", metavar="PHOTO")
+    image: str = arg("", help="edit this one photo's face by --set", metavar="PHOTO")
+    registration: str = arg("", choices=["crop", "2d", "3d", "tight", "none"], help="how the face of --image is cut "
+                            "out; none: the photo is one [what the model was trained on, else tight]")
     sheet: str = arg("", help="also write a contact sheet: a row a source, a column an AU or emotion",
                      metavar="FILE.png")
     sheet_rows: int = arg(8, help="sources on the sheet")
@@ -176,33 +178,44 @@ def refuse_overwriting(source, target):
         raise BadInput(f"{source}: would be overwritten by its own edits; choose another --out")
 
 
-def edit_one(photo, edit, size):
-    """A photo, uint8 [H,W,3], after edit(uint8 [size,size,3]) -> the same, at the model's size.
+def edit_one(photo, found, edit, size):
+    """A photo, uint8 [H,W,3], after edit(uint8 [size,size,3]) -> the same, of its face.
 
-    The whole photo is taken for the face."""
+    found: the face (lib.faces.paste.Found), which goes back into the photo; None: the photo is one, and the
+    result has the model's size."""
+    from lib.faces.paste import paste
     from lib.images import resize
 
-    return edit(resize(photo, size))
+    return paste(photo, found, edit(found.picture)) if found else edit(resize(photo, size))
 
 
 def edit_photo(model, options):
-    """--image: one photo edited by --set."""
+    """--image: the face of one photo edited by --set."""
+    import tempfile
+
     import numpy as np
 
     from lib import images, manifest
+    from lib.faces.paste import face_for
     from lib.synthesis import known_aus, write_sheet
 
-    data = manifest.Manifest(options.image, Path.cwd(), {"path": [os.path.abspath(options.image)]})
     photo = images.load(options.image)
-    known = known_aus(data, model, options)
-    plan = make_plan(data, known, model, options)
+    found = face_for(photo, model.image_size, model.meta.get("registration"), options.registration, options.image)
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.abspath(options.image)
+        if found:  # the classifier and the sheet see the face, not the photo
+            path = os.path.join(folder, "face.png")
+            images.save(path, found.picture)
+        data = manifest.Manifest(options.image, Path.cwd(), {"path": [path]})
+        known = known_aus(data, model, options)
+        plan = make_plan(data, known, model, options)
 
-    def edit(face):
-        return model.once(image=face[None], source=known, target=np.asarray(plan.target))["edited"][0]
+        def edit(face):
+            return model.once(image=face[None], source=known, target=np.asarray(plan.target))["edited"][0]
 
-    images.save(options.out, edit_one(photo, edit, model.image_size))
-    if options.sheet:
-        write_sheet(data, known, plan, model, options)
+        images.save(options.out, edit_one(photo, found, edit, model.image_size))
+        if options.sheet:
+            write_sheet(data, known, plan, model, options)
 
 
 def main():

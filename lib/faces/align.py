@@ -21,7 +21,7 @@ SUPERSAMPLING = 2
 BUFFER = 160        # samples across a face in the depth buffer of its own view
 NEAR_ENOUGH = 0.02  # of the face's size: what lies this little behind the surface is the surface
 BROWS, CHIN = (105, 334), 152
-TIGHT_HEIGHT, TIGHT_DROP = 1.28, -0.055  # of brow to chin: the frame's height, how far its middle lies below theirs
+TIGHT_HEIGHT, TIGHT_DROP = 1.23, -0.055  # of brow to chin: the frame's height, how far its middle lies below theirs
 LEAST_FACING = 0.12  # cosine: skin that the photo shows more aslant is smeared, and mixed with the background
 
 # Points that expressions move least: eye corners, bridge and base of the nose, temples, forehead.

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lib.cli import BadInput
+from lib.cli import BadInput, log
 from lib.faces import align, landmarks, models
 from lib.faces.detect import choose
 from lib.faces.geometry import invert, move, warp
@@ -118,7 +118,23 @@ def _through_mesh(found, stack, shape):
                                               interpolation=cv2.INTER_LINEAR) for k in (0, 4)], -1)
 
 
-def whole_way(photo, edit, size, mode, name="the photo"):
-    """The photo after edit(uint8 [size,size,3]) -> the same, applied to its face registered as `mode`."""
-    found = find(photo, mode, size, name)
-    return paste(photo, found, edit(found.picture))
+def face_for(photo, size, expected, chosen="", name="the photo"):
+    """The photo's face as a model wants it, a Found; None when the photo itself is what the model wants.
+
+    size: the model's pixels a side; expected: the registration that it was trained on, such as '3d-128', or
+    None; chosen: the user's word, one of align.MODES, 'none', or '' to go by `expected`. A photo of the
+    model's own size is a registered face already. Without any word the framing of rendered faces is taken,
+    and a photo without a face is taken whole. BadInput when a registration is asked for and no face is found."""
+    mode = chosen or (expected or "").rpartition("-")[0]
+    if mode == "none" or (not chosen and photo.shape[:2] == (size, size)):
+        return None
+    if mode and mode not in align.MODES:
+        raise BadInput(f"the model expects registration {expected!r}, which is not known here; choose one "
+                       f"({', '.join(align.MODES)}, none) with --registration")
+    try:
+        return find(photo, mode or "tight", size, name)
+    except BadInput as error:
+        if mode:
+            raise
+        log(f"warning: {error}; the whole photo is taken for the face")
+        return None

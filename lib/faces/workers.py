@@ -1,5 +1,6 @@
 """Work spread over processes, with results in order and only a few tasks waiting in memory."""
 import multiprocessing
+import signal
 from collections import deque
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -24,7 +25,7 @@ def ordered_map(function, tasks, jobs, what="registering"):
                     here += 1
                     waiting.append((key, function(task)))
                 else:
-                    pool = pool or ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"))
+                    pool = pool or ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _start)
                     waiting.append((key, pool.submit(function, task)))
                 while waiting and (len(waiting) > AHEAD * jobs or not hasattr(waiting[0][1], "result")
                                    or waiting[0][1].done()):
@@ -36,6 +37,11 @@ def ordered_map(function, tasks, jobs, what="registering"):
     finally:
         if pool:
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _start():
+    """A worker leaves Ctrl-C to the process that it works for."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _next(waiting, bar):
