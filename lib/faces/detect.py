@@ -107,14 +107,14 @@ def _squares(height, width):
         side = max(long / parts, 96)
         if side >= long:
             return
-        steps = lambda length: np.linspace(0, length - side, int(np.ceil(1.5 * length / side))) if length > side else [0]
+        count = lambda length: max(1, int(np.ceil(1.5 * length / side)))
+        steps = lambda length: np.linspace(0, max(length - side, 0), count(length))
         yield [("far", (x, y), side) for y in steps(height) for x in steps(width)]
 
 
 def detect(image):
     """Faces in uint8 [H,W,3] RGB: a list of Box, largest first; empty when there is none."""
-    image = _shrunk(image)
-    image, scale = image
+    image, scale = _shrunk(image)
     for squares in _squares(*image.shape[:2]):
         found = _join([box for square in squares for box in _look(image, *square)])
         if found:

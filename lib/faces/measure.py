@@ -4,10 +4,11 @@
 
 Each person is rendered looking ahead and turned by --yaw to either side, with one expression, light and
 background; once with the light kept on the same side of the face (the camera walks around it, which leaves
-registration alone to differ), once with the light kept in the room, so that the shading changes, too. All are registered alike, and the mean absolute difference (levels of 255, over the channels) of
-the turned picture to the frontal one is taken over the visible face: the pixels that both 3D registrations
-show, the same for every mode. `whole_face` counts self-occluded parts, too, where 3D is black. Exit status 4
-when 3D is not nearer. Needs torch, to render.
+registration alone to differ), once with the light kept in the room, so that the shading changes, too. All are
+registered alike, and the mean absolute difference (levels of 255, over the channels) of the turned picture to
+the frontal one is taken over the visible face: the pixels that both 3D registrations show, the same for every
+mode. `whole_face` counts self-occluded parts, too, where 3D is black. Exit status 4 when 3D is not nearer.
+Needs torch, to render.
 """
 from dataclasses import dataclass
 

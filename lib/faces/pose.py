@@ -20,7 +20,7 @@ from lib.cli import arg, log, parse, run
 from lib.faces import align, landmarks, models
 from lib.faces.detect import choose
 from lib.faces.geometry import similarity, turn
-from lib.faces.workers import ordered_map
+from lib.faces.workers import cores, ordered_map
 
 FERA17 = [-40.0, -20.0, 0.0]  # degrees; the nine poses are all pairs of yaw and pitch
 
@@ -74,7 +74,7 @@ def work(task):
 def main(argv=None):
     """Turn every face of a manifest to every pose."""
     options = parse(Options, __doc__, argv)
-    options.jobs = options.jobs or os.cpu_count()
+    options.jobs = options.jobs or cores()
     models.check()
     data, out = manifest.read(options.manifest), Path(options.out)
     poses = [(yaw, pitch) for pitch in options.pitch for yaw in options.yaw]

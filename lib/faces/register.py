@@ -11,7 +11,6 @@ a video (or of a manifest with a column video), the one nearest the previous fra
 largest. DIR gets faces/000/000000.png …, failed.csv (what has no face, and why) and, last, manifest.csv with
 `registration` (such as 3d-128) and `face_confidence`. A second run does only what is missing or has changed.
 """
-import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,7 @@ from lib.cli import BadInput, arg, log, parse, run
 from lib.faces import align, landmarks, models, sources
 from lib.faces.detect import choose
 from lib.faces.journal import Journal
-from lib.faces.workers import ordered_map
+from lib.faces.workers import cores, ordered_map
 
 REGISTERED = ("path", "true_path")  # columns whose images are faces
 
@@ -136,7 +135,7 @@ def write_results(rows, journal, out, registration):
 def main(argv=None):
     """Find, register, write; see the module's text."""
     options = parse(Options, __doc__, argv)
-    options.jobs = options.jobs or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
+    options.jobs = options.jobs or cores()
     models.check()
     out, registration = Path(options.out), align.name(options.mode, options.size)
     rows, began = [], time.monotonic()

@@ -1,5 +1,6 @@
 """Work spread over processes, with results in order and only a few tasks waiting in memory."""
 import multiprocessing
+import os
 import signal
 from collections import deque
 from concurrent.futures import ProcessPoolExecutor
@@ -9,6 +10,11 @@ from lib.cli import BadInput, progress
 
 AHEAD = 4    # tasks waiting for each process
 ALONE = 12   # tasks up to which starting processes takes longer than the work
+
+
+def cores():
+    """How many processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def ordered_map(function, tasks, jobs, what="registering"):
