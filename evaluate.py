@@ -97,12 +97,12 @@ def check_aus(options, model, data, names):
 
 
 def au_scores(model, outputs):
-    """AU predictions float [N,A] in [0, 1]: the output `au`, or the mean level / 5 of `au_level`'s probabilities."""
+    """AU predictions [N,A] in [0, 1] as lib.onnx_runtime reads them; BadInput where one is NaN or infinite."""
     import numpy as np
 
-    if "au" not in outputs and "au_level" not in outputs:
-        raise BadInput(f"{model.path}: names AUs but has no output 'au' or 'au_level'; export it again")
-    scores = outputs["au"] if "au" in outputs else outputs["au_level"] @ (np.arange(6) / 5)  # [N,A,6] -> [N,A]
+    from lib import onnx_runtime
+
+    scores = onnx_runtime.au_scores(model, outputs)
     if not np.isfinite(scores).all():
         raise BadInput(f"{model.path}: predicts NaN or infinity for {int((~np.isfinite(scores)).any(1).sum())} "
                        "images; train it again")
