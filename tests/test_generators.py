@@ -2,8 +2,8 @@
 import pytest
 import torch
 
-from lib.generators import blocks, configure, losses, targets
-from lib.generators.expression_manipulator import PRESETS, Config, System, make_batch
+from lib.generators import blocks, configure, losses, registration, targets
+from lib.generators.expression_manipulator import PRESETS, Batch, Config, System, make_batch
 from lib.manifest import Manifest
 
 
@@ -94,6 +94,48 @@ def test_augmentation_keeps_shape_and_gradient():
     x = torch.rand(8, 3, 16, 16, requires_grad=True)
     losses.augment(x).sum().backward()
     assert x.grad.abs().sum() > 0 and losses.augment(x).shape == x.shape
+
+
+def faces(n, size=64):
+    """Smooth random pictures [n,3,size,size] in [-1,1]."""
+    return torch.nn.functional.interpolate(torch.rand(n, 3, 9, 9) * 2 - 1, size=size, mode="bicubic").clamp(-1, 1)
+
+
+def test_head_movement_between_frames_is_found():
+    torch.manual_seed(0)
+    source = faces(4)
+    true = torch.tensor([[0.02, 0.01, 0.03, -0.01, -0.02, -0.02]]).repeat(4, 1)
+    found = registration.movement(source, registration.move(source, true), steps=8)
+    assert (found - true).abs().max() < 0.004  # 0.03 is one pixel of 64
+
+
+def test_an_expression_is_no_head_movement():
+    torch.manual_seed(0)
+    source = faces(4)
+    answer = source.clone()
+    answer[:, :, 40:50, 24:40] = -0.5  # a mouth opens
+    assert registration.movement(source, answer).abs().max() < 0.003
+    blank = torch.zeros(2, 3, 64, 64)
+    assert registration.movement(blank, blank).abs().max() == 0
+
+
+def test_the_pair_loss_forgives_the_head_and_not_the_face():
+    torch.manual_seed(0)
+    pictures = faces(2)
+    moved = registration.move(pictures, torch.tensor([[0, 0, 0.03, 0, 0, 0.03]]).repeat(2, 1))
+    opened = moved.clone()
+    opened[:, :, 36:48, 24:40] = -0.8
+
+    def loss(answer, **config):
+        system = System(2, Config(size=64, width=8, levels=2, stem=4, skip_from=0, kernel=3, norm="group", head="warp",
+                                  inject="modulate", w_adversarial=0, w_condition=0, w_self=0, w_cycle=0, w_variation=0,
+                                  w_pair=1, shares="pair=1", **config))
+        label = torch.zeros(2, 2)
+        batch = Batch(pictures, label, label, label, torch.ones(2), ["pair"] * 2, answer)
+        return system.generator_loss(batch, 1)[1]["g_pair"].item()  # an untrained warp head returns its input
+
+    assert loss(moved, register_pairs=True) < 0.2 * loss(moved)
+    assert loss(opened, register_pairs=True) > 5 * loss(moved, register_pairs=True)
 
 
 def test_pairs_stay_in_their_session_and_show_rare_aus():

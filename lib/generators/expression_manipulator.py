@@ -19,7 +19,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from lib.cli import BadInput
-from lib.generators import losses, targets
+from lib.generators import losses, registration, targets
 from lib.generators.blocks import PatchDiscriminator, convolve, flow_warp, tile, upconvolve
 
 
@@ -49,6 +49,8 @@ class Config:
     w_cycle: float = 30.0
     w_variation: float = 1e-5
     w_pair: float = 0.0        # idiosyncratic loss (Niinuma et al. 2022)
+    pair_emphasis: float = 3.0  # how much more the pixels count that differ most between the two frames
+    register_pairs: bool = False  # take the head's movement between the two frames out of that loss
     n_critic: int = 4          # discriminator steps a generator step
     critic_every: int = 1      # the discriminator is asked, and learns, on every so many generator steps
     d_warmup: int = 0          # steps in which the AU head alone learns, on real images, before anything else
@@ -266,7 +268,11 @@ class System:
             total = total + config.w_variation * terms["g_variation"]
         paired = batch.kind_rows("pair")
         if config.w_pair and paired is not None:  # L1 between G(I, AUs of J) and J itself
-            terms["g_pair"] = losses.pyramid_l1(fake[paired], batch.answer, batch.image[paired])
+            edited, source = fake[paired], batch.image[paired]
+            if config.register_pairs:
+                movement = registration.movement(source, batch.answer)
+                edited, source = registration.move(edited, movement), registration.move(source, movement)
+            terms["g_pair"] = losses.pyramid_l1(edited, batch.answer, source, emphasis=config.pair_emphasis)
             total = total + config.w_pair * terms["g_pair"]
         return total, terms
 
