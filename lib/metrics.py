@@ -6,8 +6,6 @@ No torch; scikit-learn is imported where it is used, since importing it takes a 
 """
 import numpy as np
 
-GRID = np.round(np.arange(0.02, 0.985, 0.01), 2)  # thresholds that `choose_thresholds` tries
-
 
 def ratio(numerator, denominator):
     """numerator / denominator as float, or None where the denominator is 0."""
@@ -65,27 +63,6 @@ def two_afc(levels, scores):
 
     levels: truth in [0, 1] (FACS level / 5); scores: any real. (Niinuma et al. 2022 print A to C.)"""
     return {name: auc(present(levels, (k + 1) / 5), scores) for k, name in enumerate("ABCDE")}
-
-
-def choose_thresholds(truth, scores, default=0.5):
-    """The threshold of the highest F1 per label, float32 [A], to be chosen on validation data only.
-
-    truth [N,A] in {0, 1, NaN}; scores [N,A] in [0, 1]. Of equally good thresholds of GRID the middle one; a
-    label without a positive truth gets `default`."""
-    truth, scores = np.asarray(truth, np.float64), np.asarray(scores, np.float64)
-    chosen = np.full(truth.shape[1], default, np.float32)
-    for k in range(truth.shape[1]):
-        real, score = known(truth[:, k], scores[:, k])
-        positive = real > 0.5
-        if not positive.any():
-            continue
-        below = np.searchsorted(np.sort(score), GRID - 1e-6)  # the tolerance of `present`
-        below_true = np.searchsorted(np.sort(score[positive]), GRID - 1e-6)
-        predicted, tp = len(score) - below, positive.sum() - below_true
-        f1 = 2 * tp / (predicted + positive.sum())  # 2TP / (2TP + FP + FN)
-        best = GRID[f1 >= f1.max() - 1e-12]
-        chosen[k] = best[len(best) // 2] if f1.max() > 0 else default
-    return chosen
 
 
 # ---- intensities and dimensions ------------------------------------------------------------------------------

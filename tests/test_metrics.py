@@ -80,21 +80,6 @@ def test_pcc_and_errors_agree_with_scipy():
     assert metrics.mse([0, 1], [0.5, 1]) == 0.125 and metrics.mae([0, 1], [0.5, 1]) == 0.25
 
 
-def test_chosen_thresholds_have_the_best_f1():
-    rng = np.random.default_rng(2)
-    truth = (rng.random((300, 3)) < 0.3).astype(float)
-    scores = np.clip(0.25 * truth + rng.normal(0.2, 0.1, truth.shape), 0, 1)
-    truth[:, 2] = 0  # never present: the default
-    truth[:50, 0] = NAN
-    chosen = metrics.choose_thresholds(truth, scores)
-    assert chosen[2] == 0.5
-    for k in range(2):
-        known = ~np.isnan(truth[:, k])
-        f1 = [reference.f1_score(truth[known, k], scores[known, k] >= threshold, zero_division=0)
-              for threshold in metrics.GRID]
-        assert metrics.detection(truth[:, k], metrics.present(scores[:, k], chosen[k]))["f1"] == pytest.approx(max(f1))
-
-
 def test_classes_by_hand():
     found = metrics.classes([0, 0, 1, 2], [0, 1, 1, 1], ["neutral", "happiness", "anger", "fear"])
     assert found["accuracy"] == 0.5 and found["confusion"][0] == [1, 1, 0, 0]
