@@ -52,7 +52,7 @@ FACES_JUDGE_long := $(FACES_JUDGE_quick)
 FACES_JUDGE_paper := --max-steps 20000 --schedule cosine --learning-rate 3e-3 --ema 0.999 --weight-decay 0.02 --patience 99
 FACES_GENERATOR_smoke := --epochs 2 --decay-epochs 1 --epoch-images 160 --config d_warmup=10 width=24
 FACES_GENERATOR_quick := --epochs 10 --decay-epochs 5 --epoch-images 6400
-FACES_GENERATOR_long := --epochs 60 --decay-epochs 25 --epoch-images 8000
+FACES_GENERATOR_long := --epochs 24 --decay-epochs 10 --epoch-images 6400 --config width=64 joined=192
 FACES_GENERATOR_paper := --preset paper
 FACES_COUNT_smoke := 300
 FACES_COUNT_quick := 3000

@@ -69,9 +69,9 @@ PRESETS = {
     "quick": dict(size=64, width=48, levels=2, most=3, stem=4, skip_from=0, kernel=3, norm="group",
                   inject="modulate", head="warp", joined=128, d_width=64, d_layers=3, d_stem=4,
                   adversarial="nonsaturating", n_critic=1, critic_every=4, d_warmup=300, penalty_every=4,
-                  cycle_every=8, augment=True, w_adversarial=0.3, w_condition=3.0, w_penalty=0.02, w_self=0.0,
-                  w_cycle=5.0, w_variation=0.0, w_pair=40.0, shares="pair=12,single=2,permuted=2",
-                  learning_rate=1.5e-3, d_learning_rate=5e-4),
+                  cycle_every=8, augment=True, w_adversarial=0.1, w_condition=1.0, w_penalty=0.02, w_self=0.0,
+                  w_cycle=5.0, w_variation=0.0, w_pair=40.0, pair_emphasis=5.0, register_pairs=True,
+                  shares="pair=14,single=2", learning_rate=1.5e-3, d_learning_rate=5e-4),
     # nobody is the same person in a digit grid: the discriminator teaches alone, at every step
     "grid": dict(size=96, width=32, levels=2, most=3, stem=4, skip_from=0, kernel=3, norm="group",
                  inject="modulate", head="warp", joined=64, d_width=48, d_layers=3, d_stem=4,
