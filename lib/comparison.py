@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from lib import pose_tables
 from lib.cli import BadInput, log
 
 SECTION = {"supervised": "4.5.1", "pseudo": "4.5.2", "em": "4.5.3", "upsampled": "4.5.4"}  # the thesis's baselines
@@ -84,8 +85,18 @@ def tables(paths):
     texts = []
     for key in sorted(groups, key=lambda key: (key[0], in_order(key[1]), key[3], key[2] != "test", key[2])):
         for protocol in split_by_protocol(groups[key]):
-            texts.append(edit_table(protocol) if key[3] else classifier_table(protocol))
+            texts.append(table(protocol))
     return "\n\n".join(texts)
+
+
+def table(runs):
+    """The tables that runs of one set, test and protocol ask for."""
+    if "edits" in runs[0].report:
+        return edit_table(runs)
+    if all(pose_tables.is_by_pose(run.report) for run in runs):
+        conditions = {name: [run.report for run in members] for name, members in by_condition(runs).items()}
+        return pose_tables.tables(conditions, title_of(runs), markdown)
+    return classifier_table(runs)
 
 
 def in_order(name):
@@ -98,7 +109,8 @@ def split_by_protocol(runs):
     alike = {}
     for run in runs:
         protocol = run.report.get("protocol", {})
-        key = json.dumps([run.report.get("data", {}).get("digest"), protocol.get("aus"), protocol.get("pair"),
+        whole = run.report.get("by", {}).get("of") or run.report.get("data", {})  # registered in two ways, it is one set
+        key = json.dumps([whole.get("digest"), protocol.get("aus"), protocol.get("pair"),
                           protocol.get("truth_present_from"), protocol.get("aus_in_summary")])
         alike.setdefault(key, []).append(run)
     if len(alike) > 1:
@@ -108,9 +120,13 @@ def split_by_protocol(runs):
 
 def title(runs, what):
     """A table's headline and what was measured on."""
+    return f"{title_of(runs)}, {runs[0].test.replace('_', ' ')}: {what}"
+
+
+def title_of(runs):
+    """What a headline begins with: '### faces (quick)'."""
     first = runs[0]
-    name = " ".join(filter(None, [first.set, f"({first.preset})" if first.preset else ""])) or "reports"
-    return f"### {name}, {first.test.replace('_', ' ')}: {what}"
+    return "### " + (" ".join(filter(None, [first.set, f"({first.preset})" if first.preset else ""])) or "reports")
 
 
 def thesis_key(name):

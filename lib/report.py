@@ -69,6 +69,21 @@ def au_section(truth, scores, names, truth_at, thresholds, pair, intensities):
     return {"au": chosen, "au_fixed": fixed}
 
 
+def by_section(truth, scores, names, columns, where, whole):
+    """The report's `by`: ICC and MAE of the rows that share their cells in some columns.
+
+    truth [N,A] levels, NaN unlabelled; scores [N,A]; where: N tuples of cells of `columns`; whole: the tuples of
+    all images, `of` a cell, of which these, `n`, may lack some."""
+    found = []
+    for cells in dict.fromkeys(whole):
+        rows = np.array([other == cells for other in where], bool)
+        per_au = {name: {"icc": metrics.icc(truth[rows, k], scores[rows, k]),
+                         "mae": metrics.mae(truth[rows, k], scores[rows, k])} for k, name in enumerate(names)}
+        found.append({"at": dict(zip(columns, cells)), "n": int(rows.sum()),
+                      "of": whole.count(cells), "per_au": per_au, "mean": metrics.mean_of(per_au.values())})
+    return {"columns": list(columns), "cells": found}
+
+
 def va_section(truth, predicted):
     """The report's `va`; truth and predicted [N,2] (valence, arousal) in [-1, 1], NaN unlabelled."""
     return {name: {"ccc": metrics.ccc(truth[:, k], predicted[:, k]), "pcc": metrics.pcc(truth[:, k], predicted[:, k]),

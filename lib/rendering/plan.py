@@ -50,7 +50,7 @@ class Plan:
     def take(self, chosen):
         """The plan of some frames (a slice or indices)."""
         parts = {f.name: getattr(self, f.name) for f in fields(self)}
-        return Plan(**{k: v[chosen] if isinstance(v, np.ndarray) else v for k, v in parts.items()})
+        return type(self)(**{k: v[chosen] if isinstance(v, np.ndarray) else v for k, v in parts.items()})
 
     def digest(self):
         """A hash of all that is to be rendered."""
