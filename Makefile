@@ -137,7 +137,7 @@ FACES_TEST_NATURAL := $(or $(TEST_NATURAL),$(if $(USER_SET),,$(FACES_DIR)/test_n
 # ---- entry points ----------------------------------------------------------------------------------------
 .PHONY: help setup setup-faces test clean faces-data mnist-data faces-judge faces-generator mnist-generator \
   $(foreach s,faces mnist,$(foreach c,supervised upsampled pseudo reweighted em,$(s)-$(c)) compare-$(s) results-$(s)) tables \
-  faces-registration faces-registration-check compare-registration results-registration
+  faces-registration faces-registration-check compare-registration results-registration results-generator
 
 help:
 	@echo 'make faces-em                 rendered faces: label, pseudo-label, train the Expression Manipulator, synthesise, train, report'
@@ -263,6 +263,10 @@ $(FACES_RUN)/judge/classifier.pt: $(FACES_DATA) | $(READY)
 $(FACES_RUN)/generator/%/report.json: $(FACES_RUN)/generator/%/generator.onnx $(FACES_RUN)/judge/classifier.onnx $(FACES_RUN)/judge/report.json
 	$(PY) evaluate.py --model $< --pairs $(FACES_DIR)/pairs.csv --judge $(FACES_RUN)/judge/classifier.onnx \
 	  --judge-report $(FACES_RUN)/judge/report.json --report $(@D)/plots > $@.tmp && mv $@.tmp $@
+
+results-generator: $(FACES_RUN)/generator/seed$(GENERATOR_SEED)/report.json  # the report, and the sheet beside it, to commit
+	@mkdir -p runs/results/$(PRESET)/faces/generator/seed$(GENERATOR_SEED)
+	cp $< $(<D)/plots/sheet.png runs/results/$(PRESET)/faces/generator/seed$(GENERATOR_SEED)
 
 faces-judge: $(FACES_RUN)/judge/report.json
 faces-generator: $(FACES_RUN)/generator/seed$(GENERATOR_SEED)/report.json
