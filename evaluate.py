@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal, Optional
 
 from lib.cli import BadInput, GateFailed, arg, log, parse, run
+from lib.files import to_json, write_text
 
 
 @dataclass
@@ -25,8 +26,8 @@ class Options:
     compare: list[str] = arg([], help="reports to put in tables, found as …/<preset>/<set>/<condition>/seed<k>/NAME",
                              nargs="+", metavar="REPORT.json")
     predictions: Optional[str] = arg(None, help="also write one row an image, truth beside prediction",
-                                     metavar="FILE.csv")
-    report: Optional[str] = arg(None, help="also draw plots into this folder", metavar="DIR")
+                                     metavar="FILE.csv", writes="file")
+    report: Optional[str] = arg(None, help="also draw plots into this folder", metavar="DIR", writes="folder")
     min_f1: Optional[float] = arg(None, help="exit 4 when the mean F1 over AUs is below this", metavar="X")
     present: Optional[float] = arg(None, help="a truth counts as present from this value on [0.4, occurrences 0.5]",
                                    metavar="X")
@@ -36,7 +37,7 @@ class Options:
                                                               "such as yaw pitch")
     of: Optional[str] = arg(None, help="with --by: all the images, of which --test has those with a face; how many are "
                                        "missing is said", metavar="FILE.csv")
-    batch: int = arg(64, help="images a batch")
+    batch: int = arg(64, help="images a batch", least=1)
     device: Literal["auto", "cpu", "cuda"] = arg("auto", help="where the models run")
 
     def __post_init__(self):
@@ -54,8 +55,6 @@ class Options:
             raise ValueError("--min-f1 is a gate for --test")
         if self.by and not self.test or self.of and not self.by:
             raise ValueError("--by needs --test, and --of needs --by")
-        if self.batch < 1:
-            raise ValueError("--batch must be at least 1")
         if self.predictions == "-":
             raise ValueError("--predictions needs a file: stdout is the report's")
         if len(set(self.pair)) == 1:
@@ -196,8 +195,6 @@ def write_table(options, table, data):
 
 def classifier(options):
     """--test"""
-    from lib.files import to_json
-
     out, table, data = evaluate_classifier(options)
     if options.predictions:
         write_table(options, table, data)
@@ -205,7 +202,7 @@ def classifier(options):
         from lib import plots
 
         plots.classifier(options.report, out)
-    print(to_json(out))
+    write_text("-", to_json(out) + "\n")
     if "au" in out:
         mean = out["au"]["mean"]
         log(f"{options.model}: mean F1 {show(mean['f1'])} at stored thresholds, "
@@ -219,7 +216,6 @@ def classifier(options):
 def generator(options):
     """--pairs"""
     from lib import edits, manifest, report
-    from lib.files import to_json
     from lib.onnx_runtime import Model
 
     data = manifest.read(options.pairs)
@@ -237,7 +233,7 @@ def generator(options):
         from lib import plots
 
         plots.edits(options.report, out, pairs)
-    print(to_json(out))
+    write_text("-", to_json(out) + "\n")
 
 
 def show(value):
@@ -250,7 +246,7 @@ def main(argv=None):
     if options.compare:
         from lib import comparison
 
-        print(comparison.tables(options.compare))
+        write_text("-", comparison.tables(options.compare) + "\n")
     elif options.pairs:
         generator(options)
     else:

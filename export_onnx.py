@@ -19,7 +19,7 @@ MOST_PARITY_IMAGES = 64
 class Options:
     checkpoint: str = arg(help="trained model, FILE.pt", args=["checkpoint"])
     out: str = arg(help="where the model goes; its metadata go to the same name with .json", required=True,
-                   metavar="FILE.onnx")
+                   metavar="FILE.onnx", writes="file")
     parity_images: str = arg("", help="manifest of images to compare on (default: those kept in the checkpoint)",
                              metavar="FILE.csv")
     tolerance: float = arg(1e-4, help="largest difference allowed in outputs that are not images")
@@ -49,8 +49,9 @@ def main():
     options = parse(Options, __doc__)
     from lib import checkpoints, onnx_export  # torch takes seconds to import: --help need not wait
 
-    checkpoint = checkpoints.load(options.checkpoint)
-    worst = onnx_export.export(checkpoint, options.out, parity_images(options, checkpoint), options.tolerance)
+    checkpoint = checkpoints.load_finished(options.checkpoint)
+    worst = onnx_export.export(checkpoint, options.out, parity_images(options, checkpoint), options.tolerance,
+                               options.checkpoint)
     log(f"{options.out}: agrees with PyTorch at batches 1, 2 and 7; largest difference "
         + ", ".join(f"{name} {value:.2g}" for name, value in worst.items()))
 

@@ -14,7 +14,6 @@ import csv
 import io
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal, Optional
 
 from lib.cli import BadInput, arg, log, parse, run
@@ -25,14 +24,14 @@ class Options:
     model: str = arg(help="exported classifier", required=True, metavar="FILE.onnx")
     images: str = arg(help="manifest of the images; - is a manifest or bare paths on stdin", required=True,
                       metavar="FILE.csv")
-    out: str = arg("-", help="where the labelled manifest goes; - is stdout", metavar="FILE.csv")
+    out: str = arg("-", help="where the labelled manifest goes; - is stdout", metavar="FILE.csv", writes="file")
     threshold: str = arg("", help="make AUs 0/1: a number, or `stored` for the model's own thresholds", metavar="X")
     min_confidence: Optional[float] = arg(None, help="leave out images labelled with less confidence", metavar="X")
     relabel: bool = arg(False, help="also overwrite labels that are there")
     shard: str = arg("", help="only part i of n, e.g. 2/4: consecutive rows", metavar="I/N")
-    batch: int = arg(64, help="images a batch")
+    batch: int = arg(64, help="images a batch", least=1)
     device: Literal["auto", "cpu", "cuda"] = arg("auto", help="where the model runs")
-    threads: Optional[int] = arg(None, help="CPU threads [OMP_NUM_THREADS, else all cores]")
+    threads: Optional[int] = arg(None, help="CPU threads [OMP_NUM_THREADS, else all cores]", least=1)
 
     def __post_init__(self):
         from lib.onnx_runtime import shard
@@ -53,14 +52,14 @@ def read_images(place):
 
     if place != "-":
         return manifest.read(place)
-    text = sys.stdin.read().lstrip("\ufeff")
+    text, name, folder = manifest.read_text(place)
     header = next(csv.reader(io.StringIO(text)), [])
     if "path" in [column.strip() for column in header]:
-        return manifest.parse(text, "stdin", Path.cwd())
+        return manifest.parse(text, name, folder)
     paths = [line.strip() for line in text.splitlines() if line.strip()]
     if not paths:
-        raise BadInput("stdin: no image paths; pipe in a manifest, or one path a line")
-    return manifest.Manifest("stdin", Path.cwd(), {"path": paths})
+        raise BadInput(f"{name}: no image paths; pipe in a manifest, or one path a line")
+    return manifest.Manifest(name, folder, {"path": paths})
 
 
 def predictions(model, outputs):

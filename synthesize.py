@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Optional
 
-from lib.cli import BadInput, arg, log, parse, run
+from lib.cli import BadInput, arg, check_place, log, parse, run
 
 PASSED = ("subject", "session", "registration", "au_kind")  # columns that an edit does not change
 
@@ -34,35 +34,35 @@ class Options:
                                                                     "kept")
     level: float = arg(0.7, help="level that AUs are set to, FACS level / 5 (thesis: 0.7 for faces, 1 for MNIST)")
     level_range: list[float] = arg([], nargs=2, metavar=("LOW", "HIGH"), help="draw levels evenly from here instead")
-    count: Optional[int] = arg(None, help="how many images [each edit of each source once]")
+    count: Optional[int] = arg(None, help="how many images [each edit of each source once]", least=1)
     sources: str = arg("", choices=["neutral", "all"], help="which rows to edit [neutral for single-au and emotions, "
                                                             "else all]")
-    neutral_below: float = arg(0.1, help="a source is neutral when all its AUs are under this, half of FACS level A")
+    neutral_below: float = arg(0.1, help="a source is neutral when all its AUs are under this, half of FACS level A",
+                               least=0)
     targets: str = arg("", help="manifest of target rows for random and reweight [reweight: the sources]",
                        metavar="FILE.csv")
     classifier: str = arg("", help="reads AUs that the sources lack", metavar="FILE.onnx")
     assume_neutral: bool = arg(False, help="AUs that the sources lack are 0")
     check: str = arg("", help="classifier that reads the edits; those that disagree with their target are dropped, so "
                               "fewer than --count may remain", metavar="FILE.onnx")
-    max_error: float = arg(0.3, help="with --check: largest mean |reading - target|, over edited AUs and over the rest")
+    max_error: float = arg(0.3, help="with --check: largest mean |reading - target|, over edited AUs and over the rest",
+                           least=0)
     image: str = arg("", help="edit this one photo's face by --set", metavar="PHOTO")
     registration: str = arg("", choices=["crop", "2d", "3d", "tight", "none"], help="how the face of --image is cut "
                             "out; none: the photo is one [what the model was trained on, else tight]")
     sheet: str = arg("", help="also write a contact sheet: a row a source, a column an AU or emotion",
-                     metavar="FILE.png")
-    sheet_rows: int = arg(8, help="sources on the sheet")
+                     metavar="FILE.png", writes="file")
+    sheet_rows: int = arg(8, help="sources on the sheet", least=1)
     format: Literal["npy", "png"] = arg("npy", help="one pack, or lossless files")
-    seed: int = arg(0, help="seed of what is drawn")
+    seed: int = arg(0, help="seed of what is drawn", least=0)
     shard: str = arg("", help="only part i of n, e.g. 2/4", metavar="I/N")
-    batch: int = arg(64, help="images a batch")
+    batch: int = arg(64, help="images a batch", least=1)
     device: Literal["auto", "cpu", "cuda"] = arg("auto", help="where the models run")
-    threads: Optional[int] = arg(None, help="CPU threads [OMP_NUM_THREADS, else all cores]")
+    threads: Optional[int] = arg(None, help="CPU threads [OMP_NUM_THREADS, else all cores]", least=1)
 
     def __post_init__(self):
         if not 0 <= self.levels[0] <= self.levels[1] <= 1:
             raise ValueError("--level and --level-range lie in [0, 1], LOW first")
-        if self.count is not None and self.count < 1:
-            raise ValueError("--count must be at least 1")
         if self.image and not (self.values and self.out.lower().endswith(".png")):
             raise ValueError("--image needs --set AUxx=LEVEL and --out FILE.png")
         if self.image and self.source:
@@ -220,6 +220,7 @@ def edit_photo(model, options):
 
 def main():
     options = parse(Options, __doc__)
+    check_place(options.out, "file" if options.image else "folder")
     import numpy as np
 
     from lib import manifest

@@ -30,28 +30,29 @@ class Options:
     train: list[str] = arg(help="manifests to learn from", nargs="+", required=True, metavar="FILE.csv")
     validation: str = arg(help="manifest that stops training and chooses thresholds", required=True, metavar="FILE.csv")
     out: str = arg(help="where the classifier goes; last.pt and history.jsonl beside it", required=True,
-                   metavar="FILE.pt")
-    weights: list[float] = arg([], help="a weight for each --train manifest, times its rows' own", nargs="+")
+                   metavar="FILE.pt", writes="file")
+    weights: list[float] = arg([], help="a weight for each --train manifest, times its rows' own", nargs="+", least=0)
     tasks: list[str] = arg(["au"], help="what to learn", nargs="+", choices=["au", "va", "expression"])
     aus: list[str] = arg([], help="only these AUs, such as AU01 AU12 (default: all that are labelled)", nargs="+")
-    upsample: int = arg(0, help="additional draws from the training rows, rare AUs more often")
+    upsample: int = arg(0, help="additional draws from the training rows, rare AUs more often", least=0)
     arch: str = arg("compact", help="network", choices=list(classifiers.ARCHITECTURES))
-    size: int = arg(0, help="image side in pixels (0: that of the first training image)")
+    size: int = arg(0, help="image side in pixels (0: that of the first training image)", least=0)
     augment: str = arg("faces", help="random changes of training images", choices=list(augment.KINDS))
-    batch: int = arg(100, help="images a step, over all processes")
-    epochs: int = arg(1000, help="most epochs")
-    patience: int = arg(20, help="stop after this many epochs without a better validation loss")
-    min_epochs: int = arg(0, help="do not stop early before this epoch")
-    max_steps: int = arg(0, help="stop after this many steps (0: no such limit)")
-    max_minutes: float = arg(0.0, help="stop after the epoch in which this time is over (0: no limit; not repeatable)")
-    learning_rate: float = arg(1e-3, help="RAdam's")
-    weight_decay: float = arg(0.0, help="RAdam's, decoupled")
+    batch: int = arg(100, help="images a step, over all processes", least=1)
+    epochs: int = arg(1000, help="most epochs", least=1)
+    patience: int = arg(20, help="stop after this many epochs without a better validation loss", least=1)
+    min_epochs: int = arg(0, help="do not stop early before this epoch", least=0)
+    max_steps: int = arg(0, help="stop after this many steps (0: no such limit)", least=0)
+    max_minutes: float = arg(0.0, help="stop after the epoch in which this time is over (0: no limit; not repeatable)",
+                             least=0)
+    learning_rate: float = arg(1e-3, help="RAdam's", least=0)
+    weight_decay: float = arg(0.0, help="RAdam's, decoupled", least=0)
     schedule: str = arg("constant", help="learning rate over all steps", choices=["constant", "cosine"])
     ema: float = arg(0.0, help="average the weights with this decay, such as 0.99, and keep the average (0: do not)")
     dropout: float = arg(0.2, help="share of features left out while training")
-    seed: int = arg(0, help="of weights, order and augmentation")
-    device: str = arg("auto", help="auto, cpu or cuda")
-    threads: int = arg(0, help="CPU threads (0: torch's choice)")
+    seed: int = arg(0, help="of weights, order and augmentation", least=0)
+    device: str = arg("auto", help="where it trains", choices=["auto", "cpu", "cuda"])
+    threads: int = arg(0, help="CPU threads (0: torch's choice)", least=0)
     no_compile: bool = arg(False, help="on a GPU, run without torch.compile")
     allow_shared_subjects: bool = arg(False, help="let a subject be in training and validation")
     resume: bool = arg(False, help="go on from last.pt beside --out, if it is there")
@@ -61,10 +62,6 @@ class Options:
             raise ValueError(f"--out {self.out}: a checkpoint's name ends in .pt")
         if self.weights and len(self.weights) != len(self.train):
             raise ValueError(f"--weights: {len(self.weights)} weights for {len(self.train)} manifests; give one each")
-        if min(self.batch, self.epochs, self.patience) < 1:
-            raise ValueError("--batch, --epochs and --patience must be at least 1")
-        if min(self.upsample, self.max_steps, self.size, self.seed, self.learning_rate, *self.weights, 0) < 0:
-            raise ValueError("--upsample, --max-steps, --size, --seed, --learning-rate and --weights cannot be negative")
         if not (0 <= self.ema < 1 and 0 <= self.dropout < 1):
             raise ValueError("--ema and --dropout are at least 0 and below 1")
         self.aus = [labels.parse_au(name) for name in self.aus]
@@ -237,7 +234,7 @@ def main():
     if options.resume and last.exists():
         training.resume(last)
     if processes.first:
-        history = History(Path(options.out).with_name("history.jsonl"), after=training.epoch)
+        history = History(Path(options.out).with_name("history.jsonl"), keep=training.epoch)
         log(f"{options.arch} {data.size}x{data.size}, {sum(p.numel() for p in training.net.parameters()) / 1e6:.2f} M "
             f"parameters, on {device}: {len(data.rows)} rows an epoch, {len(data.check)} of validation, "
             f"{len(data.names['aus'])} AUs {' '.join(data.names['aus'])}")

@@ -5,7 +5,6 @@
 Beside --out: history.jsonl (one line an epoch), epochs/NNNN.png (the same validation faces each time, one
 column an AU) and, while training goes on, NAME.last.pt, from which the same command with --resume goes on exactly.
 """
-import json
 import math
 import time
 from dataclasses import asdict, dataclass
@@ -16,9 +15,10 @@ import torch
 
 from lib import batches, checkpoints, generators, images, labels, manifest
 from lib.cli import BadInput, GateFailed, arg, log, parse, progress, run
-from lib.files import digest, to_json, write_text
+from lib.files import digest
 from lib.generators import watch
 from lib.generators.targets import Pairs
+from lib.training import History
 
 NOT_OF_THE_RUN = ("out", "resume", "device", "threads", "train", "validation", "reader")
 
@@ -27,33 +27,30 @@ NOT_OF_THE_RUN = ("out", "resume", "device", "threads", "train", "validation", "
 class Options:
     train: list[str] = arg([], nargs="+", required=True, metavar="FILE.csv", help="manifests with AU labels, real and pseudo")
     validation: str = arg("", help="manifest of other people; their edits choose the epoch", required=True)
-    out: str = arg("", help="where the checkpoint goes (.pt)", required=True)
+    out: str = arg("", help="where the checkpoint goes (.pt)", required=True, writes="file")
     arch: str = arg("expression-manipulator", choices=list(generators.ARCHITECTURES), help="published system")
     preset: str = arg("quick", help="the architecture's settings: paper, quick, or grid for MNIST")
     config: list[str] = arg([], nargs="+", metavar="NAME=VALUE", help="replace settings of the preset, e.g. width=32 w_pair=0")
     aus: list[str] = arg([], nargs="+", metavar="AUxx", help="only these AUs (default: those that the first manifest has)")
-    size: Optional[int] = arg(None, help="image side in pixels (default: the first image's)")
-    epochs: int = arg(50, help="how many epochs")
-    decay_epochs: int = arg(20, help="over how many last epochs the learning rate falls to 0")
-    epoch_images: Optional[int] = arg(None, help="generator images an epoch (default: the training set's size)")
-    batch: int = arg(16, help="images a step")
+    size: Optional[int] = arg(None, help="image side in pixels (default: the first image's)", least=1)
+    epochs: int = arg(50, help="how many epochs", least=1)
+    decay_epochs: int = arg(20, help="over how many last epochs the learning rate falls to 0", least=0)
+    epoch_images: Optional[int] = arg(None, help="generator images an epoch (default: the training set's size)",
+                                       least=1)
+    batch: int = arg(16, help="images a step", least=1)
     ema: float = arg(0.998, help="averaging of the generator's weights")
     level: float = arg(0.7, help="AU level of the validation edits (1 for MNIST)")
     reader: str = arg("", metavar="FILE.onnx", help="supervised classifier that reads the validation edits (without it the discriminator does)")
     flip: bool = arg(True, help="do not mirror images (needed where left and right differ, as with digits)")
-    seed: int = arg(0, help="seed of everything random")
-    device: str = arg("auto", help="auto, cpu or cuda")
-    threads: int = arg(0, help="CPU threads, 0 for all")
+    seed: int = arg(0, help="seed of everything random", least=0)
+    device: str = arg("auto", help="where it trains", choices=["auto", "cpu", "cuda"])
+    threads: int = arg(0, help="CPU threads, 0 for all", least=0)
     resume: bool = arg(False, help="go on from NAME.last.pt beside --out")
     allow_shared_subjects: bool = arg(False, help="train and validation may share people")
 
     def __post_init__(self):
         if not self.out.endswith(".pt"):
             raise ValueError(f"--out {self.out}: a checkpoint's name ends in .pt")
-        if min(self.epochs, self.batch) < 1 or (self.epoch_images is not None and self.epoch_images < 1):
-            raise ValueError("--epochs, --batch and --epoch-images must be at least 1")
-        if min(self.decay_epochs, self.seed, self.threads) < 0 or (self.size is not None and self.size < 1):
-            raise ValueError("--decay-epochs, --seed, --threads and --size cannot be negative")
         if not (0 <= self.ema < 1 and 0 < self.level <= 1):
             raise ValueError("--ema is at least 0 and below 1, --level above 0 and at most 1")
         self.aus = [labels.parse_au(name) for name in self.aus]
@@ -75,11 +72,13 @@ def main():
     trainer = Trainer(options, device)
     if options.resume and trainer.last.exists():
         trainer.resume()
-    else:
+    log(trainer.summary())
+    history = History(trainer.folder / "history.jsonl", keep=trainer.epoch)
+    if not trainer.epoch:
         trainer.warm_up()
     for epoch in range(trainer.epoch, options.epochs):
         losses, speed = trainer.train_epoch(epoch)
-        trainer.finish_epoch(epoch, losses, speed)
+        trainer.finish_epoch(epoch, losses, speed, history)
     trainer.write_result()
 
 
@@ -112,8 +111,6 @@ class Trainer:
         reader = [Path(options.reader)] if options.reader else []
         self.run = {name: value for name, value in asdict(options).items() if name not in NOT_OF_THE_RUN} | {
             "config": self.system.config_dict(), "data": digest(self.trained_on, validation.digest(), *reader)}
-        log(f"{len(self.data)} images, {len(self.aus)} AUs, {self.pairs.count} images have others of the same session; "
-            f"{self.steps} steps an epoch on {device}")
 
     def read(self):
         options = self.options
@@ -128,6 +125,11 @@ class Trainer:
         for part in parts:
             manifest.check_disjoint(part, validation, options.allow_shared_subjects)
         return manifest.merge(parts, self.folder), validation
+
+    def summary(self):
+        """What is trained on, for people."""
+        return (f"{len(self.data)} images, {len(self.aus)} AUs, {self.pairs.count} images have others of the same "
+                f"session; {self.steps} steps an epoch on {self.device}")
 
     def warm_up(self):
         """Teach the discriminator's label head on real images, where the settings ask for it."""
@@ -176,7 +178,7 @@ class Trainer:
             counts[name] = counts.get(name, 0) + 1
         return batch
 
-    def finish_epoch(self, epoch, means, speed):
+    def finish_epoch(self, epoch, means, speed, history):
         """Look at the validation faces, write history, sheet and last.pt, remember the best epoch."""
         current = {name: value.clone() for name, value in self.generator.state_dict().items()}
         self.generator.load_state_dict(self.average)
@@ -193,9 +195,7 @@ class Trainer:
         self.generator.train()
         line = {"epoch": epoch, "step": self.step, **{name: round(value, 5) for name, value in means.items()},
                 **seen, "images_per_second": round(speed, 1), "best_epoch": self.best["epoch"]}
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with open(self.folder / "history.jsonl", "a" if epoch else "w") as file:
-            file.write(json.dumps(json.loads(to_json(line))) + "\n")
+        history.write(line)
         images.save(self.folder / "epochs" / f"{epoch:04d}.png", sheet)
         log(f"epoch {epoch}: condition error {seen['condition_error']:.4f} (unedited {seen['unedited_error']:.4f}), "
             f"target read {seen['target_rise']:+.3f} of {self.options.level:g}, {speed:.0f} images/s"
@@ -210,7 +210,7 @@ class Trainer:
             "best": self.best, "random": checkpoints.random_states(), "run": self.run})
 
     def resume(self):
-        """Take up where last.pt was written; the history loses lines that came after it."""
+        """Take up training where last.pt was written."""
         state = checkpoints.load(self.last, "generator-training")
         if changed := [key for key in self.run if state.get("run", {}).get(key) != self.run[key]]:
             raise BadInput(f"{self.last}: is of another run ({', '.join(changed)} differ); remove it, or give another "
@@ -222,9 +222,6 @@ class Trainer:
         self.average = {name: value.to(self.device) for name, value in state["average"].items()}
         self.best, self.epoch, self.step = state["best"], state["epoch"], state["step"]
         checkpoints.restore_random_states(state["random"])
-        history = self.folder / "history.jsonl"
-        if history.exists():
-            write_text(history, "".join(history.read_text().splitlines(keepends=True)[:self.epoch]))
         log(f"resumed after epoch {self.epoch - 1}")
 
     def write_result(self):

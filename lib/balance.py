@@ -11,16 +11,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from lib import labels, manifest
-from lib.cli import BadInput, arg, log, parse, run
+from lib.cli import BadInput, arg, note, parse, run
 
 
 @dataclass
 class Options:
     manifest: str = arg("", args=["manifest"], metavar="FILE.csv", help="the set to reweight")
     like: str = arg("", help="the set whose AU marginals are wanted", required=True, metavar="FILE.csv")
-    out: str = arg("-", help="where the manifest with the column weight goes; - is stdout")
-    cap: float = arg(20.0, help="largest weight, in multiples of the mean")
-    rounds: int = arg(100, help="most rounds of raking")
+    out: str = arg("-", help="where the manifest with the column weight goes; - is stdout", writes="file")
+    cap: float = arg(20.0, help="largest weight, in multiples of the mean", least=1)
+    rounds: int = arg(100, help="most rounds of raking", least=1)
 
 
 def rake(present, shares, *, cap=20.0, rounds=100, tolerance=1e-4):
@@ -54,8 +54,8 @@ def main():
     weights = rake(present, shares, cap=options.cap, rounds=options.rounds)
     reached = np.average(present, axis=0, weights=weights)
     for au, before, wanted, after in zip(aus, present.mean(0), shares, reached):
-        log(f"{au}: present in {before:.3f} of rows, wanted {wanted:.3f}, weighted {after:.3f}")
-    log(f"effective sample size {weights.sum() ** 2 / np.square(weights).sum():.0f} of {len(weights)}")
+        note(f"{au}: present in {before:.3f} of rows, wanted {wanted:.3f}, weighted {after:.3f}")
+    note(f"effective sample size {weights.sum() ** 2 / np.square(weights).sum():.0f} of {len(weights)}")
     given.columns["weight"] = [manifest.number(w) for w in weights * given.numbers("weight", 1.0)]
     given.write(options.out)
 

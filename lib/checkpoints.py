@@ -15,22 +15,42 @@ from lib.files import replacing
 
 def save(path, state):
     """Write a checkpoint, replacing the file at once. Tensors go to the CPU first."""
-    with replacing(path) as temporary:
-        torch.save(to_cpu(state), temporary)
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        try:
+            torch.save(to_cpu(state), file)
+        except RuntimeError as error:  # in which torch hides what the disk said
+            raise (error.__context__ if isinstance(error.__context__, OSError) else error) from None
 
 
 def load(path, kind=None):
     """Read a checkpoint, on the CPU; BadInput when it is missing, damaged or of another kind."""
     if not Path(path).exists():
         raise BadInput(f"{path}: no such checkpoint; train it first, or correct the path")
+    if Path(path).is_dir():
+        raise BadInput(f"{path}: is a folder; give the checkpoint in it")
+    try:
+        with open(path, "rb") as file:
+            file.read(1)
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read ({error.strerror}); give a checkpoint that can be") from None
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds for files that are no checkpoint
-        raise BadInput(f"{path}: not a checkpoint ({str(error).splitlines()[0][:80]}); train it again") from None
+    except Exception:  # torch raises many kinds, with long texts, for files that are no checkpoint
+        state = None
     if not isinstance(state, dict) or "kind" not in state:
-        raise BadInput(f"{path}: not a checkpoint of this project (no 'kind')")
+        raise BadInput(f"{path}: not a checkpoint of this project, or damaged; give another, or train it again")
     if kind and state["kind"] != kind:
         raise BadInput(f"{path}: is a {state['kind']}, not a {kind}; give the other model")
+    return state
+
+
+def load_finished(path):
+    """Read the checkpoint of a finished training; BadInput for last.pt, too, and for one that lacks a part."""
+    state = load(path)
+    if "optimiser" in state or "optimisers" in state or state["kind"] not in ("classifier", "generator"):
+        raise BadInput(f"{path}: is of a training that has not finished; go on with --resume, then export its --out")
+    if missing := [key for key in ("config", "labels", "weights") if key not in state]:
+        raise BadInput(f"{path}: lacks {', '.join(missing)}; train it again")
     return state
 
 

@@ -9,10 +9,15 @@ import errno
 import os
 import signal
 import sys
+from pathlib import Path
 
 from argparse_dataclass import ArgumentParser
 
 DONE, USAGE, BAD_INPUT, GATE_FAILED, INTERRUPTED, TERMINATED = 0, 2, 3, 4, 130, 143
+OF_THE_USER = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT,
+               errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.ENOTEMPTY, errno.EIO, errno.ELOOP, errno.ENAMETOOLONG}
+
+_notes = []  # what `note` was told
 
 
 class BadInput(Exception):
@@ -26,7 +31,8 @@ class GateFailed(Exception):
 def arg(default=dataclasses.MISSING, *, help, **meta):
     """A dataclass field that becomes an option; `help` shows the default (None shows as nothing).
 
-    meta: argparse-dataclass's metadata keys (args, type, choices, nargs, metavar, required).
+    meta: argparse-dataclass's metadata keys (args, type, choices, nargs, metavar, required), and what `parse` checks:
+    `least`, the smallest number allowed; `writes`, 'file' or 'folder', for the place of an output.
     """
     text = help.replace("%", "%%")  # argparse formats help with %, and a bare one crashes --help
     if default is dataclasses.MISSING:
@@ -42,16 +48,43 @@ def arg(default=dataclasses.MISSING, *, help, **meta):
 
 def parse(options, description, argv=None):
     """Parse argv into an instance of the dataclass `options`; a ValueError of its __post_init__ is a
-    usage error (exit 2). `description`'s first line is shown by --help."""
+    usage error (exit 2), BadInput an output that could not be written. --help shows `description`."""
     from argparse import RawDescriptionHelpFormatter
 
     parser = ArgumentParser(options, description=description, allow_abbrev=False,
                             formatter_class=RawDescriptionHelpFormatter)
     parser.error = lambda message: parser.exit(USAGE, f"{parser.prog}: {message}; see --help\n")  # one line
     try:
-        return parser.parse_args(argv)
+        found = parser.parse_args(argv)
     except ValueError as error:
         parser.error(str(error))
+    for field in dataclasses.fields(found):
+        value, least = getattr(found, field.name), field.metadata.get("least")
+        for number in value if isinstance(value, list) else [value]:
+            if isinstance(number, float) and number != number:
+                parser.error(f"--{field.name.replace('_', '-')} nan: give a number")
+            if least is not None and number is not None and number < least:
+                parser.error(f"--{field.name.replace('_', '-')} {number}: must be at least {least}")
+        if value and (kind := field.metadata.get("writes")):
+            check_place(value, kind)
+    return found
+
+
+def check_place(place, kind="file"):
+    """BadInput when a 'file' or 'folder' could not be written at `place`: known before the work, not after it.
+    Makes nothing. `-` is stdout."""
+    if place == "-":
+        return
+    place = Path(place)
+    if kind == "file" and place.is_dir():
+        raise BadInput(f"{place}: is a folder; name a file in it")
+    above = place.parent if kind == "file" else place
+    while not above.exists() and above != above.parent:
+        above = above.parent
+    if not above.is_dir():
+        raise BadInput(f"{place}: {above} is a file, not a folder; choose another place")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise BadInput(f"{place}: {above} may not be written in; choose another place")
 
 
 def log(*parts):
@@ -62,6 +95,12 @@ def log(*parts):
         tqdm.tqdm.write(text, file=sys.stderr)
     else:
         print(text, file=sys.stderr, flush=True)
+
+
+def note(text):
+    """A remark on the inputs, said once the command has done its work: bad input is one line and no more."""
+    if text not in _notes:
+        _notes.append(text)
 
 
 def progress(iterable=None, *, total=None, what="", unit="it"):
@@ -83,9 +122,11 @@ def run(main):
     signal.signal(signal.SIGTERM, terminate)
     name = os.path.basename(sys.argv[0])
     status = DONE
+    _notes.clear()
     try:
         main()
-        sys.stdout.flush()
+        with naming("stdout"):
+            sys.stdout.flush()
     except KeyboardInterrupt:
         log(f"{name}: interrupted")
         status = INTERRUPTED
@@ -96,13 +137,31 @@ def run(main):
         log(f"{name}: {error}")
         status = GATE_FAILED
     except BrokenPipeError:  # the reader of the pipe has gone, as in `… | head`
-        with contextlib.suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = DONE
+        abandon_stdout()
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT, errno.ENOENT,
-                               errno.EISDIR, errno.ENOTDIR):
+        if error.errno not in OF_THE_USER:
             raise
-        log(f"{name}: {error.filename or ''}: {os.strerror(error.errno)}")
+        log(": ".join(str(part) for part in (name, error.filename, os.strerror(error.errno)) if part))
+        abandon_stdout()
         status = BAD_INPUT
+    if status in (DONE, GATE_FAILED):
+        for text in _notes:
+            log(text)
     sys.exit(status)
+
+
+@contextlib.contextmanager
+def naming(place, *instead_of):
+    """An OSError inside names `place`, where it names nothing, or what stands for it (a temporary file)."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None or str(error.filename) in map(str, instead_of):
+            error.filename = str(place)
+        raise
+
+
+def abandon_stdout():
+    """Let what is still to be written to stdout vanish: Python would try again, and complain, on its way out."""
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

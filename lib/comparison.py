@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from lib import pose_tables
-from lib.cli import BadInput, log
+from lib.cli import BadInput, note
 
 SECTION = {"supervised": "4.5.1", "pseudo": "4.5.2", "em": "4.5.3", "upsampled": "4.5.4"}  # the thesis's baselines
 ORDER = [*SECTION, "reweighted"]
@@ -114,7 +114,7 @@ def split_by_protocol(runs):
                           protocol.get("truth_present_from"), protocol.get("aus_in_summary")])
         alike.setdefault(key, []).append(run)
     if len(alike) > 1:
-        log(f"{runs[0].set or runs[0].condition}: reports of {len(alike)} different protocols or data; one table each")
+        note(f"{runs[0].set or runs[0].condition}: reports of {len(alike)} different protocols or data; one table each")
     return list(alike.values())
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from lib import images
-from lib.cli import BadInput, log
+from lib.cli import BadInput, note
 from lib.manifest import reference
 
 REGION = 8        # levels of 255 from which on a pixel counts as truly changed
@@ -76,8 +76,8 @@ def run(model, judge, data, batch=64):
     if not usable.any():
         raise BadInput(f"{data.name}: no pair has a target AU that both {model.path} and {judge.path} know")
     if not usable.all():
-        log(f"{data.name}: {(~usable).sum()} of {len(data)} pairs left out: no target AU stands out that "
-            "generator and judge know")
+        note(f"{data.name}: {(~usable).sum()} of {len(data)} pairs left out: no target AU stands out that "
+             "generator and judge know")
     rows, data = np.flatnonzero(usable), data.take(usable)
     empty = [row for row, path in zip(rows, data.columns["true_path"]) if not path]
     if empty:

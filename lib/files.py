@@ -1,10 +1,13 @@
 """Writing files so that a killed stage leaves either the old file or the new, never half of one."""
 import contextlib
+import errno
 import hashlib
 import json
 import os
 import sys
 from pathlib import Path
+
+from lib.cli import naming
 
 
 @contextlib.contextmanager
@@ -17,17 +20,32 @@ def replacing(path):
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp{path.suffix}")
     try:
-        yield temporary
-        os.replace(temporary, path)
+        with naming(path, temporary):
+            yield temporary
+            os.replace(temporary, path)
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
 
 
+def allocate(path):
+    """Take the disk space of a file that is to be filled through memory: where the disk is full that is an OSError
+    now, and not a crash (SIGBUS) at the first page without a place."""
+    if hasattr(os, "posix_fallocate"):
+        with open(path, "r+b") as file:
+            try:
+                os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size)
+            except OSError as error:
+                if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):  # a file system that cannot
+                    raise
+
+
 def write_text(path, text):
     """Write text to a file, replacing it at once; `-` is stdout."""
     if str(path) == "-":
-        sys.stdout.write(text)
+        with naming("stdout"):
+            sys.stdout.write(text)
+            sys.stdout.flush()
     else:
         with replacing(path) as temporary:
             temporary.write_text(text, encoding="utf-8")

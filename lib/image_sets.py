@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from lib import manifest
-from lib.cli import BadInput
+from lib import images, manifest
+from lib.cli import BadInput, naming
+from lib.files import replacing
 
 PER_FOLDER = 1000
 AHEAD = 1000  # images that may wait to be encoded
@@ -41,8 +42,12 @@ class ImageSet:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.clear()
         if self.format == "npy":
-            shape = (self.count, self.size, self.size, 3)
-            self.array = np.lib.format.open_memmap(self.temporary, "w+", np.uint8, shape)
+            try:
+                with naming(self.target, self.temporary):
+                    self.array = images.new_pack(self.temporary, self.count, self.size)
+            except OSError:
+                self.__exit__()
+                raise
         else:
             self.pool = ThreadPoolExecutor(min(4, os.cpu_count() or 1))
         return self
@@ -85,11 +90,12 @@ class ImageSet:
                 job.result()
             paths = [f"{self.target.name}/{png(i)}" for i in range(self.written)]
             self.temporary.mkdir(exist_ok=True)
-        self.manifest.unlink(missing_ok=True)  # it described the images that go now
-        if self.target.is_dir():
-            shutil.rmtree(self.target)
-        os.replace(self.temporary, self.target)
-        manifest.write(self.manifest, {"path": paths, **columns})
+        with replacing(self.manifest) as rows:
+            manifest.write(rows, {"path": paths, **columns})
+            self.manifest.unlink(missing_ok=True)  # it described the images that go now
+            if self.target.is_dir():
+                shutil.rmtree(self.target)
+            os.replace(self.temporary, self.target)
 
 
 def png(i):
@@ -100,7 +106,8 @@ def png(i):
 def encode(path, image):
     """Write one PNG, making its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(image).save(path, compress_level=1)
+    with naming(path):
+        Image.fromarray(image).save(path, compress_level=1)
 
 
 def ours(path):

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from lib.cli import BadInput, progress
-from lib.files import digest, replacing
+from lib.files import allocate, digest, replacing
 
 FILTER = "bicubic"  # Pillow's, antialiased; the name goes into model metadata
 MOST_PIXELS = 64_000_000
@@ -87,7 +87,7 @@ def load_all(references, size=None, what="decoding"):
     cached = place / f"{digest(*map(stamp, references), size)}.npy"
     if not cached.exists():
         with replacing(cached) as temporary:
-            out = np.lib.format.open_memmap(temporary, "w+", np.uint8, (len(references), size, size, 3))
+            out = new_pack(temporary, len(references), size)
             decode(references, size, out, what)
             out.flush()
     return np.load(cached, mmap_mode="r")
@@ -117,6 +117,13 @@ def save(path, image):
     """Write uint8 [H,W,3] as PNG, replacing the file at once."""
     with replacing(path) as temporary:
         Image.fromarray(np.asarray(image)).save(temporary, format="PNG", compress_level=1)
+
+
+def new_pack(path, count, size):
+    """A pack to be filled: a memory-mapped file of uint8 [count,size,size,3]."""
+    array = np.lib.format.open_memmap(path, "w+", np.uint8, (count, size, size, 3))
+    allocate(path)
+    return array
 
 
 def save_pack(path, images):

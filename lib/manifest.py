@@ -5,7 +5,7 @@ Columns: `path` (relative to the CSV; `pack.npy#17` is image 17 of a uint8 [N,H,
 `weight`. An empty cell is unlabelled, which is not 0. Other columns pass through untouched.
 
     python -m lib.manifest merge a.csv b.csv --out all.csv     several manifests as one
-    python -m lib.manifest check a.csv                         read it, say what is in it
+    python -m lib.manifest check a.csv b.csv                   read them, say what is in them
 """
 import csv
 import io
@@ -18,7 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from lib import labels
-from lib.cli import BadInput
+from lib.cli import BadInput, arg, log, run
+from lib.cli import parse as parse_options
 from lib.files import digest, write_text
 
 
@@ -113,23 +114,31 @@ def write(path, columns):
 
 def read(path, *, empty_ok=False):
     """Read and check a manifest; `-` is stdin. BadInput names file, row, column, value and remedy."""
-    name = "stdin" if str(path) == "-" else str(path)
-    if name == "stdin":
-        text, folder = sys.stdin.read(), Path.cwd()
-    else:
-        try:
-            text = Path(path).read_text(encoding="utf-8-sig")
-        except FileNotFoundError:
-            raise BadInput(f"{name}: no such manifest; give the CSV that lists the images") from None
-        except (UnicodeDecodeError, IsADirectoryError):
-            raise BadInput(f"{name}: not a CSV text file; a manifest is UTF-8 CSV") from None
-        folder = Path(path).parent
-    return parse(text, name, folder, empty_ok=empty_ok)
+    return parse(*read_text(path), empty_ok=empty_ok)
+
+
+def read_text(path):
+    """(text, name for messages, folder of its paths) of a CSV file, or of stdin for `-`."""
+    name, folder = ("stdin", Path.cwd()) if str(path) == "-" else (str(path), Path(path).parent)
+    try:
+        raw = sys.stdin.buffer.read() if name == "stdin" else Path(path).read_bytes()
+        return raw.decode("utf-8-sig"), name, folder
+    except FileNotFoundError:
+        raise BadInput(f"{name}: no such manifest; give the CSV that lists the images") from None
+    except IsADirectoryError:
+        raise BadInput(f"{name}: is a folder; give the CSV that lists the images") from None
+    except OSError as error:
+        raise BadInput(f"{name}: cannot be read ({error.strerror}); give a CSV that can be") from None
+    except UnicodeDecodeError:
+        raise BadInput(f"{name}: not a CSV text file; a manifest is UTF-8 CSV") from None
 
 
 def parse(text, name, folder, *, empty_ok=False):
     """Manifest from CSV text; see `read`."""
-    rows = list(csv.reader(io.StringIO(text.lstrip("\ufeff"))))
+    try:
+        rows = list(csv.reader(io.StringIO(text, newline="")))
+    except csv.Error as error:
+        raise BadInput(f"{name}: not CSV ({error}); is a quotation mark left open?") from None
     if not rows:
         raise BadInput(f"{name}: empty file; a manifest starts with a header line such as path,AU01,AU02")
     header = [column.strip() for column in rows[0]]
@@ -209,16 +218,16 @@ def describe(manifest):
     return "\n".join(lines)
 
 
-def main():
-    """merge: several manifests as one; check: read one and say what is in it."""
-    from argparse import ArgumentParser  # one positional action and files: subcommands need plain argparse
+@dataclass
+class Options:
+    action: str = arg("", args=["action"], choices=["merge", "check"], metavar="merge|check",
+                      help="merge: several manifests as one; check: say what is in each")
+    manifests: list[str] = arg([], args=["manifests"], nargs="+", metavar="FILE.csv", help="the manifests; - is stdin")
+    out: str = arg("-", help="where merge writes; - is stdout", metavar="FILE.csv", writes="file")
 
-    from lib.cli import log
-    parser = ArgumentParser(prog="python -m lib.manifest", description=main.__doc__)
-    parser.add_argument("action", choices=["merge", "check"])
-    parser.add_argument("manifests", nargs="+", metavar="FILE.csv")
-    parser.add_argument("--out", default="-", help="where merge writes; - is stdout [-]")
-    options = parser.parse_args()
+
+def main():
+    options = parse_options(Options, __doc__)
     parts = [read(path) for path in options.manifests]
     if options.action == "check":
         for part in parts:
@@ -228,5 +237,4 @@ def main():
 
 
 if __name__ == "__main__":
-    from lib.cli import run
     run(main)

@@ -62,17 +62,16 @@ def known_labels(source, target):
     return source, torch.where(target.isnan(), source, target)
 
 
-def wrap(checkpoint):
-    """The graph to export for a checkpoint, in evaluation mode on the CPU."""
-    if checkpoint["kind"] == "classifier":
-        if "optimiser" in checkpoint:
-            raise BadInput("this is a last.pt of training that has not finished; go on with --resume, export its --out")
+def wrap(checkpoint, name="the checkpoint"):
+    """The graph to export for a finished checkpoint, in evaluation mode on the CPU."""
+    try:
+        if checkpoint["kind"] == "generator":
+            return EditorGraph(generators.build(checkpoint)).eval()
         net = classifiers.build(checkpoint["config"])
         net.load_state_dict(checkpoint["weights"])
         return ClassifierGraph(net, checkpoint["config"]).eval()
-    if checkpoint["kind"] == "generator":
-        return EditorGraph(generators.build(checkpoint)).eval()
-    raise BadInput(f"a {checkpoint['kind']} cannot be exported; give a classifier's or a generator's checkpoint")
+    except (RuntimeError, TypeError, KeyError):  # so say torch and Python of what another version has written
+        raise BadInput(f"{name}: its weights do not fit the network that this version builds; train it again") from None
 
 
 def example(graph, checkpoint, pictures, seed=0):
@@ -164,13 +163,14 @@ def check_parity(worst, graph, tolerance):
                              f"(allowed: {limit:g}); nothing was written")
 
 
-def export(checkpoint, out, pictures, tolerance=1e-4):
+def export(checkpoint, out, pictures, tolerance=1e-4, name="the checkpoint"):
     """Write OUT.onnx and OUT.json, or neither; returns the parity found, {output: largest difference}.
 
-    checkpoint: dict as lib.checkpoints.load gives it; pictures: real images uint8 [N,S,S,3] for the parity gate."""
+    checkpoint: dict as lib.checkpoints.load_finished gives it; pictures: real images uint8 [N,S,S,3] for the parity
+    gate; name: the checkpoint's, for messages."""
     import onnx
 
-    graph = wrap(checkpoint)
+    graph = wrap(checkpoint, name)
     inputs = example(graph, checkpoint, pictures)
     model = convert(graph, {name: values[np.arange(2) % len(values)] for name, values in inputs.items()})
     meta = json.loads(to_json(metadata(checkpoint, pictures.shape[1])))

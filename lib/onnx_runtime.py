@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from lib import images
-from lib.cli import BadInput, log, progress
+from lib.cli import BadInput, note, progress
 from lib.manifest import reference as join
 
 AHEAD = 3  # batches that are decoded before the model asks for them
@@ -169,7 +169,7 @@ def shared_aus(model, manifest):
     for name, lacking in ((manifest.name, [au for au in model.aus if au not in shared]),
                           (model.path, [au for au in manifest.au_names if au not in shared])):
         if lacking:
-            log(f"{name} lacks {brief(lacking)}; left out")
+            note(f"{name} lacks {brief(lacking)}; left out")
     return shared
 
 
@@ -178,8 +178,8 @@ def check_registration(model, manifest):
     expected = model.meta.get("registration")
     found = sorted(set(manifest.text("registration")) - {"", expected})
     if expected and found:
-        log(f"warning: {model.path} expects registration {expected!r}, {manifest.name} has {', '.join(found)}; "
-            "register the images alike (python -m lib.faces.register)")
+        note(f"warning: {model.path} expects registration {expected!r}, {manifest.name} has {', '.join(found)}; "
+             "register the images alike (python -m lib.faces.register)")
 
 
 def brief(names):

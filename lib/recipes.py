@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lib.cli import BadInput, log
+from lib.cli import BadInput, note
 from lib.labels import PRESENT_INTENSITY, au_name
 from lib.onnx_runtime import brief
 
@@ -78,7 +78,7 @@ def variants(name, aus):
     for emotion, numbers in EMOTIONS.items():
         has = [au for au in map(au_name, numbers) if au in aus]
         if len(has) < max(2, math.ceil(len(numbers) / 2)):
-            log(f"{emotion}: left out; of its AUs {', '.join(map(au_name, numbers))} the model has {brief(has)}")
+            note(f"{emotion}: left out; of its AUs {', '.join(map(au_name, numbers))} the model has {brief(has)}")
         else:
             found.append((emotion, emotion, np.array([au in has for au in aus], np.float32)))
     if not found:
@@ -99,8 +99,8 @@ def every(source, edits, count, levels, rng):
     possible = len(source) * len(edits)
     count = possible if count is None else count
     if count > possible and levels[0] == levels[1]:
-        log(f"warning: {len(source)} sources x {len(edits)} edits make {possible} different images; the other "
-            f"{count - possible} of --count repeat them. Give more sources, or --level-range")
+        note(f"warning: {len(source)} sources x {len(edits)} edits make {possible} different images; the other "
+             f"{count - possible} of --count repeat them. Give more sources, or --level-range")
     which, edit = deal(count, len(source), len(edits), rng)
     level = rng.uniform(*levels, count).round(4)
     target = np.stack([row for _, _, row in edits])[edit] * level[:, None]
@@ -155,7 +155,7 @@ def reweight(source, aus, count, rng, targets):
             else:
                 missing.append(f"{au} at {level / 5:g}")
     if missing:
-        log(f"reweight: nothing to draw {brief(missing)} from; left out")
+        note(f"reweight: nothing to draw {brief(missing)} from; left out")
     if not cells:
         raise BadInput("--recipe reweight: no AU has both rows that show it and rows that do not; "
                        "give --targets with expressions and sources without")

@@ -10,30 +10,25 @@ from pathlib import Path
 
 import torch
 
+from lib.cli import naming
 from lib.files import to_json, write_text
 
 
 class History:
     """`history.jsonl`: one JSON line an epoch (or tick), readable while training goes on.
 
-    >>> history = History("runs/history.jsonl", key="epoch", after=12)   # resumed: later lines are dropped
+    >>> history = History("runs/history.jsonl", keep=12)   # resumed after 12 epochs: later lines are dropped
     >>> history.write({"epoch": 13, "loss": 0.02})
     """
 
-    def __init__(self, path, key="epoch", after=0):
-        self.path, self.lines = Path(path), []
-        if after and self.path.exists():
-            for line in self.path.read_text(encoding="utf-8").splitlines():
-                try:
-                    if json.loads(line)[key] <= after:
-                        self.lines.append(line)
-                except (ValueError, KeyError):  # cut short by a kill
-                    break
-        write_text(self.path, "".join(line + "\n" for line in self.lines))
+    def __init__(self, path, keep=0):
+        self.path = Path(path)
+        before = self.path.read_text(encoding="utf-8").splitlines(keepends=True) if self.path.exists() else []
+        write_text(self.path, "".join(before[:keep]))
 
     def write(self, row):
         """Append a row; numbers are shortened to 6 digits, NaN becomes null."""
-        with open(self.path, "a", encoding="utf-8") as file:
+        with naming(self.path), open(self.path, "a", encoding="utf-8") as file:
             file.write(json.dumps(json.loads(to_json(row))) + "\n")
 
 

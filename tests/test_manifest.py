@@ -47,8 +47,9 @@ def test_bad_manifests_are_refused_with_row_column_value_and_remedy(text, mentio
     assert "\n" not in message and all(part in message for part in mentions), message
 
 
-def test_byte_order_mark_crlf_and_blank_lines_are_read():
-    data = parse("\ufeffpath,AU01\r\nx.png,0.5\r\n\r\n")
+def test_byte_order_mark_crlf_and_blank_lines_are_read(tmp_path):
+    (tmp_path / "a.csv").write_bytes("\ufeffpath,AU01\r\nx.png,0.5\r\n\r\n".encode())
+    data = manifest.read(tmp_path / "a.csv")
     assert data.columns == {"path": ["x.png"], "AU01": ["0.5"]}
 
 

@@ -208,5 +208,5 @@ def test_average_and_schedule_and_history(tmp_path):
     assert average.weights(net)["weight"].item() == pytest.approx(0.5) and net.weight.item() == 1
     assert [learning_rate(1.0, step, 100, "cosine") for step in (0, 50, 100)] == pytest.approx([1, 0.505, 0.01])
     (tmp_path / "history.jsonl").write_text('{"epoch": 1}\n{"epoch": 2}\n{"epo')
-    History(tmp_path / "history.jsonl", after=1).write({"epoch": 2, "loss": float("nan")})
+    History(tmp_path / "history.jsonl", keep=1).write({"epoch": 2, "loss": float("nan")})
     assert (tmp_path / "history.jsonl").read_text() == '{"epoch": 1}\n{"epoch": 2, "loss": null}\n'

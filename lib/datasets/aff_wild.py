@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lib.cli import arg, log, progress, run
+from lib.cli import arg, note, progress, run
 from lib.datasets import importing, videos
 from lib.datasets.bp4d import read_occurrence
 from lib.datasets.layouts import Tree, affect, cell
@@ -61,7 +61,7 @@ def fitted(collection, tree, path, frames, options):
         trace = trace[:frames]
     out = videos.fit(trace, frames)
     if out is None:
-        log(f"{path}: {len(trace)} values for {frames} frames; see --trace-fps and --longer")
+        note(f"{path}: {len(trace)} values for {frames} frames; see --trace-fps and --longer")
         collection.drop(path, "trace longer or shorter than its video")
         return []
     return [number(value) for value in out]

@@ -13,7 +13,7 @@ Lucey, Cohn, Kanade, Saragih, Ambadar, Matthews: The Extended Cohn-Kanade Datase
 """
 from dataclasses import dataclass
 
-from lib.cli import BadInput, arg, log, progress, run
+from lib.cli import BadInput, arg, note, progress, run
 from lib.datasets import importing
 from lib.datasets.layouts import IMAGES, Tree, cell, last_number, level, stem, whole
 from lib.labels import au_name
@@ -92,7 +92,7 @@ def collect(options):
     rows += [(facs[name], "", {}) for name in sorted(facs.keys() - here)]
     importing.add_photos(collection, rows)
     if unknown:
-        log(f"CK+: codes that are not action units left out: {' '.join(map(str, sorted(unknown)))}")
+        note(f"CK+: codes that are not action units left out: {' '.join(map(str, sorted(unknown)))}")
     return collection
 
 

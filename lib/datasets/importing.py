@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from lib import images, labels, manifest
-from lib.cli import BadInput, arg, log, parse, progress
+from lib.cli import BadInput, arg, log, note, parse, progress
 from lib.files import replacing
 
 is_au = functools.cache(labels.is_au)  # asked for every cell
@@ -26,17 +26,15 @@ _THEN = ("au_kind", "valence", "arousal", "expression", "source", "confidence", 
 @dataclass(kw_only=True)
 class Options:
     root: str = arg(args=["root"], metavar="ROOT", help="the data set's folder, as its owner has it")
-    out: str = arg(required=True, metavar="DIR", help="where manifest.csv and dropped.csv are written")
+    out: str = arg(required=True, metavar="DIR", help="where manifest.csv and dropped.csv are written", writes="folder")
     aus: list[str] = arg([], nargs="+", metavar="AU", help="import these action units only, e.g. 1 2 4 AU12")
-    stride: int = arg(1, help="keep every n-th frame of a video (or n-th image of a set of photos)")
+    stride: int = arg(1, help="keep every n-th frame of a video (or n-th image of a set of photos)", least=1)
     drop_unlabelled: bool = arg(False, help="drop images without a single label")
     drop_inactive: bool = arg(False, help="drop images on which no AU is present, as Richer's data set does")
     pack: bool = arg(False, help="decode the images into DIR/images.npy (else they stay where they are)")
-    size: int = arg(128, help="side of packed images, in pixels")
+    size: int = arg(128, help="side of packed images, in pixels", least=1)
 
     def __post_init__(self):
-        if self.stride < 1 or self.size < 1:
-            raise ValueError("--stride and --size are whole numbers from 1")
         self.aus = [labels.parse_au(name) for name in self.aus]
 
 
@@ -94,7 +92,7 @@ class Collection:
             column.extend([""] * (rows - len(column)))
         aus = sorted(self.wanted or filter(is_au, self.columns))
         if silent := sorted(self.seen_aus - set(self.columns) - self.wanted) if not self.wanted else []:
-            log(f"{self.data_set}: no label at all, left out: {' '.join(silent)}")
+            note(f"{self.data_set}: no label at all, left out: {' '.join(silent)}")
         blank = [""] * rows
         out = {"path": self.relative(), "subject": self.columns.get("subject", blank)}
         out |= {name: self.columns.get(name, blank) for name in aus}
@@ -116,17 +114,11 @@ class Collection:
 
     def write(self):
         """Write DIR/images.npy with --pack, dropped.csv, and the manifest last; say what came of it."""
-        self.out.mkdir(parents=True, exist_ok=True)
         table = self.table()
-        if self.options.pack and self.paths:
+        self.need_some(table["path"])
+        if self.options.pack:
             table = self.pack(table)
-        dropped = {"path": [path for path, _ in self.dropped], "reason": [reason for _, reason in self.dropped]}
-        manifest.write(self.out / "dropped.csv", dropped)
-        reasons = Counter(dropped["reason"])
-        said = "; ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
-        if not table["path"]:
-            raise BadInput(f"{self.options.root}: not one image reaches the manifest (dropped: {said or 'nothing'}); "
-                           f"see {self.options.out}/dropped.csv")
+        said = self.write_dropped()
         manifest.write(self.out / "manifest.csv", table)
         subjects = len(set(table.get("subject", ())) - {""})
         aus = [name for name in table if is_au(name)]
@@ -137,6 +129,20 @@ class Collection:
                 log(f"  {note}: {count}")
         if said:
             log(f"  dropped {len(self.dropped)}: {said} (dropped.csv)")
+
+    def write_dropped(self):
+        """Write DIR/dropped.csv; how many were dropped by reason, as text."""
+        manifest.write(self.out / "dropped.csv", {"path": [path for path, _ in self.dropped],
+                                                  "reason": [reason for _, reason in self.dropped]})
+        reasons = Counter(reason for _, reason in self.dropped)
+        return "; ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
+
+    def need_some(self, rows):
+        """BadInput when no rows are left."""
+        if not rows:
+            why = f"dropped: {self.write_dropped()}; see {self.options.out}/dropped.csv" if self.dropped else \
+                "no image was found; give the data set's own folder, or say where its images lie"
+            raise BadInput(f"{self.options.root}: not one image reaches the manifest ({why})")
 
     def pack(self, table):
         """Decode into DIR/images.npy, uint8 [N,size,size,3]; images that cannot be decoded are dropped
@@ -150,14 +156,16 @@ class Collection:
                 failed[i] = str(error).partition(": ")[2].partition(";")[0]
 
         with replacing(self.out / "images.npy") as temporary:
-            array = np.lib.format.open_memmap(temporary, "w+", np.uint8, (len(self.paths), size, size, 3))
+            array = images.new_pack(temporary, len(self.paths), size)
             with ThreadPoolExecutor(os.cpu_count()) as pool:
                 for _ in progress(pool.map(one, range(len(array))), total=len(array), what="packing", unit="image"):
                     pass
             array.flush()
-        for i in sorted(failed):
-            self.drop(table["path"][i], failed[i])
-        kept = [i for i in range(len(self.paths)) if i not in failed]
+            for i in sorted(failed):
+                self.drop(table["path"][i], failed[i])
+            kept = [i for i in range(len(self.paths)) if i not in failed]
+            self.need_some(kept)
+            (self.out / "manifest.csv").unlink(missing_ok=True)  # never an old manifest beside new images
         out = {name: [cells[i] for i in kept] for name, cells in table.items()}
         return out | {"path": [f"images.npy#{i}" for i in kept], "original_path": out["path"]}
 

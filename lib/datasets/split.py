@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from lib import labels, manifest
-from lib.cli import BadInput, arg, log, parse, run
+from lib.cli import BadInput, arg, log, note, parse, run
 
 PARTS = ("labelled", "validation", "test")
 DISFA = [["SN002", "SN010", "SN001", "SN026", "SN027", "SN032", "SN030", "SN009", "SN016"],
@@ -34,24 +34,24 @@ MOST_ROWS = 20_000_000  # subjects x tries: with many subjects every split is al
 @dataclass(kw_only=True)
 class Options:
     manifests: list[str] = arg(args=["manifests"], nargs="+", metavar="FILE.csv", help="manifests, split as one")
-    out: str = arg(required=True, metavar="DIR", help="where the parts are written")
+    out: str = arg(required=True, metavar="DIR", help="where the parts are written", writes="folder")
     fractions: list[float] = arg([0.7, 0.15, 0.15], nargs=3, metavar="F",
                                  help="shares of images for labelled, validation and test")
     protocol: str = arg("fractions", help="how to split", choices=["fractions", "disfa", "column"])
     folds: int = arg(0, help="cross-validation with this many folds, in place of fractions")
     validation: float = arg(0.15, help="share of a fold's other people on which its checkpoints are chosen")
     column: str = arg("partition", help="the column with train, validation, test (--protocol column)")
-    tries: int = arg(1000, help="random splits of which the most even is taken; 1: any")
+    tries: int = arg(1000, help="random splits of which the most even is taken; 1: any", least=1)
     unlabelled: float = arg(0.0, help="share of the labelled images whose people lose their labels")
-    seed: int = arg(0, help="of the random splits")
+    seed: int = arg(0, help="of the random splits", least=0)
     allow_shared_subjects: bool = arg(False, help="let --protocol column have a person on two sides")
 
     def __post_init__(self):
         total = sum(self.fractions)
         if min(self.fractions) < 0 or not total or abs(total - 1) > 1e-6:
             raise ValueError("--fractions are three shares that add up to 1, e.g. 0.7 0.15 0.15")
-        if self.tries < 1 or self.folds == 1 or self.folds < 0:
-            raise ValueError("--tries is at least 1, --folds at least 2")
+        if self.folds == 1 or self.folds < 0:
+            raise ValueError("--folds is at least 2")
         if not 0 <= self.unlabelled < 1 or not 0 <= self.validation < 1:
             raise ValueError("--unlabelled and --validation are shares, from 0 to below 1")
 
@@ -226,8 +226,8 @@ def split_column(data, options):
         raise BadInput(f"{data.name}: no column {options.column!r}; say --column NAME, or split by --fractions")
     cells = data.text(options.column)
     if others := Counter(cell for cell in cells if cell.lower() not in OWN):
-        log("in no part: " + ", ".join(f"{count} rows of {name or 'no'} {options.column}"
-                                       for name, count in others.items()))
+        note("in no part: " + ", ".join(f"{count} rows of {name or 'no'} {options.column}"
+                                        for name, count in others.items()))
     row_part = np.array([OWN.get(cell.lower(), -1) for cell in cells])
     parts = [data.take(row_part == p) for p in range(3)]
     for p, q in ((0, 1), (0, 2), (1, 2)):

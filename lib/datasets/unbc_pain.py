@@ -13,7 +13,7 @@ Lucey, Cohn, Prkachin, Solomon, Matthews: Painful Data: The UNBC-McMaster Archiv
 """
 from dataclasses import dataclass
 
-from lib.cli import BadInput, arg, log, progress, run
+from lib.cli import BadInput, arg, note, progress, run
 from lib.datasets import importing
 from lib.datasets.layouts import IMAGES, Tree, cell, last_number, level, stem, whole
 from lib.labels import au_name, parse_au
@@ -82,8 +82,8 @@ def collect(options):
     for frame in sorted(facs.keys() - images.keys()):
         collection.drop(facs[frame], "no image for this label")
     if ignored:
-        log(f"UNBC Pain: AUs {' '.join(map(str, sorted(ignored)))} are in some files but were not coded "
-            "throughout; left out (--coded)")
+        note(f"UNBC Pain: AUs {' '.join(map(str, sorted(ignored)))} are in some files but were not coded "
+             "throughout; left out (--coded)")
     return collection
 
 

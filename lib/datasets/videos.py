@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from lib import manifest
-from lib.cli import BadInput, arg, log, progress
+from lib.cli import BadInput, arg, note, progress
 from lib.datasets.importing import Options
 from lib.datasets.layouts import IMAGES, VIDEOS, Tree, decode, named_rows, natural, stem, template
 
@@ -114,14 +114,14 @@ def frame_offset(options, videos):
     total = sum(len(video.images) for video in videos)
     others = [fit for offset, fit in fits.items() if offset != best]
     if best or fits[best] < total:
-        log(f"  frames: label N is image N{best:+d}; so {fits[best]} of {total} images have a label "
-            f"(else {max(others)} at most)")
+        note(f"  frames: label N is image N{best:+d}; so {fits[best]} of {total} images have a label "
+             f"(else {max(others)} at most)")
     for i, video in enumerate(videos):
         if (other := max(each, key=lambda offset: (each[offset][i], offset == best))) != best:
-            log(f"  {video.name} alone would fit better as N{other:+d} ({each[other][i]} images, now {each[best][i]}): "
-                "was it extracted otherwise?")
+            note(f"  {video.name} alone would fit better as N{other:+d} ({each[other][i]} images, now "
+                 f"{each[best][i]}): was it extracted otherwise?")
     if fits[best] in others and fits[best]:
-        log("  frames: the files cannot tell whether they count from 0 or 1; taken as equal (see --frame-offset)")
+        note("  frames: the files cannot tell whether they count from 0 or 1; taken as equal (see --frame-offset)")
     return best
 
 

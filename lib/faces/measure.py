@@ -29,7 +29,7 @@ class Options:
     yaw: float = arg(30.0, help="degrees turned to either side")
     size: int = arg(128, help="pixels a side of the registered picture")
     render: int = arg(256, help="pixels a side of the rendered picture")
-    out: str = arg("-", help="JSON file to write; - is stdout")
+    out: str = arg("-", help="JSON file to write; - is stdout", writes="file")
     sheet: str = arg("", help="also write a picture of the first people: frontal and turned, by mode",
                      metavar="FILE.png")
 

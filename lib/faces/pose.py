@@ -28,7 +28,7 @@ FERA17 = [-40.0, -20.0, 0.0]  # degrees; the nine poses are all pairs of yaw and
 @dataclass
 class Options:
     manifest: str = arg(args=["manifest"], metavar="FILE.csv", help="registered or synthetic faces; - is stdin")
-    out: str = arg(help="folder for the turned faces and their manifest", required=True)
+    out: str = arg(help="folder for the turned faces and their manifest", required=True, writes="folder")
     yaw: list[float] = arg(FERA17, nargs="+", help="turns about the vertical axis, degrees", metavar="DEGREES")
     pitch: list[float] = arg(FERA17, nargs="+", help="nods, degrees", metavar="DEGREES")
     mesh: str = arg("found", choices=["found", "template"], help="where the face's mesh comes from")

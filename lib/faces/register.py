@@ -30,7 +30,8 @@ REGISTERED = ("path", "true_path")  # columns whose images are faces
 class Options:
     inputs: list[str] = arg(args=["inputs"], nargs="+", metavar="INPUT",
                             help="manifests (.csv, or - for stdin), videos, photos, folders of photos")
-    out: str = arg(help="folder for the registered faces and their manifest", required=True)
+    out: str = arg(help="folder for the registered faces and their manifest", required=True,
+                   writes="folder")
     mode: str = arg("crop", choices=list(align.MODES), help="how faces are aligned")
     size: int = arg(128, help="pixels a side")
     fps: Optional[float] = arg(None, help="frames a second taken from videos [all]")

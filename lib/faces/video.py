@@ -22,7 +22,7 @@ SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".wmv", ".mpg", ".m
 @dataclass
 class Options:
     videos: list[str] = arg(args=["videos"], nargs="+", metavar="VIDEO", help="video files")
-    out: str = arg(help="folder for the frames and manifest.csv", required=True)
+    out: str = arg(help="folder for the frames and manifest.csv", required=True, writes="folder")
     fps: Optional[float] = arg(None, help="frames a second [all]")
 
     def __post_init__(self):
