@@ -36,7 +36,7 @@ KINDS = {"training": "labelled", "validation": "validation", "test": "test_natur
 
 @dataclass
 class Options:
-    out: str = arg(help="folder to write", required=True)
+    out: str = arg(help="folder to write", required=True, writes="folder")
     training: int = arg(1800, help="training images, in sessions of 15")
     validation: int = arg(210, help="validation images")
     test: int = arg(90, help="test frames, each in nine poses")

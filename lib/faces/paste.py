@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lib.cli import BadInput, log
+from lib.cli import BadInput, note
 from lib.faces import align, landmarks, models
 from lib.faces.detect import choose
 from lib.faces.geometry import invert, move, warp
@@ -136,5 +136,5 @@ def face_for(photo, size, expected, chosen="", name="the photo"):
     except BadInput as error:
         if mode:
             raise
-        log(f"warning: {error}; the whole photo is taken for the face")
+        note(f"warning: {error}; the whole photo is taken for the face")
         return None
