@@ -98,8 +98,7 @@ class Data:
         self.rows = torch.from_numpy(rows)
         self.trained_on = digest(*(part.digest() for part in sets))
         self.digest = digest(self.trained_on, self.checked.digest())
-        registrations = {text for part in sets for text in part.text("registration")}
-        self.registration = registrations.pop() if len(registrations) == 1 else ""
+        self.registration = manifest.registration(sets)
 
 
 class Training:

@@ -107,7 +107,7 @@ class Trainer:
         self.steps = max(1, (options.epoch_images or len(self.data)) // options.batch)
         self.epoch = self.step = 0
         self.best = {"error": float("inf"), "epoch": -1, "weights": None}
-        self.trained_on = train.digest()
+        self.trained_on, self.registration = train.digest(), manifest.registration([train])
         reader = [Path(options.reader)] if options.reader else []
         self.run = {name: value for name, value in asdict(options).items() if name not in NOT_OF_THE_RUN} | {
             "config": self.system.config_dict(), "data": digest(self.trained_on, validation.digest(), *reader)}
@@ -230,8 +230,8 @@ class Trainer:
         checkpoints.save(self.out, {
             "kind": "generator", "architecture": self.options.arch, "config": self.system.config_dict(),
             "labels": {"aus": self.aus}, "weights": self.best["weights"], "epoch": self.best["epoch"],
-            "condition_error": self.best["error"], "trained_on": self.trained_on,
-            "samples": self.watch.samples()})
+            "condition_error": self.best["error"], "trained_on": self.trained_on, "registration": self.registration,
+            "samples": self.watch.samples(), "versions": {"torch": str(torch.__version__)}})
         self.last.unlink(missing_ok=True)  # finished: nothing to resume
 
 

@@ -206,6 +206,12 @@ def check_disjoint(first, second, allow=False):
                        "split by subject, or say --allow-shared-subjects if it is meant")
 
 
+def registration(manifests):
+    """How the faces of all rows were registered, where that is one and the same way; else ''."""
+    found = {text for part in manifests for text in part.text("registration")}
+    return found.pop() if len(found) == 1 else ""
+
+
 def describe(manifest):
     """Facts about a manifest, for a person: rows, subjects, and per AU how many are labelled and present."""
     subjects = len(set(manifest.text("subject")) - {""})

@@ -101,6 +101,18 @@ def test_same_seed_same_bytes_and_shards_make_the_whole(place, capsys):
     assert [drop(row) for row in rows] == [drop(row) for row in whole[0]]
 
 
+def test_registration_mismatch_is_said(place, capsys):
+    models.generator(place / "generator.onnx", registration="3d-8")
+    data = manifest.read(place / "source.csv")
+    for registered, said in (("2d-8", "expects registration '3d-8', "), ("3d-8", "")):
+        data.columns["registration"] = [registered] * len(data)
+        data.write(place / "registered.csv")
+        code, _, err = call(synthesize.main, capsys, "--model", place / "generator.onnx", "--out", place / "out",
+                            "--source", place / "registered.csv")
+        assert code == 0 and ("warning" in err) == bool(said) and said in err
+    assert set(manifest.read(place / "out/manifest.csv").text("registration")) == {"3d-8"}
+
+
 def test_sources_without_labels_need_a_reader_or_an_assumption(place, capsys):
     (place / "bare.csv").write_text("path\nsource.npy#0\nsource.npy#2\n")
     said = make(place, capsys, "--sources", "all", source="bare.csv", status=3)

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 import train_generator
-from lib import checkpoints, cli, generators, images, manifest
+from lib import checkpoints, cli, generators, images, manifest, onnx_export
 from lib.generators.watch import Watch
 from models import classifier
 
@@ -136,6 +136,15 @@ def test_unlabelled_aus_are_masked(data, tmp_path, monkeypatch, capsys):
     assert done[0] == 0, done[1]
     assert "nan" not in done[1]
     assert checkpoints.load(tmp_path / "out/g.pt")["labels"]["aus"] == AUS  # nobody knows AU26
+
+
+def test_registration_reaches_the_exported_metadata(data, tmp_path, monkeypatch, capsys):
+    more = ("--epochs", 1, "--decay-epochs", 0, "--epoch-images", 8)
+    for registered, expected in ((["2d-32"] * 24, "2d-32"), (["2d-32", ""] * 12, None)):  # of some rows nothing is known
+        given = make_set(tmp_path, "registered", 24, "a", registration=registered)
+        assert run((given, data[1]), tmp_path / "g.pt", more, monkeypatch, capsys)[0] == 0
+        found = onnx_export.metadata(checkpoints.load_finished(tmp_path / "g.pt"), 32)
+        assert found["registration"] == expected and found["kind"] == "generator" and found["versions"]["torch"]
 
 
 @pytest.mark.parametrize("more, status, told", [
