@@ -24,6 +24,7 @@ UNLABELLED ?=
 VALIDATION ?=
 TEST ?=
 TEST_NATURAL ?=
+ALLOW_SHARED_SUBJECTS ?=
 
 PYTHON ?= python3
 PY := .venv/bin/python
@@ -120,11 +121,14 @@ MNIST_RUN := runs/$(PRESET)/$(MNIST)
 FACES_DIR := data/$(PRESET)/$(FACES)
 MNIST_DIR := data/$(PRESET)/$(MNIST)
 
+ifneq ($(filter $(if $(LABELLED),faces) registration mnist-%,$(NAME)),)
+$(error NAME=$(NAME) is the name of a set that make renders itself; give your own set another name)
+endif
 ifneq ($(USER_SET),)
 ifeq ($(and $(UNLABELLED),$(VALIDATION),$(TEST)),)
 $(error with LABELLED= also give UNLABELLED=, VALIDATION= and TEST= (TEST_NATURAL= is optional))
 endif
-FACES_DATA := $(LABELLED) $(UNLABELLED) $(VALIDATION) $(TEST)
+FACES_DATA := $(FACES_RUN)/.checked
 else
 FACES_DATA := $(FACES_DIR)/.done
 endif
@@ -147,6 +151,7 @@ help:
 	@echo 'make setup | setup-faces | test | clean   environment; face detection for photos and videos; tests; remove data/ and runs/ of this PRESET'
 	@echo 'PRESET=smoke|quick|long|paper SEED=1 SEEDS="1 2 3" GENERATOR_SEED=1 DEVICE=auto|cpu|cuda'
 	@echo 'Your own data: make faces-em NAME=disfa LABELLED=l.csv UNLABELLED=u.csv VALIDATION=v.csv TEST=t.csv'
+	@echo '  (ALLOW_SHARED_SUBJECTS=1 if people are meant to be in several of them; COUNT_faces=N synthetic images [rows of UNLABELLED])'
 
 setup: $(READY)
 $(READY): requirements.txt
@@ -171,8 +176,14 @@ tables:  # the tables of RESULTS.md, from the committed reports
 
 # ---- data ------------------------------------------------------------------------------------------------
 $(FACES_DIR)/.done: | $(READY)
-	$(PY) -m lib.datasets.rendered_faces --out $(FACES_DIR) --size $(FACES_SIZE_$(PRESET)) $(FACES_DATA_$(PRESET))
+	$(PY) -m lib.datasets.rendered_faces --out $(FACES_DIR) --size $(FACES_SIZE_$(PRESET)) --device $(DEVICE) $(FACES_DATA_$(PRESET))
 	@touch $@
+
+# your own data: nobody whose images are learnt from is in the validation or test set
+$(FACES_RUN)/.checked: $(LABELLED) $(UNLABELLED) $(VALIDATION) $(TEST) $(TEST_NATURAL) | $(READY)
+	$(PY) -m lib.manifest check $(LABELLED) $(UNLABELLED) --apart $(VALIDATION) $(TEST) $(SHARED)
+	$(if $(TEST_NATURAL),$(PY) -m lib.manifest check $(LABELLED) $(UNLABELLED) $(VALIDATION) --apart $(TEST_NATURAL) $(SHARED))
+	@mkdir -p $(@D) && touch $@
 
 $(MNIST_DIR)/.done: | $(READY)
 	$(PY) -m lib.datasets.mnist_grid --out $(MNIST_DIR) --level $(LEVEL) --labelled $(MNIST_N) \
@@ -234,14 +245,16 @@ compare-$(1): $(foreach c,supervised upsampled pseudo reweighted em,$(foreach s,
 	$(PY) evaluate.py --compare $$^
 endef
 
-COUNT_faces := $(FACES_COUNT_$(PRESET))
+# as many synthetic (or repeated) images as pseudo-labelled ones
+COUNT_faces = $(if $(USER_SET),$$($(PY) -m lib.manifest count $(UNLABELLED)),$(FACES_COUNT_$(PRESET)))
 COUNT_mnist = $(MNIST_UNLABELLED)
-OWN_SIZE := $(if $(USER_SET),--size $(FACES_SIZE_$(PRESET)))
-CLASSIFIER_faces := --augment faces $(OWN_SIZE)
+SHARED := $(if $(ALLOW_SHARED_SUBJECTS),--allow-shared-subjects)
+OWN_OPTIONS := $(if $(USER_SET),--size $(FACES_SIZE_$(PRESET)) $(SHARED))
+CLASSIFIER_faces := --augment faces $(OWN_OPTIONS)
 CLASSIFIER_mnist := --augment grid
 SYNTHESIS_faces := --recipe single-au --level 0.7 --sources neutral
 SYNTHESIS_mnist := --recipe single-au --level 1 --sources all
-GENERATOR_faces := $(OWN_SIZE)
+GENERATOR_faces := $(OWN_OPTIONS)
 GENERATOR_mnist := --level 1 --no-flip
 EVALUATE_faces :=
 EVALUATE_mnist :=
@@ -262,7 +275,7 @@ $(FACES_RUN)/judge/classifier.pt: $(FACES_DATA) | $(READY)
 
 $(FACES_RUN)/generator/%/report.json: $(FACES_RUN)/generator/%/generator.onnx $(FACES_RUN)/judge/classifier.onnx $(FACES_RUN)/judge/report.json
 	$(PY) evaluate.py --model $< --pairs $(FACES_DIR)/pairs.csv --judge $(FACES_RUN)/judge/classifier.onnx \
-	  --judge-report $(FACES_RUN)/judge/report.json --report $(@D)/plots > $@.tmp && mv $@.tmp $@
+	  --judge-report $(FACES_RUN)/judge/report.json --report $(@D)/plots --device $(DEVICE) > $@.tmp && mv $@.tmp $@
 
 results-generator: $(FACES_RUN)/generator/seed$(GENERATOR_SEED)/report.json  # the report, and the sheet beside it, to commit
 	@mkdir -p runs/results/$(PRESET)/faces/generator/seed$(GENERATOR_SEED)
@@ -286,7 +299,7 @@ POSES_RUN := runs/$(PRESET)/registration
 POSES_CONDITIONS := real-2d synthetic-2d real-3d synthetic-3d turned-2d
 
 $(POSES_DIR)/.done: | $(READY_FACES)
-	$(PY) -m lib.datasets.rendered_poses --out $(POSES_DIR) $(POSES_DATA_$(PRESET))
+	$(PY) -m lib.datasets.rendered_poses --out $(POSES_DIR) --device $(DEVICE) $(POSES_DATA_$(PRESET))
 	@touch $@
 
 # $(1) how faces are registered

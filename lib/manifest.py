@@ -6,6 +6,8 @@ Columns: `path` (relative to the CSV; `pack.npy#17` is image 17 of a uint8 [N,H,
 
     python -m lib.manifest merge a.csv b.csv --out all.csv     several manifests as one
     python -m lib.manifest check a.csv b.csv                   read them, say what is in them
+    python -m lib.manifest check a.csv --apart v.csv t.csv     … and that nobody of v.csv or t.csv is in another one
+    python -m lib.manifest count a.csv                         how many images
 """
 import csv
 import io
@@ -18,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from lib import labels
-from lib.cli import BadInput, arg, log, run
+from lib.cli import BadInput, arg, log, note, run
 from lib.cli import parse as parse_options
 from lib.files import digest, write_text
 
@@ -203,7 +205,8 @@ def check_disjoint(first, second, allow=False):
     shared = sorted((set(first.text("subject")) & set(second.text("subject"))) - {""})
     if shared and not allow:
         raise BadInput(f"{first.name} and {second.name} share {len(shared)} subject(s), such as {shared[0]!r}; "
-                       "split by subject, or say --allow-shared-subjects if it is meant")
+                       "split by subject, or say --allow-shared-subjects (make: "
+                       "ALLOW_SHARED_SUBJECTS=1) if it is meant")
 
 
 def registration(manifests):
@@ -226,18 +229,34 @@ def describe(manifest):
 
 @dataclass
 class Options:
-    action: str = arg("", args=["action"], choices=["merge", "check"], metavar="merge|check",
-                      help="merge: several manifests as one; check: say what is in each")
+    action: str = arg("", args=["action"], choices=["merge", "check", "count"], metavar="merge|check|count",
+                      help="merge: several manifests as one; check: say what is in each; count: print the number of rows")
     manifests: list[str] = arg([], args=["manifests"], nargs="+", metavar="FILE.csv", help="the manifests; - is stdin")
     out: str = arg("-", help="where merge writes; - is stdout", metavar="FILE.csv", writes="file")
+    apart: list[str] = arg([], nargs="+", metavar="FILE.csv", help="check: manifests whose people are in no other one")
+    allow_shared_subjects: bool = arg(False, help="check: let them be")
+
+
+def check_apart(parts, apart, allow):
+    """BadInput when a subject of one of the manifests `apart` is in another of all; says where none is named."""
+    for i, held in enumerate(apart):
+        for other in [*parts, *apart[:i]]:
+            check_disjoint(other, held, allow)
+    for part in [*parts, *apart]:
+        if not any(part.text("subject")):
+            note(f"{part.name}: names no subjects; whether its people are elsewhere cannot be told")
 
 
 def main():
     options = parse_options(Options, __doc__)
     parts = [read(path) for path in options.manifests]
     if options.action == "check":
-        for part in parts:
+        apart = [read(path) for path in options.apart]
+        check_apart(parts, apart, options.allow_shared_subjects)
+        for part in parts + apart:
             log(describe(part))
+    elif options.action == "count":
+        write_text("-", f"{sum(map(len, parts))}\n")
     else:
         merge(parts, Path.cwd() if options.out == "-" else Path(options.out).parent).write(options.out)
 

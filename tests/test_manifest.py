@@ -87,6 +87,19 @@ def test_people_on_both_sides_of_a_split():
     manifest.check_disjoint(first, parse("path,subject\ny,\n"))
 
 
+def test_check_of_people_that_must_be_apart(tmp_path):
+    for name, people in {"a": ["ann", "bob"], "b": ["bob", "cyn"], "v": ["dan", ""], "t": ["eve", "cyn"]}.items():
+        (tmp_path / f"{name}.csv").write_text("path,subject\n" + "".join(f"x.png,{one}\n" for one in people))
+    (tmp_path / "bare.csv").write_text("path\nx.png\n")
+    line = ["-m lib.manifest", "check", "a.csv", "b.csv", "--apart", "v.csv"]
+    out, said = succeed(*line, "bare.csv", cwd=tmp_path)  # a and b may share bob: both are learnt from
+    assert not out and said.splitlines()[-1] == "bare.csv: names no subjects; whether its people are elsewhere cannot be told"
+    fail(3, ["b.csv and t.csv share 1 subject", "'cyn'"], *line, "t.csv", cwd=tmp_path)
+    fail(3, "v.csv and v.csv share", *line, "v.csv", cwd=tmp_path)
+    succeed(*line, "t.csv", "--allow-shared-subjects", cwd=tmp_path)
+    assert succeed("-m lib.manifest", "count", "a.csv", "b.csv", cwd=tmp_path)[0] == "4\n"
+
+
 def test_names_of_aus():
     assert [labels.parse_au(text) for text in ("AU12", "au1", "06", 4)] == ["AU12", "AU01", "AU06", "AU04"]
     for text in ("AU65", "smile", "0", "1.5"):

@@ -18,7 +18,7 @@ LEVELS = {1: (0, 0, 3, 4, 0, 0, 2, 0), 2: (0, 0, 3, 5, 0, 0, 1, 0), 4: (0, 0, 0,
           12: (0, 0, 0, 1, 0, 3, 5, 2), 25: (0, 0, 0, 0, 0, 0, 5, 3)}  # 9: not to be read
 TINY = {"FACES_SIZE_smoke": 32, "FACES_CLASSIFIER_smoke": "--max-steps 4 --arch tiny --batch 16 --threads 1",
         "FACES_GENERATOR_smoke": "--epochs 1 --decay-epochs 0 --epoch-images 16 --batch 8 --threads 1 "
-                                 "--config d_warmup=1 width=8 joined=8 d_width=8", "FACES_COUNT_smoke": 40}
+                                 "--config d_warmup=1 width=8 joined=8 d_width=8"}
 
 
 def disfa_folder(root):
@@ -72,7 +72,7 @@ def test_three_commands_lead_from_a_disfa_folder_to_a_result_table(split, tmp_pa
         {row.split(",")[1] for row in (split / "test.csv").read_text().splitlines()[1:]})  # one 9 a person
     assert report["protocol"]["pair"] == ["AU01", "AU02"] and report["au"]["pooled"]["f1"] is not None
     made = manifest.read(tmp_path / "synthetic/manifest.csv")
-    assert len(made) == 40 and set(made.text("source")) == {"synthetic"}
+    assert len(made) == len(manifest.read(split / "unlabelled.csv")) and set(made.text("source")) == {"synthetic"}
     assert {Path(path).parent.name for path in made.images()} == {"synthetic"}
     seen = Image.open(tmp_path / "synthetic/sheet.png")
     assert seen.width > seen.height / 2
@@ -129,3 +129,24 @@ def test_own_data_that_cannot_be_used(domains, tmp_path):
     done = make(tmp_path, "faces-supervised", LABELLED=a, UNLABELLED=a, VALIDATION=a, TEST=c)
     assert done.returncode == 2 and "--allow-shared-subjects" in done.stderr and "Traceback" not in done.stderr
     assert not list(tmp_path.rglob("*.pt")) and not list(tmp_path.rglob("*.json"))
+    for name in ("faces", "registration", "mnist-medium-3000"):
+        done = make(tmp_path, "faces-em", NAME=name, LABELLED=a, UNLABELLED=a, VALIDATION=c, TEST=c)
+        assert done.returncode == 2 and f"NAME={name} is the name of a set" in done.stderr
+
+
+def test_people_of_the_test_set_are_nowhere_else(domains, tmp_path):
+    """Unlabelled images of test people would be seen by the generator and, pseudo-labelled, by the classifier."""
+    a, b, c = (domains / f"{name}.csv" for name in "abc")
+    test = manifest.read(c)
+    for name, people in (("v", ["v"] * 24), ("t", [f"b-{i % 4}" if i == 7 else "t" for i in range(24)])):
+        test.columns["subject"] = people
+        test.write(tmp_path / f"{name}.csv")
+    own = {"NAME": "own", "LABELLED": a, "UNLABELLED": b, "VALIDATION": tmp_path / "v.csv", "TEST": tmp_path / "t.csv"}
+    done = make(tmp_path, "faces-data", **own)
+    said = [line for line in done.stderr.splitlines() if line.startswith("manifest.py")]
+    assert done.returncode == 2 and len(said) == 1 and not (tmp_path / ".checked").exists()
+    assert "share 1 subject(s), such as 'b-3'" in said[0] and "ALLOW_SHARED_SUBJECTS=1" in said[0]
+    assert make(tmp_path, "faces-data", **own, ALLOW_SHARED_SUBJECTS=1).returncode == 0
+    assert make(tmp_path, "-q", "faces-data", **own).returncode == 0
+    trained = make(tmp_path, "-n", "faces-supervised", **own, ALLOW_SHARED_SUBJECTS=1).stdout
+    assert "train_classifier.py" in trained and "--allow-shared-subjects" in trained

@@ -167,6 +167,13 @@ def test_the_seed_changes_everything_and_a_second_run_nothing(faces, tmp_path):
     assert not np.array_equal(one.levels, two.levels)
 
 
+def test_rendering_starts_without_a_word():
+    """Warp says on stderr that there is no GPU, and anny talks on stdout."""
+    done = subprocess.run([sys.executable, "-c", "from lib.rendering import heads; heads.load_anny()"], cwd=ROOT,
+                          capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
 def test_png_files(tmp_path):
     few = [text if text.startswith("--") else "0" for text in SMALL]
     few[1], few[SMALL.index("--size") + 1], few[SMALL.index("--people") + 1] = "6", "32", "2"

@@ -105,9 +105,10 @@ def columns(name, plan, turns):
 
 def main(argv=None):
     options = parse(Options, __doc__, argv)
+    from lib import batches
     from lib.rendering import farm
 
-    out, device = Path(options.out), farm.best_device() if options.device == "auto" else options.device
+    out, device = Path(options.out), batches.device(options.device).type
     settings = out / "settings.json"
     made = json.loads(settings.read_text()) if settings.exists() else {}
     for name, plan, turns in plans(options):

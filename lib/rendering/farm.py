@@ -16,12 +16,6 @@ BATCH = 32   # frames shaded at once
 _studio = None  # one a process: loading the head model takes seconds
 
 
-def best_device():
-    """'cuda' when there is a GPU, else 'cpu'."""
-    import torch
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
 def cores():
     """How many processor cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()

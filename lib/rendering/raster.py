@@ -4,11 +4,29 @@ Head meshes have 9,000 triangles of a few samples each, so one thread a triangle
 `depth << 32 | triangle` with an atomic minimum beats rays through a bounding-volume tree by far.
 Results do not depend on the order of threads: the minimum is exact, and normals are gathered.
 """
+import os
+
 import numpy as np
 import torch
 import warp as wp
 
-wp.config.quiet, wp.config.log_level = True, 40  # errors only: stdout belongs to the product
+
+def start_warp():
+    """Initialise Warp without a word: stdout belongs to the product, and that there is no GPU is no news. Warp's
+    library says that to the file descriptor, past Python and past its own settings."""
+    wp.config.quiet, wp.config.log_level = True, 40  # errors only
+    told = os.dup(2)
+    try:
+        if not torch.cuda.is_available():
+            with open(os.devnull, "w") as nowhere:
+                os.dup2(nowhere.fileno(), 2)
+        wp.init()
+    finally:
+        os.dup2(told, 2)
+        os.close(told)
+
+
+start_warp()
 
 FAR = (1 << 62)
 
