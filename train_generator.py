@@ -18,6 +18,7 @@ from lib.cli import BadInput, GateFailed, arg, log, parse, progress, run
 from lib.files import digest
 from lib.generators import watch
 from lib.generators.targets import Pairs
+from lib.targets import label_names
 from lib.training import History
 
 NOT_OF_THE_RUN = ("out", "resume", "device", "threads", "train", "validation", "reader")
@@ -31,7 +32,9 @@ class Options:
     arch: str = arg("expression-manipulator", choices=list(generators.ARCHITECTURES), help="published system")
     preset: str = arg("quick", help="the architecture's settings: paper, quick, or grid for MNIST")
     config: list[str] = arg([], nargs="+", metavar="NAME=VALUE", help="replace settings of the preset, e.g. width=32 w_pair=0")
-    aus: list[str] = arg([], nargs="+", metavar="AUxx", help="only these AUs (default: those that the first manifest has)")
+    weights: list[float] = arg([], nargs="+", metavar="W", least=0, help="a weight for each --train manifest, times its "
+                               "rows' own: how often its images are drawn")
+    aus: list[str] = arg([], nargs="+", metavar="AUxx", help="only these AUs (default: all that are labelled)")
     size: Optional[int] = arg(None, help="image side in pixels (default: the first image's)", least=1)
     epochs: int = arg(50, help="how many epochs", least=1)
     decay_epochs: int = arg(20, help="over how many last epochs the learning rate falls to 0", least=0)
@@ -53,6 +56,8 @@ class Options:
             raise ValueError(f"--out {self.out}: a checkpoint's name ends in .pt")
         if not (0 <= self.ema < 1 and 0 < self.level <= 1):
             raise ValueError("--ema is at least 0 and below 1, --level above 0 and at most 1")
+        if self.weights and len(self.weights) != len(self.train):
+            raise ValueError(f"--weights: {len(self.weights)} weights for {len(self.train)} manifests; give one each")
         self.aus = [labels.parse_au(name) for name in self.aus]
         if wrong := [text for text in self.config if "=" not in text]:
             raise ValueError(f"--config {wrong[0]}: write NAME=VALUE")
@@ -91,17 +96,25 @@ class Trainer:
         self.folder = self.out.parent
         self.last = self.folder / f"{self.out.stem}.last.pt"
         generators.configure(options.arch, options.preset, options.overrides)  # refuses before images are decoded
-        train, validation = self.read()
+        train, factors, validation = self.read()
         self.data = batches.Set(train, self.aus, options.size, device)
+        self.data.weight *= factors.to(device)
+        if not self.data.weight.any():
+            raise BadInput(f"{train.name}: all weights are 0; nothing is left to learn from")
+        self.pairs = Pairs(train, self.data.aus, weight=self.data.weight)
         self.config = generators.configure(options.arch, options.preset, {**options.overrides, "size": self.data.size})
+        if not self.pairs.count and "critic_every" not in options.overrides:
+            self.config.critic_every = 1  # without true images of the same person the discriminator teaches alone
         self.source = generators.module(options.arch)
         self.system = self.source.System(len(self.aus), self.config)
+        if not self.pairs.count and not (self.system.asked(0) and set(self.system.shares) - {"pair"}):
+            raise BadInput(f"{train.name}: no two images of one session or subject, of which these settings learn alone; "
+                           "add a column session, or change --config")
         self.generator = self.system.generator.to(device, memory_format=torch.channels_last)
         self.discriminator = self.system.discriminator.to(device, memory_format=torch.channels_last)
         self.average = {name: value.detach().clone() for name, value in self.generator.state_dict().items()}
         self.optimisers = self.system.optimisers(fused=True)
         self.rates = [group["lr"] for optimiser in self.optimisers for group in optimiser.param_groups]
-        self.pairs = Pairs(train, self.data.aus)
         self.watch = watch.Watch(batches.Set(validation, self.aus, self.data.size, device),
                                  options.level, options.reader)
         self.steps = max(1, (options.epoch_images or len(self.data)) // options.batch)
@@ -113,18 +126,18 @@ class Trainer:
             "config": self.system.config_dict(), "data": digest(self.trained_on, validation.digest(), *reader)}
 
     def read(self):
+        """(training manifest, float32 [N] its sources' weights, validation manifest); sets the AUs to learn."""
         options = self.options
         parts = [manifest.read(path) for path in options.train]
-        self.aus = options.aus or [au for au in parts[0].au_names if any(parts[0].columns[au])]
-        if not self.aus:
-            raise BadInput(f"{parts[0].name}: no AU labels; a generator needs columns such as AU12")
+        self.aus = label_names(parts, ["au"], options.aus)["aus"]
         for part in parts:
             if not set(self.aus) & set(part.au_names):
                 raise BadInput(f"{part.name}: has none of the AUs {' '.join(self.aus)}; label it first (pseudo_label.py)")
         validation = manifest.read(options.validation)
         for part in parts:
             manifest.check_disjoint(part, validation, options.allow_shared_subjects)
-        return manifest.merge(parts, self.folder), validation
+        factors = [torch.full((len(part),), factor) for part, factor in zip(parts, options.weights or [1.0] * len(parts))]
+        return manifest.merge(parts, self.folder), torch.cat(factors), validation
 
     def summary(self):
         """What is trained on, for people."""
@@ -171,8 +184,9 @@ class Trainer:
         with torch.autocast("cuda", torch.bfloat16, enabled=self.device.type == "cuda"):
             total, terms = loss(batch, self.step)
         optimiser.zero_grad(set_to_none=True)
-        total.backward()
-        optimiser.step()
+        if torch.is_tensor(total):  # no loss is due in this step where pairs are few and the discriminator not asked
+            total.backward()
+            optimiser.step()
         for name, value in terms.items():  # sums stay on the device: reading them each step would stall it
             sums[name] = sums.get(name, 0) + value.detach().float()
             counts[name] = counts.get(name, 0) + 1

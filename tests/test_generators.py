@@ -1,4 +1,6 @@
 """Generator networks, losses and targets, against values worked out by hand."""
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -74,7 +76,6 @@ def test_gradient_penalties_of_a_linear_discriminator():
 def test_masked_mse_skips_the_unlabelled():
     predicted, true = torch.tensor([[1.0, 5.0], [0.0, 1.0]]), torch.tensor([[0.0, float("nan")], [0.0, 3.0]])
     assert losses.masked_mse(predicted, true) == pytest.approx((1 + 0 + 4) / 3)
-    assert losses.masked_mse(predicted, true, torch.tensor([3.0, 1.0])) == pytest.approx((3 * 1 + 0 + 4) / 5)
     assert losses.masked_mse(predicted, torch.full((2, 2), float("nan"))) == 0
 
 
@@ -131,7 +132,7 @@ def test_the_pair_loss_forgives_the_head_and_not_the_face():
                                   inject="modulate", w_adversarial=0, w_condition=0, w_self=0, w_cycle=0, w_variation=0,
                                   w_pair=1, shares="pair=1", **config))
         label = torch.zeros(2, 2)
-        batch = Batch(pictures, label, label, label, torch.ones(2), ["pair"] * 2, answer)
+        batch = Batch(pictures, label, label, label, ["pair"] * 2, answer)
         return system.generator_loss(batch, 1)[1]["g_pair"].item()  # an untrained warp head returns its input
 
     assert loss(moved, register_pairs=True) < 0.2 * loss(moved)
@@ -150,6 +151,55 @@ def test_pairs_stay_in_their_session_and_show_rare_aus():
     assert rare > 0.4  # one image of five, yet in half of the pairs
 
 
+def toy_batch(aus, sessions, count=400, shares="pair=1"):
+    """A batch of images that are black but for their row's number."""
+    manifest = Manifest("m", ".", {"path": ["x"] * len(sessions), "session": sessions})
+    data = SimpleNamespace(aus=aus, images=lambda rows: rows.float().view(-1, 1, 1, 1).expand(-1, 3, 2, 2))
+    system = SimpleNamespace(shares={kind: float(share) for kind, share in (part.split("=") for part in shares.split(","))},
+                             config=SimpleNamespace(noisy_targets=0.0))
+    torch.manual_seed(0)
+    return make_batch(data, targets.Pairs(manifest, aus), system, count, flip=False)
+
+
+def test_pairs_ask_only_for_what_both_images_label():
+    nan = float("nan")
+    aus = torch.tensor([[0.8, nan, 0.2], [0.0, nan, nan], [nan, 0.9, nan], [nan, 0.1, 0.5], [nan, nan, nan]])
+    batch = toy_batch(aus, ["a", "a", "a", "b", "b"])
+    i, j = batch.image[:, 0, 0, 0].long(), batch.answer[:, 0, 0, 0].long()
+    asked = {(a, b): change for a, b, change in zip(i.tolist(), j.tolist(), (batch.target - batch.source).tolist())}
+    # 2 shares no label with 0 and 1, and 3 is alone, as 4 has none; one of the two shows an AU
+    assert set(asked) == {(0, 0), (0, 1), (1, 0), (2, 2)}
+    assert asked[0, 1] == pytest.approx([-0.8, 0, 0]) and asked[1, 0] == pytest.approx([0.8, 0, 0])
+    assert asked[0, 0] == asked[2, 2] == [0, 0, 0]
+    assert not (batch.source.isnan().any() or batch.target.isnan().any()) and batch.label.isnan().any()
+
+
+@pytest.mark.parametrize("kind", ["single", "change", "permuted", "self"])
+def test_unknown_aus_are_never_asked_to_change(kind):
+    aus = torch.tensor([[0.8, float("nan"), 0.0], [float("nan"), 0.5, 0.1]])
+    batch = toy_batch(aus, ["", ""], shares=f"{kind}=1")
+    change = batch.target - batch.source
+    assert not change[batch.label.isnan()].any() and change[~batch.label.isnan()].any() == (kind != "self")
+    if kind == "single":  # one of the two AUs that are known, each about as often
+        chosen = (batch.target > 0)[~batch.label.isnan()].view(-1, 2).float()
+        assert (chosen.sum(1) == 1).all() and 0.4 < chosen.mean(0)[0] < 0.6
+
+
+def test_weights_say_how_often_images_are_drawn():
+    manifest = Manifest("m", ".", {"path": list("abcdef"), "subject": list("xxyyzz")})
+    aus = torch.tensor([[0.0], [0.6]] * 3)
+    pairs = targets.Pairs(manifest, aus, weight=torch.tensor([1.0, 3.0, 1.0, 1.0, 0.0, 0.0]))
+    torch.manual_seed(0)
+    share = torch.bincount(pairs.rows(6000), minlength=6) / 6000
+    assert share == pytest.approx([1 / 6, 1 / 2, 1 / 6, 1 / 6, 0, 0], abs=0.03)
+    i, j = pairs.draw(3000)
+    assert pairs.count == 4 and max(i.max(), j.max()) == 3
+    # J shows the AU: image 1 with weight 3 or image 3 with weight 1
+    assert ((i < 2).float().mean(), (j < 2).float().mean()) == pytest.approx((0.75, 0.75), abs=0.03)
+    even = targets.Pairs(manifest, aus, weight=torch.full((6,), 0.5))
+    assert even.weight is None and even.count == 6
+
+
 def test_no_pairs_without_people():
     manifest = Manifest("m", ".", {"path": ["a", "b"]})
     assert targets.Pairs(manifest, torch.zeros(2, 1)).count == 0
@@ -162,7 +212,7 @@ def test_targets_by_kind():
     assert torch.equal(target[0, :2], source[0, :2])
     assert (torch.nan_to_num(target[1]) > 0).sum() == 1
     assert ((target[2] != source[2])[:2]).sum() <= 1
-    assert ((target[3] - 0.5).abs() <= 0.1 + 1e-6).all()
+    assert ((target[3, :2] - 0.5).abs() <= 0.1 + 1e-6).all() and target[:, 2].isnan().all()  # unknown stays unknown
 
 
 def test_shares_fill_the_batch():

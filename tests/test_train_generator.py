@@ -130,12 +130,39 @@ def test_the_published_network_runs_small(data, tmp_path, monkeypatch, capsys):
 def test_unlabelled_aus_are_masked(data, tmp_path, monkeypatch, capsys):
     """An AU that one manifest lacks, single gaps, and a column that is empty throughout."""
     gaps = make_set(tmp_path, "gaps", 16, "c", ["AU01"], AU12=["", "0.5"] * 8, AU26=[""] * 16)
-    other = make_set(tmp_path, "other", 8, "d", ["AU12"])
+    other = make_set(tmp_path, "other", 8, "d", ["AU04", "AU12"])
     done = run((gaps, data[1]), tmp_path / "out" / "g.pt", ("--train", gaps, other, "--epochs", 1, "--epoch-images", 16),
                monkeypatch, capsys)
     assert done[0] == 0, done[1]
     assert "nan" not in done[1]
-    assert checkpoints.load(tmp_path / "out/g.pt")["labels"]["aus"] == AUS  # nobody knows AU26
+    assert checkpoints.load(tmp_path / "out/g.pt")["labels"]["aus"] == ["AU01", "AU04", "AU12"]  # the union; nobody knows AU26
+
+
+def test_weighted_sources(data, tmp_path, monkeypatch, capsys):
+    """--weights multiplies the rows' own; a source of weight 0 is not learnt from."""
+    other = make_set(tmp_path, "other", 8, "d", ["AU04"], weight=[2.0] * 8)
+    options = train_generator.Options(train=[str(data[0]), str(other)], validation=str(data[1]), out="g.pt",
+                                      weights=[0.5, 3.0], config=list(SMALL))
+    trainer = train_generator.Trainer(options, torch.device("cpu"))
+    assert trainer.data.weight.tolist() == [0.5] * 24 + [6.0] * 8 and trainer.aus == ["AU01", "AU04", "AU12"]
+    assert (trainer.pairs.rows(1000) >= 24).float().mean() == pytest.approx(48 / 60, abs=0.05)
+    options.weights = [1.0, 0.0]
+    assert train_generator.Trainer(options, torch.device("cpu")).pairs.rows(1000).max() == 23
+    more = ("--train", data[0], other, "--weights")
+    for weights, status, told in (((1,), 2, "1 weights for 2"), ((0, 0), 3, "all weights are 0"), ((1, -1), 2, "at least 0")):
+        found = run(data, tmp_path / "g.pt", (*more, *weights), monkeypatch, capsys)
+        assert found[0] == status and told in found[1] and len(found[1].splitlines()) == 1
+
+
+def test_people_of_whom_there_is_one_image(data, tmp_path, monkeypatch, capsys):
+    """Without true images of the same person the discriminator teaches at every step, or nothing can."""
+    alone = make_set(tmp_path, "alone", 16, "e", session=[str(i) for i in range(16)])
+    more = ("--epochs", 1, "--decay-epochs", 0, "--epoch-images", 16)
+    status, said = run((alone, data[1]), tmp_path / "g.pt", more, monkeypatch, capsys,
+                       config=[text for text in SMALL if "critic_every" not in text])
+    assert status == 0 and checkpoints.load(tmp_path / "g.pt")["config"]["critic_every"] == 1, said
+    status, said = run((alone, data[1]), tmp_path / "g.pt", more, monkeypatch, capsys, config=(*SMALL, "shares=pair=1"))
+    assert status == 3 and "no two images of one session" in said and len(said.splitlines()) == 1
 
 
 def test_registration_reaches_the_exported_metadata(data, tmp_path, monkeypatch, capsys):
@@ -148,7 +175,7 @@ def test_registration_reaches_the_exported_metadata(data, tmp_path, monkeypatch,
 
 
 @pytest.mark.parametrize("more, status, told", [
-    (("--train", "bare.csv"), 3, "no AU labels"), (("--validation", "train.csv"), 3, "--allow-shared-subjects"),
+    (("--train", "bare.csv"), 3, "no labels of any AU"), (("--validation", "train.csv"), 3, "--allow-shared-subjects"),
     (("--config", "depth=8"), 3, "'depth'"), (("--config", "width"), 2, "NAME=VALUE"),
     (("--config", "width=wide"), 3, "not of type int"), (("--preset", "gigantic"), 3, "gigantic"),
     (("--size", "40"), 3, "a multiple of 16"), (("--aus", "AU99"), 2, "AU99"), (("--aus", "AU45"), 3, "AU45"),

@@ -223,7 +223,7 @@ class System:
         score_fake, _ = self.see(fake)
         score_real, reading = self.see(batch.image)
         terms = {"d_adversarial": losses.critic_loss(config.adversarial, score_real, score_fake),
-                 "d_condition": losses.masked_mse(reading, batch.label, batch.weight)}
+                 "d_condition": losses.masked_mse(reading, batch.label)}
         total = config.w_adversarial * terms["d_adversarial"] + config.w_condition * terms["d_condition"]
         if step // config.critic_every % config.penalty_every == 0:
             penalty = losses.gradient_penalty(self.discriminator, batch.image, fake) \
@@ -237,7 +237,7 @@ class System:
         """The discriminator's condition loss on real images alone: a head that cannot read AUs yet teaches
         the generator nothing, or worse, patterns."""
         _, reading = self.see(batch.image)
-        return losses.masked_mse(reading, batch.label, batch.weight)
+        return losses.masked_mse(reading, batch.label)
 
     def generator_loss(self, batch, step):
         """Eq. 6-9: adversarial + condition + self-reconstruction + cycle + total variation (+ pairs)."""
@@ -285,7 +285,6 @@ class Batch:
     label: torch.Tensor    # [B,C] the source's AUs, NaN where unlabelled
     source: torch.Tensor   # [B,C] the same without NaN
     target: torch.Tensor   # [B,C] without NaN; equals source where unlabelled
-    weight: torch.Tensor   # [B]
     kinds: list            # B names
     answer: torch.Tensor = None  # [P,3,S,S] true images of the rows of kind `pair`
 
@@ -304,7 +303,7 @@ def make_batch(data, pairs, system, size, flip=True, levels=(0.3, 1.0)):
     kinds = targets.share_out(size, shares)
     paired = kinds.count("pair")
     kinds.sort(key=lambda kind: kind != "pair")
-    rows = torch.randint(len(data), (size,))
+    rows = pairs.rows(size)
     if paired:
         rows[:paired], answers = pairs.draw(paired)
     label = data.aus[rows]
@@ -314,10 +313,10 @@ def make_batch(data, pairs, system, size, flip=True, levels=(0.3, 1.0)):
     if paired:
         target[:paired] = data.aus[answers]
         answer = data.images(answers)
-    target = torch.where(torch.isnan(target), source, target)
+    target = torch.where(torch.isnan(target) | torch.isnan(label), source, target)  # unknown: unchanged
     if flip:
         mirrored = (torch.rand(size, 1, 1, 1) < 0.5).to(image.device)
         image = torch.where(mirrored, image.flip(3), image)
         if paired:
             answer = torch.where(mirrored[:paired], answer.flip(3), answer)
-    return Batch(image, label, source, target, data.weight[rows], kinds, answer)
+    return Batch(image, label, source, target, kinds, answer)

@@ -3,14 +3,13 @@ import torch
 from torch.nn import functional as F
 
 
-def masked_mse(predicted, true, weight=None):
+def masked_mse(predicted, true):
     """Mean of (predicted - true)² over entries where `true` is not NaN: [N,C], [N,C] -> scalar.
 
-    weight [N] multiplies rows. Without any known entry the loss is 0 (and has a gradient of 0)."""
-    known = ~torch.isnan(true)
-    scale = known.float() if weight is None else known * weight[:, None]
-    error = (predicted - torch.nan_to_num(true)).square() * scale
-    return error.sum() / scale.sum().clamp(min=1e-8)
+    Without any known entry the loss is 0 (and has a gradient of 0)."""
+    known = (~torch.isnan(true)).float()
+    error = (predicted - torch.nan_to_num(true)).square() * known
+    return error.sum() / known.sum().clamp(min=1e-8)
 
 
 def critic_loss(kind, real, fake):

@@ -15,12 +15,19 @@ class Pairs:
     """Pairs (I, J) of images of one person in one session (column `session`, else `subject`).
 
     An AU is drawn first, evenly, then a J that shows it, then an I of the same session: rare AUs are seen
-    as often as common ones. A third of the pairs are swapped, so that AUs are also switched off."""
+    as often as common ones. A third of the pairs are swapped, so that AUs are also switched off. What either of
+    the two does not label is not asked for; an I that shares no labelled AU with J gives way to J itself.
+    weight [N]: J, and the rows of other kinds, are drawn in proportion to it."""
 
-    def __init__(self, manifest, aus, present=0.15):
+    def __init__(self, manifest, aus, present=0.15, weight=None):
         column = "session" if "session" in manifest.columns else "subject"
         group = codes(manifest.text(column))
-        usable = (group >= 0) & ~torch.isnan(aus).any(1).cpu().numpy()
+        even = weight is None or bool((weight == weight[0]).all())
+        self.total, self.weight = len(manifest), None if even else weight.double().cpu()
+        self.known = ~torch.isnan(aus).cpu()  # [N,C]
+        usable = (group >= 0) & self.known.any(1).numpy()
+        if self.weight is not None:
+            usable &= (self.weight > 0).numpy()
         members = [np.flatnonzero(usable & (group == g)) for g in np.unique(group[usable])]
         members = [rows for rows in members if len(rows) > 1]
         self.count = sum(map(len, members))
@@ -37,6 +44,12 @@ class Pairs:
         self.showing = [torch.nonzero(shows[:, a]).flatten() for a in range(aus.shape[1])]
         self.showing = [rows for rows in self.showing if len(rows)] or [torch.nonzero(self.home >= 0).flatten()]
 
+    def rows(self, count):
+        """int64 [count]: rows for kinds other than `pair`."""
+        if self.weight is None:
+            return torch.randint(self.total, (count,))
+        return torch.multinomial(self.weight, count, replacement=True)
+
     def draw(self, count):
         """Two int64 [count]: sources I and true answers J."""
         j = torch.empty(count, dtype=torch.long)
@@ -44,9 +57,14 @@ class Pairs:
         place = torch.rand(count)
         for k in range(count):  # a few dozen draws: a loop is as fast as anything
             rows = self.showing[which[k]]
-            j[k] = rows[int(place[k] * len(rows))]
+            if self.weight is None:
+                j[k] = rows[int(place[k] * len(rows))]
+            else:
+                ends = self.weight[rows].cumsum(0)
+                j[k] = rows[torch.searchsorted(ends, place[k].double() * ends[-1], right=True)]
         g = self.home[j]
         i = self.members[g, (torch.rand(count) * self.size[g]).long()]
+        i = torch.where((self.known[i] & self.known[j]).any(1), i, j)
         swap = torch.rand(count) < 1 / 3
         return torch.where(swap, j, i), torch.where(swap, i, j)
 
@@ -54,13 +72,16 @@ class Pairs:
 def draw(kinds, source, pool, *, jitter=0.1, levels=(0.3, 1.0)):
     """Targets for sources [N,C] (NaN unknown): kinds is a list of N names other than `pair`.
 
-    pool [M,C] holds the AUs that `permuted` draws from. Unknown AUs of the result are NaN."""
+    pool [M,C] holds the AUs that `permuted` draws from. AUs that the source does not label stay NaN."""
     n, c = source.shape
     target = source.clone()
     low, high = levels
     others = pool[torch.randint(len(pool), (n,), device=source.device)]
     amount = torch.rand(n, c, device=source.device)
     chosen = torch.randint(c, (n,), device=source.device)
+    known = ~torch.isnan(source)
+    for i in torch.nonzero(~known[torch.arange(n, device=source.device), chosen] & known.any(1)).flatten().tolist():
+        chosen[i] = torch.nonzero(known[i]).flatten()[chosen[i] % known[i].sum()]
     for i, kind in enumerate(kinds):
         if kind == "permuted":
             target[i] = (others[i] + (amount[i] * 2 - 1) * jitter).clamp(0, 1)
@@ -70,7 +91,7 @@ def draw(kinds, source, pool, *, jitter=0.1, levels=(0.3, 1.0)):
         elif kind == "change":
             off = source[i, chosen[i]] >= 0.4  # what is on goes off, what is off comes on
             target[i, chosen[i]] = 0 if off else low + (high - low) * amount[i, 0]
-    return torch.where(torch.isnan(target), source, target)
+    return torch.where(torch.isnan(target) | ~known, source, target)
 
 
 def share_out(count, shares):

@@ -15,12 +15,16 @@ class Watch:
 
     def __init__(self, data, level, reader=""):
         self.level, self.aus = level, data.au_names
-        known = torch.nan_to_num(data.aus)
-        rows = torch.nonzero((known < NEUTRAL).all(1)).flatten()
+        known = ~torch.isnan(data.aus)
+        rows = torch.nonzero((~known | (data.aus < NEUTRAL)).all(1) & known.any(1)).flatten()
         if len(rows) < SHOWN:
-            rows = torch.arange(len(data), device=known.device)
+            rows = torch.nonzero(known.any(1)).flatten()
+        if not len(rows):
+            raise BadInput(f"{data.manifest.name}: has none of the labels to learn ({', '.join(self.aus)}); give a "
+                           "labelled set")
         rows = rows[torch.linspace(0, len(rows) - 1, min(FACES, len(rows))).long()]  # spread over the people
-        self.pixels, self.image, self.source = data.pixels[rows], data.images(rows), known[rows]
+        self.pixels, self.image = data.pixels[rows], data.images(rows)
+        self.known, self.source = known[rows], torch.nan_to_num(data.aus[rows])  # what is unknown stays unchanged
         self.reader = Model.open(reader, kind="classifier") if reader else None
         if self.reader:
             if not set(self.aus) & set(self.reader.aus):
@@ -43,6 +47,8 @@ class Watch:
         """(figures, contact sheet uint8). Every face gets one AU; the shown ones get each AU in turn."""
         n, c = self.source.shape
         au = torch.arange(n, device=self.source.device) % c
+        for i in torch.nonzero(~self.known[torch.arange(n), au]).flatten().tolist():
+            au[i] = torch.nonzero(self.known[i]).flatten()[i % self.known[i].sum()]
         target = torch.zeros_like(self.source)
         target[torch.arange(n), au] = self.level
         edited = generator.edit(self.image, self.source, target).clamp(-1, 1)
@@ -51,13 +57,14 @@ class Watch:
         seen_by_d = discriminator(edited)[1].float(), discriminator(self.image)[1].float()
         d_rise = (seen_by_d[0] - seen_by_d[1])[row, au].mean().item()
         if self.reader:
-            after, before, wanted = self.read(to_uint8(edited).cpu().numpy()), self.before, target.cpu()
+            after, before = self.read(to_uint8(edited).cpu().numpy()), self.before
         else:
-            after, before, wanted = seen_by_d[0].cpu(), seen_by_d[1].cpu(), target.cpu()
+            after, before = seen_by_d[0].cpu(), seen_by_d[1].cpu()
+        wanted = torch.where(self.known, target, torch.nan).cpu()
         known = ~torch.isnan(after).any(0)
         figures = {
-            "condition_error": (after - wanted)[:, known].square().mean().item(),
-            "unedited_error": (before - wanted)[:, known].square().mean().item(),
+            "condition_error": (after - wanted)[:, known].square().nanmean().item(),
+            "unedited_error": (before - wanted)[:, known].square().nanmean().item(),
             "target_rise": torch.nanmean((after - before)[row, au.cpu()]).item(), "d_target_rise": d_rise,
             "change": (edited - self.image).abs().mean().item() * 127.5,
             "self_change": (self_made - self.image).abs().mean().item() * 127.5}
