@@ -103,6 +103,12 @@ def note(text):
         _notes.append(text)
 
 
+def say_notes():
+    """Say what `note` was told; `run` does, at the end."""
+    while _notes:
+        log(_notes.pop(0))
+
+
 def progress(iterable=None, *, total=None, what="", unit="it"):
     """A tqdm bar on stderr, on a terminal only."""
     from tqdm import tqdm
@@ -145,8 +151,7 @@ def run(main):
         abandon_stdout()
         status = BAD_INPUT
     if status in (DONE, GATE_FAILED):
-        for text in _notes:
-            log(text)
+        say_notes()
     sys.exit(status)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from lib import images, labels, manifest
-from lib.cli import BadInput, arg, log, note, parse, progress
+from lib.cli import BadInput, arg, log, note, parse, progress, say_notes
 from lib.files import replacing
 
 is_au = functools.cache(labels.is_au)  # asked for every cell
@@ -124,6 +124,7 @@ class Collection:
         aus = [name for name in table if is_au(name)]
         log(f"{self.data_set}: {len(table['path'])} images, {subjects} subjects, {len(aus)} AUs "
             f"-> {self.options.out}/manifest.csv")
+        say_notes()
         for note, count in self.notes.items():
             if count:
                 log(f"  {note}: {count}")
