@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from lib.generators import blocks, configure, losses, registration, targets
-from lib.generators.expression_manipulator import PRESETS, Batch, Config, System, make_batch
+from lib.generators.expression_manipulator import PRESETS, Config, System
+from lib.generators.targets import Batch, make_batch
 from lib.manifest import Manifest
 
 

@@ -19,8 +19,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from lib.cli import BadInput
-from lib.generators import losses, registration, targets
+from lib.generators import losses, registration
 from lib.generators.blocks import PatchDiscriminator, convolve, flow_warp, tile, upconvolve
+from lib.generators.targets import make_batch  # noqa: F401  (what train_generator.py draws for this system)
 
 
 @dataclass
@@ -275,48 +276,3 @@ class System:
             terms["g_pair"] = losses.pyramid_l1(edited, batch.answer, source, emphasis=config.pair_emphasis)
             total = total + config.w_pair * terms["g_pair"]
         return total, terms
-
-
-@dataclass
-class Batch:
-    """One step's data; rows of a kind stand together."""
-
-    image: torch.Tensor    # [B,3,S,S]
-    label: torch.Tensor    # [B,C] the source's AUs, NaN where unlabelled
-    source: torch.Tensor   # [B,C] the same without NaN
-    target: torch.Tensor   # [B,C] without NaN; equals source where unlabelled
-    kinds: list            # B names
-    answer: torch.Tensor = None  # [P,3,S,S] true images of the rows of kind `pair`
-
-    def kind_rows(self, kind):
-        """slice of the rows of a kind, or None."""
-        return slice(self.kinds.index(kind), self.kinds.index(kind) + self.kinds.count(kind)) \
-            if kind in self.kinds else None
-
-
-def make_batch(data, pairs, system, size, flip=True, levels=(0.3, 1.0)):
-    """Draw a batch from `data` (lib.batches.Set): kinds as config.shares says; without pairs, their rows
-    go to the other kinds."""
-    shares = dict(system.shares)
-    if not pairs.count:
-        shares.pop("pair", None)
-    kinds = targets.share_out(size, shares)
-    paired = kinds.count("pair")
-    kinds.sort(key=lambda kind: kind != "pair")
-    rows = pairs.rows(size)
-    if paired:
-        rows[:paired], answers = pairs.draw(paired)
-    label = data.aus[rows]
-    source = torch.nan_to_num(label)
-    target = targets.draw(kinds, label, data.aus, jitter=system.config.noisy_targets, levels=levels)
-    image, answer = data.images(rows), None
-    if paired:
-        target[:paired] = data.aus[answers]
-        answer = data.images(answers)
-    target = torch.where(torch.isnan(target) | torch.isnan(label), source, target)  # unknown: unchanged
-    if flip:
-        mirrored = (torch.rand(size, 1, 1, 1) < 0.5).to(image.device)
-        image = torch.where(mirrored, image.flip(3), image)
-        if paired:
-            answer = torch.where(mirrored[:paired], answer.flip(3), answer)
-    return Batch(image, label, source, target, kinds, answer)

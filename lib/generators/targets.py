@@ -1,10 +1,12 @@
-"""Which target AUs a training step asks for, and which true images of the same person answer them.
+"""What a training step is given: images, the AUs asked of them, and true images of the same person as answers.
 
 Kinds: `permuted` another sample's AUs (Ling et al. 2020), `single` one AU alone, `change` one AU of the
 source set anew, `self` the source's own AUs (the output must be the input), and `pair` the AUs of another
 image J of the same person in the same session, so that J itself is the true answer (the idiosyncratic loss
 of Niinuma et al. 2022 compares with it).
 """
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 
@@ -99,3 +101,48 @@ def share_out(count, shares):
     total = sum(shares.values())
     edges = np.round(np.cumsum([0, *shares.values()]) / total * count).astype(int)
     return [kind for kind, start, end in zip(shares, edges, edges[1:]) for _ in range(end - start)]
+
+
+@dataclass
+class Batch:
+    """One step's data; rows of a kind stand together."""
+
+    image: torch.Tensor    # [B,3,S,S]
+    label: torch.Tensor    # [B,C] the source's AUs, NaN where unlabelled
+    source: torch.Tensor   # [B,C] the same without NaN
+    target: torch.Tensor   # [B,C] without NaN; equals source where unlabelled
+    kinds: list            # B names
+    answer: torch.Tensor = None  # [P,3,S,S] true images of the rows of kind `pair`
+
+    def kind_rows(self, kind):
+        """slice of the rows of a kind, or None."""
+        return slice(self.kinds.index(kind), self.kinds.index(kind) + self.kinds.count(kind)) \
+            if kind in self.kinds else None
+
+
+def make_batch(data, pairs, system, size, flip=True, levels=(0.3, 1.0)):
+    """Draw a batch from `data` (lib.batches.Set): kinds as config.shares says; without pairs, their rows
+    go to the other kinds."""
+    shares = dict(system.shares)
+    if not pairs.count:
+        shares.pop("pair", None)
+    kinds = share_out(size, shares)
+    paired = kinds.count("pair")
+    kinds.sort(key=lambda kind: kind != "pair")
+    rows = pairs.rows(size)
+    if paired:
+        rows[:paired], answers = pairs.draw(paired)
+    label = data.aus[rows]
+    source = torch.nan_to_num(label)
+    target = draw(kinds, label, data.aus, jitter=system.config.noisy_targets, levels=levels)
+    image, answer = data.images(rows), None
+    if paired:
+        target[:paired] = data.aus[answers]
+        answer = data.images(answers)
+    target = torch.where(torch.isnan(target) | torch.isnan(label), source, target)  # unknown: unchanged
+    if flip:
+        mirrored = (torch.rand(size, 1, 1, 1) < 0.5).to(image.device)
+        image = torch.where(mirrored, image.flip(3), image)
+        if paired:
+            answer = torch.where(mirrored[:paired], answer.flip(3), answer)
+    return Batch(image, label, source, target, kinds, answer)
