@@ -26,9 +26,9 @@ NOT_OF_THE_RUN = ("out", "resume", "device", "threads", "train", "validation", "
 
 @dataclass
 class Options:
-    train: list[str] = arg([], nargs="+", required=True, metavar="FILE.csv", help="manifests with AU labels, real and pseudo")
-    validation: str = arg("", help="manifest of other people; their edits choose the epoch", required=True)
-    out: str = arg("", help="where the checkpoint goes (.pt)", required=True, writes="file")
+    train: list[str] = arg(nargs="+", required=True, metavar="FILE.csv", help="manifests with AU labels, real and pseudo")
+    validation: str = arg(help="manifest of other people; their edits choose the epoch", required=True, metavar="FILE.csv")
+    out: str = arg(help="where the checkpoint goes", required=True, metavar="FILE.pt", writes="file")
     arch: str = arg("expression-manipulator", choices=list(generators.ARCHITECTURES), help="published system")
     preset: str = arg("quick", help="the architecture's settings: paper, quick, or grid for MNIST")
     config: list[str] = arg([], nargs="+", metavar="NAME=VALUE", help="replace settings of the preset, e.g. width=32 w_pair=0")

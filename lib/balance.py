@@ -16,8 +16,8 @@ from lib.cli import BadInput, arg, note, parse, run
 
 @dataclass
 class Options:
-    manifest: str = arg("", args=["manifest"], metavar="FILE.csv", help="the set to reweight")
-    like: str = arg("", help="the set whose AU marginals are wanted", required=True, metavar="FILE.csv")
+    manifest: str = arg(args=["manifest"], metavar="FILE.csv", help="the set to reweight")
+    like: str = arg(help="the set whose AU marginals are wanted", required=True, metavar="FILE.csv")
     out: str = arg("-", help="where the manifest with the column weight goes; - is stdout", writes="file")
     cap: float = arg(20.0, help="largest weight, in multiples of the mean", least=1)
     rounds: int = arg(100, help="most rounds of raking", least=1)

@@ -229,9 +229,9 @@ def describe(manifest):
 
 @dataclass
 class Options:
-    action: str = arg("", args=["action"], choices=["merge", "check", "count"], metavar="merge|check|count",
+    action: str = arg(args=["action"], choices=["merge", "check", "count"], metavar="merge|check|count",
                       help="merge: several manifests as one; check: say what is in each; count: print the number of rows")
-    manifests: list[str] = arg([], args=["manifests"], nargs="+", metavar="FILE.csv", help="the manifests; - is stdin")
+    manifests: list[str] = arg(args=["manifests"], nargs="+", metavar="FILE.csv", help="the manifests; - is stdin")
     out: str = arg("-", help="where merge writes; - is stdout", metavar="FILE.csv", writes="file")
     apart: list[str] = arg([], nargs="+", metavar="FILE.csv", help="check: manifests whose people are in no other one")
     allow_shared_subjects: bool = arg(False, help="check: let them be")

@@ -51,8 +51,9 @@ BALANCE = [balance.main, "set.csv", "--like", "validation.csv", "--out", "out/b.
 MERGE = [manifest.main, "merge", "set.csv", "--out", "out/m.csv"]
 MNIST = [mnist_grid.main, "--out", "out/grid", "--labelled", "20", "--validation", "9", "--test-per-au", "9", "--size",
          "24"]
-CHECK = [manifest.main, "check", "set.csv", "validation.csv"]
+CHECK = [manifest.main, "check", "set.csv", "--apart", "validation.csv"]
 
+SCRIPTS = [CLASSIFIER, GENERATOR, EXPORT, PSEUDO, SYNTHESIZE, EVALUATE, SPLIT, BALANCE, MERGE]
 IMAGES = [(CLASSIFIER, "set.csv"), (CLASSIFIER, "validation.csv"), (GENERATOR, "set.csv"), (GENERATOR, "validation.csv"),
           (EXPORT, "set.csv"), (PSEUDO, "set.csv"), (SYNTHESIZE, "set.csv"), (EVALUATE, "set.csv"), (PAIRS, "pairs.csv")]
 MANIFESTS = [*IMAGES, (SYNTHESIZE, "validation.csv"), (SPLIT, "set.csv"), (BALANCE, "set.csv"),
@@ -211,8 +212,17 @@ def test_places_that_cannot_be_written(place, capsys, line, out, case):
     refuse(place, capsys, line, out, bad, bad.partition("/")[0])
 
 
-@pytest.mark.parametrize("line", [CLASSIFIER, GENERATOR, EXPORT, PSEUDO, SYNTHESIZE, EVALUATE, PAIRS, SPLIT, BALANCE,
-                                  MERGE], ids=name)
+@pytest.mark.parametrize("line", SCRIPTS, ids=name)
+def test_required_options(place, capsys, line):
+    """Without any one of its options, what is required is asked for by name, before anything is read."""
+    main = line[0]
+    status, out, err = call(main, capsys)
+    assert status == 2 and len(err.splitlines()) == 1 and not out
+    asked = "say one of --test" if main is evaluate.main else "arguments are required: "
+    assert asked in err and ("--out" in err or main in (evaluate.main, pseudo_label.main, balance.main, manifest.main))
+
+
+@pytest.mark.parametrize("line", SCRIPTS, ids=name)
 @pytest.mark.parametrize("more", [["--nonsense"], ["--recipe", "smile"], ["--device", "abacus"]])
 def test_usage(place, capsys, line, more):
     main, *arguments = line

@@ -139,7 +139,7 @@ def test_every_command_parses():
     importers = {path.stem for path in (ROOT / "lib/datasets").glob("*.py") if "importing.main(" in path.read_text()}
     assert importers - {"importing"} <= {name.rpartition(".")[2] for name in scripts}
     for name, arguments, line in known:
-        if name == "lib.manifest" or not arguments or arguments == ["--compare"]:  # subcommands; only mentioned
+        if not arguments or arguments == ["--compare"]:  # only mentioned
             continue
         try:
             parser_of(name).parse_args(arguments)
@@ -156,7 +156,7 @@ def test_flags_beside_a_command_are_its_own():
 
 
 def test_flags_in_prose_exist_somewhere():
-    scripts = {name for name, _, _ in commands() if name != "lib.manifest"} | {"lib.datasets.split"}
+    scripts = {name for name, _, _ in commands()} | {"lib.datasets.split"}
     known = {text for name in scripts for action in parser_of(name)._actions for text in action.option_strings}
     known |= {"--help", "--nproc-per-node"}
     for line in README.splitlines():
