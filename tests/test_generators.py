@@ -111,6 +111,24 @@ def test_head_movement_between_frames_is_found():
     assert (found - true).abs().max() < 0.004  # 0.03 is one pixel of 64
 
 
+def test_a_movement_back_undoes_it():
+    there = torch.tensor([[0.1, 0.02, 0.3, -0.03, -0.1, -0.2]])
+    matrix, undo = (m.view(2, 3) + torch.eye(2, 3) for m in (there, registration.back(there)))
+    point = torch.tensor([0.4, -0.7, 1.0])
+    assert undo @ torch.cat([matrix @ point, torch.ones(1)]) == pytest.approx(point[:2], abs=1e-6)
+
+
+def test_what_is_too_dark_can_be_painted_lighter():
+    net = System(2, Config(size=16, width=8, levels=1, stem=4, skip_from=0, kernel=3, norm="group", head="warp",
+                           inject="modulate")).generator
+    out = torch.zeros(1, 3 * 16 + 2 * 4, 4, 4)
+    out[:, :48] = -9
+    out.requires_grad_()
+    picture = net.paint(torch.zeros(1, 3, 16, 16), out)
+    picture.sum().backward()
+    assert picture.min() == picture.max() == -1 and (out.grad[:, :48] == 0.5).all()
+
+
 def test_an_expression_is_no_head_movement():
     torch.manual_seed(0)
     source = faces(4)

@@ -13,6 +13,7 @@ head moves pixels (a flow field) before it paints them.
 """
 import math
 from dataclasses import asdict, dataclass
+from functools import partial
 
 import torch
 from torch import nn
@@ -174,8 +175,10 @@ class Generator(nn.Module):
             flow = torch.nan_to_num(flow)
         if flow.shape[-1] != image.shape[-1]:
             flow = F.interpolate(flow, size=image.shape[-2:], mode="bilinear", align_corners=False)
-        moved = flow_warp(image, flow)
-        return (moved + F.pixel_shuffle(paint, stem) * 0.5).clamp(-1, 1)
+        painted = flow_warp(image, flow) + F.pixel_shuffle(paint, stem) * 0.5
+        shown = painted.clamp(-1, 1)
+        # clamped pixels keep their gradient: else what is once too dark stays so, and its neighbours make up for it
+        return painted + (shown - painted).detach() if self.training else shown
 
     def edit(self, image, source, target):
         """Image [N,3,S,S] with absolute AUs `source` [N,C] changed to `target` [N,C]; none may be NaN."""
@@ -269,10 +272,18 @@ class System:
             total = total + config.w_variation * terms["g_variation"]
         paired = batch.kind_rows("pair")
         if config.w_pair and paired is not None:  # L1 between G(I, AUs of J) and J itself
-            edited, source = fake[paired], batch.image[paired]
-            if config.register_pairs:
-                movement = registration.movement(source, batch.answer)
-                edited, source = registration.move(edited, movement), registration.move(source, movement)
-            terms["g_pair"] = losses.pyramid_l1(edited, batch.answer, source, emphasis=config.pair_emphasis)
+            terms["g_pair"] = self.pair_loss(fake[paired], batch.answer, batch.image[paired])
             total = total + config.w_pair * terms["g_pair"]
         return total, terms
+
+    def pair_loss(self, edited, answer, source):
+        """L1 between edits and true images [P,3,S,S]; with `register_pairs`, after one is moved onto the other.
+
+        Moving blurs. Were only edits moved, a chequered edit would pass; were only answers, a blurred one."""
+        distance = partial(losses.pyramid_l1, emphasis=self.config.pair_emphasis)
+        if not self.config.register_pairs:
+            return distance(edited, answer, source)
+        there = registration.movement(source, answer)
+        returned = registration.move(answer, registration.back(there))
+        return (distance(registration.move(edited, there), answer, registration.move(source, there))
+                + distance(edited, returned, source)) / 2

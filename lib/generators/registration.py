@@ -16,6 +16,13 @@ def move(pictures, movement):
     return F.grid_sample(pictures, grid, padding_mode="border", align_corners=False)
 
 
+def back(movement):
+    """The movement [N,6] that undoes one."""
+    matrix = movement.view(-1, 2, 3) + torch.eye(2, 3, device=movement.device)
+    turn = torch.linalg.inv(matrix[:, :, :2])
+    return (torch.cat([turn, -turn @ matrix[:, :, 2:]], 2) - torch.eye(2, 3, device=movement.device)).flatten(1)
+
+
 @torch.no_grad()
 def movement(source, answer, steps=5, tolerance=3.0):
     """The affine movement [N,6] that brings `source` [N,3,S,S] onto `answer`, by Gauss-Newton at half resolution.
