@@ -134,7 +134,7 @@ def write_set(data, known, plan, model, check, options):
 
     from lib.image_sets import ImageSet
     from lib.manifest import number
-    from lib.synthesis import inputs, rejected
+    from lib.synthesis import inputs, rejected, write_sheet
 
     from_source = known[plan.source] if model.edits else np.zeros_like(plan.target)
     labels = np.where(np.isnan(plan.target), from_source, plan.target)
@@ -168,6 +168,8 @@ def write_set(data, known, plan, model, check, options):
         if model.edits:
             images = data.images()
             columns["source_path"] = [os.path.relpath(images[i], options.out) for i in plan.source[kept]]
+        if options.sheet:  # before the manifest, which says that all is there
+            write_sheet(data, known, plan, model, options)
         out.finish(columns)
     return dropped
 
@@ -225,7 +227,7 @@ def main():
 
     from lib import manifest
     from lib.onnx_runtime import Model, check_registration, shard, shared_aus
-    from lib.synthesis import known_aus, write_sheet
+    from lib.synthesis import known_aus
 
     model = Model.open(options.model, options.device, options.threads, kind="generator")
     if options.image:
@@ -253,8 +255,6 @@ def main():
     log(f"{options.out}: {len(plan) - sum(dropped.values())} images from {len(set(plan.source))} "
         + ("sources" if model.edits else "draws of noise")
         + "".join(f"; dropped {n}: {reason}" for reason, n in sorted(dropped.items())))
-    if options.sheet:
-        write_sheet(data, known, plan, model, options)
 
 
 if __name__ == "__main__":

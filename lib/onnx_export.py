@@ -97,7 +97,10 @@ def convert(graph, inputs):
         program = torch.onnx.export(graph, tensors, dynamo=True, external_data=False, verbose=False,
                                     input_names=list(graph.inputs), output_names=list(graph.outputs),
                                     dynamic_shapes=shapes)
-    return program.model_proto
+    model = program.model_proto
+    for node in model.graph.node:  # stack traces: where this repository lies on this machine is nobody's business
+        del node.metadata_props[:]
+    return model
 
 
 @contextlib.contextmanager

@@ -2,7 +2,7 @@
 import numpy as np
 
 from lib import images, recipes
-from lib.cli import BadInput, log
+from lib.cli import BadInput, note
 from lib.onnx_runtime import Model, au_scores, brief, check_registration, reference_images, shared_aus
 
 
@@ -70,5 +70,5 @@ def write_sheet(data, known, plan, model, options):
         source = [images.resize(images.load(data.images()[row]), model.image_size)] if model.edits else []
         table.append(source + list(made[i]))
     images.save(options.sheet, images.sheet(table, scale=max(1, 64 // model.image_size)))
-    log(f"{options.sheet}: columns are the {'source' if model.edits else 'AU-less sample'}, "
-        f"{', '.join(name for name, _, _ in edits)}")
+    note(f"{options.sheet}: columns are the {'source' if model.edits else 'AU-less sample'}, "
+         f"{', '.join(name for name, _, _ in edits)}")

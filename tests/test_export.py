@@ -59,6 +59,10 @@ def test_command_line_and_metadata(classifier, tmp_path):
     assert meta["color_order"] == "RGB" and meta["trained_on"] == "abc"
     assert [output.name for output in session.get_outputs()] == ["au", "valence_arousal", "expression", "features"]
     assert [item.type for item in session.get_inputs()] == ["tensor(uint8)"]
+    once = (tmp_path / "c.onnx").read_bytes()
+    assert str(ROOT).encode() not in once and b"stack_trace" not in once
+    onnx_export.export(classifier, tmp_path / "again.onnx", classifier["samples"].numpy())
+    assert (tmp_path / "again.onnx").read_bytes() == once
     for count in (1, 2, 7, 30):  # the number of images is free
         image = np.random.default_rng(count).integers(0, 256, (count, 16, 16, 3), np.uint8)
         au, va, expression, features = session.run(None, {"image": image})

@@ -292,7 +292,8 @@ def small_disk():
 
 @pytest.mark.parametrize("line, out", [
     (CLASSIFIER, "out/last.pt"), (GENERATOR, "out/g.last.pt"), (EXPORT, "out/c.json"), (PSEUDO, "out/p.csv"),
-    (SYNTHESIZE, "out/made/images.npy"), (SYNTHESIZE + ["--format", "png"], "out/made/manifest.csv"),
+    (SYNTHESIZE, "out/made/images.npy"), (SYNTHESIZE + ["--format", "png"], "out/sheet.png"),
+    (SYNTHESIZE[:-2] + ["--format", "png"], "out/made/manifest.csv"),
     (EVALUATE, "out/p.csv"), (EVALUATE[:5] + EVALUATE[-2:], "out/plots/"), (MERGE, "out/m.csv"),
     (SPLIT, "out/split/labelled.csv"), (MNIST, "out/grid/")], ids=name)
 def test_files_on_a_full_disk(place, line, out):

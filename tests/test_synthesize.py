@@ -208,6 +208,18 @@ def test_bad_input_is_one_line_and_leaves_the_old_set(place, capsys, case, statu
         assert files(place) == before
 
 
+def test_the_sheet_is_there_before_the_manifest(place, capsys, monkeypatch):
+    """A kill between the two would leave a set that looks complete to make, and no sheet."""
+    from lib import image_sets
+
+    def killed(self, columns):
+        raise KeyboardInterrupt
+    monkeypatch.setattr(image_sets.ImageSet, "finish", killed)
+    code, _, _ = call(synthesize.main, capsys, "--model", place / "generator.onnx", "--source", place / "source.csv",
+                      "--out", place / "out", "--sheet", place / "sheet.png")
+    assert code == 130 and (place / "sheet.png").exists() and not (place / "out").exists()
+
+
 def test_a_killed_run_leaves_no_manifest_and_a_rerun_ends_in_the_same_bytes(place):
     line = ["--model", "generator.onnx", "--source", "source.csv", "--sources", "all", "--count", "2100",
             "--level-range", "0.1", "1", "--format", "png", "--out"]
