@@ -208,6 +208,7 @@ FINE = {"change": 5.0, "variety": 0.6, "d_target_rise": 0.5, "target_rise": 0.4}
 @pytest.mark.parametrize("seen, means, alarm", [
     ({}, {}, None), ({"change": 0.1}, {}, "the output is the input"), ({"variety": 0.1}, {}, "the condition is ignored"),
     ({"target_rise": 0.02}, {}, "adversarial patterns, not expressions"),
+    ({"target_rise": 0.08, "d_target_rise": 0.07}, {}, "edits hardly show what is asked (target read +0.08 of 0.7)"),
     ({}, {"g_adversarial": 5.0, "d_gap": 7.0}, "the discriminator has won")])
 def test_alarms(seen, means, alarm):
     watch = SimpleNamespace(level=0.7, reader=object())

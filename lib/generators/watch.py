@@ -96,6 +96,9 @@ class Watch:
                          "lower w_self and w_cycle")
         elif seen["variety"] < 0.2:
             texts.append("the condition is ignored: edits towards different AUs are alike; raise w_condition")
+        elif max(seen["target_rise"], seen["d_target_rise"]) < 0.15 * self.level:
+            texts.append(f"edits hardly show what is asked (target read {seen['target_rise']:+.2f} of {self.level:g}): train "
+                         "longer; if it stays, the discriminator's AU head has nothing to teach (see d_condition)")
         if self.reader and seen["d_target_rise"] > 0.4 * self.level and seen["target_rise"] < 0.25 * seen["d_target_rise"]:
             texts.append("adversarial patterns, not expressions: the discriminator reads the target AU "
                          f"({seen['d_target_rise']:+.2f}), the independent classifier does not ({seen['target_rise']:+.2f}); "
