@@ -173,7 +173,7 @@ clean:
 	rm -rf data/$(PRESET) runs/$(PRESET)
 
 tables:  # the tables of RESULTS.md, from the committed reports
-	$(PY) evaluate.py --compare $$(find runs/results -name 'report*.json' | sort)
+	$(PY) evaluate.py --compare $$(find runs/results -name 'report*.json' ! -path '*/judge/*' | sort)
 
 # ---- data ------------------------------------------------------------------------------------------------
 $(FACES_DIR)/.done: | $(READY)

@@ -4,8 +4,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from lib.cli import BadInput
 from lib.generators import blocks, configure, losses, registration, targets
-from lib.generators.expression_manipulator import PRESETS, Config, System
+from lib.generators.expression_manipulator import PRESETS, Config, Finer, System
 from lib.generators.targets import Batch, make_batch
 from lib.manifest import Manifest
 
@@ -121,12 +122,24 @@ def test_a_movement_back_undoes_it():
 def test_what_is_too_dark_can_be_painted_lighter():
     net = System(2, Config(size=16, width=8, levels=1, stem=4, skip_from=0, kernel=3, norm="group", head="warp",
                            inject="modulate")).generator
-    out = torch.zeros(1, 3 * 16 + 2 * 4, 4, 4)
-    out[:, :48] = -9
+    out = torch.zeros(1, 5, 16, 16)
+    out[:, :3] = -9
     out.requires_grad_()
     picture = net.paint(torch.zeros(1, 3, 16, 16), out)
     picture.sum().backward()
-    assert picture.min() == picture.max() == -1 and (out.grad[:, :48] == 0.5).all()
+    assert picture.min() == picture.max() == -1 and (out.grad[:, :3] == 0.5).all()
+
+
+def test_a_plain_region_is_not_chequered():
+    torch.manual_seed(0)
+    made = Finer(8, 4)(torch.ones(1, 8, 6, 6), torch.zeros(1, 3, 24, 24))[:, :, 4:-4, 4:-4]
+    assert made.abs().max() > 0 and (made - made[:, :, :1, :1]).abs().max() < 1e-6
+    assert Finer(8, 4)(torch.zeros(1, 8, 6, 6), torch.rand(1, 3, 24, 24)).abs().max() == 0
+
+
+def test_the_warp_head_doubles_its_way_back():
+    with pytest.raises(BadInput, match="power of two"):
+        System(2, Config(size=24, levels=1, stem=3, head="warp"))
 
 
 def test_an_expression_is_no_head_movement():

@@ -59,6 +59,7 @@ class Config:
     penalty_every: int = 1     # lazy regularisation: the penalty, times this, on every so many steps
     cycle_every: int = 1
     augment: bool = False      # differentiable augmentation of what the discriminator sees
+    shift: float = 3.0         # its shifts, in pixels
     noisy_targets: float = 0.1
     shares: str = "permuted=1"  # kinds of targets in a batch, e.g. pair=2,single=1,self=1
     learning_rate: float = 1e-4
@@ -140,10 +141,10 @@ class Generator(nn.Module):
             last = 3 * config.stem ** 2
             self.head = nn.Conv2d(channels, last, 7 if config.stem == 1 else 3, padding="same", bias=False)
         else:
-            paint, flow = 3 * config.stem ** 2, 2 * max(1, config.stem // 2) ** 2
             self.join = convolve(channels, config.joined, 3, 1, config.norm, "relu")
             self.gain = nn.Linear(aus, config.joined, bias=False)
-            self.head = nn.Conv2d(config.joined, paint + flow, 3, padding=1, bias=False)
+            self.finer = Finer(config.joined, config.stem)
+            self.head = nn.Conv2d(self.finer.channels, 3 + 2, 3, padding=1, bias=False)  # paint and flow
             nn.init.zeros_(self.head.weight)  # begins as the identity, and learns where to leave it
 
     def forward(self, image, relative):
@@ -164,18 +165,15 @@ class Generator(nn.Module):
             out = self.head(d)
             return torch.tanh(F.pixel_shuffle(out, config.stem) if config.stem > 1 else out)
         gain = self.gain(relative)[..., None, None]  # [N,J,1,1], zero where nothing is to change
-        return self.paint(image, self.head(self.join(d) * gain))
+        return self.paint(image, self.head(self.finer(self.join(d) * gain, image)))
 
     def paint(self, image, out):
         """Move the pixels of `image`, then repaint what movement cannot make (teeth, furrows)."""
-        stem = self.config.stem
-        paint, flow = out.split([3 * stem ** 2, out.shape[1] - 3 * stem ** 2], 1)
-        flow = F.pixel_shuffle(flow, max(1, stem // 2)) * 0.1
+        paint, flow = out.split([3, 2], 1)
+        flow = flow * 0.1
         if self.training:  # NaN coordinates crash grid_sample's backward: let a diverged run end with a message
             flow = torch.nan_to_num(flow)
-        if flow.shape[-1] != image.shape[-1]:
-            flow = F.interpolate(flow, size=image.shape[-2:], mode="bilinear", align_corners=False)
-        painted = flow_warp(image, flow) + F.pixel_shuffle(paint, stem) * 0.5
+        painted = flow_warp(image, flow) + paint * 0.5
         shown = painted.clamp(-1, 1)
         # clamped pixels keep their gradient: else what is once too dark stays so, and its neighbours make up for it
         return painted + (shown - painted).detach() if self.training else shown
@@ -183,6 +181,31 @@ class Generator(nn.Module):
     def edit(self, image, source, target):
         """Image [N,3,S,S] with absolute AUs `source` [N,C] changed to `target` [N,C]; none may be NaN."""
         return self(image, target - source)
+
+
+class Finer(nn.Module):
+    """From the stem's resolution to the image's: features [N,J,S/s,S/s], image [N,3,S,S] -> [N,channels,S,S],
+    zero where the features are.
+
+    Enlarged and then convolved, every pixel is made by the same weights: transposed convolutions and pixel
+    shuffles have other weights for each place in a cell, and chequered open mouths (Odena et al. 2016). What is
+    finer than a cell comes from the image, whose own features are multiplied in."""
+
+    def __init__(self, inputs, stem, widths=(32, 16)):
+        super().__init__()
+        self.first = nn.Conv2d(inputs, widths[0], 1, bias=False)
+        doublings = int(math.log2(stem))
+        widths = [widths[0]] + [widths[1]] * doublings
+        self.steps = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1, bias=False) for a, b in zip(widths, widths[1:]))
+        self.detail = convolve(3, widths[-1], 3, activation="leaky")
+        self.channels = 2 * widths[-1]
+
+    def forward(self, features, image):
+        features = self.first(features)
+        for step in self.steps:
+            features = F.interpolate(features, scale_factor=2, mode="bilinear", align_corners=False)
+            features = F.leaky_relu(step(features), 0.2)
+        return torch.cat([features, features * self.detail(image)], 1)
 
 
 class System:
@@ -194,6 +217,8 @@ class System:
         if config.size % (config.stem * 2 ** config.levels) or config.size % config.d_stem:
             raise BadInput(f"images of {config.size} pixels: this network needs a multiple of "
                            f"{math.lcm(config.stem * 2 ** config.levels, config.d_stem)}; say so by --size")
+        if config.head == "warp" and config.stem & (config.stem - 1):
+            raise BadInput(f"stem={config.stem}: the warp head doubles its way back to the image; give a power of two")
         self.generator = Generator(aus, config)
         self.discriminator = PatchDiscriminator(aus, config.size, config.d_width, config.d_layers, config.d_stem)
         self.edited_batch = self.edited = None
@@ -214,7 +239,7 @@ class System:
 
     def see(self, pictures):
         """The discriminator's outputs for what it may see of the pictures."""
-        return self.discriminator(losses.augment(pictures) if self.config.augment else pictures)
+        return self.discriminator(losses.augment(pictures, self.config.shift) if self.config.augment else pictures)
 
     def discriminator_loss(self, batch, step):
         """Eq. 3-5: E[D(fake)] - E[D(real)] + penalty + w_condition · MSE(D's AUs on real, labels)."""

@@ -7,7 +7,7 @@ from lib.cli import BadInput
 from lib.onnx_runtime import Model, au_scores
 
 NEUTRAL = 0.1        # a face whose AUs are all below this is neutral
-FACES, SHOWN = 64, 6  # validation faces edited each epoch, and how many of them the sheet shows
+FACES, SHOWN = 240, 6  # validation faces edited each epoch, and how many of them the sheet shows
 
 
 class Watch:
