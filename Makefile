@@ -54,7 +54,7 @@ FACES_JUDGE_long := $(FACES_JUDGE_quick)
 FACES_JUDGE_paper := --max-steps 20000 --schedule cosine --learning-rate 3e-3 --ema 0.999 --weight-decay 0.02 --patience 99
 FACES_GENERATOR_smoke := --epochs 2 --decay-epochs 1 --epoch-images 160 --config d_warmup=10 width=24
 FACES_GENERATOR_quick := --epochs 10 --decay-epochs 5 --epoch-images 6400
-FACES_GENERATOR_long := --epochs 24 --decay-epochs 10 --epoch-images 6400 --config width=64 joined=192
+FACES_GENERATOR_long := --epochs 24 --decay-epochs 10 --epoch-images 6400 --config width=64 joined=192 fine=24
 FACES_GENERATOR_paper := --preset paper
 FACES_COUNT_smoke := 300
 FACES_COUNT_quick := 3000
@@ -105,8 +105,8 @@ MNIST_CLASSIFIER_quick := --max-steps 300 --schedule cosine --learning-rate 2e-3
 MNIST_CLASSIFIER_long := --max-steps 3000 --schedule cosine --learning-rate 2e-3 --weight-decay 0.05 --ema 0.99 --patience 99 --size 48
 MNIST_CLASSIFIER_paper :=
 MNIST_GENERATOR_smoke := --preset grid --epochs 2 --decay-epochs 1 --epoch-images 160 --config d_warmup=10 width=24
-MNIST_GENERATOR_quick := --preset grid --epochs 6 --decay-epochs 3 --epoch-images 3200
-MNIST_GENERATOR_long := --preset grid --epochs 40 --decay-epochs 20 --epoch-images 6400
+MNIST_GENERATOR_quick := --preset grid --size 48 --epochs 3 --decay-epochs 2 --epoch-images 6400
+MNIST_GENERATOR_long := --preset grid --size 48 --epochs 20 --decay-epochs 10 --epoch-images 6400
 MNIST_GENERATOR_paper := --preset paper
 
 # smoke only proves the wiring, whatever N says elsewhere

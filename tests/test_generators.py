@@ -132,9 +132,9 @@ def test_what_is_too_dark_can_be_painted_lighter():
 
 def test_a_plain_region_is_not_chequered():
     torch.manual_seed(0)
-    made = Finer(8, 4)(torch.ones(1, 8, 6, 6), torch.zeros(1, 3, 24, 24))[:, :, 4:-4, 4:-4]
+    made = Finer(8, 4, 4)(torch.ones(1, 8, 6, 6), torch.zeros(1, 3, 24, 24))[:, :, 4:-4, 4:-4]
     assert made.abs().max() > 0 and (made - made[:, :, :1, :1]).abs().max() < 1e-6
-    assert Finer(8, 4)(torch.zeros(1, 8, 6, 6), torch.rand(1, 3, 24, 24)).abs().max() == 0
+    assert Finer(8, 4, 4)(torch.zeros(1, 8, 6, 6), torch.rand(1, 3, 24, 24)).abs().max() == 0
 
 
 def test_the_warp_head_doubles_its_way_back():

@@ -40,6 +40,7 @@ class Config:
     inject: str = "concat"     # how MSF takes the condition: concat (tiled channels) | modulate (scale and shift)
     head: str = "direct"       # direct: tanh image; warp: flow field and painting, both proportional to the condition
     joined: int = 64           # channels before the warp head
+    fine: int = 16             # channels at full resolution in the warp head
     d_width: int = 64
     d_layers: int = 6
     d_stem: int = 1
@@ -76,10 +77,10 @@ PRESETS = {
                   w_cycle=5.0, w_variation=0.0, w_pair=40.0, pair_emphasis=5.0, register_pairs=True,
                   shares="pair=14,single=2", learning_rate=1.5e-3, d_learning_rate=5e-4),
     # nobody is the same person in a digit grid: the discriminator teaches alone, at every step
-    "grid": dict(size=96, width=32, levels=2, most=3, stem=4, skip_from=0, kernel=3, norm="group",
+    "grid": dict(size=48, width=32, levels=2, most=3, stem=4, skip_from=0, kernel=3, norm="group",
                  inject="modulate", head="warp", joined=64, d_width=48, d_layers=3, d_stem=4,
-                 adversarial="nonsaturating", n_critic=1, d_warmup=300, penalty_every=16, cycle_every=4,
-                 augment=True, w_adversarial=1.0, w_condition=20.0, w_penalty=0.02, w_self=0.0, w_cycle=5.0,
+                 adversarial="nonsaturating", n_critic=1, d_warmup=400, penalty_every=16, cycle_every=4,
+                 augment=True, shift=1.0, w_adversarial=0.1, w_condition=20.0, w_penalty=0.02, w_self=0.0, w_cycle=5.0,
                  w_variation=0.0, shares="single=2,change=3,permuted=1", learning_rate=2e-3, d_learning_rate=5e-4),
 }
 
@@ -143,8 +144,8 @@ class Generator(nn.Module):
         else:
             self.join = convolve(channels, config.joined, 3, 1, config.norm, "relu")
             self.gain = nn.Linear(aus, config.joined, bias=False)
-            self.finer = Finer(config.joined, config.stem)
-            self.head = nn.Conv2d(self.finer.channels, 3 + 2, 3, padding=1, bias=False)  # paint and flow
+            self.finer = Finer(config.joined, config.stem, config.fine)
+            self.head = nn.Conv2d(2 * config.fine, 3 + 2, 3, padding=1, bias=False)  # paint and flow
             nn.init.zeros_(self.head.weight)  # begins as the identity, and learns where to leave it
 
     def forward(self, image, relative):
@@ -184,21 +185,19 @@ class Generator(nn.Module):
 
 
 class Finer(nn.Module):
-    """From the stem's resolution to the image's: features [N,J,S/s,S/s], image [N,3,S,S] -> [N,channels,S,S],
+    """From the stem's resolution to the image's: features [N,J,S/s,S/s], image [N,3,S,S] -> [N,2·fine,S,S],
     zero where the features are.
 
     Enlarged and then convolved, every pixel is made by the same weights: transposed convolutions and pixel
     shuffles have other weights for each place in a cell, and chequered open mouths (Odena et al. 2016). What is
     finer than a cell comes from the image, whose own features are multiplied in."""
 
-    def __init__(self, inputs, stem, widths=(32, 16)):
+    def __init__(self, inputs, stem, fine):
         super().__init__()
+        widths = [2 * fine] + [fine] * int(math.log2(stem)) if stem > 1 else [fine]
         self.first = nn.Conv2d(inputs, widths[0], 1, bias=False)
-        doublings = int(math.log2(stem))
-        widths = [widths[0]] + [widths[1]] * doublings
         self.steps = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1, bias=False) for a, b in zip(widths, widths[1:]))
-        self.detail = convolve(3, widths[-1], 3, activation="leaky")
-        self.channels = 2 * widths[-1]
+        self.detail = convolve(3, fine, 3, activation="leaky")
 
     def forward(self, features, image):
         features = self.first(features)
