@@ -139,14 +139,18 @@ FACES_VALIDATION := $(or $(VALIDATION),$(FACES_DIR)/validation.csv)
 FACES_TEST := $(or $(TEST),$(FACES_DIR)/test.csv)
 FACES_TEST_NATURAL := $(or $(TEST_NATURAL),$(if $(USER_SET),,$(FACES_DIR)/test_natural.csv))
 
+# truth: as pseudo, with the true labels of the unlabelled images, which only sets made here have
+CONDITIONS_mnist := supervised upsampled pseudo reweighted em truth
+CONDITIONS_faces := $(if $(USER_SET),$(filter-out truth,$(CONDITIONS_mnist)),$(CONDITIONS_mnist))
+
 # ---- entry points ----------------------------------------------------------------------------------------
 .PHONY: help setup setup-faces test clean faces-data mnist-data faces-judge faces-generator mnist-generator \
-  $(foreach s,faces mnist,$(foreach c,supervised upsampled pseudo reweighted em,$(s)-$(c)) compare-$(s) results-$(s)) tables \
+  $(foreach s,faces mnist,$(addprefix $(s)-,$(CONDITIONS_$(s))) compare-$(s) results-$(s)) tables \
   faces-registration faces-registration-check compare-registration results-registration results-generator
 
 help:
 	@echo 'make faces-em                 rendered faces: label, pseudo-label, train the Expression Manipulator, synthesise, train, report'
-	@echo 'make faces-supervised|-upsampled|-pseudo|-reweighted    the other conditions;  make compare-faces: all, as a table'
+	@echo 'make faces-supervised|-upsampled|-pseudo|-reweighted|-truth    the other conditions;  make compare-faces: all, as a table'
 	@echo 'make mnist-em …               the same on the MNIST grid (LEVEL=easy|medium|hard N=300|3000|30000 DIGITS=dir)'
 	@echo 'make faces-registration       2D against 3D registration, real against synthetic faces, nine poses;  faces-registration-check: is 3D nearer?'
 	@echo 'make setup | setup-faces | test | clean   environment; face detection for photos and videos; tests; remove data/ and runs/ of this PRESET'
@@ -198,7 +202,7 @@ mnist-data: $(MNIST_DIR)/.done
 # $(1) goal prefix, $(2) run folder, $(3) data files to wait for, $(4) labelled, $(5) unlabelled,
 # $(6) validation, $(7) test, $(8) test_natural, $(9) CLASSIFIER/GENERATOR prefix
 define experiment
-$(1)-supervised $(1)-upsampled $(1)-pseudo $(1)-reweighted $(1)-em: $(1)-%: $(2)/%/seed$(SEED)/report.json $(if $(8),$(2)/%/seed$(SEED)/report_natural.json)
+$(addprefix $(1)-,$(CONDITIONS_$(1))): $(1)-%: $(2)/%/seed$(SEED)/report.json $(if $(8),$(2)/%/seed$(SEED)/report_natural.json)
 
 $(2)/supervised/seed%/classifier.pt: $(3) | $(READY)
 	$(PY) train_classifier.py --train $(4) --validation $(6) --out $$@ --seed $$* --device $(DEVICE) --resume $($(9)_CLASSIFIER_$(PRESET)) $(CLASSIFIER_$(1))
@@ -217,6 +221,9 @@ $(2)/reweighted/seed%/reweighted.csv: $(2)/pseudo/seed%/pseudo.csv $(2)/syntheti
 
 $(2)/reweighted/seed%/classifier.pt: $(2)/reweighted/seed%/reweighted.csv
 	$(PY) train_classifier.py --train $(4) $$< --validation $(6) --out $$@ --seed $$* --device $(DEVICE) --resume $($(9)_CLASSIFIER_$(PRESET)) $(CLASSIFIER_$(1))
+
+$(2)/truth/seed%/classifier.pt: $(3) | $(READY)
+	$(PY) train_classifier.py --train $(4) $(5:.csv=_truth.csv) --validation $(6) --out $$@ --seed $$* --device $(DEVICE) --resume $($(9)_CLASSIFIER_$(PRESET)) $(CLASSIFIER_$(1))
 
 $(2)/generator/seed%/generator.pt: $(2)/pseudo/seed1/pseudo.csv $(2)/supervised/seed1/classifier.onnx
 	$(PY) train_generator.py --arch expression-manipulator --train $(4) $$< --validation $(6) --out $$@ \
@@ -238,11 +245,11 @@ $(2)/%/report_natural.json: $(2)/%/classifier.onnx
 
 # the reports behind the tables of RESULTS.md, small enough to commit
 results-$(1): compare-$(1)
-	@for report in $(foreach c,supervised upsampled pseudo reweighted em,$(foreach s,$(SEEDS),$(c)/seed$(s)/report.json $(c)/seed$(s)/report_natural.json)); do \
+	@for report in $(foreach c,$(CONDITIONS_$(1)),$(foreach s,$(SEEDS),$(c)/seed$(s)/report.json $(c)/seed$(s)/report_natural.json)); do \
 	  if [ -f $(2)/$$$$report ]; then mkdir -p $(subst runs/,runs/results/,$(2))/$$$$(dirname $$$$report); \
 	  cp $(2)/$$$$report $(subst runs/,runs/results/,$(2))/$$$$report; fi; done
 
-compare-$(1): $(foreach c,supervised upsampled pseudo reweighted em,$(foreach s,$(SEEDS),$(2)/$(c)/seed$(s)/report.json $(if $(8),$(2)/$(c)/seed$(s)/report_natural.json)))
+compare-$(1): $(foreach c,$(CONDITIONS_$(1)),$(foreach s,$(SEEDS),$(2)/$(c)/seed$(s)/report.json $(if $(8),$(2)/$(c)/seed$(s)/report_natural.json)))
 	$(PY) evaluate.py --compare $$^
 endef
 
