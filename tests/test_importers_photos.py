@@ -108,14 +108,31 @@ def test_emotionet(tmp_path, header):
     made, dropped = run("emotionet", tmp_path, {
         "labels.csv": BOM + header.encode() + b"'http://x.org/a/N_1.jpg','http://y',1,0,999\r\n"
                       b"imgs/n_2.JPG,y,0,999,1\nimgs/n_3.jpg,y,0,0,0\n",
-        "readme.txt": "hello\n", "imgs/N_1.jpg|N_2.jpg": None})
+        "readme.txt": "hello\n", "imgs/N_1.jpg|N_2.jpg|stray.jpg": None})
     assert made == """\
 path,AU01,AU02,AU60,au_kind,source
 ../root/imgs/N_1.jpg,1,0,,occurrence,real
 ../root/imgs/N_2.jpg,0,,1,occurrence,real
 """
     assert dropped == ("path,reason\nreadme.txt,neither a header with AU columns nor 60 of them\n"
-                       "n_3.jpg,no image for this label\n")
+                       "imgs/n_3.jpg,no image for this label\nimgs/stray.jpg,no label of this image\n")
+
+
+def test_emotionet_tells_namesakes_apart(tmp_path):
+    """Folders decide between files of one name; a label whose image is missing does not take another's."""
+    head = "path,orig,AU1,AU2\n"
+    made, dropped = run("emotionet", tmp_path, {
+        "labels.csv": head + "a/1.jpg,y,1,0\nb/1.jpg,y,0,1\na/2.jpg,y,1,1\nc/2.jpg,y,0,0\n",
+        "img/a/1.jpg": None, "img/b/1.jpg": None, "img/c/2.jpg": None})
+    assert made == """\
+path,AU01,AU02,au_kind,source
+../root/img/a/1.jpg,1,0,occurrence,real
+../root/img/b/1.jpg,0,1,occurrence,real
+../root/img/c/2.jpg,0,0,occurrence,real
+"""
+    assert dropped == "path,reason\na/2.jpg,no image for this label\n"
+    with pytest.raises(BadInput, match="http://x.org/1.jpg: img/a/1.jpg and img/b/1.jpg both fit"):
+        run("emotionet", tmp_path, {"labels.csv": head + "http://x.org/1.jpg,y,1,0\n"})
 
 
 def test_emotionet_without_header(tmp_path):

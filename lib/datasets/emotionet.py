@@ -5,6 +5,7 @@
     EmotioNet_FACS.csv    header URL, URL orig, 'AU 1' … 'AU 60' in any quotes, or path,AU1,…,AU60, or none at
                           all (then the last 60 columns are the AUs); 0, 1, 999 missing; commas or tabs
     **/N_0000000001_00001.jpg    images lie anywhere below ROOT or --images-root, found by the last part of URL or path
+                                 (of several with that name, the one whose folders match best)
 
 Who is on a photo is not known: no `subject`. Labels by machine: say --source pseudo.
 Benitez-Quiroz, Srinivasan, Martinez: EmotioNet: An Accurate, Real-Time Algorithm (2016).
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 
 from lib.cli import BadInput, arg, progress, run
 from lib.datasets import importing
-from lib.datasets.layouts import IMAGES, Tree, cell, occurrence
+from lib.datasets.layouts import Photos, Tree, cell, occurrence
 from lib.labels import au_name
 
 AU = re.compile(r"(?i)[^a-z]*au\W*0*(\d{1,2})\W*")
@@ -40,8 +41,7 @@ def collect(options):
     tree = Tree(options.root)
     collection = importing.Collection(options, "EmotioNet", au_kind="occurrence", source=options.source)
     source = Tree(options.images_root) if options.images_root else tree
-    images = {path.rpartition("/")[2].lower(): path for path in source.files(IMAGES)}
-    photos = []
+    photos, labelled = Photos(source), []
     for path, _ in tree.need(options.csv, "--csv"):
         rows = tree.rows(path)
         columns, header = columns_of(rows[0][1]) if rows else ({}, False)
@@ -54,11 +54,10 @@ def collect(options):
         for line, cells in progress(rows[header:], what="labels", unit="row"):
             if len(cells) <= max(columns):
                 raise BadInput(f"{path}: line {line} has {len(cells)} cells, not {max(columns) + 1}; correct the line")
-            name = cells[0].replace("\\", "/").rpartition("/")[2]
-            image = images.get(name.lower())
-            photos.append((name, source.path(image) if image else "",
-                           {au: cell(occurrence, cells[i], path, line) for i, au in columns.items()}))
-    importing.add_photos(collection, photos)
+            labelled.append((cells[0], photos.ask(cells[0]),
+                             {au: cell(occurrence, cells[i], path, line) for i, au in columns.items()}))
+    importing.add_photos(collection, photos.settle(labelled))
+    importing.drop_unnamed(collection, photos.unasked())
     return collection
 
 

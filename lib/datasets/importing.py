@@ -191,6 +191,12 @@ def add_photos(collection, photos):
             collection.drop(name, "no image for this label")
 
 
+def drop_unnamed(collection, paths):
+    """List images that no label speaks of."""
+    for path in paths:
+        collection.drop(path, "no label of this image")
+
+
 def main(options, collect, description):
     """Parse argv, collect, write: what each importer's main does."""
     collect(parse(options, description)).write()

@@ -131,6 +131,61 @@ class Tree:
         return split_rows(self.text(relative))
 
 
+class Photos:
+    """The images below a folder, found by names that may come from another machine, and which were asked for."""
+
+    def __init__(self, tree):
+        self.tree, self.by_name, self.asked = tree, {}, {}  # asked: path -> how like it the likest name was
+        for path in tree.files(IMAGES):
+            self.by_name.setdefault(path.rpartition("/")[2].lower(), []).append(path)
+
+    @functools.cached_property
+    def by_stem(self):
+        """{name without suffix: paths}, for names that have none."""
+        out = {}
+        for name, paths in self.by_name.items():
+            out.setdefault(stem(name), []).extend(paths)
+        return out
+
+    def likest(self, name):
+        """(paths of that file name whose folders match best, (how many folders do, whether the whole path does))."""
+        *folders, last = name.lower().replace("\\", "/").split("/")
+
+        def alike(path):
+            others = path.lower().split("/")[:-1]
+            same = next((i for i, (a, b) in enumerate(zip(folders[::-1], others[::-1])) if a != b),
+                        min(len(folders), len(others)))
+            return same, folders == others
+
+        found = self.by_name.get(last) or ([] if os.path.splitext(last)[1] in IMAGES else self.by_stem.get(last, []))
+        ranks = [alike(path) for path in found]
+        best = max(ranks, default=(0, False))
+        return [path for path, rank in zip(found, ranks) if rank == best], best
+
+    def ask(self, name):
+        """The image's relative path, '' when there is none; BadInput when several fit equally well."""
+        found, _ = self.likest(name)
+        if len(found) > 1:
+            raise BadInput(f"{name}: {found[0]} and {found[1]} both fit; give --images-root, or longer paths in the CSV")
+        self.mention(name)
+        return found[0] if found else ""
+
+    def mention(self, name):
+        """Count an image as spoken of, though it is not to be imported."""
+        found, rank = self.likest(name)
+        self.asked |= {path: max(rank, self.asked.get(path, rank)) for path in found}
+
+    def settle(self, rows):
+        """[(name, path from `ask`, cells)] as what importing.add_photos takes. An image that another name fits
+        better is that one's: a label whose own image is missing must not take its namesake in another folder."""
+        return [(name, self.tree.path(path) if path and self.likest(name)[1] == self.asked[path] else "", cells)
+                for name, path, cells in rows]
+
+    def unasked(self):
+        """Relative paths of the images that no name spoke of."""
+        return [path for paths in self.by_name.values() for path in paths if path not in self.asked]
+
+
 def decode(raw):
     """The text of a file whatever editor saved it: UTF-8 with or without a byte order mark, UTF-16, Latin-1."""
     if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
