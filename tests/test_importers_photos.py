@@ -63,13 +63,27 @@ path,AU01,AU02,AU04,AU12,AU25,au_kind,source
 ../root/aligned/0008_aligned.jpg,0,0,0,0,0,occurrence,real
 ../root/aligned/0009_aligned.jpg,0,0,0,1,0,occurrence,real
 """
-    assert dropped == "path,reason\n0010.jpg,no image for this label\n"
+    assert dropped == ("path,reason\n0010.jpg,no image for this label\n"
+                       "aligned/0011_aligned.jpg,no label of this image\n")
     made, _ = run("raf_au", tmp_path, {}, images="original/{name}.*", one_sided="unlabelled", aus=["2", "4"])
     assert made == """\
 path,AU02,AU04,au_kind,source
 ../root/original/0007.jpg,,0,occurrence,real
 ../root/original/0010.jpg,0,1,occurrence,real
 """
+
+
+def test_raf_au_codes_after_a_tab_and_none_at_all(tmp_path):
+    made, dropped = run("raf_au", tmp_path, {
+        "RAFAU_label.txt": "1.jpg\t1+2\n2.jpg \t 4 + 25\n3.jpg\n4.jpg\tNULL\n",
+        "aligned/1_aligned.jpg|2_aligned.jpg|3_aligned.jpg|4_aligned.jpg": None})
+    assert made == """\
+path,AU01,AU02,AU04,AU25,au_kind,source
+../root/aligned/1_aligned.jpg,1,1,0,0,occurrence,real
+../root/aligned/2_aligned.jpg,0,0,1,1,occurrence,real
+../root/aligned/4_aligned.jpg,0,0,0,0,occurrence,real
+"""
+    assert dropped == "path,reason\n3.jpg,no AU codes in its line\n"
 
 
 CK = {"cohn-kanade-images/S005/001/S005_001_00000001.png|S005_001_00000002.png|S005_001_00000003.png|.DS_Store": None,
