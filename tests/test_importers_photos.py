@@ -2,6 +2,7 @@
 import os
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -204,6 +205,18 @@ empty.csv,empty label file
 """
     made, _ = run("openface_csv", tmp_path, {}, labels="occurrence", min_confidence=0.95)
     assert made.splitlines()[1] == "../root/clip_aligned/frame_det_00_000001.bmp,clip,1,0,occurrence,pseudo,0.98,clip,1,0"
+
+
+def test_a_csv_a_photo_is_found_at_once(tmp_path):
+    """Each CSV is called like its photo: 3,000 of them must not each be compared with all photos."""
+    names = [f"p{i}" for i in range(3000)] + ["scan.01"]  # the last one's name has a dot of its own
+    photos = layouts.Photos(layouts.Tree(plant(tmp_path / "root", {"b/" + "|".join(f"{name}.jpg" for name in names): "",
+                                                                   "c/p7.png": ""})))
+    start = time.process_time()
+    found = [photos.ask(name) for name in names if name != "p7"]
+    assert time.process_time() - start < 2
+    assert found[0] == "b/p0.jpg" and found[-1] == "b/scan.01.jpg" and "" not in found
+    assert photos.ask("c/p7") == "c/p7.png" and photos.unasked() == ["b/p7.jpg"]
 
 
 def test_py_feat_csv(tmp_path):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from lib.cli import BadInput, arg, progress
 from lib.datasets import importing, videos
-from lib.datasets.layouts import IMAGES, Tree, cell, named_rows, stem, whole
+from lib.datasets.layouts import IMAGES, Photos, Tree, cell, named_rows, stem, whole
 
 NAMES = ("input", "image", "path", "file", "filename", "file_name", "image_path", "input_path", "img", "name")
 
@@ -31,10 +31,7 @@ def collect(options, data_set, kind, read):
     if single:
         found = [(path, parts) for path, parts in found if path == os.path.basename(options.root)]
     source = Tree(options.images_root) if options.images_root else tree
-    by_name = {}
-    for path in source.files(IMAGES):
-        by_name.setdefault(path.rpartition("/")[2].lower(), []).append(path)
-    photos, films = [], {}
+    photos, labelled, films = Photos(source), [], {}
     for path, parts in progress(found, what="labels", unit="file"):
         rows = named_rows(tree.text(path))
         if not rows:
@@ -43,10 +40,11 @@ def collect(options, data_set, kind, read):
             if isinstance(place, tuple):  # (video, frame)
                 films.setdefault(place[0] or parts["video"], {})[place[1]] = cells
             elif place or len(rows) == 1:  # an image's name, or the CSV is called like its only image
-                photos.append(photo(place or parts["video"], by_name, source, cells))
+                name = place or parts["video"]
+                labelled.append((name, photos.ask(name), cells))
             else:
                 raise BadInput(f"{path}: has neither a column frame nor one with the image (such as 'input'); add one")
-    importing.add_photos(collection, photos)
+    importing.add_photos(collection, photos.settle(labelled))
     if films:
         add_films(collection, options, tree, films)
     return collection
@@ -85,22 +83,6 @@ def best_faces(collection, rows, path, read, least):
                 best[place] = (sure, cells)
     return [(place, cells) for place, (_, cells) in best.items()] + [
         (place, None) for place in faceless if isinstance(place, tuple) and place not in best]
-
-
-def photo(name, by_name, source, cells):
-    """(name, absolute path or '', cells): among files of that name the one whose folders match best."""
-    parts = name.lower().split("/")
-    candidates = by_name.get(parts[-1], ())
-    if not candidates and "." not in parts[-1]:
-        candidates = [path for shown, paths in by_name.items() if stem(shown) == parts[-1] for path in paths]
-
-    def alike(path):
-        return next((i for i, (a, b) in enumerate(zip(parts[::-1], path.lower().split("/")[::-1])) if a != b), 99)
-
-    ranked = sorted(candidates, key=alike, reverse=True)
-    if len(ranked) > 1 and alike(ranked[0]) == alike(ranked[1]):
-        raise BadInput(f"{name}: {ranked[0]} and {ranked[1]} both fit; give --images-root, or longer paths in the CSV")
-    return name, source.path(ranked[0]) if ranked else "", cells
 
 
 def add_films(collection, options, tree, films):
