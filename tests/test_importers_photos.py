@@ -207,6 +207,21 @@ empty.csv,empty label file
     assert made.splitlines()[1] == "../root/clip_aligned/frame_det_00_000001.bmp,clip,1,0,occurrence,pseudo,0.98,clip,1,0"
 
 
+def test_openface_csv_of_a_photo_with_two_faces(tmp_path):
+    head = "face, confidence, AU01_r, AU45_r\n"
+    made, dropped = run("openface_csv", tmp_path, {
+        "two.csv": head + "0, 0.5, 1, 0\n1, 0.95, 2.5, 5\n", "one.csv": head + "0, 0.7, 5, 0\n",
+        "two.jpg|one.jpg": None})
+    assert made == """\
+path,AU01,AU45,au_kind,source,confidence
+../root/one.jpg,1,0,intensity,pseudo,0.7
+../root/two.jpg,0.5,1,intensity,pseudo,0.95
+"""
+    assert dropped == "path,reason\ntwo,another face in the same image\n"
+    with pytest.raises(BadInput, match="film.csv: has neither a column frame"):
+        run("openface_csv", tmp_path, {"film.csv": "confidence, AU01_r\n0.9, 1\n0.9, 1\n"})
+
+
 def test_a_csv_a_photo_is_found_at_once(tmp_path):
     """Each CSV is called like its photo: 3,000 of them must not each be compared with all photos."""
     names = [f"p{i}" for i in range(3000)] + ["scan.01"]  # the last one's name has a dot of its own

@@ -39,7 +39,7 @@ def collect(options, data_set, kind, read):
         for place, cells in best_faces(collection, rows, path, read, options.min_confidence):
             if isinstance(place, tuple):  # (video, frame)
                 films.setdefault(place[0] or parts["video"], {})[place[1]] = cells
-            elif place or len(rows) == 1:  # an image's name, or the CSV is called like its only image
+            elif place or of_one_photo(rows):  # an image's name, or the CSV is called like its only image
                 name = place or parts["video"]
                 labelled.append((name, photos.ask(name), cells))
             else:
@@ -48,6 +48,13 @@ def collect(options, data_set, kind, read):
     if films:
         add_films(collection, options, tree, films)
     return collection
+
+
+def of_one_photo(rows):
+    """Whether rows that name neither image nor frame are the faces of one photo: a single one, or counted in the
+    column `face` as OpenFace does (a video whose CSV lost its frames has no such column)."""
+    faces = [row.get("face", "") for _, row in rows]
+    return len(rows) == 1 or all(faces) and len(set(faces)) == len(faces)
 
 
 def place_of(row, where):
