@@ -39,7 +39,8 @@ def collect(options):
             out["time"] = number(cell(float, row["frame_time_in_ms"], *where) / 1000)
         return out | {"expression": expression(row.get("facial_expression", ""))}
 
-    return tool_csv.collect(options, "LibreFace", options.labels, read)
+    columns = re.compile(f"{wanted.pattern}|frame_time_in_ms|facial_expression")
+    return tool_csv.collect(options, "LibreFace", options.labels, read, columns)
 
 
 if __name__ == "__main__":

@@ -49,7 +49,8 @@ def collect(options):
                 out[au_name(match[1])] = cell(parse, text, *where)
         return out
 
-    return tool_csv.collect(options, "OpenFace", options.labels, read)
+    columns = re.compile(f"{wanted.pattern}|success|confidence|timestamp")
+    return tool_csv.collect(options, "OpenFace", options.labels, read, columns)
 
 
 if __name__ == "__main__":

@@ -51,7 +51,8 @@ def collect(options):
             out["expression"] = max(scores, key=scores.get)
         return out
 
-    return tool_csv.collect(options, "py-feat", "occurrence", read)
+    columns = re.compile("|".join((AU.pattern, "facescore", "valence", "arousal") + EMOTIONS))
+    return tool_csv.collect(options, "py-feat", "occurrence", read, columns)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from lib.datasets import importing, videos
 from lib.datasets.layouts import IMAGES, Photos, Tree, cell, named_rows, stem, whole
 
 NAMES = ("input", "image", "path", "file", "filename", "file_name", "image_path", "input_path", "img", "name")
+PLACES = frozenset(NAMES + ("frame", "frame_idx", "frame_number", "face"))
 
 
 @dataclass(kw_only=True)
@@ -21,9 +22,10 @@ class Options(videos.VideoOptions):
     prefix: str = arg("", help="before each subject; the subject is the CSV's or video's name")
 
 
-def collect(options, data_set, kind, read):
+def collect(options, data_set, kind, read, wanted):
     """The collection of all rows. read(row, where) -> {column: cell}, or the reason why there is no face in it;
-    row: {column in lower case: text}; where: (file, line)."""
+    row: {column in lower case: text} of the columns that match `wanted` (of OpenFace's 714 few are needed) or say
+    which image it is; where: (file, line)."""
     single = os.path.isfile(options.root)
     tree = Tree(os.path.dirname(os.path.abspath(options.root)) if single else options.root)
     collection = importing.Collection(options, data_set, au_kind=kind, source="pseudo")
@@ -33,7 +35,7 @@ def collect(options, data_set, kind, read):
     source = Tree(options.images_root) if options.images_root else tree
     photos, labelled, films = Photos(source), [], {}
     for path, parts in progress(found, what="labels", unit="file"):
-        rows = named_rows(tree.text(path))
+        rows = named_rows(tree.text(path), lambda name: name in PLACES or wanted.fullmatch(name))
         if not rows:
             collection.drop(path, "empty label file")
         for place, cells in best_faces(collection, rows, path, read, options.min_confidence):
