@@ -145,6 +145,30 @@ F001_T2,no frames of this video
 """
 
 
+def test_bp4d_from_registered_videos_in_folders(tmp_path):
+    """F001/T1.avi and M002/T1.avi share a name: the manifest holds their paths, and the folder is the subject."""
+    faces = plant(tmp_path / "faces", {"manifest.csv": "path,video,frame\n0.png,/videos/F001/T1.avi,7\n"
+                                       "1.png,/videos/M002/T1.avi,7\n", "0.png|1.png": None})
+    made, _ = run("bp4d", tmp_path, {"AU_OCC/F001_T1.csv": "0,1\n7,1\n", "AU_OCC/M002_T1.csv": "0,1\n7,0\n"},
+                  images_root=str(faces), frame_offset="0")
+    assert made == """\
+path,subject,AU01,au_kind,source,video,frame,time
+../faces/0.png,bp4d-F001,1,occurrence,real,F001_T1,7,0.24
+../faces/1.png,bp4d-M002,0,occurrence,real,M002_T1,7,0.24
+"""
+
+
+def test_registered_videos_of_one_name_are_not_mixed(tmp_path):
+    """a/clip.avi and b/clip.avi: which of them the labels mean is for the user to say."""
+    faces = plant(tmp_path / "faces", {"manifest.csv": "path,video,frame\n0.png,a/clip.avi,0\n1.png,b/clip.avi,0\n",
+                                       "0.png|1.png": None})
+    files = {"valence/clip.txt": "0.5\n", "arousal/clip.txt": "0\n"}
+    with pytest.raises(BadInput, match=r"clip has frames in several folders \(a/clip, b/clip\); say which"):
+        run("aff_wild", tmp_path, files, images_root=str(faces))
+    made, _ = run("aff_wild", tmp_path, files, images_root=str(faces), images="b/{video}/{frame:d}.*")
+    assert made.splitlines()[1].startswith("../faces/1.png,affwild-clip,0.5,0,")
+
+
 def test_bp4d_intensity(tmp_path):
     made, dropped = run("bp4d", tmp_path, BP4D, labels="intensity", drop_inactive=True)
     assert made == """\

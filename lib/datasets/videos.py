@@ -72,7 +72,8 @@ def frames(options, tree, pattern, keys, collection, prefer=""):
 
 def listed(source, text):
     """(name, template's parts, absolute path, extra cells) of images: from source/manifest.csv when it has
-    path, video and frame (each counts as video/frame.png), else the files themselves."""
+    path, video and frame, else the files themselves. A row counts as video/frame.png, the video without its folders
+    or, where that does not match (`{subject}/{task}`), with them."""
     table = Path(source.root, "manifest.csv")
     if table.exists():
         found = manifest.read(table)
@@ -81,8 +82,8 @@ def listed(source, text):
             rows = zip(found.images(), found.text("video"), found.text("frame"), *(found.text(name) for name in extra))
             match = template(text).fullmatch
             for path, video, frame, *cells in rows:
-                name = f"{stem(video)}/{frame}.png"
-                if parts := match(name):
+                name = f"{os.path.splitext(video)[0]}/{frame}.png"
+                if parts := match(f"{stem(video)}/{frame}.png") or match(name):
                     yield name, parts.groupdict(), path, dict(zip(extra, cells))
             return
     for name, parts in source.find(text, IMAGES):
