@@ -4,7 +4,7 @@ import time
 import pytest
 
 from lib.cli import BadInput
-from lib.datasets import disfa
+from lib.datasets import disfa, videos
 from trees import BOM, plant, run
 
 
@@ -88,6 +88,28 @@ path,subject,AU04,au_kind,source,confidence,video,frame,time,registration
 ../faces/000/a.png,disfa-SN001,0,intensity,real,0.9,SN001,1,0,crop
 ../faces/000/b.png,disfa-SN001,1,intensity,real,0.8,SN001,2,0.05,crop
 """
+
+
+@pytest.mark.parametrize("times", [True, False])
+def test_registered_frames_count_from_0_whatever_faces_are_missing(tmp_path, times):
+    """Frames 1 to 5 of 0 to 6 have a face. Label 1 is frame 0: image 1 shows label 2, though 1 to 5 fit as well."""
+    cells = [f"{i}.png,SN001.avi,{i}" + (f",{i / 20:.4f}" if times else "") for i in range(1, 6)]
+    faces = plant(tmp_path / "faces", {
+        "manifest.csv": "path,video,frame" + ",time" * times + "\n" + "\n".join(cells) + "\n",
+        "|".join(f"{i}.png" for i in range(1, 6)): None})
+    for labels in (7, 5) if times else (7,):  # with 5 labels image 5 has none: as equals, all five would fit
+        made, _ = run("disfa", tmp_path / str(labels), {
+            "L/SN001/SN001_au4.txt": "".join(f"{i},{i % 6}\n" for i in range(1, labels + 1))}, images_root=str(faces))
+        levels = [line.split(",")[2] for line in made.splitlines()[1:]]
+        assert levels == ["0.4", "0.6", "0.8", "1", "0" if labels == 7 else ""]
+
+
+def test_what_registered_frames_count_from():
+    """By times: at 25 frames a second frame 50 is at 2 s when the first is 0, and frame 51 is when it is 1."""
+    at = lambda **cells: {int(number[1:]): ("", {"time": time}) for number, time in cells.items()}
+    assert videos.first_number(at(f5="0.2", f50="2")) == 0 and videos.first_number(at(f6="0.2", f51="2")) == 1
+    assert videos.first_number(at(f5="0.2")) is None and videos.first_number({5: ("", {}), 6: ("", {})}) is None
+    assert videos.first_number(at(f50="2", f55="2.2")) is None  # reckoned back from too short a piece
 
 
 def test_disfa_plus(tmp_path):

@@ -50,6 +50,7 @@ class Collection:
                            "choose a folder elsewhere")
         self.paths, self.columns, self.dropped, self.notes = [], {}, [], Counter()
         self.seen_aus, self.wanted = set(), set(options.aus)
+        self.registered = False  # whether the frames are those of a manifest, which count from 0
         self.present = labels.PRESENT_INTENSITY if au_kind == "intensity" else labels.PRESENT_OCCURRENCE
 
     def add(self, path, cells, name=""):

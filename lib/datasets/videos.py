@@ -51,8 +51,9 @@ def frames(options, tree, pattern, keys, collection, prefer=""):
     When a key has frames in several folders, the one whose path has the word `prefer` counts."""
     source = Tree(options.images_root) if options.images_root else tree
     text = options.images or pattern
-    groups = {}
-    for name, found, path, extra in listed(source, text):
+    table, groups = registered(source), {}
+    collection.registered = table is not None
+    for name, found, path, extra in listed(source, text, table):
         folder = groups.setdefault(tuple(found[key] or "" for key in keys), {}).setdefault(os.path.dirname(name), {})
         if (frame := int(found["frame"])) in folder:
             collection.drop(name, "second image of the same frame")
@@ -70,22 +71,25 @@ def frames(options, tree, pattern, keys, collection, prefer=""):
     return out
 
 
-def listed(source, text):
-    """(name, template's parts, absolute path, extra cells) of images: from source/manifest.csv when it has
-    path, video and frame, else the files themselves. A row counts as video/frame.png, the video without its folders
-    or, where that does not match (`{subject}/{task}`), with them."""
+def registered(source):
+    """source/manifest.csv when it has path, video and frame, as lib.faces writes it, else None."""
     table = Path(source.root, "manifest.csv")
-    if table.exists():
-        found = manifest.read(table)
-        if "video" in found.columns and "frame" in found.columns:
-            extra = [name for name in ("confidence", "face_confidence", "registration", "time") if name in found.columns]
-            rows = zip(found.images(), found.text("video"), found.text("frame"), *(found.text(name) for name in extra))
-            match = template(text).fullmatch
-            for path, video, frame, *cells in rows:
-                name = f"{os.path.splitext(video)[0]}/{frame}.png"
-                if parts := match(f"{stem(video)}/{frame}.png") or match(name):
-                    yield name, parts.groupdict(), path, dict(zip(extra, cells))
-            return
+    found = manifest.read(table) if table.exists() else None
+    return found if found and {"video", "frame"} <= found.columns.keys() else None
+
+
+def listed(source, text, table=None):
+    """(name, template's parts, absolute path, extra cells) of images: the rows of such a table, else the files
+    themselves. A row counts as video/frame.png, the video without its folders
+    or, where that does not match (`{subject}/{task}`), with them."""
+    if table:
+        extra = [name for name in ("confidence", "face_confidence", "registration", "time") if name in table.columns]
+        match = template(text).fullmatch
+        for path, video, frame, *cells in zip(table.images(), *map(table.text, ("video", "frame", *extra))):
+            name = f"{os.path.splitext(video)[0]}/{frame}.png"
+            if parts := match(f"{stem(video)}/{frame}.png") or match(name):
+                yield name, parts.groupdict(), path, {column: cell for column, cell in zip(extra, cells) if cell}
+        return
     for name, parts in source.find(text, IMAGES):
         yield name, parts, source.path(name), {}
 
@@ -103,26 +107,64 @@ def no_frames(source, text):
                    "--images TEMPLATE or --images-root FOLDER")
 
 
-def frame_offset(options, videos):
+def times(images):
+    """{number: seconds since the video's start} of its images ({number: (path, cells)}); None unless all have one."""
+    try:
+        return {number: float(cells["time"]) for number, (_, cells) in images.items()}
+    except (KeyError, ValueError):
+        return None
+
+
+def first_number(images):
+    """What a video's images count from, 0 or 1, by their times; None where these do not tell."""
+    at = times(images)
+    if not at or len(at) < 2:
+        return None
+    early, late = min(at), max(at)
+    seconds = at[late] - at[early]
+    if seconds <= 0 or at[early] > seconds:  # too far off to reckon back from times with four decimals
+        return None
+    first = early - at[early] * (late - early) / seconds
+    return round(first) if abs(first - round(first)) < 0.25 and round(first) in (0, 1) else None
+
+
+def likely_offset(collection, videos):
+    """(offset to take when files cannot decide, by how many images it may fit worse).
+
+    Frames that lib.faces took from a video count from 0, labels from 1 unless there is a label 0. Where times and
+    labels show what both count from, missing faces at a video's ends must not overrule it."""
+    if not collection.registered:
+        return 0, 0
+    low = min((min(video.labels) for video in videos if video.labels), default=1)
+    starts = {first_number(video.images) for video in videos if video.images} - {None}
+    if len(starts) == 1 and low in (0, 1):
+        return starts.pop() - low, len(videos)
+    return (0 if low == 0 else -1), 0
+
+
+def frame_offset(collection, videos):
     """What is added to a label's frame to get the number in its image's name. Detected by how many images then
-    have a label; 0 unless another fits more."""
-    if options.frame_offset != "auto":
-        return int(options.frame_offset)
+    have a label; of equals the likeliest."""
+    if collection.options.frame_offset != "auto":
+        return int(collection.options.frame_offset)
+    likely, slack = likely_offset(collection, videos)
     each = {offset: [len({frame + offset for frame in video.labels} & video.images.keys()) for video in videos]
             for offset in (0, -1, 1)}
     fits = {offset: sum(matches) for offset, matches in each.items()}
-    best = max(fits, key=lambda offset: fits[offset])
+    best = max(fits, key=lambda offset: fits[offset] + (slack + 0.5) * (offset == likely))
     total = sum(len(video.images) for video in videos)
     others = [fit for offset, fit in fits.items() if offset != best]
     if best or fits[best] < total:
         note(f"  frames: label N is image N{best:+d}; so {fits[best]} of {total} images have a label "
              f"(else {max(others)} at most)")
     for i, video in enumerate(videos):
-        if (other := max(each, key=lambda offset: (each[offset][i], offset == best))) != best:
+        other = max(each, key=lambda offset: (each[offset][i], offset == best))
+        if each[other][i] - each[best][i] > (slack > 0):
             note(f"  {video.name} alone would fit better as N{other:+d} ({each[other][i]} images, now "
                  f"{each[best][i]}): was it extracted otherwise?")
-    if fits[best] in others and fits[best]:
-        note("  frames: the files cannot tell whether they count from 0 or 1; taken as equal (see --frame-offset)")
+    if fits[best] in others and fits[best] and not slack:
+        note("  frames: the files cannot tell whether they count from 0 or 1; taken as "
+             f"{'registered from 0 and labelled from 1' if best else 'equal'} (see --frame-offset)")
     return best
 
 
@@ -136,7 +178,7 @@ def add_videos(collection, videos, fps=0.0, images=None):
         if id(found) not in used:
             collection.drop("/".join(key), "no labels of this video")
     fps = options.fps or fps
-    offset = frame_offset(options, videos)
+    offset = frame_offset(collection, videos)
     for video in progress(sorted(videos, key=lambda video: natural(video.name)), what="rows", unit="video"):
         if not video.images:
             collection.drop(video.name, "no frames of this video")
