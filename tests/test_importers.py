@@ -285,6 +285,41 @@ annotations/train/arousal/9.txt,empty label file
 """
 
 
+def test_aff_wild_reads_traces_at_the_times_of_registered_frames(tmp_path, capsys):
+    """Videos of 60 and 25 frames a second, of the first every other frame registered; the second's last faces are
+    missing, so that its trace goes on. Traces have 30 values a second, the third one too few."""
+    half = [("a.mp4", 2 * i, i / 30) for i in range(4)]  # as register --fps 30 takes them
+    slow = [("b.mp4", i, i / 25) for i in range(6)]
+    short = [("c.mp4", i, i / 30) for i in range(9)]
+    rows = "".join(f"{video}{frame}.png,{video},{frame},{time:.4f}\n" for video, frame, time in half + slow + short)
+    faces = plant(tmp_path / "faces", {"manifest.csv": "path,video,frame,time\n" + rows,
+                                       "|".join(f"{video}{frame}.png" for video, frame, _ in half + slow + short): None})
+    ramp = "".join(f"{i / 100}\n" for i in range(40))
+    made, dropped = run("aff_wild", tmp_path, {
+        "valence/a.txt": "0\n0.1\n-5\n0.3\n", "arousal/a.txt": "0\n0.1\n0.2\n",  # one missing; one too short by one
+        "valence/b.txt": ramp, "arousal/b.txt": ramp, "valence/c.txt": "0\n" * 6, "arousal/c.txt": "0\n" * 6},
+        images_root=str(faces), fps=30, trace_fps=30)
+    assert made == """\
+path,subject,valence,arousal,source,video,frame,time
+../faces/a.mp40.png,affwild-a,0,0,real,a,1,0.0000
+../faces/a.mp42.png,affwild-a,0.1,0.1,real,a,3,0.0333
+../faces/a.mp44.png,affwild-a,,0.2,real,a,5,0.0667
+../faces/a.mp46.png,affwild-a,0.3,0.2,real,a,7,0.1000
+../faces/b.mp40.png,affwild-b,0,0,real,b,1,0.0000
+../faces/b.mp41.png,affwild-b,0.012,0.012,real,b,2,0.0400
+../faces/b.mp42.png,affwild-b,0.024,0.024,real,b,3,0.0800
+../faces/b.mp43.png,affwild-b,0.036,0.036,real,b,4,0.1200
+../faces/b.mp44.png,affwild-b,0.048,0.048,real,b,5,0.1600
+../faces/b.mp45.png,affwild-b,0.06,0.06,real,b,6,0.2000
+"""
+    assert dropped == ("path,reason\nvalence/c.txt,trace longer or shorter than its video\n"
+                       "arousal/c.txt,trace longer or shorter than its video\nc,no labels of this video\n")
+    assert "go on after their video's last face, cut (if by much: see --trace-fps): 2" in capsys.readouterr().err
+    made, _ = run("aff_wild", tmp_path, {"valence/c.txt": ramp, "arousal/c.txt": ramp}, images_root=str(faces))
+    values = [row.split(",")[2] for row in made.splitlines()[1:] if ",c," in row]
+    assert values == ["0", "0.01", "0.02", "0.03", "0.04", "0.05", "0.06", "0.07", "0.08"]  # one value a frame
+
+
 def test_aff_wild2(tmp_path):
     au = "AU1,AU2,AU4,AU6,AU7,AU10,AU12,AU15,AU23,AU24,AU25,AU26\r\n"
     made, dropped = run("aff_wild2", tmp_path, {

@@ -206,11 +206,17 @@ def resample(trace, rate, fps):
     trace = np.asarray(trace, np.float64)
     if rate == fps or not len(trace):
         return trace
-    at = np.arange(round(len(trace) * fps / rate)) * (rate / fps)  # where the frames lie, in samples
-    low = np.minimum(at.astype(int), len(trace) - 1)
+    return values_at(trace, np.arange(round(len(trace) * fps / rate)) * (rate / fps))
+
+
+def values_at(trace, at):
+    """A trace's values at places of 0 or more in samples, linearly interpolated; after its end the last one. A value
+    next to a missing one (NaN) is missing."""
+    trace, at = np.asarray(trace, np.float64), np.minimum(at, len(trace) - 1)
+    low = at.astype(int)
     high = np.minimum(low + 1, len(trace) - 1)
     part = at - low
-    return np.where(part == 0, trace[low], trace[low] * (1 - part) + trace[high] * np.minimum(part, 1))
+    return np.where(part == 0, trace[low], trace[low] * (1 - part) + trace[high] * part)
 
 
 def fit(trace, length, tolerance=2):
