@@ -19,7 +19,8 @@ def test_affectnet_old(tmp_path):
         "training.csv": BOM + (head + "689/a.jpg,10,20,130,131,1;2;3;4,1,0.785714,-0.055556\r\n"
                                "689/gone.jpg,10,20,130,131,1;2,0,0,0\r\n"
                                "689/b.jpg,1,2,3,4,1;2,9,-2,-2\r\n"
-                               "7/c.jpg,NULL,NULL,-1,-1,1;2,3,0.1,0.1\r\n7/d.jpg,1,2,3,4,,10,-2,-2\r\n").encode(),
+                               "7/c.jpg,NULL,NULL,-1,-1,1;2,3,0.1,0.1\r\n"
+                               "7/g.jpg,NULL,NULL,NULL,NULL,NULL,3,0.1,0.1\r\n7/d.jpg,1,2,3,4,,10,-2,-2\r\n").encode(),
         "validation.csv": "7/e.jpg,5,6,7,8,1;2,7,-1,1\n",  # without a header
         "automatically_annotated.csv": head + "7/f.jpg,5,6,7,8,1;2,2,-0.5,0.25\n",
         "Manually_Annotated_Images/689/a.jpg|b.jpg|stray.jpg": None,
@@ -32,7 +33,8 @@ path,valence,arousal,expression,source,partition,face_x,face_y,face_width,face_h
 ../root/Manually_Annotated_Images/689/b.jpg,,,,real,train,1,2,3,4
 ../root/Manually_Annotated_Images/7/e.jpg,-1,1,contempt,real,validation,5,6,7,8
 """
-    assert dropped == "path,reason\n7/c.jpg,no face box\n7/d.jpg,no face in it\n689/gone.jpg,no image for this label\n"
+    assert dropped == ("path,reason\n7/c.jpg,no face box\n7/g.jpg,no face box\n7/d.jpg,no face in it\n"
+                       "689/gone.jpg,no image for this label\n")
 
 
 def test_affectnet_new(tmp_path):
@@ -51,6 +53,13 @@ path,valence,expression,source,partition
 ../root/val_set/images/0.jpg,-0.25,anger,real,validation
 """
     assert dropped == "path,reason\ntrain_set/10,no face in it\ntrain_set/3,no image for this label\n"
+
+
+def test_affectnet_new_a_folder_too_high(tmp_path):
+    made, _ = run("affectnet", tmp_path, {"AffectNet/val_set/images/0.jpg": None,
+                                          "AffectNet/val_set/annotations/0_exp.npy": npy(6)})
+    assert made == ("path,expression,source,partition\n"
+                    "../root/AffectNet/val_set/images/0.jpg,anger,real,validation\n")
 
 
 def test_raf_au(tmp_path):

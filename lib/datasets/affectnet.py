@@ -9,7 +9,8 @@ Old form, CSVs (images uncropped; the face box passes through as face_x … face
 New form, cropped:
     train_set/images/12.jpg, train_set/annotations/12_exp.npy, 12_val.npy, 12_aro.npy; val_set likewise
 
-Expressions 0 to 7; 8 (none) and 9 (uncertain) become empty, 10 (no face) is dropped, as is a face_width below 0.
+Expressions 0 to 7; 8 (none) and 9 (uncertain) become empty, 10 (no face) is dropped, as is a face_width that is
+below 0, NULL or empty.
 Valence or arousal -2 is missing. Who is on a photo is not known: no `subject`. Automatic labels: source=pseudo.
 Mollahosseini, Hasani, Mahoor: AffectNet: A Database for Facial Expression, Valence, and Arousal (2017).
 """
@@ -31,10 +32,10 @@ BOX = COLUMNS[1:5]
 @dataclass(kw_only=True)
 class Options(importing.Options):
     csv: str = arg("**/{file}.csv", metavar="TEMPLATE", help="the old form's CSVs")
-    expression: str = arg("{set}/annotations/{id}_exp.npy", metavar="TEMPLATE", help="the new form's expressions")
-    valence: str = arg("{set}/annotations/{id}_val.npy", metavar="TEMPLATE", help="the new form's valences")
-    arousal: str = arg("{set}/annotations/{id}_aro.npy", metavar="TEMPLATE", help="the new form's arousals")
-    images: str = arg("{set}/images/{id}.*", metavar="TEMPLATE", help="the new form's images")
+    expression: str = arg("**/{set}/annotations/{id}_exp.npy", metavar="TEMPLATE", help="the new form's expressions")
+    valence: str = arg("**/{set}/annotations/{id}_val.npy", metavar="TEMPLATE", help="the new form's valences")
+    arousal: str = arg("**/{set}/annotations/{id}_aro.npy", metavar="TEMPLATE", help="the new form's arousals")
+    images: str = arg("**/{set}/images/{id}.*", metavar="TEMPLATE", help="the new form's images")
 
 
 def expression_cell(text):
@@ -47,6 +48,11 @@ def expression_cell(text):
     if value not in range(8):
         raise ValueError("is no expression (0 to 10)")
     return NAMES[int(value)]
+
+
+def width(text):
+    """A face box's width in pixels, -1 where there is none (NULL or empty)."""
+    return -1.0 if text.lower() in ("null", "nan", "") else float(text)
 
 
 def partition(name):
@@ -73,7 +79,7 @@ def old_form(collection, tree, files):
                 raise BadInput(f"{path}: line {line} has {len(cells)} cells, not {len(COLUMNS)}; correct the line")
             name = row[COLUMNS[0]].replace("\\", "/")
             kind = cell(expression_cell, row["expression"], path, line)
-            if kind == "no face" or cell(float, row["face_width"], path, line) < 0:
+            if kind == "no face" or cell(width, row["face_width"], path, line) < 0:
                 collection.drop(name, "no face in it" if kind == "no face" else "no face box")
                 continue
             image = found.get("/".join(name.split("/")[-2:]).lower())
