@@ -213,7 +213,8 @@ def test_fera17(tmp_path):
         "valid/occ/FERA17_VA_F007_T1.csv": BOM + b"0,1,4\n1,1,1\n",
         "valid/occ/FERA17_VA_F008_T1.csv": "0,1,4\n1,1,1\n",
         "train/ims/FERA17_TR_F007_T1_6/1.png|2.png": None, "train/ims/FERA17_TR_F007_T1_9/1.png|2.png": None,
-        "train/ims/FERA17_TR_F007_T1_6.mp4": "x", "valid/ims/FERA17_VA_F007_T1_6/000001.png": None}
+        "train/ims/FERA17_TR_F007_T1_6.mp4": "x", "valid/ims/FERA17_VA_F007_T1_6/000001.png": None,
+        "test/ims/FERA17_TE_F009_T1_6/1.png": None}
     made, dropped = run("fera17", tmp_path, files)
     assert made == """\
 path,subject,AU01,AU04,au_kind,source,partition,video,frame,time,view
@@ -223,8 +224,9 @@ path,subject,AU01,AU04,au_kind,source,partition,video,frame,time,view
 ../root/train/ims/FERA17_TR_F007_T1_9/2.png,bp4d-F007,,0,occurrence,real,train,TR_F007_T1_9,2,0.04,9
 ../root/valid/ims/FERA17_VA_F007_T1_6/000001.png,bp4dplus-F007,1,1,occurrence,real,validation,VA_F007_T1_6,1,0,6
 """
-    assert dropped == "path,reason\nVA_F008_T1,no frames of this video\n"
-    made, _ = run("fera17", tmp_path, {}, labels="intensity", views=[9])
+    assert dropped == ("path,reason\nVA_F008_T1,no frames of this video\n"
+                       "TE/F009/T1/6,no labels of this video\n")
+    made, dropped = run("fera17", tmp_path, {}, labels="intensity", views=[9])
     assert made == """\
 path,subject,AU04,au_kind,source,partition,video,frame,time,view
 ../root/train/ims/FERA17_TR_F007_T1_9/1.png,bp4d-F007,0.6,intensity,real,train,TR_F007_T1_9,1,0,9

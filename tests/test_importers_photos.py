@@ -34,7 +34,7 @@ path,valence,arousal,expression,source,partition,face_x,face_y,face_width,face_h
 ../root/Manually_Annotated_Images/7/e.jpg,-1,1,contempt,real,validation,5,6,7,8
 """
     assert dropped == ("path,reason\n7/c.jpg,no face box\n7/g.jpg,no face box\n7/d.jpg,no face in it\n"
-                       "689/gone.jpg,no image for this label\n")
+                       "Manually_Annotated_Images/689/stray.jpg,no label of this image\n689/gone.jpg,no image for this label\n")
 
 
 def test_affectnet_new(tmp_path):
@@ -264,7 +264,7 @@ path,AU01,AU43,au_kind,valence,arousal,expression,source,confidence
 ../root/photos/a.jpg,0.25,1,occurrence,0.5,-1,happiness,pseudo,0.99
 """
     assert dropped == ("path,reason\n/elsewhere/photos/b.jpg,no face found\n"
-                       "/elsewhere/photos/gone.jpg,no image for this label\n")
+                       "/elsewhere/photos/gone.jpg,no image for this label\nother/a.jpg,no label of this image\n")
 
 
 def test_libreface_csv(tmp_path):
@@ -272,13 +272,14 @@ def test_libreface_csv(tmp_path):
         "photo.csv": "au_1,au_2,au_1_intensity,au_26_intensity,facial_expression\r\n1,0,2.5,5.5,Happiness\r\n",
         "film.csv": "frame_idx,frame_time_in_ms,au_1_intensity,au_26_intensity,facial_expression\n"
                     "0,0,1,0,Neutral\n1,40,,,\n",
-        "photo.jpg": None, "film/0000.png|0001.png": None})
+        "photo.jpg|no_csv.jpg": None, "film/0000.png|0001.png": None, "film2/0000.png": None})
     assert made == """\
 path,subject,AU01,AU26,au_kind,expression,source,video,frame,time
 ../root/photo.jpg,,0.5,1,intensity,happiness,pseudo,,,
 ../root/film/0000.png,film,0.2,0,intensity,neutral,pseudo,film,0,0
 """
-    assert dropped == "path,reason\nfilm/1,no face found\n"
+    assert dropped == ("path,reason\nfilm/1,no face found\nno_csv.jpg,no label of this image\n"
+                       "film2/0000.png,no label of this image\n")
 
 
 def test_pack(tmp_path):

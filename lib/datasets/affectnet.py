@@ -63,8 +63,9 @@ def partition(name):
 
 def old_form(collection, tree, files):
     """Rows of the CSVs; images are found by the last two parts of their path, wherever they lie."""
-    found = {"/".join(path.split("/")[-2:]).lower(): path for path in tree.files(IMAGES)}
-    out = []
+    last_two = lambda path: "/".join(path.split("/")[-2:]).lower()
+    found = {last_two(path): path for path in tree.files(IMAGES)}
+    out, named = [], set()
     for path, parts in files:
         rows = tree.rows(path)
         header = COLUMNS
@@ -78,16 +79,18 @@ def old_form(collection, tree, files):
             if len(row) < len(COLUMNS):
                 raise BadInput(f"{path}: line {line} has {len(cells)} cells, not {len(COLUMNS)}; correct the line")
             name = row[COLUMNS[0]].replace("\\", "/")
+            named.add(last_two(name))
             kind = cell(expression_cell, row["expression"], path, line)
             if kind == "no face" or cell(width, row["face_width"], path, line) < 0:
                 collection.drop(name, "no face in it" if kind == "no face" else "no face box")
                 continue
-            image = found.get("/".join(name.split("/")[-2:]).lower())
+            image = found.get(last_two(name))
             labels = {"expression": kind, "partition": partition(parts["file"]),
                       "valence": cell(affect, row["valence"], path, line),
                       "arousal": cell(affect, row["arousal"], path, line),
                       "source": "pseudo" if automatic else ""} | {side: row[side] for side in BOX}
             out.append((name, tree.path(image) if image else "", labels))
+    importing.drop_unnamed(collection, [path for key, path in found.items() if key not in named])
     return out
 
 

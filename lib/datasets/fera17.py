@@ -37,11 +37,13 @@ def collect(options):
     keys = ["partition", "subject", "task"]
     known = {key: videos.join(aus) for key, aus in read_all(options, tree, collection, keys).items()}
     images = videos.frames(options, tree, NAME + r"_{view:\d}/**/*{frame:d}.*", keys + ["view"], collection)
+    if options.views:
+        images = {key: frames for key, frames in images.items() if int(key[-1]) in options.views}
     found, lacking = [], set(known)
     for (*parts, view), frames in images.items():
         key = tuple(part.upper() for part in parts)
         lacking.discard(key)
-        if key not in known or options.views and int(view) not in options.views:
+        if key not in known:
             continue
         partition, subject, task = key
         person = f"{'bp4d' if partition == 'TR' else 'bp4dplus'}-{subject}"
@@ -51,7 +53,7 @@ def collect(options):
         collection.drop("_".join(key), "no frames of this video")
     if not found:
         raise BadInput(f"{options.root}: no video has both labels and frames; see --occurrence, --images and --views")
-    videos.add_videos(collection, found, fps=25)
+    videos.add_videos(collection, found, 25, images)
     return collection
 
 

@@ -41,14 +41,19 @@ def collect(options, data_set, kind, read, wanted):
         for place, cells in best_faces(collection, rows, path, read, options.min_confidence):
             if isinstance(place, tuple):  # (video, frame)
                 films.setdefault(place[0] or parts["video"], {})[place[1]] = cells
+            elif cells is None:
+                photos.mention(place or parts["video"])
             elif place or of_one_photo(rows):  # an image's name, or the CSV is called like its only image
                 name = place or parts["video"]
                 labelled.append((name, photos.ask(name), cells))
             else:
                 raise BadInput(f"{path}: has neither a column frame nor one with the image (such as 'input'); add one")
     importing.add_photos(collection, photos.settle(labelled))
-    if films:
-        add_films(collection, options, tree, films)
+    shown = add_films(collection, options, tree, films) if films else set()
+    if options.images_root or not single:  # around a single CSV may lie anything
+        said = {name for name, _ in collection.dropped}
+        importing.drop_unnamed(collection, [path for path in photos.unasked()
+                                            if path not in said and source.path(path) not in shown])
     return collection
 
 
@@ -70,7 +75,7 @@ def place_of(row, where):
 
 def best_faces(collection, rows, path, read, least):
     """[(place, cells)]: of the faces in one image the surest; the others, and those without a face, are dropped
-    (a video's frame without one has None for cells, so that it does not count as unlabelled)."""
+    (an image without one has None for cells, so that it does not count as unlabelled)."""
     best, faceless = {}, {}
     for line, row in rows:
         where = (path, line)
@@ -91,11 +96,11 @@ def best_faces(collection, rows, path, read, least):
             if sure > best[place][0]:
                 best[place] = (sure, cells)
     return [(place, cells) for place, (_, cells) in best.items()] + [
-        (place, None) for place in faceless if isinstance(place, tuple) and place not in best]
+        (place, None) for place in faceless if place not in best]
 
 
 def add_films(collection, options, tree, films):
-    """Add the rows that name a frame of a video."""
+    """Add the rows that name a frame of a video; the absolute paths of all these videos' images."""
     columns = sorted({name for rows in films.values() for cells in rows.values() for name in cells or ()})
     images = {}
     pattern = "**/{video:%s}{tail:(?:_aligned|_frames)?}/**/*{frame:d}.*" % "|".join(map(re.escape, films))
@@ -107,3 +112,4 @@ def add_films(collection, options, tree, films):
                           images.get((video.lower(),), {}), {"subject": options.prefix + video})
              for video, rows in films.items()]
     videos.add_videos(collection, found, images=images)
+    return {path for frames in images.values() for path, _ in frames.values()}
