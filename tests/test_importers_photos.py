@@ -127,6 +127,13 @@ path,subject,AU04,AU09,AU17,au_kind,expression,source,video,frame
 """
 
 
+def test_ck_plus_strides_each_sequence(tmp_path):
+    made, dropped = run("ck_plus", tmp_path, CK, frames="all", stride=2)
+    assert [line.split(",")[0][-12:] for line in made.splitlines()[1:]] == ["00000001.png", "00000003.png",
+                                                                            "00000001.png"]
+    assert dropped == "path,reason\nFACS/S011/001/S011_001_00000009_facs.txt,no image for this label\n"
+
+
 @pytest.mark.parametrize("header", ["URL,URL orig,'AU 1', 'AU 2',\"'AU 60'\"\r\n", "path,orig,AU1,AU2,AU60\n"])
 def test_emotionet(tmp_path, header):
     made, dropped = run("emotionet", tmp_path, {

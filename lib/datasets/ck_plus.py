@@ -89,8 +89,8 @@ def collect(options):
                 continue
             rows.append((path, tree.path(path), cells))
     here = {stem(path).lower() for paths in sequences.values() for path in paths}
-    rows += [(facs[name], "", {}) for name in sorted(facs.keys() - here)]
-    importing.add_photos(collection, rows)
+    rows += [(facs[name], "", {"video": facs[name]}) for name in sorted(facs.keys() - here)]
+    importing.add_photos(collection, rows, video=lambda row: row[2]["video"])
     if unknown:
         note(f"CK+: codes that are not action units left out: {' '.join(map(str, sorted(unknown)))}")
     return collection

@@ -183,9 +183,10 @@ def strided(items, stride, video):
     return kept
 
 
-def add_photos(collection, photos):
-    """Add photos that belong to no video: [(name, absolute path or '' when missing, {column: cell})]."""
-    for name, path, cells in progress(photos[::collection.options.stride], what="rows", unit="image"):
+def add_photos(collection, photos, video=lambda photo: ""):
+    """Add photos: [(name, absolute path or '' when missing, {column: cell})]. Those that belong to no video are
+    strided as one set, others by video(photo)."""
+    for name, path, cells in progress(strided(photos, collection.options.stride, video), what="rows", unit="image"):
         if path:
             collection.add(path, cells, name)
         else:
