@@ -132,6 +132,28 @@ def test_unlabelled_people_lose_their_labels(tmp_path):
     assert "unlabelled" not in parts
 
 
+def test_only_an_earlier_splits_files_are_replaced(tmp_path):
+    path = people(tmp_path)
+    out = tmp_path / "out"
+    assert command(path, "--out", out, "--tries", 5)[0] == 0
+    before = {file: file.read_bytes() for file in out.iterdir()}
+    (tmp_path / "link").symlink_to(out)
+    for folder in (out, tmp_path / "link"):
+        status, said = command(out / "labelled.csv", "--out", folder, "--tries", 5)
+        assert status == 3 and said == f"split.py: {out}/labelled.csv: would be overwritten by its own parts; " \
+                                       "choose another --out\n"
+    assert {file: file.read_bytes() for file in out.iterdir()} == before
+    for kind in ((), ("--folds", 2)):
+        place = tmp_path / f"foreign{len(kind)}" / ("fold2" if kind else "")
+        place.mkdir(parents=True)
+        (place / "unlabelled.csv").write_text("mine")
+        status, said = command(path, "--out", tmp_path / f"foreign{len(kind)}", "--tries", 5, *kind)
+        assert status == 3 and f"{place}/unlabelled.csv: is there and not of an earlier split" in said
+        assert [file.name for file in place.iterdir()] == ["unlabelled.csv"]
+    (place / "subjects.csv").write_text("video,subject\n")  # who is in which video: no split's either
+    assert command(path, "--out", tmp_path / "foreign2", "--tries", 5, "--folds", 2)[0] == 3
+
+
 def test_own_partition(tmp_path):
     columns = {"path": list("abcdef"), "subject": ["1", "1", "2", "3", "4", "5"], "AU01": ["1", "", "0", "1", "0", "1"],
                "partition": ["train", "train", "validation", "test", "mixed", ""]}

@@ -10,8 +10,11 @@ Of --tries random splits of the subjects the one stays whose parts are most alik
 expressions (Richer 3.1.4); the table of differences goes to stderr. A fold's checkpoints are chosen on its
 validation.csv, which are people of the other folds. With --unlabelled 0.5 half of the labelled people lose their
 labels and go to unlabelled.csv, as do images of the labelled part that never had one. Rows without a subject are
-kept together by `video`; without that each is alone. subjects.csv says who is where.
+kept together by `video`; without that each is alone. subjects.csv says who is where. An earlier split's files are
+replaced; any other file of these names, an input above all, is refused.
 """
+import contextlib
+import os
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -21,8 +24,10 @@ import numpy as np
 
 from lib import labels, manifest
 from lib.cli import BadInput, arg, log, note, parse, run
+from lib.files import replacing
 
 PARTS = ("labelled", "validation", "test")
+WRITTEN = (*PARTS, "unlabelled", "subjects")
 DISFA = [["SN002", "SN010", "SN001", "SN026", "SN027", "SN032", "SN030", "SN009", "SN016"],
          ["SN013", "SN018", "SN011", "SN028", "SN012", "SN006", "SN031", "SN021", "SN024"],
          ["SN003", "SN029", "SN023", "SN025", "SN008", "SN005", "SN007", "SN017", "SN004"]]
@@ -172,22 +177,38 @@ def write_parts(data, row_part, group, names, options, folder):
         _, counts, blocks = statistics(data.take(inside))
         part, _, _ = best_split(renumbered, counts, blocks, shares, options.tries, options.seed)
         hidden[inside[part[renumbered] == 1]] = True
-    for name in (*PARTS, "unlabelled", "subjects"):  # an earlier split's parts must not mix with this one's
-        Path(folder, name + ".csv").unlink(missing_ok=True)
-    for p, name in enumerate(PARTS):
-        chosen = (row_part == p) & ~hidden
-        if chosen.any():
-            data.take(chosen).write(Path(folder, name + ".csv"))
-    if hidden.any():
-        part = data.take(hidden)
-        part.columns = {name: cells for name, cells in part.columns.items()
-                        if name not in is_label and name != "au_kind"}
-        part.write(Path(folder, "unlabelled.csv"))
+    parts = {name: data.take((row_part == p) & ~hidden) for p, name in enumerate(PARTS)}
+    parts["unlabelled"] = data.take(hidden)
+    parts["unlabelled"].columns = {name: cells for name, cells in parts["unlabelled"].columns.items()
+                                   if name not in is_label and name != "au_kind"}
     where = {}
     for g, p, away in zip(group, row_part, hidden):
         if p >= 0:
             where[g] = "unlabelled" if away and where.get(g) != "labelled" else PARTS[p]
-    manifest.write(Path(folder, "subjects.csv"), {"subject": [names[g] for g in where], "part": list(where.values())})
+    with contextlib.ExitStack() as stack:  # all take their places at its end, the one entered first last
+        place = lambda name: stack.enter_context(replacing(Path(folder, name + ".csv")))
+        manifest.write(place("subjects"), {"subject": [names[g] for g in where], "part": list(where.values())})
+        for name, part in parts.items():
+            if len(part):
+                part.write(place(name))
+        for name in WRITTEN:  # an earlier split's parts must not mix with this one's
+            Path(folder, name + ".csv").unlink(missing_ok=True)
+
+
+def refuse_overwriting(options):
+    """BadInput when a part would take the place of an input, or of a file that no split wrote (a split's parts have
+    its subjects.csv beside them)."""
+    folds = 3 if options.protocol == "disfa" else options.folds
+    folders = [Path(options.out, f"fold{k + 1}") for k in range(folds)] or [Path(options.out)]
+    inputs = {os.path.realpath(path): path for path in options.manifests if path != "-"}
+    for folder in folders:
+        listed = Path(folder, "subjects.csv")
+        earlier = listed.is_file() and listed.read_bytes().split(b"\n", 1)[0].strip() == b"subject,part"
+        for file in (Path(folder, name + ".csv") for name in WRITTEN):
+            if source := inputs.get(os.path.realpath(file)):
+                raise BadInput(f"{source}: would be overwritten by its own parts; choose another --out")
+            if file.exists() and not earlier:
+                raise BadInput(f"{file}: is there and not of an earlier split; choose another --out, or remove it")
 
 
 def folds_of(group, names, counts, blocks, options):
@@ -238,6 +259,7 @@ def split_column(data, options):
 
 def main():
     options = parse(Options, __doc__)
+    refuse_overwriting(options)
     parts = [manifest.read(path) for path in options.manifests]
     data = manifest.merge(parts, Path(options.out)) if len(parts) > 1 else parts[0]
     group, names = groups_of(data)
