@@ -1,4 +1,5 @@
 """Importers of photos and of detectors' CSVs on small trees in their layouts, byte for byte; what all share."""
+import io
 import os
 import subprocess
 import sys
@@ -6,6 +7,7 @@ import time
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from lib import images, manifest
 from lib.cli import BadInput
@@ -301,6 +303,21 @@ images.npy#2,sadness,real,../root/sad/c.png
     read = manifest.read(tmp_path / "out/manifest.csv")
     first, second = (images.load(reference) for reference in read.images())
     assert first.shape == (6, 6, 3) and (first == 50).all() and (second == 200).all()
+
+
+def test_pack_says_what_it_squeezes(tmp_path, capsys):
+    """A photo of 4 x 8 becomes a square as it is; a registered picture need not be square."""
+    wide = io.BytesIO()
+    Image.new("RGB", (8, 4)).save(wide, format="PNG")
+    files = {"L/SN001/SN001_au4.txt": "1,0\n2,1\n3,2\n", "L/SN001/1.png|2.png": wide.getvalue(), "L/SN001/3.png": None}
+    run("disfa", tmp_path, files, pack=True, size=6)
+    said = capsys.readouterr().err
+    assert said.count("2 of 3 images are not square and were squeezed into squares") == 1
+    assert "python -m lib.faces.register" in said
+    faces = plant(tmp_path / "faces", {"manifest.csv": "path,video,frame,registration\n0.png,SN001.avi,0,3d\n",
+                                       "0.png": wide.getvalue()})
+    run("disfa", tmp_path, {}, pack=True, size=6, images_root=str(faces))
+    assert "not square" not in capsys.readouterr().err
 
 
 def test_out_behind_a_link(tmp_path):

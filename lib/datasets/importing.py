@@ -149,11 +149,15 @@ class Collection:
     def pack(self, table):
         """Decode into DIR/images.npy, uint8 [N,size,size,3]; images that cannot be decoded are dropped
         (their slots stay black and no row names them). Returns the table of the others."""
-        size, failed = self.options.size, {}
+        size, failed, squeezed = self.options.size, {}, []
+        aligned = table.get("registration", [""] * len(self.paths))
 
         def one(i):
             try:
-                array[i] = images.resize(images.load(self.paths[i]), size)
+                image = images.load(self.paths[i])
+                if image.shape[0] != image.shape[1] and not aligned[i]:
+                    squeezed.append(i)
+                array[i] = images.resize(image, size)
             except BadInput as error:
                 failed[i] = str(error).partition(": ")[2].partition(";")[0]
 
@@ -163,6 +167,9 @@ class Collection:
                 for _ in progress(pool.map(one, range(len(array))), total=len(array), what="packing", unit="image"):
                     pass
             array.flush()
+            if squeezed:
+                note(f"{len(squeezed)} of {len(array)} images are not square and were squeezed into squares, whatever "
+                     "they show; python -m lib.faces.register makes square faces of them")
             for i in sorted(failed):
                 self.drop(table["path"][i], failed[i])
             kept = [i for i in range(len(self.paths)) if i not in failed]
