@@ -216,11 +216,13 @@ def classifier(options):
 def generator(options):
     """--pairs"""
     from lib import edits, manifest, report
-    from lib.onnx_runtime import Model
+    from lib.onnx_runtime import Model, check_registration
 
     data = manifest.read(options.pairs)
     model = Model.open(options.model, options.device, kind="generator")
     judge = Model.open(options.judge, options.device, kind="classifier")
+    for each in (model, judge):
+        check_registration(each, data)
     correlation = edits.judge_correlations(options.judge_report) if options.judge_report else None
     pairs = edits.run(model, judge, data, options.batch)
     out = {"model": describe_model(model), "data": describe_data(data), "n": len(pairs.target_au),

@@ -198,7 +198,7 @@ def edit_photo(model, options):
     import numpy as np
 
     from lib import images, manifest
-    from lib.faces.paste import face_for
+    from lib.faces.paste import face_for, registration_of
     from lib.synthesis import known_aus, write_sheet
 
     photo = images.load(options.image)
@@ -208,7 +208,8 @@ def edit_photo(model, options):
         if found:  # the classifier and the sheet see the face, not the photo
             path = os.path.join(folder, "face.png")
             images.save(path, found.picture)
-        data = manifest.Manifest(options.image, Path.cwd(), {"path": [path]})
+        shown = registration_of(found, model.meta.get("registration"), options.registration)
+        data = manifest.Manifest(options.image, Path.cwd(), {"path": [path], "registration": [shown]})
         known = known_aus(data, model, options)
         plan = make_plan(data, known, model, options)
 
@@ -248,6 +249,8 @@ def main():
         known = np.zeros((options.count, len(model.aus)), np.float32)
     if check:
         shared_aus(check, manifest.Manifest(options.model, Path.cwd(), dict.fromkeys(model.aus, [])))
+        if model.edits:
+            check_registration(check, data)  # edits are registered as their sources are
     plan = make_plan(data, known, model, options)
     total = len(plan)
     plan = plan.part(shard(options.shard, total))

@@ -209,10 +209,22 @@ def check_disjoint(first, second, allow=False):
                        "ALLOW_SHARED_SUBJECTS=1) if it is meant")
 
 
+def mode(registration):
+    """How faces were aligned, without the size in pixels: 'crop' of 'crop-128', '' of ''."""
+    name, _, size = registration.rpartition("-")
+    return name if size.isdigit() else registration
+
+
 def registration(manifests):
-    """How the faces of all rows were registered, where that is one and the same way; else ''."""
-    found = {text for part in manifests for text in part.text("registration")}
-    return found.pop() if len(found) == 1 else ""
+    """How the faces of all rows were registered, such as '3d-64' (the first row's size), where that is one and the
+    same way; else '', which is said, as a model of such rows cannot tell later what it expects."""
+    found = list(dict.fromkeys(text for part in manifests for text in part.text("registration")))
+    if len(set(map(mode, found))) > 1:
+        note(f"warning: {'+'.join(part.name for part in manifests)}: registered in several ways "
+             f"({', '.join(text or 'unregistered' for text in found)}), so the model remembers none; register all "
+             "images alike (python -m lib.faces.register)")
+        return ""
+    return found[0] if found else ""
 
 
 def describe(manifest):

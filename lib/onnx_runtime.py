@@ -16,6 +16,7 @@ import numpy as np
 
 from lib import images
 from lib.cli import BadInput, note, progress
+from lib.manifest import mode
 from lib.manifest import reference as join
 
 AHEAD = 3  # batches that are decoded before the model asks for them
@@ -174,12 +175,18 @@ def shared_aus(model, manifest):
 
 
 def check_registration(model, manifest):
-    """Say when images were registered differently from those that the model was trained on."""
-    expected = model.meta.get("registration")
-    found = sorted(set(manifest.text("registration")) - {"", expected})
-    if expected and found:
-        note(f"warning: {model.path} expects registration {expected!r}, {manifest.name} has {', '.join(found)}; "
-             "register the images alike (python -m lib.faces.register)")
+    """Say when images were registered differently from those that the model was trained on: in another mode, not at
+    all, or where the model knows of no registration. Sizes may differ, as images are resized to the model's."""
+    expected = model.meta.get("registration") or ""
+    found = sorted({text for text in manifest.text("registration") if mode(text) != mode(expected)})
+    if found:
+        has = ", ".join(text or "unregistered images" for text in found)
+        if expected:
+            note(f"warning: {model.path} expects registration {expected!r}, {manifest.name} has {has}; "
+                 "register the images alike (python -m lib.faces.register)")
+        else:
+            note(f"warning: {model.path} names no registration that it was trained on, {manifest.name} has {has}; "
+                 "give images like those of its training, or a model trained on such images")
 
 
 def brief(names):

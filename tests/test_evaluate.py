@@ -167,6 +167,16 @@ def test_edits_by_hand(tmp_path):
     assert len(manifest.read(tmp_path / "p.csv")) == 6
 
 
+def test_unregistered_data_of_registered_models_are_said(folder, tmp_path):
+    models.classifier(tmp_path / "c.onnx", registration="3d-64")
+    said = evaluate("--model", tmp_path / "c.onnx", "--test", folder / "test.csv")[1]
+    assert said.count("warning") == 1 and "c.onnx expects registration '3d-64'" in said and "unregistered" in said
+    given = pairs_set(tmp_path / "pairs", edited=1)
+    models.generator(tmp_path / "pairs/generator.onnx", size=16, registration="2d-64")
+    said = evaluate(*given)[1]
+    assert said.count("warning") == 1 and "generator.onnx expects registration '2d-64'" in said
+
+
 def test_change_outside_the_region():
     source = np.full((1, 10, 10, 3), 100, np.uint8)
     true, edited = source.copy(), source.copy()

@@ -7,7 +7,7 @@ from PIL import Image
 
 from commands import execute, fail, files, succeed
 from lib import files as writing
-from lib import images, labels, manifest
+from lib import cli, images, labels, manifest
 from lib.cli import BadInput
 
 
@@ -98,6 +98,17 @@ def test_check_of_people_that_must_be_apart(tmp_path):
     fail(3, "v.csv and v.csv share", *line, "v.csv", cwd=tmp_path)
     succeed(*line, "t.csv", "--allow-shared-subjects", cwd=tmp_path)
     assert succeed("-m lib.manifest", "count", "a.csv", "b.csv", cwd=tmp_path)[0] == "4\n"
+
+
+@pytest.mark.parametrize("parts, name, said", [
+    ([["crop-128", "crop-128"]], "crop-128", ""), ([["crop-128"], ["crop-64"]], "crop-128", ""), ([["", ""]], "", ""),
+    ([["3d-64"], ["2d-64"]], "", "(3d-64, 2d-64)"), ([["3d-64", ""]], "", "(3d-64, unregistered)")])
+def test_registration_of_training_sets(parts, name, said, capsys):
+    sets = [manifest.Manifest("abc"[k], None, {"path": cells, "registration": cells}) for k, cells in enumerate(parts)]
+    assert manifest.registration(sets) == name
+    cli.say_notes()
+    noted = capsys.readouterr().err
+    assert (said in noted and "+".join("abc"[:len(parts)]) in noted) if said else not noted
 
 
 def test_names_of_aus():

@@ -120,6 +120,9 @@ def test_registration_mismatch_is_said(place, capsys):
     (place / "crops.csv").write_text("path,registration\nimages.npy#0,2d\n")
     code, _, said = call(pseudo_label.main, capsys, "--model", place / "model.onnx", "--images", place / "crops.csv")
     assert code == 0 and "expects registration '3d'" in said and "has 2d" in said
+    paths = subprocess.run(command("pseudo_label.py", "--model", place / "model.onnx", "--images", "-"), cwd=place,
+                           env=ENVIRONMENT, input="images.npy#0\n", capture_output=True, text=True)
+    assert paths.returncode == 0 and "expects registration '3d', stdin has unregistered images" in paths.stderr
 
 
 def test_the_mean_image_of_a_person_is_subtracted_where_the_model_asks(place):

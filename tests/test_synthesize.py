@@ -104,13 +104,23 @@ def test_same_seed_same_bytes_and_shards_make_the_whole(place, capsys):
 def test_registration_mismatch_is_said(place, capsys):
     models.generator(place / "generator.onnx", registration="3d-8")
     data = manifest.read(place / "source.csv")
-    for registered, said in (("2d-8", "expects registration '3d-8', "), ("3d-8", "")):
+    line = ["--model", place / "generator.onnx", "--out", place / "out", "--source", place / "registered.csv"]
+    for registered, said in (("2d-8", "expects registration '3d-8', "), ("", "registered.csv has unregistered images"),
+                             ("3d-8", ""), ("3d-128", "")):  # another size is no mismatch
         data.columns["registration"] = [registered] * len(data)
         data.write(place / "registered.csv")
-        code, _, err = call(synthesize.main, capsys, "--model", place / "generator.onnx", "--out", place / "out",
-                            "--source", place / "registered.csv")
-        assert code == 0 and ("warning" in err) == bool(said) and said in err
-    assert set(manifest.read(place / "out/manifest.csv").text("registration")) == {"3d-8"}
+        code, _, err = call(synthesize.main, capsys, *line)
+        assert code == 0 and err.count("warning") == bool(said) and said in err
+    assert set(manifest.read(place / "out/manifest.csv").text("registration")) == {"3d-128"}
+    models.classifier(place / "classifier.onnx", registration="2d-8")
+    said = call(synthesize.main, capsys, *line, "--check", place / "classifier.onnx", "--max-error", "1")[2]
+    assert said.count("warning") == 1 and "classifier.onnx expects registration '2d-8'" in said
+    models.generator(place / "generator.onnx")
+    said = call(synthesize.main, capsys, *line)[2]
+    assert said.count("warning") == 1 and "generator.onnx names no registration" in said and "has 3d-128" in said
+    data.columns.pop("registration")
+    data.write(place / "registered.csv")
+    assert "warning" not in call(synthesize.main, capsys, *line)[2]
 
 
 def test_sources_without_labels_need_a_reader_or_an_assumption(place, capsys):

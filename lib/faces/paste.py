@@ -15,6 +15,7 @@ from lib.faces import align, landmarks, models
 from lib.faces.detect import choose
 from lib.faces.geometry import invert, move, warp
 from lib.faces.raster import rasterise
+from lib.manifest import mode as mode_of
 
 RIM = 0.06         # of the picture's side: how softly the face's rim and the picture's edge fade
 MOST_CHANGE = 40   # levels of 255: where an edit changes more, it brings its own detail
@@ -125,9 +126,13 @@ def face_for(photo, size, expected, chosen="", name="the photo"):
     None; chosen: the user's word, one of align.MODES, 'none', or '' to go by `expected`. A photo of the
     model's own size is a registered face already. Without any word the framing of rendered faces is taken,
     and a photo without a face is taken whole. BadInput when a registration is asked for and no face is found."""
-    mode = chosen or (expected or "").rpartition("-")[0]
+    usual = mode_of(expected or "")
+    mode = chosen or usual
     if mode == "none" or (not chosen and photo.shape[:2] == (size, size)):
         return None
+    if chosen and usual and chosen != usual:
+        note(f"warning: the model expects registration {expected!r}, but --registration {chosen} is asked for; leave it "
+             "out to register as the model was trained")
     if mode and mode not in align.MODES:
         raise BadInput(f"the model expects registration {expected!r}, which is not known here; choose one "
                        f"({', '.join(align.MODES)}, none) with --registration")
@@ -138,3 +143,11 @@ def face_for(photo, size, expected, chosen="", name="the photo"):
             raise
         note(f"warning: {error}; the whole photo is taken for the face")
         return None
+
+
+def registration_of(found, expected, chosen=""):
+    """How the picture that `face_for` found is registered, as manifests say it ('2d-64'); '' for not at all.
+
+    The same arguments as there. What is taken as it stands is taken for what the model expects, and the framing of
+    rendered faces, where nobody asked for one, for the unregistered images that such models learn from."""
+    return align.name(found.mode, found.size) if found and (chosen or expected) else expected or ""
