@@ -133,7 +133,7 @@ def write_set(data, known, plan, model, check, options):
     import numpy as np
 
     from lib.image_sets import ImageSet
-    from lib.manifest import number
+    from lib.manifest import number, refuse_overwriting
     from lib.synthesis import inputs, rejected, write_sheet
 
     from_source = known[plan.source] if model.edits else np.zeros_like(plan.target)
@@ -145,7 +145,8 @@ def write_set(data, known, plan, model, check, options):
         tag = f"-{int(part):0{len(parts)}d}of{parts}"
     kept, dropped, output = [], Counter(), "edited" if model.edits else "sampled"
     with ImageSet(options.out, len(plan), model.image_size, options.format, tag) as out:
-        refuse_overwriting(options.source, out.manifest)
+        packs = {image.rpartition("#")[0] for image in data.images()}
+        refuse_overwriting([options.source, *packs], out.manifest, out.target)
         for rows, results in model.stream(batch=options.batch, what="synthesizing",
                                           **inputs(data, known, plan, model, options)):
             images, keep = results[output], np.arange(rows.start, rows.stop)
@@ -172,12 +173,6 @@ def write_set(data, known, plan, model, check, options):
             write_sheet(data, known, plan, model, options)
         out.finish(columns)
     return dropped
-
-
-def refuse_overwriting(source, target):
-    """BadInput when the manifest to write is the one that was read."""
-    if source not in ("", "-") and os.path.abspath(source) == os.path.abspath(target):
-        raise BadInput(f"{source}: would be overwritten by its own edits; choose another --out")
 
 
 def edit_one(photo, found, edit, size):

@@ -200,6 +200,14 @@ def merge(manifests, folder):
     return Manifest("+".join(part.name for part in manifests), Path(folder), columns)
 
 
+def refuse_overwriting(sources, *targets):
+    """BadInput when a file to write is one of the manifests that were read; `-` and '' name no file."""
+    places = {os.path.realpath(target) for target in targets}
+    for source in sources:
+        if source not in ("", "-") and os.path.realpath(source) in places:
+            raise BadInput(f"{source}: would be overwritten by what is made of it; choose another --out")
+
+
 def check_disjoint(first, second, allow=False):
     """BadInput when a subject is in both manifests, unless `allow`ed (personalisation)."""
     shared = sorted((set(first.text("subject")) & set(second.text("subject"))) - {""})

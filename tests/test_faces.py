@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from commands import files
 from lib import images
 from lib.cli import BadInput
 from lib.faces import align, detect, geometry, landmarks, models, paste, pose, raster, register, sources, template, video
@@ -321,6 +322,36 @@ def test_video_keeps_to_one_face(photo, tmp_path, capsys):
         list(video.frames(tmp_path / "bad.mp4"))
     with pytest.raises(BadInput, match="no such video"):
         list(video.frames(tmp_path / "none.mp4"))
+
+
+def plant_registered(folder):
+    """What an earlier run of register or pose left: one face and the manifest of it; the manifest's path."""
+    images.save(folder / "faces/000/000000.png", np.zeros((8, 8, 3), np.uint8))
+    (folder / "manifest.csv").write_text("path\nfaces/000/000000.png\n")
+    return folder / "manifest.csv"
+
+
+@pytest.mark.parametrize("main", [register.main, pose.main])
+def test_inputs_are_not_overwritten(tmp_path, main):
+    given = plant_registered(tmp_path / "D")
+    (tmp_path / "other.csv").write_text("path\nD/faces/000/000000.png\n")
+    (tmp_path / "link").symlink_to("D")
+    before = files(tmp_path / "D")
+    for source, out in ((given, "D"), (given, "link"), (tmp_path / "link/manifest.csv", "D"), (tmp_path / "other.csv", "D")):
+        with pytest.raises(BadInput, match="would be overwritten by what is made of it; choose another --out"):
+            main([str(source), "--out", str(tmp_path / out)])
+        left = {name: content for name, content in files(tmp_path / "D").items() if not name.endswith(".jsonl")}
+        assert left == before
+
+
+def test_what_was_made_of_a_folder_is_not_its_input(tmp_path):
+    plant_registered(tmp_path / "photos/out")
+    images.save(tmp_path / "photos/faces/000/a.png", np.zeros((8, 8, 3), np.uint8))
+    images.save(tmp_path / "photos/b.png", np.zeros((8, 8, 3), np.uint8))
+    for out in ("photos/out", "photos"):
+        found = sources.items([str(tmp_path / "photos")], tmp_path / out, None, ("path",), [], lambda item: False)
+        names = [Path(item.reference).name for item in found]
+        assert names == ["b.png", "a.png"] + ["000000.png"] * (out == "photos")  # of another run there
 
 
 def test_inputs(tmp_path):

@@ -123,6 +123,14 @@ def test_registration_mismatch_is_said(place, capsys):
     assert "warning" not in call(synthesize.main, capsys, *line)[2]
 
 
+def test_the_pack_that_is_edited_is_not_overwritten(place, capsys):
+    (place / "images.npy").write_bytes((place / "source.npy").read_bytes())
+    (place / "more.csv").write_text((place / "source.csv").read_text().replace("source.npy", "images.npy"))
+    before = files(place)
+    said = make(place, capsys, source="more.csv", out=".", status=3)
+    assert "images.npy: would be overwritten by what is made of it" in said and files(place) == before
+
+
 def test_sources_without_labels_need_a_reader_or_an_assumption(place, capsys):
     (place / "bare.csv").write_text("path\nsource.npy#0\nsource.npy#2\n")
     said = make(place, capsys, "--sources", "all", source="bare.csv", status=3)
@@ -193,7 +201,7 @@ def test_one_photo(place, capsys):
     ("nothing to edit", 3, "--source FILE.csv or --image"), ("other labels", 3, "has none of the AUs"),
     ("missing", 3, "no such image"), ("truncated", 3, "cannot be decoded"), ("AU 7.3", 3, "'7.3' is not in [0, 1]"),
     ("AU1", 3, "rename it to 'AU01'"), ("empty", 3, "no rows"), ("unknown AU", 3, "--set AU45"),
-    ("classifier", 3, "is a classifier, not a generator"), ("itself", 3, "overwritten by its own edits")])
+    ("classifier", 3, "is a classifier, not a generator"), ("itself", 3, "overwritten by what is made of it")])
 def test_bad_input_is_one_line_and_leaves_the_old_set(place, capsys, case, status, mentions):
     make(place, capsys)
     images.save(place / "whole.png", np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8))

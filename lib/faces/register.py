@@ -137,8 +137,9 @@ def main(argv=None):
     """Find, register, write; see the module's text."""
     options = parse(Options, __doc__, argv)
     options.jobs = options.jobs or cores()
-    models.check()
     out, registration = Path(options.out), align.name(options.mode, options.size)
+    manifest.refuse_overwriting(options.inputs, out / "manifest.csv", out / "failed.csv")
+    models.check()
     rows, began = [], time.monotonic()
     with Journal(out, {"registration": registration, "confidence": options.confidence}) as journal:
         items = sources.items(options.inputs, out, options.fps, REGISTERED, rows, journal.has)

@@ -1,5 +1,7 @@
 """What is to be registered: images and frames, in order, each once, from manifests, photos, folders and videos."""
+import functools
 import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Optional
@@ -50,19 +52,37 @@ def items(inputs, out, fps, columns, rows, has):
         elif path == "-" or path.lower().endswith(".csv"):
             yield from _of_manifest(manifest.read(path, empty_ok=True), out, columns, rows, seen)
         else:
-            for photo in _photos(path):
+            for photo in _photos(path, out):
                 item, new = _once(os.path.abspath(photo), None, seen)
                 rows.append(Row({"path": ""}, {"path": item}))
                 if new:
                     yield item
 
 
-def _photos(path):
-    """The photos that an input names: itself, or all below a folder, sorted."""
+_real = functools.lru_cache(maxsize=4096)(os.path.realpath)  # a folder holds many images
+
+
+def made(path, out):
+    """Whether an image is one that a run with --out `out` writes, such as out/faces/000/000017.png."""
+    folder, name = os.path.split(os.path.abspath(path))
+    below = os.path.relpath(_real(folder), _real(os.path.abspath(out)))
+    return re.fullmatch(r"faces/\d{3,}", below) is not None and re.fullmatch(r"\d{6,}\.png", name) is not None
+
+
+def refuse_made(data, out, columns=("path",)):
+    """BadInput when images of a manifest are those that a run with --out `out` writes."""
+    for name in [name for name in columns if name in data.columns]:
+        for cell in data.columns[name]:
+            if made(manifest.reference(data.folder, cell), out):
+                raise BadInput(f"{data.name}: {cell} would be overwritten by what is made of it; choose another --out")
+
+
+def _photos(path, out):
+    """The photos that an input names: itself, or all below a folder, sorted, without what was made of them before."""
     if not os.path.isdir(path):
         return [path]
     found = sorted(str(file) for file in Path(path).rglob("*")
-                   if file.suffix.lower() in PHOTOS and not file.name.startswith("."))
+                   if file.suffix.lower() in PHOTOS and not file.name.startswith(".") and not made(file, out))
     if not found:
         raise BadInput(f"{path}: no photo in this folder ({' '.join(PHOTOS[:4])} …)")
     return found
@@ -82,6 +102,7 @@ def _once(reference, sequence, seen):
 
 def _of_manifest(data, out, columns, rows, seen):
     columns = [name for name in columns if name in data.columns]
+    refuse_made(data, out, columns)
     for i in range(len(data)):
         cells = {name: column[i] for name, column in data.columns.items()}
         for name, cell in cells.items():  # paths stay valid in the new place
