@@ -376,6 +376,38 @@ def test_pose_command(photo, tmp_path, capsys):
 
 
 @needs_networks
+def test_pose_does_what_is_missing(tmp_path, capsys):
+    draw, out = np.random.default_rng(0), tmp_path / "out"
+    for name in "ab":
+        images.save(tmp_path / f"{name}.png", draw.integers(0, 256, (16, 16, 3), np.uint8))
+    (tmp_path / "m.csv").write_text("path,AU12\na.png,0\nb.png,1\na.png,1\n")
+    line = [str(tmp_path / "m.csv"), "--mesh", "template", "--yaw", "-20", "0", "--pitch", "0", "--out", str(out),
+            "--jobs", "1"]
+    pose.main(line)
+    assert "3 faces in 2 poses (4 images now, " in capsys.readouterr().err  # a.png, which is named twice, is turned once
+    made = rows(out / "manifest.csv")
+    assert [(row["path"][-5:], row["AU12"], row["yaw"]) for row in made] == [
+        ("0.png", "0", "-20"), ("1.png", "0", "0"), ("2.png", "1", "-20"), ("3.png", "1", "0"), ("0.png", "1", "-20"),
+        ("1.png", "1", "0")]
+    before, dates = files(out), {path: path.stat().st_mtime_ns for path in (out / "faces").rglob("*.png")}
+    (out / made[2]["path"]).unlink()
+    pose.main(line)
+    assert "(2 images now" in capsys.readouterr().err
+    assert {name: text for name, text in files(out).items() if not name.endswith(".jsonl")} == {
+        name: text for name, text in before.items() if not name.endswith(".jsonl")}
+    assert [path.name for path, date in sorted(dates.items()) if path.stat().st_mtime_ns != date] == [
+        "000002.png", "000003.png"]
+    pose.main(line)
+    assert "(all were there)" in capsys.readouterr().err
+    images.save(tmp_path / "a.png", draw.integers(0, 256, (18, 18, 3), np.uint8))
+    pose.main(line)
+    assert "(2 images now" in capsys.readouterr().err
+    assert [row["registration"] for row in rows(out / "manifest.csv")] == ["2d-18"] * 2 + ["2d-16"] * 2 + ["2d-18"] * 2
+    with pytest.raises(BadInput, match="was turned with mesh template, now found; give another --out"):
+        pose.main([word.replace("template", "found") for word in line])
+
+
+@needs_networks
 @pytest.mark.parametrize("registration", ["", "3d"])
 def test_one_photo_the_whole_way(photo, tmp_path, registration):
     import models as tiny

@@ -5,8 +5,12 @@ from pathlib import Path
 from lib import images
 from lib.cli import BadInput
 
-FILE = "registered.jsonl"
 A_FOLDER = 1000  # images
+
+
+def face_path(number):
+    """Where face `number` lies: 'faces/000/000017.png'."""
+    return f"faces/{number // A_FOLDER:03d}/{number:06d}.png"
 
 
 class Journal:
@@ -15,9 +19,11 @@ class Journal:
     >>> with Journal("DIR", {"registration": "3d-128"}) as journal: journal.has(item)
     """
 
+    FILE = "registered.jsonl"
+
     def __init__(self, out, settings):
         self.out, self.entries, self.count = Path(out), {}, 0
-        path = self.out / FILE
+        path = self.out / self.FILE
         lines = path.read_bytes().split(b"\n") if path.exists() else []
         whole = sum(len(line) + 1 for line in lines[:-1])  # a line that was cut short is written anew
         if whole:
@@ -33,11 +39,11 @@ class Journal:
         try:
             first, *rest = map(json.loads, lines)
         except ValueError as error:
-            raise BadInput(f"{self.out / FILE}: damaged ({error}); remove it to register everything again") from None
+            raise BadInput(f"{self.out / self.FILE}: damaged ({error}); remove it to do everything again") from None
         if first != settings:
             differing = ", ".join(f"{key} {first.get(key)}, now {value}" for key, value in settings.items()
                                   if first.get(key) != value)
-            raise BadInput(f"{self.out}: was registered with {differing}; give another --out")
+            raise BadInput(f"{self.out}: was {self.FILE.partition('.')[0]} with {differing}; give another --out")
         for entry in rest:
             self.entries[entry["reference"]] = entry
             self.count = max(self.count, entry["number"] + 1)
@@ -59,7 +65,11 @@ class Journal:
         """Whether an Item is done, its file unchanged since, and its face still there."""
         entry = self.entries.get(item.reference)
         return bool(entry) and entry["stamp"] == item.stamp and \
-            ("error" in entry or (self.out / entry["path"]).exists())
+            ("error" in entry or all((self.out / path).exists() for path in self.paths(entry)))
+
+    def paths(self, entry):
+        """The pictures of an entry, relative to the folder."""
+        return [entry["path"]]
 
     def _enter(self, item, **facts):
         old = self.entries.get(item.reference)
@@ -67,19 +77,18 @@ class Journal:
         self.count = max(self.count, number + 1)
         return {"reference": item.reference, "stamp": item.stamp, "number": number, **facts}
 
-    def fail(self, item, reason):
-        """Record that an Item has no usable face; returns the entry."""
-        entry = self._enter(item, error=reason)
+    def _record(self, item, entry):
         self._write(entry)
         self.entries[item.reference] = entry
         return entry
 
+    def fail(self, item, reason):
+        """Record that an Item has no usable face; returns the entry."""
+        return self._record(item, self._enter(item, error=reason))
+
     def add(self, item, face):
         """Write an Item's registered face, then record it; returns the entry."""
         entry = self._enter(item, confidence=round(face.confidence, 4), centre=[round(x, 2) for x in face.centre])
-        number = entry["number"]
-        entry["path"] = f"faces/{number // A_FOLDER:03d}/{number:06d}.png"
+        entry["path"] = face_path(entry["number"])
         images.save(self.out / entry["path"], face.picture)
-        self._write(entry)
-        self.entries[item.reference] = entry
-        return entry
+        return self._record(item, entry)

@@ -7,9 +7,11 @@ K. Niinuma et al., 2022, 4.6: synthetic faces as 3D meshes are rotated to FERA 2
 classifiers trained on them are tested on 2D registered photos; so the result is 2D registered. The mesh is
 found on each face, or the average face's where none is found (--mesh template: always). Parts beyond the
 mesh, and those that the picture does not show, are black. Every row becomes one row a pose, with `yaw` and
-`pitch` in degrees: yaw > 0 turns the nose to the picture's right, pitch > 0 lifts it.
+`pitch` in degrees: yaw > 0 turns the nose to the picture's right, pitch > 0 lifts it. A second run does only what is
+missing or has changed.
 """
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,9 +19,10 @@ import numpy as np
 
 from lib import images, manifest
 from lib.cli import arg, log, parse, run
-from lib.faces import align, landmarks, models
+from lib.faces import align, landmarks, models, sources
 from lib.faces.detect import choose
 from lib.faces.geometry import similarity, turn
+from lib.faces.journal import Journal, face_path
 from lib.faces.workers import cores, ordered_map
 
 FERA17 = [-40.0, -20.0, 0.0]  # degrees; the nine poses are all pairs of yaw and pitch
@@ -71,29 +74,68 @@ def work(task):
     return [pose(picture, points, yaw, pitch) for yaw, pitch in poses], found
 
 
-def main(argv=None):
-    """Turn every face of a manifest to every pose."""
-    options = parse(Options, __doc__, argv)
-    options.jobs = options.jobs or cores()
-    models.check()
-    data, out = manifest.read(options.manifest), Path(options.out)
-    poses = [(yaw, pitch) for pitch in options.pitch for yaw in options.yaw]
-    place = lambda k: f"faces/{k // 1000:03d}/{k:06d}.png"
-    tasks = ((i, (reference, poses, options.mesh)) for i, reference in enumerate(data.images()))
-    missed, size = 0, 0
-    for i, (pictures, found) in ordered_map(work, tasks, options.jobs, "turning"):
-        missed, size = missed + (not found), len(pictures[0])
-        for k, picture in enumerate(pictures):
-            images.save(out / place(i * len(poses) + k), picture)
+class Turned(Journal):
+    """What has been turned so far, a line a face; its pictures are numbered pose by pose."""
+
+    FILE = "turned.jsonl"
+
+    def paths(self, entry):
+        """The pictures of one face, relative to the folder."""
+        first = entry["number"] * entry["poses"]
+        return [face_path(number) for number in range(first, first + entry["poses"])]
+
+    def add(self, item, pictures, found):
+        """Write a face's pictures, then record them; returns the entry."""
+        entry = self._enter(item, poses=len(pictures), size=len(pictures[0]), found=found)
+        for path, picture in zip(self.paths(entry), pictures):
+            images.save(self.out / path, picture)
+        return self._record(item, entry)
+
+
+def turn_all(items, journal, poses, options):
+    """Turn what is missing, in order; how many faces were turned now."""
+    done = 0
+    tasks = ((item, None if journal.has(item) else (item.reference, poses, options.mesh))
+             for item in dict.fromkeys(items))
+    for item, result in ordered_map(work, tasks, options.jobs, "turning"):
+        if result is not None:
+            journal.add(item, *result)
+            done += 1
+    return done
+
+
+def write_manifest(data, entries, journal, poses, out):
+    """manifest.csv: every row of `data` once a pose; entries: the journal's, one a row."""
     rows = np.repeat(np.arange(len(data)), len(poses))
     columns = {name: [cells[i] for i in rows] for name, cells in data.columns.items()}
     for name in [name for name in columns if name.endswith("_path")]:
         columns[name] = [cell and os.path.relpath(manifest.reference(data.folder, cell), out) for cell in columns[name]]
-    columns |= {"path": [place(k) for k in range(len(rows))], "registration": [align.name("2d", size)] * len(rows),
+    columns |= {"path": [path for entry in entries for path in journal.paths(entry)],
+                "registration": [align.name("2d", entries[i]["size"]) for i in rows],
                 "yaw": [float(yaw) for yaw, _ in poses] * len(data), "pitch": [float(p) for _, p in poses] * len(data)}
     manifest.write(out / "manifest.csv", columns)
+
+
+def main(argv=None):
+    """Turn every face of a manifest to every pose."""
+    options = parse(Options, __doc__, argv)
+    options.jobs = options.jobs or cores()
+    data, out = manifest.read(options.manifest), Path(options.out)
+    manifest.refuse_overwriting([options.manifest], out / "manifest.csv")
+    sources.refuse_made(data, out)
+    models.check()
+    poses = [(yaw, pitch) for pitch in options.pitch for yaw in options.yaw]
+    items, began = sources.of_images(data.images()), time.monotonic()
+    with Turned(out, {"poses": [list(pair) for pair in poses], "mesh": options.mesh}) as journal:
+        done = turn_all(items, journal, poses, options)
+        seconds = max(time.monotonic() - began, 1e-9)
+        entries = [journal[item] for item in items]
+        write_manifest(data, entries, journal, poses, out)
+    missed = 0 if options.mesh == "template" else sum(not entry["found"] for entry in entries)
     log(f"{out / 'manifest.csv'}: {len(data)} faces in {len(poses)} poses"
-        + (f"; the average face's mesh served for {missed} on which none was found" if missed else ""))
+        + (f"; the average face's mesh served for {missed} on which none was found" if missed else "")
+        + (f" ({done * len(poses)} images now, {done * len(poses) / seconds:.1f} a second on {options.jobs} processes)"
+           if done else " (all were there)"))
 
 
 if __name__ == "__main__":

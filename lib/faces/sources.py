@@ -100,6 +100,12 @@ def _once(reference, sequence, seen):
     return seen[reference], True
 
 
+def of_images(references):
+    """An Item for each image of a list, the same one where an image is named again."""
+    seen = {}
+    return [_once(os.path.abspath(reference), None, seen)[0] for reference in references]
+
+
 def _of_manifest(data, out, columns, rows, seen):
     columns = [name for name in columns if name in data.columns]
     refuse_made(data, out, columns)
