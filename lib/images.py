@@ -4,6 +4,7 @@ A reference is a file's path, or `pack.npy#17` for image 17 of a uint8 [N,H,W,3]
 """
 import functools
 import os
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from lib.files import allocate, digest, replacing
 
 FILTER = "bicubic"  # Pillow's, antialiased; the name goes into model metadata
 MOST_PIXELS = 64_000_000
+warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # `load` says it in one line, from fewer pixels on
 CACHED_FROM = 500  # sets with fewer files are decoded anew each time
 
 

@@ -1,11 +1,13 @@
 """Manifests, images and command lines: what is read, what is refused in one line, what is written at once."""
 import io
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from commands import execute, fail, files, succeed
+from commands import ENVIRONMENT, execute, fail, files, succeed
 from lib import files as writing
 from lib import cli, images, labels, manifest
 from lib.cli import BadInput
@@ -158,6 +160,16 @@ def test_unreadable_pictures_are_refused(tmp_path, monkeypatch):
     monkeypatch.undo()
     with pytest.raises(BadInput, match="cut.jpg: cannot be decoded .*drop its row"):
         images.load(str(tmp_path / "cut.jpg"))
+
+
+def test_large_pictures_are_one_line(tmp_path):
+    """Pillow warns of 89 megapixels and refuses 179: neither says more than our line."""
+    for width in (11000, 25000):
+        Image.new("1", (width, 9000)).save(tmp_path / "large.png")
+        code = f"from lib import cli, images; cli.run(lambda: images.load({str(tmp_path / 'large.png')!r}))"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=ENVIRONMENT)
+        assert done.returncode == 3 and len(done.stderr.splitlines()) == 1, done.stderr
+        assert "large.png" in done.stderr
 
 
 def test_sets_are_decoded_once_and_anew_when_a_file_changes(tmp_path, monkeypatch):
