@@ -35,7 +35,8 @@ def pack(path):
 
 
 def load(reference):
-    """The image as uint8 [H,W,3] RGB: EXIF rotation applied, grey and 16-bit widened, alpha dropped on white.
+    """The image as uint8 [H,W,3] RGB: EXIF rotation applied, grey widened, 16-bit and floats in [0, 1] scaled, alpha
+    dropped on white.
 
     BadInput for what is missing, cut short, huge (over 64 megapixels) or not an image."""
     path, hash_mark, index = reference.rpartition("#")
@@ -58,9 +59,11 @@ def load(reference):
 def as_rgb(image):
     """A Pillow image as 8-bit RGB."""
     image = ImageOps.exif_transpose(image)
-    if image.mode in ("I;16", "I;16B", "I;16L", "I", "F"):  # 16-bit grey: Pillow would clip, not scale
-        values = np.asarray(image, np.float64)
-        image = Image.fromarray((values / (257 if values.max() > 255 else 1)).round().clip(0, 255).astype(np.uint8))
+    if image.mode in ("I;16", "I;16B", "I;16L", "I", "F"):  # 16-bit grey and floats: Pillow would clip, not scale
+        values = np.nan_to_num(np.asarray(image, np.float64))
+        top = values.max(initial=0)
+        scale = 1 / 257 if top > 255 else 255 if image.mode == "F" and top <= 1 else 1
+        image = Image.fromarray((values * scale).round().clip(0, 255).astype(np.uint8))
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")

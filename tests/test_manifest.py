@@ -129,6 +129,8 @@ def picture(mode, value, **save):
 
 @pytest.mark.parametrize("name, content, colour", [
     ("grey", picture("L", 100), [100, 100, 100]), ("16 bit", picture("I;16", 257 * 100), [100, 100, 100]),
+    ("floats to 1", picture("F", 0.4, format="TIFF"), [102] * 3), ("floats", picture("F", 99.6, format="TIFF"), [100] * 3),
+    ("floats, 16 bit", picture("F", 257 * 7.0, format="TIFF"), [7] * 3), ("16 bit, dark", picture("I;16", 1), [1] * 3),
     ("transparent", picture("RGBA", (10, 20, 30, 0)), [255, 255, 255]),
     ("palette", picture("P", 0), [0, 0, 0]), ("colour", picture("RGB", (1, 2, 3)), [1, 2, 3])])
 def test_every_kind_of_picture_is_read_as_rgb(tmp_path, name, content, colour):
