@@ -129,6 +129,8 @@ ifneq ($(USER_SET),)
 ifeq ($(and $(UNLABELLED),$(VALIDATION),$(TEST)),)
 $(error with LABELLED= also give UNLABELLED=, VALIDATION= and TEST= (TEST_NATURAL= is optional))
 endif
+$(foreach v,UNLABELLED VALIDATION TEST TEST_NATURAL,$(if $(word 2,$($(v))),$(error \
+  $(v)=$($(v)): name one file; join several with .venv/bin/python -m lib.manifest merge $($(v)) --out FILE.csv)))
 FACES_DATA := $(FACES_RUN)/.checked
 else
 FACES_DATA := $(FACES_DIR)/.done

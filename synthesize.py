@@ -1,7 +1,7 @@
 """Make images with an exported generator: edit source faces by a recipe, and write them with their labels.
 
     synthesize.py --model generator.onnx --source a.csv --recipe single-au --level 0.7 --count 3000 --out DIR
-    synthesize.py --model generator.onnx --source a.csv --set AU12=0.8 AU06=0.5 --out DIR
+    synthesize.py --model generator.onnx --source a.csv b.csv --set AU12=0.8 AU06=0.5 --out DIR
     synthesize.py --model generator.onnx --image photo.jpg --assume-neutral --set AU12=0.8 --out edited.png
 
 DIR gets images.npy (one pack, the fastest to write and to read; --format png makes files, 1,000 a folder) and,
@@ -27,7 +27,7 @@ PASSED = ("subject", "session", "registration", "au_kind")  # columns that an ed
 class Options:
     model: str = arg(help="exported generator", required=True, metavar="FILE.onnx")
     out: str = arg(help="folder for the images and their manifest; with --image, the PNG to write", required=True)
-    source: str = arg("", help="manifest of the images to edit; - is stdin", metavar="FILE.csv")
+    source: list[str] = arg([], nargs="+", help="manifests of the images to edit; - is stdin", metavar="FILE.csv")
     recipe: Literal["single-au", "emotions", "deactivate", "random", "reweight"] = arg(
         "single-au", help="which edits to make")
     set: list[str] = arg([], nargs="+", metavar="AUxx=LEVEL", help="explicit edits instead of a recipe; other AUs are "
@@ -146,7 +146,7 @@ def write_set(data, known, plan, model, check, options):
     kept, dropped, output = [], Counter(), "edited" if model.edits else "sampled"
     with ImageSet(options.out, len(plan), model.image_size, options.format, tag) as out:
         packs = {image.rpartition("#")[0] for image in data.images()}
-        refuse_overwriting([options.source, *packs], out.manifest, out.target)
+        refuse_overwriting([*options.source, *packs], out.manifest, out.target)
         for rows, results in model.stream(batch=options.batch, what="synthesizing",
                                           **inputs(data, known, plan, model, options)):
             images, keep = results[output], np.arange(rows.start, rows.stop)
@@ -173,6 +173,14 @@ def write_set(data, known, plan, model, check, options):
             write_sheet(data, known, plan, model, options)
         out.finish(columns)
     return dropped
+
+
+def read_sources(paths):
+    """The images to edit, of one manifest or several together (paths then relative to the current folder)."""
+    from lib import manifest
+
+    parts = [manifest.read(path) for path in paths]
+    return parts[0] if len(parts) == 1 else manifest.merge(parts, Path.cwd())
 
 
 def edit_one(photo, found, edit, size):
@@ -234,7 +242,7 @@ def main():
         raise BadInput(f"{options.model}: edits images; say which with --source FILE.csv or --image PHOTO")
     check = Model.open(options.check, options.device, options.threads, kind="classifier") if options.check else None
     if model.edits:
-        data = manifest.read(options.source)
+        data = read_sources(options.source)
         check_registration(model, data)
         known = known_aus(data, model, options)
     else:

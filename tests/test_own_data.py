@@ -134,6 +134,23 @@ def test_own_data_that_cannot_be_used(domains, tmp_path):
         assert done.returncode == 2 and f"NAME={name} is the name of a set" in done.stderr
 
 
+def test_several_files_under_make(domains, tmp_path):
+    """LABELLED may be several files, which every stage then gets; what is one file is refused before anything runs."""
+    a, b, c = (domains / f"{name}.csv" for name in "abc")
+    own = {"NAME": "own", "LABELLED": f"{a} {b}", "UNLABELLED": c, "VALIDATION": c, "TEST": c}
+    done = make(tmp_path, "-n", "compare-faces", **own, SEEDS=1)
+    assert done.returncode == 0
+    lines = done.stdout.replace("\\\n", " ").splitlines()
+    for stage, option in (("train_classifier.py", "--train"), ("train_generator.py", "--train"), ("synthesize.py", "--source"),
+                          ("-m lib.manifest", "check")):
+        ran = [line.split() for line in lines if f" {stage} " in line and f" {option} " in line]
+        assert ran and all(words[words.index(option) + 1:][:2] == [str(a), str(b)] for words in ran), stage
+    for name in ("UNLABELLED", "VALIDATION", "TEST", "TEST_NATURAL"):
+        done = make(tmp_path, "-n", "faces-em", **{**own, name: f"{b} {c}"})
+        assert done.returncode == 2 and f"{name}={b} {c}: name one file" in done.stderr and not done.stdout
+        assert f"lib.manifest merge {b} {c} --out FILE.csv" in done.stderr
+
+
 def test_people_of_the_test_set_are_nowhere_else(domains, tmp_path):
     """Unlabelled images of test people would be seen by the generator and, pseudo-labelled, by the classifier."""
     a, b, c = (domains / f"{name}.csv" for name in "abc")

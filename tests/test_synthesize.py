@@ -131,6 +131,26 @@ def test_the_pack_that_is_edited_is_not_overwritten(place, capsys):
     assert "images.npy: would be overwritten by what is made of it" in said and files(place) == before
 
 
+def test_several_sources_are_edited_together(place, capsys):
+    """Each adds its rows; AUs that one lacks are unlabelled there, so that its rows are not neutral."""
+    models.dataset(place / "other", [[0, 0, 0, 0], [0, .4, 0, 0]], "more.csv", subjects=["eve", "fay"])
+    models.dataset(place / "third", [[0, 0, 0, 0]], "bare.csv", subjects=["gil"])
+    bare = manifest.read(place / "third/bare.csv")
+    bare.columns.pop("AU26")
+    bare.write(place / "third/bare.csv")
+    line = ["--model", place / "generator.onnx", "--out", place / "out", "--source", place / "source.csv",
+            place / "other/more.csv", place / "third/bare.csv"]
+    code, _, said = call(synthesize.main, capsys, *line, "--level", "0.6")
+    rows, made = read(place / "out/manifest.csv")
+    assert code == 0 and "12 images from 3 sources" in said and np.array_equal(made, painted(rows))
+    assert {row["subject"] for row in rows} == {"ann", "dan", "eve"}
+    there = {(place / "out" / row["source_path"]).resolve() for row in rows if row["subject"] == "eve"}
+    assert [path.relative_to(place.resolve()) for path in there] == [Path("other/more.npy#0")]
+    code, _, said = call(synthesize.main, capsys, "--model", place / "generator.onnx", "--out", place / "other", "--source",
+                         place / "source.csv", place / "out/manifest.csv", place / "other/manifest.csv")
+    assert code == 3 and "other/manifest.csv: no such manifest" in said
+
+
 def test_sources_without_labels_need_a_reader_or_an_assumption(place, capsys):
     (place / "bare.csv").write_text("path\nsource.npy#0\nsource.npy#2\n")
     said = make(place, capsys, "--sources", "all", source="bare.csv", status=3)
