@@ -1,5 +1,7 @@
 """One's own data, as a user brings them: from a DISFA folder to a result table, and data sets with different AUs."""
 import json
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -12,8 +14,11 @@ from PIL import Image
 import train_classifier
 from commands import ENVIRONMENT, ROOT, files, succeed
 from lib import images, manifest
+from lib.cli import BadInput
+from lib.faces import models
 
 FRAMES, PEOPLE = 8, 9
+SUBJECTS = [f"SN{person:03d}" for person in range(1, PEOPLE + 1)]
 LEVELS = {1: (0, 0, 3, 4, 0, 0, 2, 0), 2: (0, 0, 3, 5, 0, 0, 1, 0), 4: (0, 0, 0, 0, 4, 2, 0, 9),
           12: (0, 0, 0, 1, 0, 3, 5, 2), 25: (0, 0, 0, 0, 0, 0, 5, 3)}  # 9: not to be read
 TINY = {"FACES_SIZE_smoke": 32, "FACES_CLASSIFIER_smoke": "--max-steps 4 --arch tiny --batch 16 --threads 1",
@@ -21,22 +26,37 @@ TINY = {"FACES_SIZE_smoke": 32, "FACES_CLASSIFIER_smoke": "--max-steps 4 --arch 
                                  "--config d_warmup=1 width=8 joined=8 d_width=8"}
 
 
-def disfa_folder(root):
-    """DISFA as it is delivered, frames extracted, with some that cannot be used."""
-    draw = np.random.default_rng(0)
-    for person in range(1, PEOPLE + 1):
-        name = f"SN{person:03d}"
+def disfa_labels(root):
+    """DISFA's label files as they are delivered, in root/ActionUnit_Labels."""
+    for name in SUBJECTS:
         for au, levels in LEVELS.items():
             place = root / "ActionUnit_Labels" / name / f"{name}_au{au}.txt"
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_text("".join(f"{frame},{level}\r\n" for frame, level in enumerate(levels, 1)))
-        frames = root / "Video_LeftCamera" / f"LeftVideo{name}_comp"
-        frames.mkdir(parents=True)
-        (frames / "Thumbs.db").write_text("x")
+
+
+def disfa_videos(root):
+    """DISFA's videos as they are delivered, in root/Video_LeftCamera: a face in noise, of another brightness a frame."""
+    cv2, draw = models.opencv(), np.random.default_rng(0)
+    face = pytest.importorskip("skimage.data").astronaut()[:240, 100:340, ::-1]
+    for name in SUBJECTS:
+        place = root / "Video_LeftCamera" / f"LeftVideo{name}_comp.avi"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        video = cv2.VideoWriter(str(place), cv2.VideoWriter_fourcc(*"MJPG"), 20, (280, 240))
         for frame in range(FRAMES):
-            noise = draw.integers(0, 256, (40, 48, 3), np.uint8)  # not square, and not of the networks' size
-            Image.fromarray(noise).save(frames / f"{frame}.png")
-    return root
+            picture = draw.integers(0, 256, (240, 280, 3), np.uint8)  # not square, and not of the networks' size
+            picture[:, 20:260] = face * (1 - 0.04 * frame)
+            video.write(picture)
+        video.release()
+    (place.parent / "Thumbs.db").write_text("x")
+
+
+def frames_instead(folder):
+    """Frames as any tool extracts them, one folder a video, for where there are no face networks."""
+    draw = np.random.default_rng(0)
+    for name in SUBJECTS:
+        for frame in range(FRAMES):
+            images.save(folder / f"LeftVideo{name}_comp/{frame}.png", draw.integers(0, 256, (40, 48, 3), np.uint8))
 
 
 def make(folder, *arguments, **variables):
@@ -49,38 +69,52 @@ def make(folder, *arguments, **variables):
                           env=environment, capture_output=True, text=True)
 
 
-@pytest.fixture(scope="module")
-def split(tmp_path_factory):
-    """The first two commands."""
-    folder = tmp_path_factory.mktemp("own")
-    before = files(disfa_folder(folder / "DISFA"))
-    succeed("-m lib.datasets.disfa", folder / "DISFA", "--out", folder / "D")
-    succeed("-m lib.datasets.split", folder / "D/manifest.csv", "--out", folder / "S", "--unlabelled", 0.3)
-    assert files(folder / "DISFA") == before
-    return folder / "S"
+def readme_commands(folder):
+    """README's way from DISFA to a table, command by command; DISFA and data/disfa then lie in `folder`."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8").partition("From DISFA as it is delivered")[2]
+    lines = [line.strip() for line in text.split("\n\n")[1].splitlines()]
+    return [re.sub(r"(?<![\w/])(DISFA|data/disfa)(?![\w])", lambda found: f"{folder}/{found[0]}", line) for line in lines]
 
 
-def test_three_commands_lead_from_a_disfa_folder_to_a_result_table(split, tmp_path):
-    own = {"NAME": "disfa", **{part.upper(): split / f"{part}.csv" for part in
-                               ("labelled", "unlabelled", "validation", "test")}}
-    done = make(tmp_path, "faces-em", **own)
+def test_readmes_commands_lead_from_disfa_to_a_result_table(tmp_path):
+    register, collect, split, compare = readme_commands(tmp_path)
+    disfa_labels(tmp_path / "DISFA")
+    commands = [register, collect, split]
+    try:
+        models.check()
+        disfa_videos(tmp_path / "DISFA")
+    except BadInput:
+        frames_instead(tmp_path / "data/disfa/frames")
+        commands = [collect, split]
+    before, own = files(tmp_path / "DISFA"), tmp_path / "data/disfa"
+    for line in commands:
+        assert line.startswith("python -m lib."), line
+        done = subprocess.run(line.replace("python", shlex.quote(sys.executable), 1), shell=True, cwd=ROOT,
+                              env=ENVIRONMENT, capture_output=True, text=True)
+        assert done.returncode == 0 and not done.stdout, done.stderr
+    assert files(tmp_path / "DISFA") == before
+    assert len(manifest.read(own / "manifest.csv")) == FRAMES * PEOPLE
+
+    _, goal, *given = shlex.split(compare)
+    given, run = dict(word.split("=", 1) for word in given), tmp_path / "run"
+    run.mkdir()
+    done = make(run, "-j2", goal, **given)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "no judge" in done.stderr
-    report = json.loads((tmp_path / "em/seed1/report.json").read_text())
+    for condition in ("supervised", "upsampled", "pseudo", "reweighted", "em"):
+        assert f"| {condition} " in done.stdout
+    report = json.loads((run / "em/seed1/report.json").read_text())
     assert report["protocol"]["aus"] == ["AU01", "AU02", "AU04", "AU12", "AU25"]
     assert report["protocol"]["unlabelled_au_cells"] == report["subjects"] == len(
-        {row.split(",")[1] for row in (split / "test.csv").read_text().splitlines()[1:]})  # one 9 a person
+        set(manifest.read(own / "test.csv").text("subject")))  # one 9 a person
     assert report["protocol"]["pair"] == ["AU01", "AU02"] and report["au"]["pooled"]["f1"] is not None
-    made = manifest.read(tmp_path / "synthetic/manifest.csv")
-    assert len(made) == len(manifest.read(split / "unlabelled.csv")) and set(made.text("source")) == {"synthetic"}
+    made = manifest.read(run / "synthetic/manifest.csv")
+    assert len(made) == len(manifest.read(own / "unlabelled.csv")) and set(made.text("source")) == {"synthetic"}
     assert {Path(path).parent.name for path in made.images()} == {"synthetic"}
-    seen = Image.open(tmp_path / "synthetic/sheet.png")
+    seen = Image.open(run / "synthetic/sheet.png")
     assert seen.width > seen.height / 2
-    again = make(tmp_path, "-q", "faces-em", **own)
-    assert again.returncode == 0, make(tmp_path, "-n", "faces-em", **own).stdout
-
-    table, _ = succeed("evaluate.py", "--compare", tmp_path / "em/seed1/report.json")
-    assert "em" in table and "|" in table
+    again = make(run, "-q", "faces-em", **given)
+    assert again.returncode == 0, make(run, "-n", "faces-em", **given).stdout
+    assert "no judge" in again.stderr
 
 
 @pytest.fixture(scope="module")
@@ -132,6 +166,15 @@ def test_own_data_that_cannot_be_used(domains, tmp_path):
     for name in ("faces", "registration", "mnist-medium-3000"):
         done = make(tmp_path, "faces-em", NAME=name, LABELLED=a, UNLABELLED=a, VALIDATION=c, TEST=c)
         assert done.returncode == 2 and f"NAME={name} is the name of a set" in done.stderr
+
+
+@pytest.mark.parametrize("size, variables", [(64, {"PRESET": "quick"}), (64, {"PRESET": "long"}),
+                                             (128, {"PRESET": "paper"}), (128, {"PRESET": "quick", "FACES_SIZE_quick": 128})])
+def test_sizes_under_make_are_those_that_readme_says(domains, tmp_path, size, variables):
+    given = {part: domains / "a.csv" for part in ("LABELLED", "UNLABELLED", "VALIDATION", "TEST")}
+    lines = make(tmp_path, "-n", "faces-em", **given, **variables).stdout.replace("\\\n", " ").splitlines()
+    trained = [line for line in lines if " train_classifier.py " in line or " train_generator.py " in line]
+    assert len(trained) == 3 and all(line.rstrip().endswith(f"--size {size}") for line in trained)
 
 
 def test_several_files_under_make(domains, tmp_path):
