@@ -213,6 +213,10 @@ def test_one_photo(place, capsys):
     assert edited.shape == (8, 8, 3) and edited[4, [0, 3, 5, 7], 0] == pytest.approx([0, 51, 0, 153], abs=6)
     code, _, said = call(synthesize.main, capsys, *line, "--set", "AU26=0.6")
     assert code == 3 and "--assume-neutral" in said
+    images.save(place / "photo.png", models.paint([0, .2, 0, 0]))  # of the model's size: a face already, which is said
+    code, _, said = call(synthesize.main, capsys, *line[:-2], "--assume-neutral", "--set", "AU26=0.6")
+    assert code == 0 and len(said.splitlines()) == 1
+    assert "photo.png: is 8x8" in said and "taken for a registered face" in said and "--registration tight" in said
     assert call(synthesize.main, capsys, *line)[0] == 2
 
 

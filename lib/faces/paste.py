@@ -128,7 +128,11 @@ def face_for(photo, size, expected, chosen="", name="the photo"):
     and a photo without a face is taken whole. BadInput when a registration is asked for and no face is found."""
     usual = mode_of(expected or "")
     mode = chosen or usual
-    if mode == "none" or (not chosen and photo.shape[:2] == (size, size)):
+    if mode == "none":
+        return None
+    if not chosen and photo.shape[:2] == (size, size):
+        note(f"{name}: is {size}x{size}, as the model's images are, and so taken for a registered face; if it is not one, "
+             f"say --registration {usual or 'tight'}")
         return None
     if chosen and usual and chosen != usual:
         note(f"warning: the model expects registration {expected!r}, but --registration {chosen} is asked for; leave it "
