@@ -98,7 +98,7 @@ def test_readmes_commands_lead_from_disfa_to_a_result_table(tmp_path):
     _, goal, *given = shlex.split(compare)
     given, run = dict(word.split("=", 1) for word in given), tmp_path / "run"
     run.mkdir()
-    done = make(run, "-j2", goal, **given)
+    done = make(run, goal, **given)
     assert done.returncode == 0, done.stdout + done.stderr
     for condition in ("supervised", "upsampled", "pseudo", "reweighted", "em"):
         assert f"| {condition} " in done.stdout
