@@ -16,6 +16,7 @@ from lib.cli import BadInput, note
 
 SECTION = {"supervised": "4.5.1", "pseudo": "4.5.2", "em": "4.5.3", "upsampled": "4.5.4"}  # the thesis's baselines
 ORDER = [*SECTION, "reweighted", "truth"]
+ORDER_OF_PRESETS = {"smoke": 0, "quick": 1, "long": 2, "paper": 3}
 # Marinos 2023, (F1, FDR) in %; the FDR is that of the correlated pair. Tables 10-13 and 17 number the MNIST
 # baselines like those on faces. Faces with pseudo-labels stand twice: 60,000 and 300,000 AffectNet images.
 THESIS = {
@@ -81,7 +82,8 @@ def tables(paths):
     runs = [read(path) for path in paths]
     groups = {}
     for run in runs:
-        groups.setdefault((run.preset, run.set, run.test, "edits" in run.report), []).append(run)
+        edits = "edits" in run.report  # generators of all presets stand in one table
+        groups.setdefault(("" if edits else run.preset, run.set, run.test, edits), []).append(run)
     texts = []
     for key in sorted(groups, key=lambda key: (key[0], in_order(key[1]), key[3], key[2] != "test", key[2])):
         for protocol in split_by_protocol(groups[key]):
@@ -168,14 +170,15 @@ def classifier_table(runs):
 def edit_table(runs):
     """Generators by row: what the judge and the true images say of their edits."""
     rows = []
-    for run in sorted(runs, key=lambda run: (run.condition, run.seed)):
+    for run in sorted(runs, key=lambda run: (ORDER_OF_PRESETS.get(run.preset, 9), run.condition, run.seed)):
         summary = run.report["edits"]["summary"]
         cells = [None if summary.get(key) is None else summary[key] * scale for key, scale in EDIT_NUMBERS.values()]
-        rows.append([" ".join(filter(None, [run.condition, run.seed and f"seed {run.seed}"])), str(summary["aus"]),
+        rows.append([run.preset or "–", " ".join(filter(None, [run.condition, run.seed and f"seed {run.seed}"])),
+                     str(summary["aus"]),
                      *("undefined" if cell is None else f"{cell:.2f}" if cell < 10 else f"{cell:.0f}"
                        for cell in cells)])
-    return "\n".join([title(runs, "edits against true images"), "",
-                      *markdown(["generator", "AUs read well", *EDIT_NUMBERS], rows), "",
+    return "\n".join([f"### {runs[0].set or 'reports'}: edits against true images", "",
+                      *markdown(["preset", "generator", "AUs read well", *EDIT_NUMBERS], rows), "",
                       f"{runs[0].report['n']} pairs, {runs[0].report['subjects'] or 'unnumbered'} subjects."])
 
 
