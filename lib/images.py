@@ -51,7 +51,7 @@ def load(reference):
                 raise BadInput(f"{reference}: {image.width}x{image.height} pixels; shrink it below 64 megapixels")
             return np.asarray(as_rgb(image))
     except FileNotFoundError:
-        raise BadInput(f"{reference}: no such image; correct the manifest's path column") from None
+        raise BadInput(f"{reference}: no such image; correct its path") from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise BadInput(f"{reference}: cannot be decoded ({error}); replace the file or drop its row") from None
 
@@ -103,7 +103,7 @@ def stamp(reference):
     try:
         status = os.stat(reference.rpartition("#")[0] or reference)
     except OSError:
-        raise BadInput(f"{reference}: no such image; correct the manifest's path column") from None
+        raise BadInput(f"{reference}: no such image; correct its path") from None
     return f"{os.path.abspath(reference)} {status.st_mtime_ns} {status.st_size}"
 
 
