@@ -331,7 +331,7 @@ def plant_registered(folder):
     return folder / "manifest.csv"
 
 
-@pytest.mark.parametrize("main", [register.main, pose.main])
+@pytest.mark.parametrize("main", [pytest.param(register.main, marks=needs_networks), pose.main])
 def test_inputs_are_not_overwritten(tmp_path, main):
     given = plant_registered(tmp_path / "D")
     (tmp_path / "other.csv").write_text("path\nD/faces/000/000000.png\n")
