@@ -163,16 +163,16 @@ class Photos:
 
     def ask(self, name):
         """The image's relative path, '' when there is none; BadInput when several fit equally well."""
-        found, _ = self.likest(name)
+        found = self.mention(name)
         if len(found) > 1:
             raise BadInput(f"{name}: {found[0]} and {found[1]} both fit; give --images-root, or longer paths in the CSV")
-        self.mention(name)
         return found[0] if found else ""
 
     def mention(self, name):
-        """Count an image as spoken of, though it is not to be imported."""
+        """Count the images that a name fits as spoken of, whether or not they are to be imported; returns them."""
         found, rank = self.likest(name)
         self.asked |= {path: max(rank, self.asked.get(path, rank)) for path in found}
+        return found
 
     def settle(self, rows):
         """[(name, path from `ask`, cells)] as what importing.add_photos takes. An image that another name fits

@@ -8,17 +8,21 @@ import torch
 from torch.nn import functional as F
 
 
+def matrices(movement):
+    """The affine matrices [N,2,3] of differences from the identity [N,6]."""
+    return movement.view(-1, 2, 3) + torch.eye(2, 3, device=movement.device)
+
+
 def move(pictures, movement):
     """Pictures [N,C,S,S] moved by affine differences from the identity [N,6] (rows of a 2x3 matrix, in
     coordinates from -1 to 1); the border is repeated."""
-    matrix = movement.view(-1, 2, 3) + torch.eye(2, 3, device=movement.device)
-    grid = F.affine_grid(matrix, pictures.shape, align_corners=False)
+    grid = F.affine_grid(matrices(movement), pictures.shape, align_corners=False)
     return F.grid_sample(pictures, grid, padding_mode="border", align_corners=False)
 
 
 def back(movement):
     """The movement [N,6] that undoes one."""
-    matrix = movement.view(-1, 2, 3) + torch.eye(2, 3, device=movement.device)
+    matrix = matrices(movement)
     turn = torch.linalg.inv(matrix[:, :, :2])
     return (torch.cat([turn, -turn @ matrix[:, :, 2:]], 2) - torch.eye(2, 3, device=movement.device)).flatten(1)
 

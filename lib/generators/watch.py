@@ -8,6 +8,7 @@ from lib.onnx_runtime import Model, au_scores
 
 NEUTRAL = 0.1        # a face whose AUs are all below this is neutral
 FACES, SHOWN = 240, 6  # validation faces edited each epoch, and how many of them the sheet shows
+BATCH = 32           # of them at a time, as training steps leave little memory at paper size
 
 
 class Watch:
@@ -51,10 +52,10 @@ class Watch:
             au[i] = torch.nonzero(self.known[i]).flatten()[i % self.known[i].sum()]
         target = torch.zeros_like(self.source)
         target[torch.arange(n), au] = self.level
-        edited = generator.edit(self.image, self.source, target).clamp(-1, 1)
-        self_made = generator.edit(self.image, self.source, self.source)
+        edited = in_batches(generator.edit, self.image, self.source, target).clamp(-1, 1)
+        self_made = in_batches(generator.edit, self.image, self.source, self.source)
         row = torch.arange(n)
-        seen_by_d = discriminator(edited)[1].float(), discriminator(self.image)[1].float()
+        seen_by_d = [in_batches(lambda part: discriminator(part)[1], picture).float() for picture in (edited, self.image)]
         d_rise = (seen_by_d[0] - seen_by_d[1])[row, au].mean().item()
         if self.reader:
             after, before = self.read(to_uint8(edited).cpu().numpy()), self.before
@@ -106,3 +107,8 @@ class Watch:
         if means.get("g_adversarial", 0) > 4 and means.get("d_gap", 0) > 6:
             texts.append("the discriminator has won: it tells every edit from a real image; lower d_learning_rate or n_critic")
         return texts
+
+
+def in_batches(function, *inputs):
+    """function(*inputs) [N,…], BATCH rows at a time."""
+    return torch.cat([function(*parts) for parts in zip(*(each.split(BATCH) for each in inputs))])
