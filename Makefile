@@ -200,6 +200,9 @@ $(MNIST_DIR)/.done: | $(READY)
 faces-data: $(FACES_DATA)
 mnist-data: $(MNIST_DIR)/.done
 
+# how each condition learns: $(1) from what, $(2) validation, $(3) options
+learn = $(PY) train_classifier.py --train $(1) --validation $(2) --out $$@ --seed $$* --device $(DEVICE) --resume $(3)
+
 # ---- the experiment, once for faces and once for MNIST ---------------------------------------------------
 # $(1) goal prefix, $(2) run folder, $(3) data files to wait for, $(4) labelled, $(5) unlabelled,
 # $(6) validation, $(7) test, $(8) test_natural, $(9) CLASSIFIER/GENERATOR prefix
@@ -207,25 +210,25 @@ define experiment
 $(addprefix $(1)-,$(CONDITIONS_$(1))): $(1)-%: $(2)/%/seed$(SEED)/report.json $(if $(8),$(2)/%/seed$(SEED)/report_natural.json)
 
 $(2)/supervised/seed%/classifier.pt: $(3) | $(READY)
-	$(PY) train_classifier.py --train $(4) --validation $(6) --out $$@ --seed $$* --device $(DEVICE) --resume $($(9)_CLASSIFIER_$(PRESET)) $(CLASSIFIER_$(1))
+	$(call learn,$(4),$(6),$($(9)_CLASSIFIER_$(PRESET)) $(CLASSIFIER_$(1)))
 
 $(2)/upsampled/seed%/classifier.pt: $(3) | $(READY)
-	$(PY) train_classifier.py --train $(4) --upsample $$(COUNT_$(1)) --validation $(6) --out $$@ --seed $$* --device $(DEVICE) --resume $($(9)_CLASSIFIER_$(PRESET)) $(CLASSIFIER_$(1))
+	$(call learn,$(4) --upsample $$(COUNT_$(1)),$(6),$($(9)_CLASSIFIER_$(PRESET)) $(CLASSIFIER_$(1)))
 
 $(2)/pseudo/seed%/pseudo.csv: $(2)/supervised/seed%/classifier.onnx
 	$(PY) pseudo_label.py --model $$< --images $(5) --out $$@ --device $(DEVICE)
 
 $(2)/pseudo/seed%/classifier.pt: $(2)/pseudo/seed%/pseudo.csv
-	$(PY) train_classifier.py --train $(4) $$< --validation $(6) --out $$@ --seed $$* --device $(DEVICE) --resume $($(9)_CLASSIFIER_$(PRESET)) $(CLASSIFIER_$(1))
+	$(call learn,$(4) $$<,$(6),$($(9)_CLASSIFIER_$(PRESET)) $(CLASSIFIER_$(1)))
 
 $(2)/reweighted/seed%/reweighted.csv: $(2)/pseudo/seed%/pseudo.csv $(2)/synthetic/manifest.csv
 	$(PY) -m lib.balance $$< --like $(2)/synthetic/manifest.csv --out $$@
 
 $(2)/reweighted/seed%/classifier.pt: $(2)/reweighted/seed%/reweighted.csv
-	$(PY) train_classifier.py --train $(4) $$< --validation $(6) --out $$@ --seed $$* --device $(DEVICE) --resume $($(9)_CLASSIFIER_$(PRESET)) $(CLASSIFIER_$(1))
+	$(call learn,$(4) $$<,$(6),$($(9)_CLASSIFIER_$(PRESET)) $(CLASSIFIER_$(1)))
 
 $(2)/truth/seed%/classifier.pt: $(3) | $(READY)
-	$(PY) train_classifier.py --train $(4) $(5:.csv=_truth.csv) --validation $(6) --out $$@ --seed $$* --device $(DEVICE) --resume $($(9)_CLASSIFIER_$(PRESET)) $(CLASSIFIER_$(1))
+	$(call learn,$(4) $(5:.csv=_truth.csv),$(6),$($(9)_CLASSIFIER_$(PRESET)) $(CLASSIFIER_$(1)))
 
 $(2)/generator/seed%/generator.pt: $(2)/pseudo/seed1/pseudo.csv $(2)/supervised/seed1/classifier.onnx
 	$(PY) train_generator.py --arch expression-manipulator --train $(4) $$< --validation $(6) --out $$@ \
@@ -236,7 +239,7 @@ $(2)/synthetic/manifest.csv: $(2)/generator/seed$(GENERATOR_SEED)/generator.onnx
 	  --sheet $(2)/synthetic/sheet.png --device $(DEVICE) $(SYNTHESIS_$(1))
 
 $(2)/em/seed%/classifier.pt: $(2)/synthetic/manifest.csv
-	$(PY) train_classifier.py --train $(4) $$< --validation $(6) --out $$@ --seed $$* --device $(DEVICE) --resume $($(9)_CLASSIFIER_$(PRESET)) $(CLASSIFIER_$(1))
+	$(call learn,$(4) $$<,$(6),$($(9)_CLASSIFIER_$(PRESET)) $(CLASSIFIER_$(1)))
 
 $(2)/%/report.json: $(2)/%/classifier.onnx
 	$(PY) evaluate.py --model $$< --test $(7) --report $$(@D)/plots --device $(DEVICE) $(EVALUATE_$(1)) > $$@.tmp && mv $$@.tmp $$@
