@@ -63,8 +63,8 @@ FACES_COUNT_paper := 60000
 
 # Niinuma's registration experiment: pictures of people, generators and classifiers of their registered faces
 POSES_DATA_smoke := --training 150 --validation 30 --test 10 --people 10 --size 96
-POSES_DATA_quick := --training 1050 --validation 105 --test 80 --people 60
-POSES_DATA_long := --training 3000 --validation 300 --test 150 --people 100
+POSES_DATA_quick := --training 1050 --validation 105 --test 80 --people 60 --size 224
+POSES_DATA_long := --training 3000 --validation 300 --test 150 --people 100 --size 224
 POSES_DATA_paper := --training 20000 --validation 1000 --test 500 --people 200 --size 288
 POSES_SIZE_smoke := 64
 POSES_SIZE_quick := 128
@@ -78,7 +78,7 @@ POSES_GENERATOR_quick := --epochs 6 --decay-epochs 3 --epoch-images 2400 --confi
 POSES_GENERATOR_long := --epochs 30 --decay-epochs 12 --epoch-images 6400 --config stem=8 d_stem=8 $(POSES_LOSSES)
 POSES_GENERATOR_paper := --preset paper
 POSES_CLASSIFIER_smoke := --max-steps 30 --arch tiny
-POSES_CLASSIFIER_quick := --max-steps 300 --schedule cosine --ema 0.99 --patience 99 --size 96
+POSES_CLASSIFIER_quick := --max-steps 300 --schedule cosine --ema 0.99 --patience 99
 POSES_CLASSIFIER_long := --max-steps 2000 --schedule cosine --ema 0.99 --patience 99
 POSES_CLASSIFIER_paper :=
 POSES_COUNT_smoke := 100
@@ -343,8 +343,8 @@ $(POSES_RUN)/faces-frontal/manifest.csv: $(POSES_RUN)/generator-3d/seed$(GENERAT
 	$(PY) synthesize.py --model $< --source $(POSES_DIR)/3d/training/manifest.csv --recipe reweight --seed 1 \
 	  --count $(POSES_TURNED_$(PRESET)) --out $(@D) --device $(DEVICE)
 
-$(POSES_RUN)/faces-turned/manifest.csv: $(POSES_RUN)/faces-frontal/manifest.csv
-	$(PY) -m lib.faces.pose $< --out $(@D)
+$(POSES_RUN)/faces-turned/manifest.csv: $(POSES_RUN)/faces-frontal/manifest.csv $(POSES_DIR)/2d/training/manifest.csv
+	$(PY) -m lib.faces.pose $< --behind $(POSES_DIR)/2d/training/manifest.csv --out $(@D)
 
 $(POSES_RUN)/turned-2d/seed%/classifier.pt: $(POSES_RUN)/faces-turned/manifest.csv $(POSES_DIR)/2d/validation/manifest.csv
 	$(PY) train_classifier.py --train $< --validation $(POSES_DIR)/2d/validation/manifest.csv \

@@ -408,6 +408,36 @@ def test_pose_does_what_is_missing(tmp_path, capsys):
 
 
 @needs_networks
+def test_pose_before_a_picture(tmp_path, capsys):
+    """--behind: what the turned mesh does not cover is the drawn picture's, of the same subject where there is one."""
+    grey = {"a": 50, "b": 60, "other": 200}
+    for name, level in grey.items():
+        images.save(tmp_path / f"2d/{name}.png", np.full((40, 40, 3), level, np.uint8))
+    images.save(tmp_path / "face.png", np.full((32, 32, 3), 120, np.uint8))
+    images.save(tmp_path / "stranger.png", np.full((32, 32, 3), 120, np.uint8))
+    (tmp_path / "m.csv").write_text("path,subject\nface.png,anna\nstranger.png,zoe\n")
+    behind = tmp_path / "2d/m.csv"
+    behind.write_text("path,subject,registration\na.png,anna,2d-40\nb.png,anna,2d-40\nother.png,eve,2d-40\n")
+    line = [str(tmp_path / "m.csv"), "--mesh", "template", "--behind", str(behind), "--out", str(tmp_path / "out")]
+    pose.main([*line, "--jobs", "1"])
+    made = [images.load(str(tmp_path / "out" / row["path"])) for row in rows(tmp_path / "out/manifest.csv")]
+    assert all({*np.unique(face)} <= {50, 60, 200, *range(115, 121)} and face[16, 16, 0] > 114 for face in made)
+    corners = [int(face[0, 0, 0]) for face in made]
+    assert {*corners[:9]} == {50, 60} and 200 in corners[9:] and len({*corners[9:]}) > 1
+    before = files(tmp_path / "out")
+    pose.main(line)
+    assert "(all were there)" in capsys.readouterr().err and files(tmp_path / "out") == before
+    behind.write_text("path,registration\na.png,3d-40\n")
+    with pytest.raises(BadInput, match="--behind takes 2D registered faces"):
+        pose.main(line)
+    behind.write_text("path,registration\na.png,2d-40\n")
+    with pytest.raises(BadInput, match="was turned with behind .*; give another --out"):
+        pose.main(line)
+    with pytest.raises(BadInput, match="was turned with behind [0-9a-f]{16}, now None; give another --out"):
+        pose.main([word for word in line if word not in ("--behind", str(behind))])
+
+
+@needs_networks
 @pytest.mark.parametrize("registration", ["", "3d"])
 def test_one_photo_the_whole_way(photo, tmp_path, registration):
     import models as tiny

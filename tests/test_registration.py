@@ -40,6 +40,7 @@ def test_pictures_show_other_people_and_a_test_frame_in_nine_poses(pictures):
     assert not names[0] & names[1] and not names[0] & names[2] and not names[1] & names[2]
     test = pictures["test"]
     assert test.au_names == ["AU01", "AU04", "AU06", "AU10", "AU12", "AU14", "AU17"]
+    assert pictures["training"].au_names == pictures["validation"].au_names == sorted([*test.au_names, "AU15"])
     assert np.ptp(test.aus(), axis=0).max() == 0 and len(set(test.text("session"))) == 1
     turns = list(zip(test.numbers("yaw"), test.numbers("pitch")))
     assert len(set(turns)) == 9 and set(turns) == {(y, p) for y in (-40, -20, 0) for p in (-40, -20, 0)}

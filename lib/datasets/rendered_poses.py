@@ -9,7 +9,9 @@ other people; `test` has frames of yet other people, each in every pose of lib.f
 on the face as in FERA 2017, whose poses are renders of one scan. Validation and test frames are chosen from natural
 behaviour so that no AU is rare: an ICC over three faces that show an AU says nothing.
 
-Labels are the 7 AUs that FERA 2017 gives levels of; others are shown, too, unlabelled. Faces fill half of the picture
+Labels are the 7 AUs that FERA 2017 gives levels of, and in training and validation AU15 (which FERA 2015 labels in the
+same films): sad faces lower the mouth's corners and raise the chin, and a generator told of one of the two alone draws
+both for it. Other AUs are shown, too, unlabelled. Faces fill half of the picture
 and are to be found and registered (lib.faces.register). Writes CSV + uint8 packs, and sheet.png (a row a test frame,
 a column a pose). `yaw` and `pitch` are the turn from the person's own pose, degrees, signed as in lib.faces.pose.
 """
@@ -25,7 +27,8 @@ from lib.cli import arg, log, parse, run
 from lib.faces.pose import FERA17
 from lib.files import digest, to_json, write_text
 
-AUS = (1, 4, 6, 10, 12, 14, 17)  # FERA 2017's intensities
+AUS = (1, 4, 6, 10, 12, 14, 17)  # FERA 2017's intensities: what is tested
+TOLD_APART = (15,)               # labelled, too, where models learn
 POSES = [(yaw, pitch) for pitch in FERA17 for yaw in FERA17]
 ZOOM = 1.6   # brows to chin fill half of the picture's height
 POOL = 15    # frames of natural behaviour from which one of validation or test is chosen
@@ -99,7 +102,8 @@ def columns(name, plan, turns):
              "subject": [f"poses-{name}-{person:04d}" for person in plan.person],
              "session": [f"poses-{name}-{person:04d}-session{session:04d}"
                          for person, session in zip(plan.person, plan.scenes)]}
-    table |= {labels.au_name(au): plan.levels[:, INDEX[au]].tolist() for au in AUS}
+    aus = AUS if name == "test" else sorted(AUS + TOLD_APART)
+    table |= {labels.au_name(au): plan.levels[:, INDEX[au]].tolist() for au in aus}
     return table | {"source": ["real"] * len(plan), "yaw": turns[:, 0].tolist(), "pitch": turns[:, 1].tolist()}
 
 
@@ -112,7 +116,7 @@ def main(argv=None):
     settings = out / "settings.json"
     made = json.loads(settings.read_text()) if settings.exists() else {}
     for name, plan, turns in plans(options):
-        mark = digest(plan.digest(), options.size, LOOKS)
+        mark = digest(plan.digest(), options.size, LOOKS, AUS, TOLD_APART)
         if made.get(name) != mark or not (out / f"{name}.csv").exists():
             chunks = out / f".{name}-{mark}"
             farm.render_all([(plan, chunks)], options.size, device, options.workers or farm.cores())

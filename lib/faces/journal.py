@@ -41,8 +41,8 @@ class Journal:
         except ValueError as error:
             raise BadInput(f"{self.out / self.FILE}: damaged ({error}); remove it to do everything again") from None
         if first != settings:
-            differing = ", ".join(f"{key} {first.get(key)}, now {value}" for key, value in settings.items()
-                                  if first.get(key) != value)
+            differing = ", ".join(f"{key} {first.get(key)}, now {settings.get(key)}" for key in {**first, **settings}
+                                  if first.get(key) != settings.get(key))
             raise BadInput(f"{self.out}: was {self.FILE.partition('.')[0]} with {differing}; give another --out")
         for entry in rest:
             self.entries[entry["reference"]] = entry

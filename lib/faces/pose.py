@@ -2,11 +2,14 @@
 
     python -m lib.faces.pose DIR/manifest.csv --out POSED                     the nine poses of FERA 2017
     python -m lib.faces.pose DIR/manifest.csv --yaw -30 0 30 --pitch 0 --out POSED
+    python -m lib.faces.pose DIR/manifest.csv --behind 2D/manifest.csv --out POSED    hair and background around them
 
 K. Niinuma et al., 2022, 4.6: synthetic faces as 3D meshes are rotated to FERA 2017's orientations, and
 classifiers trained on them are tested on 2D registered photos; so the result is 2D registered. The mesh is
 found on each face, or the average face's where none is found (--mesh template: always). Parts beyond the
-mesh, and those that the picture does not show, are black. Every row becomes one row a pose, with `yaw` and
+mesh, and those that the picture does not show, are black, or with --behind those of a 2D registered picture that is
+drawn for each pose, of the same subject where there is one: a classifier that has only seen faces on black has not
+learnt to leave hair and background alone. Every row becomes one row a pose, with `yaw` and
 `pitch` in degrees: yaw > 0 turns the nose to the picture's right, pitch > 0 lifts it. A second run does only what is
 missing or has changed.
 """
@@ -18,12 +21,13 @@ from pathlib import Path
 import numpy as np
 
 from lib import images, manifest
-from lib.cli import arg, log, parse, run
+from lib.cli import BadInput, arg, log, parse, run
 from lib.faces import align, landmarks, models, sources
 from lib.faces.detect import choose
 from lib.faces.geometry import similarity, turn
 from lib.faces.journal import Journal, face_path
 from lib.faces.workers import cores, ordered_map
+from lib.files import digest
 
 FERA17 = [-40.0, -20.0, 0.0]  # degrees; the nine poses are all pairs of yaw and pitch
 
@@ -35,6 +39,7 @@ class Options:
     yaw: list[float] = arg(FERA17, nargs="+", help="turns about the vertical axis, degrees", metavar="DEGREES")
     pitch: list[float] = arg(FERA17, nargs="+", help="nods, degrees", metavar="DEGREES")
     mesh: str = arg("found", choices=["found", "template"], help="where the face's mesh comes from")
+    behind: str = arg("", metavar="FILE.csv", help="2D registered pictures to show around the faces, in place of black")
     jobs: int = arg(0, help="processes, 0 for one a core; the result is the same")
 
     def __post_init__(self):
@@ -60,18 +65,42 @@ def turned(points, yaw, pitch, size):
     return np.concatenate([scale * mesh[:, :2] @ rotation.T + shift, scale * mesh[:, 2:]], 1)
 
 
-def pose(picture, points, yaw, pitch):
-    """A registered face, uint8 [S,S,3] with its mesh, as seen from another side: uint8 [S,S,3]."""
-    return align.retexture(picture, points, turned(points, yaw, pitch, len(picture)), len(picture))[0]
+def pose(picture, points, yaw, pitch, behind=None):
+    """A registered face, uint8 [S,S,3] with its mesh, as seen from another side: uint8 [S,S,3].
+
+    behind: uint8 [S,S,3], what is around the face, or None for black."""
+    face, mask = align.retexture(picture, points, turned(points, yaw, pitch, len(picture)), len(picture))
+    return face if behind is None else np.where(mask[..., None], face, behind)
 
 
 def work(task):
-    """Every pose of one face: (list of uint8 [S,S,3], whether its mesh was found). task: (reference, poses, how)."""
-    reference, poses, how = task
+    """Every pose of one face: (list of uint8 [S,S,3], whether its mesh was found).
+
+    task: (reference, poses, how, for each pose the reference of the picture behind it or None)."""
+    reference, poses, how, backs = task
     picture = images.load(reference)
     picture = images.resize(picture, min(picture.shape[:2]))
     points, found = mesh_of(picture, how)
-    return [pose(picture, points, yaw, pitch) for yaw, pitch in poses], found
+    backs = [back and images.resize(images.load(back), len(picture)) for back in backs]
+    return [pose(picture, points, yaw, pitch, back) for (yaw, pitch), back in zip(poses, backs)], found
+
+
+def backdrops(data, behind, count):
+    """For each image of a manifest, {reference: the references of `count` pictures of the manifest `behind`}.
+
+    They are of the image's subject where `behind` has it. Drawn by the image's cell alone, so that neither other rows
+    nor the folder's place change them."""
+    pictures, by_subject = behind.images(), {}
+    if "subject" in behind.columns and "subject" in data.columns:
+        for picture, subject in zip(pictures, behind.columns["subject"]):
+            by_subject.setdefault(subject, []).append(picture)
+    subjects = data.columns.get("subject", [""] * len(data))
+    drawn = {}
+    for reference, cell, subject in zip(data.images(), data.columns["path"], subjects):
+        own = by_subject.get(subject) or pictures
+        draw = np.random.default_rng(list(cell.encode()))
+        drawn[os.path.abspath(reference)] = [own[i] for i in draw.integers(len(own), size=count)]
+    return drawn
 
 
 class Turned(Journal):
@@ -92,10 +121,11 @@ class Turned(Journal):
         return self._record(item, entry)
 
 
-def turn_all(items, journal, poses, options):
-    """Turn what is missing, in order; how many faces were turned now."""
-    done = 0
-    tasks = ((item, None if journal.has(item) else (item.reference, poses, options.mesh))
+def turn_all(items, journal, poses, options, backs):
+    """Turn what is missing, in order; how many faces were turned now. backs: see `backdrops`, or empty."""
+    done, black = 0, [None] * len(poses)
+    tasks = ((item, None if journal.has(item)
+              else (item.reference, poses, options.mesh, backs.get(item.reference, black)))
              for item in dict.fromkeys(items))
     for item, result in ordered_map(work, tasks, options.jobs, "turning"):
         if result is not None:
@@ -126,8 +156,17 @@ def main(argv=None):
     models.check()
     poses = [(yaw, pitch) for pitch in options.pitch for yaw in options.yaw]
     items, began = sources.of_images(data.images()), time.monotonic()
-    with Turned(out, {"poses": [list(pair) for pair in poses], "mesh": options.mesh}) as journal:
-        done = turn_all(items, journal, poses, options)
+    settings, backs = {"poses": [list(pair) for pair in poses], "mesh": options.mesh}, {}
+    if options.behind:
+        behind = manifest.read(options.behind)
+        if manifest.mode(manifest.registration([behind])) != "2d":
+            raise BadInput(f"{options.behind}: --behind takes 2D registered faces (python -m lib.faces.register "
+                           "--mode 2d), as what is turned is 2D registered")
+        manifest.refuse_overwriting([options.behind], out / "manifest.csv")
+        backs = backdrops(data, behind, len(poses))
+        settings["behind"] = digest(*behind.columns["path"])
+    with Turned(out, settings) as journal:
+        done = turn_all(items, journal, poses, options, backs)
         seconds = max(time.monotonic() - began, 1e-9)
         entries = [journal[item] for item in items]
         write_manifest(data, entries, journal, poses, out)
