@@ -74,7 +74,7 @@ POSES_SIZE_paper := 224
 # they were registered, which is what the experiment asks about
 POSES_LOSSES := w_adversarial=0 w_condition=0 w_cycle=0 shares=pair=1 register_pairs=False
 POSES_GENERATOR_smoke := --epochs 2 --decay-epochs 1 --epoch-images 160 --config width=24 $(POSES_LOSSES)
-POSES_GENERATOR_quick := --epochs 6 --decay-epochs 3 --epoch-images 2400 --config stem=8 d_stem=8 $(POSES_LOSSES)
+POSES_GENERATOR_quick := --epochs 10 --decay-epochs 5 --epoch-images 2400 --config stem=8 d_stem=8 $(POSES_LOSSES)
 POSES_GENERATOR_long := --epochs 30 --decay-epochs 12 --epoch-images 6400 --config stem=8 d_stem=8 $(POSES_LOSSES)
 POSES_GENERATOR_paper := --preset paper
 POSES_CLASSIFIER_smoke := --max-steps 30 --arch tiny
