@@ -98,7 +98,7 @@ class Data:
         self.rows = torch.from_numpy(rows)
         self.trained_on = digest(*(part.digest() for part in sets))
         self.digest = digest(self.trained_on, self.checked.digest())
-        self.registration = manifest.registration(sets)
+        self.registration = manifest.registration(sets, self.checked)
 
 
 class Training:

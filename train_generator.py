@@ -120,7 +120,7 @@ class Trainer:
         self.steps = max(1, (options.epoch_images or len(self.data)) // options.batch)
         self.epoch = self.step = 0
         self.best = {"error": float("inf"), "epoch": -1, "weights": None}
-        self.trained_on, self.registration = train.digest(), manifest.registration([train])
+        self.trained_on, self.registration = train.digest(), manifest.registration([train], validation)
         reader = [Path(options.reader)] if options.reader else []
         self.run = {name: value for name, value in asdict(options).items() if name not in NOT_OF_THE_RUN} | {
             "config": self.system.config_dict(), "data": digest(self.trained_on, validation.digest(), *reader)}

@@ -223,16 +223,23 @@ def mode(registration):
     return name if size.isdigit() else registration
 
 
-def registration(manifests):
+def registration(manifests, validation=None):
     """How the faces of all rows were registered, such as '3d-64' (the first row's size), where that is one and the
-    same way; else '', which is said, as a model of such rows cannot tell later what it expects."""
+    same way; else '', which is said, as a model of such rows cannot tell later what it expects.
+
+    validation: a manifest of which it is said, too, when its rows are registered otherwise."""
     found = list(dict.fromkeys(text for part in manifests for text in part.text("registration")))
     if len(set(map(mode, found))) > 1:
         note(f"warning: {'+'.join(part.name for part in manifests)}: registered in several ways "
              f"({', '.join(text or 'unregistered' for text in found)}), so the model remembers none; register all "
              "images alike (python -m lib.faces.register)")
         return ""
-    return found[0] if found else ""
+    expected = found[0] if found else ""
+    others = {text for text in validation.text("registration") if mode(text) != mode(expected)} if validation else ()
+    if others:
+        note(f"warning: {validation.name} is {', '.join(text or 'unregistered' for text in sorted(others))}, the training "
+             f"images are {expected or 'unregistered'}; register all images alike (python -m lib.faces.register)")
+    return expected
 
 
 def describe(manifest):

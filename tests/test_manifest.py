@@ -113,6 +113,18 @@ def test_registration_of_training_sets(parts, name, said, capsys):
     assert (said in noted and "+".join("abc"[:len(parts)]) in noted) if said else not noted
 
 
+@pytest.mark.parametrize("trained, checked, said", [
+    ("3d-64", "3d-128", ""), ("", "", ""), ("3d-64", "2d-64", "b.csv is 2d-64, the training images are 3d-64"),
+    ("3d-64", "", "b.csv is unregistered, the"), ("", "crop-8", "b.csv is crop-8, the training images are unregistered")])
+def test_registration_of_validation_sets(trained, checked, said, capsys):
+    training, validation = (manifest.Manifest(name, None, {"path": ["x"], "registration": [text]})
+                            for name, text in (("a.csv", trained), ("b.csv", checked)))
+    assert manifest.registration([training], validation) == trained
+    cli.say_notes()
+    noted = capsys.readouterr().err
+    assert (said in noted) if said else not noted
+
+
 def test_names_of_aus():
     assert [labels.parse_au(text) for text in ("AU12", "au1", "06", 4)] == ["AU12", "AU01", "AU06", "AU04"]
     for text in ("AU65", "smile", "0", "1.5"):

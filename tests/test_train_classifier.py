@@ -92,9 +92,11 @@ def test_several_manifests_tasks_and_weights(data, tmp_path):
     draw = np.random.default_rng(3)
     other = make_set(tmp_path, "other", 40, "c", seed=2, AU12=[""] * 40, valence=list(draw.uniform(-1, 1, 40)),
                      arousal=list(draw.uniform(-1, 1, 40)), expression=["joy", "fear"] * 20)
-    both = make_set(tmp_path, "both", 20, "d", seed=4, valence=[0.5] * 20, arousal=[0.0] * 20, expression=["joy"] * 20)
-    train((data[0], both), tmp_path / "c.pt", "--train", data[0], other, "--weights", 1, 0.5, "--epochs", 1,
-          "--tasks", "au", "va", "expression")
+    both = make_set(tmp_path, "both", 20, "d", seed=4, valence=[0.5] * 20, arousal=[0.0] * 20, expression=["joy"] * 20,
+                    registration=["2d-16"] * 20)
+    said = train((data[0], both), tmp_path / "c.pt", "--train", data[0], other, "--weights", 1, 0.5, "--epochs", 1,
+                 "--tasks", "au", "va", "expression")
+    assert "both.csv is 2d-16, the training images are unregistered" in said
     state = checkpoints.load(tmp_path / "c.pt")
     assert state["labels"] == {"aus": ["AU01", "AU02", "AU12"], "valence_arousal": True, "expressions": ["fear", "joy"]}
 

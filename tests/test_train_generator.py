@@ -169,7 +169,8 @@ def test_registration_reaches_the_exported_metadata(data, tmp_path, monkeypatch,
     more = ("--epochs", 1, "--decay-epochs", 0, "--epoch-images", 8)
     for registered, expected in ((["2d-32"] * 24, "2d-32"), (["2d-32", ""] * 12, None)):  # of some rows nothing is known
         given = make_set(tmp_path, "registered", 24, "a", registration=registered)
-        assert run((given, data[1]), tmp_path / "g.pt", more, monkeypatch, capsys)[0] == 0
+        status, said = run((given, data[1]), tmp_path / "g.pt", more, monkeypatch, capsys)
+        assert status == 0 and ("is unregistered, the training images are 2d-32" in said) == (expected is not None)
         found = onnx_export.metadata(checkpoints.load_finished(tmp_path / "g.pt"), 32)
         assert found["registration"] == expected and found["kind"] == "generator" and found["versions"]["torch"]
 
