@@ -183,12 +183,12 @@ def test_pairs_stay_in_their_session_and_show_rare_aus():
     assert rare > 0.4  # one image of five, yet in half of the pairs
 
 
-def toy_batch(aus, sessions, count=400, shares="pair=1"):
+def toy_batch(aus, sessions, count=400, shares="pair=1", doubles=False):
     """A batch of images that are black but for their row's number."""
     manifest = Manifest("m", ".", {"path": ["x"] * len(sessions), "session": sessions})
     data = SimpleNamespace(aus=aus, images=lambda rows: rows.float().view(-1, 1, 1, 1).expand(-1, 3, 2, 2))
     system = SimpleNamespace(shares={kind: float(share) for kind, share in (part.split("=") for part in shares.split(","))},
-                             config=SimpleNamespace(noisy_targets=0.0))
+                             config=SimpleNamespace(noisy_targets=0.0, doubles=doubles))
     torch.manual_seed(0)
     return make_batch(data, targets.Pairs(manifest, aus), system, count, flip=False)
 
@@ -215,6 +215,49 @@ def test_unknown_aus_are_never_asked_to_change(kind):
     if kind == "single":  # one of the two AUs that are known, each about as often
         chosen = (batch.target > 0)[~batch.label.isnan()].view(-1, 2).float()
         assert (chosen.sum(1) == 1).all() and 0.4 < chosen.mean(0)[0] < 0.6
+
+
+def test_doubles_have_the_aus_of_the_source_and_are_others_of_its_session():
+    nan = float("nan")
+    aus = torch.tensor([[0.0, 1], [0, 1], [0, 0.9], [0, nan], [1, 0], [0, 1], [0, 1], [1, nan], [1, 1]])
+    batch = toy_batch(aus, ["a"] * 5 + ["b"] * 4, doubles=True)
+    number = lambda pictures: pictures[:, 0, 0, 0].long().tolist()
+    found = {}
+    for row, double in zip(number(batch.image), number(batch.double)):
+        found.setdefault(row, set()).add(double)
+    # an AU that the source knows and the other does not counts as wholly different, one unknown to the source as nothing
+    assert found == {0: {1}, 1: {0}, 2: {0, 1}, 3: {0, 1, 2}, 4: {2}, 5: {6}, 6: {5}, 7: {8}, 8: {5, 6, 7}}
+    assert toy_batch(aus, ["a"] * 5 + ["b"] * 4).double is None
+
+
+def test_comparing_changes_does_not_ask_for_noise_to_go():
+    """Grids of one digit in noise: the edit that draws the digit is best; compared with J, the one that wipes all is."""
+    torch.manual_seed(0)
+    digit = torch.zeros(1, 3, 16, 16)
+    digit[..., 4:12, 7:9] = 0.3
+    noise = lambda: torch.randn(64, 1, 16, 16).expand(-1, 3, -1, -1) * 0.4
+    image, double, answer = noise(), noise(), digit + noise()
+    label = torch.zeros(64, 1)
+    batch = Batch(image, label, label, label + 1, ["pair"] * 64, answer, double)
+    edits = {"draws": image + digit, "leaves": image, "wipes": digit.expand(64, -1, -1, -1)}
+    system = System(1, Config(size=16, width=8, levels=1, stem=4, skip_from=0, kernel=3, norm="group", head="warp",
+                              inject="modulate", doubles=True))
+    changes = {name: system.change_loss(edit, batch, image).item() for name, edit in edits.items()}
+    answers = {name: system.pair_loss(edit, answer, image).item() for name, edit in edits.items()}
+    assert min(changes, key=changes.get) == "draws" and min(answers, key=answers.get) == "wipes"
+    assert changes["leaves"] - changes["draws"] == pytest.approx(digit.square().mean().item(), rel=0.3)
+
+
+@pytest.mark.parametrize("position", [0, 4])
+def test_only_a_map_of_positions_tells_places_of_a_black_picture_apart(position):
+    torch.manual_seed(0)
+    net = System(1, Config(size=64, width=8, levels=1, stem=4, skip_from=0, kernel=3, norm="group", head="warp",
+                           inject="modulate", joined=8, position=position)).generator
+    torch.nn.init.normal_(net.head.weight, std=0.05)
+    black = torch.full((2, 3, 64, 64), -1.0)
+    drawn = net.paint(torch.zeros_like(black), net.head(net.finer(torch.ones(2, 8, 16, 16), black)))[..., 16:48, 16:48]
+    assert (drawn.std((2, 3)).max() > 1e-3) == bool(position) and torch.equal(drawn[0], drawn[1])
+    assert torch.equal(net(black, torch.zeros(2, 1)), black)
 
 
 def test_weights_say_how_often_images_are_drawn():

@@ -13,6 +13,9 @@ import torch
 from lib.batches import codes
 
 
+MOST = 2000  # images among which a double is looked for
+
+
 class Pairs:
     """Pairs (I, J) of images of one person in one session (column `session`, else `subject`).
 
@@ -26,7 +29,7 @@ class Pairs:
         group = codes(manifest.text(column))
         even = weight is None or bool((weight == weight[0]).all())
         self.total, self.weight = len(manifest), None if even else weight.double().cpu()
-        self.known = ~torch.isnan(aus).cpu()  # [N,C]
+        self.known, self.aus = ~torch.isnan(aus).cpu(), torch.nan_to_num(aus.cpu())  # [N,C]
         usable = (group >= 0) & self.known.any(1).numpy()
         if self.weight is not None:
             usable &= (self.weight > 0).numpy()
@@ -69,6 +72,20 @@ class Pairs:
         i = torch.where((self.known[i] & self.known[j]).any(1), i, j)
         swap = torch.rand(count) < 1 / 3
         return torch.where(swap, j, i), torch.where(swap, i, j)
+
+    def doubles(self, rows):
+        """int64 [P]: for each row of a session another of the session, whose AUs are the nearest; drawn where several
+        are. In large sessions it is the nearest of MOST that are drawn first."""
+        found = torch.empty_like(rows)
+        for k, row in enumerate(rows):
+            others = self.members[self.home[row], :self.size[self.home[row]]]
+            if len(others) > MOST:
+                others = others[torch.randint(len(others), (MOST,))]
+            others = others[others != row]
+            distance = torch.where(self.known[others], (self.aus[others] - self.aus[row]).abs(), 1.0)
+            distance = distance[:, self.known[row]].sum(1)
+            found[k] = others[(distance + 1e-3 * torch.rand(len(others))).argmin()]
+        return found
 
 
 def draw(kinds, source, pool, *, jitter=0.1, levels=(0.3, 1.0)):
@@ -113,6 +130,7 @@ class Batch:
     target: torch.Tensor   # [B,C] without NaN; equals source where unlabelled
     kinds: list            # B names
     answer: torch.Tensor = None  # [P,3,S,S] true images of the rows of kind `pair`
+    double: torch.Tensor = None  # [P,3,S,S] other images with these rows' AUs, for systems that ask for them
 
     def kind_rows(self, kind):
         """slice of the rows of a kind, or None."""
@@ -135,14 +153,17 @@ def make_batch(data, pairs, system, size, flip=True, levels=(0.3, 1.0)):
     label = data.aus[rows]
     source = torch.nan_to_num(label)
     target = draw(kinds, label, data.aus, jitter=system.config.noisy_targets, levels=levels)
-    image, answer = data.images(rows), None
+    image, answer, double = data.images(rows), None, None
     if paired:
         target[:paired] = data.aus[answers]
         answer = data.images(answers)
+        if system.config.doubles:
+            double = data.images(pairs.doubles(rows[:paired]))
     target = torch.where(torch.isnan(target) | torch.isnan(label), source, target)  # unknown: unchanged
     if flip:
         mirrored = (torch.rand(size, 1, 1, 1) < 0.5).to(image.device)
         image = torch.where(mirrored, image.flip(3), image)
         if paired:
             answer = torch.where(mirrored[:paired], answer.flip(3), answer)
-    return Batch(image, label, source, target, kinds, answer)
+            double = None if double is None else torch.where(mirrored[:paired], double.flip(3), double)
+    return Batch(image, label, source, target, kinds, answer, double)
