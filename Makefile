@@ -81,6 +81,10 @@ POSES_CLASSIFIER_smoke := --max-steps 30 --arch tiny
 POSES_CLASSIFIER_quick := --max-steps 300 --schedule cosine --ema 0.99 --patience 99
 POSES_CLASSIFIER_long := --max-steps 2000 --schedule cosine --ema 0.99 --patience 99
 POSES_CLASSIFIER_paper :=
+# a classifier that learns nine poses at once has more to learn
+POSES_STEPS_smoke := 30
+POSES_STEPS_quick := 600
+POSES_STEPS_long := 4000
 POSES_COUNT_smoke := 100
 POSES_COUNT_quick := 1400
 POSES_COUNT_long := 4200
@@ -348,7 +352,8 @@ $(POSES_RUN)/faces-turned/manifest.csv: $(POSES_RUN)/faces-frontal/manifest.csv 
 
 $(POSES_RUN)/turned-2d/seed%/classifier.pt: $(POSES_RUN)/faces-turned/manifest.csv $(POSES_DIR)/2d/validation/manifest.csv
 	$(PY) train_classifier.py --train $< --validation $(POSES_DIR)/2d/validation/manifest.csv \
-	  --out $@ --seed $* --device $(DEVICE) --resume $(POSES_CLASSIFIER_$(PRESET))
+	  --out $@ --seed $* --device $(DEVICE) --resume $(POSES_CLASSIFIER_$(PRESET)) \
+	  $(addprefix --max-steps ,$(POSES_STEPS_$(PRESET)))
 
 # $(1) condition, $(2) how its test faces are registered
 define tested

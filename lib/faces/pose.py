@@ -7,9 +7,9 @@
 K. Niinuma et al., 2022, 4.6: synthetic faces as 3D meshes are rotated to FERA 2017's orientations, and
 classifiers trained on them are tested on 2D registered photos; so the result is 2D registered. The mesh is
 found on each face, or the average face's where none is found (--mesh template: always). Parts beyond the
-mesh, and those that the picture does not show, are black, or with --behind those of a 2D registered picture that is
-drawn for each pose, of the same subject where there is one: a classifier that has only seen faces on black has not
-learnt to leave hair and background alone. Every row becomes one row a pose, with `yaw` and
+mesh, and those that the picture does not show, are black, or with --behind the blurred colours of a 2D registered
+picture that is drawn for each pose, of the same subject where there is one: a classifier that has only seen faces on
+black has not learnt to leave hair and background alone. (Blurred, as its expression is another.) Every row becomes one row a pose, with `yaw` and
 `pitch` in degrees: yaw > 0 turns the nose to the picture's right, pitch > 0 lifts it. A second run does only what is
 missing or has changed.
 """
@@ -29,6 +29,8 @@ from lib.faces.journal import Journal, face_path
 from lib.faces.workers import cores, ordered_map
 from lib.files import digest
 
+BLUR = 0.08  # of the picture's side: what is left of the picture behind is colours
+DARK = 8     # levels of 255: patches as dark as this are what a 3D registration did not show, or its edit
 FERA17 = [-40.0, -20.0, 0.0]  # degrees; the nine poses are all pairs of yaw and pitch
 
 
@@ -68,9 +70,21 @@ def turned(points, yaw, pitch, size):
 def pose(picture, points, yaw, pitch, behind=None):
     """A registered face, uint8 [S,S,3] with its mesh, as seen from another side: uint8 [S,S,3].
 
-    behind: uint8 [S,S,3], what is around the face, or None for black."""
-    face, mask = align.retexture(picture, points, turned(points, yaw, pitch, len(picture)), len(picture))
-    return face if behind is None else np.where(mask[..., None], face, behind)
+    behind: uint8 [S,S,3], whose colours are around the face, or None for black."""
+    size = len(picture)
+    layers = np.dstack([picture, 255 * shown(picture).astype(np.uint8)])
+    layers, mask = align.retexture(layers, points, turned(points, yaw, pitch, size), size)
+    if behind is None:
+        return np.ascontiguousarray(layers[..., :3])
+    around = models.opencv().GaussianBlur(behind, (0, 0), BLUR * size)
+    return np.where((mask & (layers[..., 3] > 250))[..., None], layers[..., :3], around)
+
+
+def shown(picture):
+    """bool [S,S]: where a registered face is not black, nor beside black; specks (pupils) do not count."""
+    cv2, square = models.opencv(), np.ones((5, 5))
+    black = (picture.max(-1) <= DARK).astype(np.uint8)
+    return cv2.dilate(cv2.morphologyEx(black, cv2.MORPH_OPEN, square), square) == 0
 
 
 def work(task):
