@@ -41,8 +41,8 @@ class Config:
     head: str = "direct"       # direct: tanh image; warp: flow field and painting, both proportional to the condition
     joined: int = 64           # channels before the warp head
     fine: int = 16             # channels at full resolution in the warp head
-    position: int = 0          # channels of a learned map beside the image there, for pictures that do not show
-                               # which place is which: noise and black are everywhere alike
+    position: int = 0          # channels of a learned map beside the image there, and whether one is added to the
+                               # stem's features, for pictures that do not show which place is which
     d_width: int = 64
     d_layers: int = 6
     d_stem: int = 1
@@ -132,6 +132,8 @@ class Generator(nn.Module):
             convolve(3 * config.stem ** 2, widths[0], 3, 1, config.norm, "leaky")
         self.encoder = nn.ModuleList([first] + [convolve(a, b, 4, 2, config.norm, "leaky")
                                                 for a, b in zip(widths, widths[1:])])
+        side = config.size // config.stem
+        self.position = nn.Parameter(torch.randn(1, widths[0], side, side) / 2) if config.position else None
         self.bottleneck = convolve(widths[-1] + aus, widths[-1], 3, 1, config.norm, "relu")
         self.up, self.fuse = nn.ModuleList(), nn.ModuleList()
         channels, low = widths[-1], widths[-1]
@@ -157,8 +159,10 @@ class Generator(nn.Module):
         config = self.config
         x = F.pixel_unshuffle(image, config.stem) if config.stem > 1 else image
         features = []
-        for block in self.encoder:
+        for level, block in enumerate(self.encoder):
             x = block(x)
+            if self.position is not None and level == 0:  # norms make nothing of black, and nothing learns nothing
+                x = x + self.position
             features.append(x)
         d = low = self.bottleneck(torch.cat([x, tile(relative, x)], 1))
         fuse = iter(self.fuse)
