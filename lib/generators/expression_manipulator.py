@@ -85,7 +85,7 @@ PRESETS = {
                  inject="modulate", head="warp", joined=64, position=16, d_width=48, d_layers=3, d_stem=4,
                  adversarial="nonsaturating", n_critic=1, critic_every=4, d_warmup=200, penalty_every=4, cycle_every=8,
                  augment=True, shift=1.0, w_adversarial=0.1, w_condition=1.0, w_penalty=0.02, w_self=0.0, w_cycle=5.0,
-                 w_variation=0.0, w_pair=40.0, doubles=True, shares="pair=14,single=2", learning_rate=1.5e-3,
+                 w_variation=0.0, w_pair=400.0, doubles=True, shares="pair=14,single=2", learning_rate=1.5e-3,
                  d_learning_rate=5e-4),
 }
 
