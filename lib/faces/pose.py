@@ -72,10 +72,10 @@ def pose(picture, points, yaw, pitch, behind=None):
 
     behind: uint8 [S,S,3], whose colours are around the face, or None for black."""
     size = len(picture)
-    layers = np.dstack([picture, 255 * shown(picture).astype(np.uint8)])
+    layers = picture if behind is None else np.dstack([picture, 255 * shown(picture).astype(np.uint8)])
     layers, mask = align.retexture(layers, points, turned(points, yaw, pitch, size), size)
     if behind is None:
-        return np.ascontiguousarray(layers[..., :3])
+        return layers
     around = models.opencv().GaussianBlur(behind, (0, 0), BLUR * size)
     return np.where((mask & (layers[..., 3] > 250))[..., None], layers[..., :3], around)
 

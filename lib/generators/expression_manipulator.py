@@ -307,7 +307,7 @@ class System:
             terms["g_variation"] = losses.total_variation(fake)
             total = total + config.w_variation * terms["g_variation"]
         paired = batch.kind_rows("pair")
-        if config.w_pair and paired is not None:  # L1 between G(I, AUs of J) and J itself
+        if config.w_pair and paired is not None:  # G(I, AUs of J) against J itself, or change against change
             terms["g_pair"] = self.change_loss(fake[paired], batch, batch.image[paired]) if config.doubles else \
                 self.pair_loss(fake[paired], batch.answer, batch.image[paired])
             total = total + config.w_pair * terms["g_pair"]
