@@ -329,8 +329,7 @@ $(POSES_DIR)/$(1)/%/manifest.csv: $(POSES_DIR)/.done | $(READY_FACES)
 	$(PY) -m lib.faces.register $(POSES_DIR)/$$*.csv --mode $(1) --size $(POSES_SIZE_$(PRESET)) --out $$(@D)
 
 $(POSES_RUN)/real-$(1)/seed%/classifier.pt: $(POSES_DIR)/$(1)/training/manifest.csv $(POSES_DIR)/$(1)/validation/manifest.csv
-	$(PY) train_classifier.py --train $$< --upsample $(POSES_COUNT_$(PRESET)) --validation $(POSES_DIR)/$(1)/validation/manifest.csv \
-	  --out $$@ --seed $$* --device $(DEVICE) --resume $(POSES_CLASSIFIER_$(PRESET))
+	$(call learn,$$< --upsample $(POSES_COUNT_$(PRESET)),$(POSES_DIR)/$(1)/validation/manifest.csv,$(POSES_CLASSIFIER_$(PRESET)))
 
 $(POSES_RUN)/generator-$(1)/seed%/generator.pt: $(POSES_RUN)/real-$(1)/seed1/classifier.onnx
 	$(PY) train_generator.py --train $(POSES_DIR)/$(1)/training/manifest.csv --validation $(POSES_DIR)/$(1)/validation/manifest.csv \
@@ -341,8 +340,7 @@ $(POSES_RUN)/faces-$(1)/manifest.csv: $(POSES_RUN)/generator-$(1)/seed$(GENERATO
 	  --out $$(@D) --sheet $$(@D)/sheet.png --device $(DEVICE)
 
 $(POSES_RUN)/synthetic-$(1)/seed%/classifier.pt: $(POSES_RUN)/faces-$(1)/manifest.csv
-	$(PY) train_classifier.py --train $$< --validation $(POSES_DIR)/$(1)/validation/manifest.csv \
-	  --out $$@ --seed $$* --device $(DEVICE) --resume $(POSES_CLASSIFIER_$(PRESET))
+	$(call learn,$$<,$(POSES_DIR)/$(1)/validation/manifest.csv,$(POSES_CLASSIFIER_$(PRESET)))
 endef
 $(foreach mode,2d 3d,$(eval $(call registration,$(mode))))
 

@@ -9,9 +9,10 @@ classifiers trained on them are tested on 2D registered photos; so the result is
 found on each face, or the average face's where none is found (--mesh template: always). Parts beyond the
 mesh, and those that the picture does not show, are black, or with --behind the blurred colours of a 2D registered
 picture that is drawn for each pose, of the same subject where there is one: a classifier that has only seen faces on
-black has not learnt to leave hair and background alone. (Blurred, as its expression is another.) Every row becomes one row a pose, with `yaw` and
-`pitch` in degrees: yaw > 0 turns the nose to the picture's right, pitch > 0 lifts it. A second run does only what is
-missing or has changed.
+black has not learnt to leave hair and background alone. (Blurred, as its expression is another.)
+
+Every row becomes one row a pose, with `yaw` and `pitch` in degrees: yaw > 0 turns the nose to the picture's right,
+pitch > 0 lifts it. A second run does only what is missing or has changed.
 """
 import os
 import time
@@ -104,13 +105,10 @@ def backdrops(data, behind, count):
 
     They are of the image's subject where `behind` has it. Drawn by the image's cell alone, so that neither other rows
     nor the folder's place change them."""
-    pictures, by_subject = behind.images(), {}
-    if "subject" in behind.columns and "subject" in data.columns:
-        for picture, subject in zip(pictures, behind.columns["subject"]):
-            by_subject.setdefault(subject, []).append(picture)
-    subjects = data.columns.get("subject", [""] * len(data))
-    drawn = {}
-    for reference, cell, subject in zip(data.images(), data.columns["path"], subjects):
+    pictures, by_subject, drawn = behind.images(), {}, {}
+    for picture, subject in zip(pictures, behind.text("subject")):
+        by_subject.setdefault(subject, []).append(picture)
+    for reference, cell, subject in zip(data.images(), data.columns["path"], data.text("subject")):
         own = by_subject.get(subject) or pictures
         draw = np.random.default_rng(list(cell.encode()))
         drawn[os.path.abspath(reference)] = [own[i] for i in draw.integers(len(own), size=count)]
