@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lib import augment, batches, checkpoints, classifiers, images, labels, manifest, targets
+from lib import augment, device_data, checkpoints, classifiers, images, labels, manifest, targets
 from lib.cli import BadInput, GateFailed, arg, log, parse, progress, run
 from lib.files import digest
 from lib.training import Average, Best, History, Processes, learning_rate, set_learning_rate
@@ -71,7 +71,7 @@ class Data:
     """Training and validation images and labels, on the device; every image is decoded once.
 
     pixels: uint8 [N,S,S,3]; true: labels as lib.targets.truth gives them; weight: float32 [N]; rows: int64
-    [M], the rows of an epoch (those beyond N are up-sampled). check: the validation lib.batches.Set."""
+    [M], the rows of an epoch (those beyond N are up-sampled). check: the validation lib.device_data.Set."""
 
     def __init__(self, options, device):
         sets = [manifest.read(path) for path in options.train]
@@ -84,8 +84,8 @@ class Data:
             raise BadInput(f"{self.checked.name}: has none of the labels to learn "
                            f"({', '.join(self.names['aus']) or ', '.join(options.tasks)}); give a labelled set")
         self.size = options.size or len(images.load(sets[0].images()[0]))
-        self.check = batches.Set(self.checked, self.names["aus"], self.size, device)
-        parts = [batches.Set(part, self.names["aus"], self.size, device) for part in sets]
+        self.check = device_data.Set(self.checked, self.names["aus"], self.size, device)
+        parts = [device_data.Set(part, self.names["aus"], self.size, device) for part in sets]
         self.pixels = parts[0].pixels if len(parts) == 1 else torch.cat([part.pixels for part in parts])
         factors = options.weights or [1.0] * len(parts)
         self.weight = torch.cat([part.weight * factor for part, factor in zip(parts, factors)])
@@ -145,7 +145,7 @@ class Training:
         total, steps = torch.zeros((), device=self.device), min(self.epoch_steps, self.most_steps - self.step)
         for i in progress(range(steps), what=f"epoch {self.epoch}", unit="step"):
             chosen = order[i * self.batch:(i + 1) * self.batch][world.rank::world.world]  # [B]
-            pictures = augment.augment(batches.to_float(data.pixels[chosen]), options.augment, draws)  # [B,3,S,S]
+            pictures = augment.augment(device_data.to_float(data.pixels[chosen]), options.augment, draws)  # [B,3,S,S]
             rate = learning_rate(options.learning_rate, self.step, self.most_steps, options.schedule)
             set_learning_rate(self.optimiser, rate)
             with torch.autocast("cuda", torch.bfloat16, enabled=self.on_gpu):
@@ -226,7 +226,7 @@ def main():
         torch.set_num_threads(options.threads)
     torch.set_flush_denormal(True)  # numbers near 0 are slow on CPUs
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
-    processes, device = Processes(options.device), batches.device(options.device)
+    processes, device = Processes(options.device), device_data.device(options.device)
     data = Data(options, device)
     training = Training(options, data, device, processes)
     last = Path(options.out).with_name("last.pt")

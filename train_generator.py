@@ -13,7 +13,7 @@ from typing import Optional
 
 import torch
 
-from lib import batches, checkpoints, generators, images, labels, manifest
+from lib import device_data, checkpoints, generators, images, labels, manifest
 from lib.cli import BadInput, GateFailed, arg, log, parse, progress, run
 from lib.files import digest
 from lib.generators import watch
@@ -73,7 +73,7 @@ def main():
     if options.threads:
         torch.set_num_threads(options.threads)
     checkpoints.seed_all(options.seed)
-    device = batches.device(options.device)
+    device = device_data.device(options.device)
     trainer = Trainer(options, device)
     if options.resume and trainer.last.exists():
         trainer.resume()
@@ -97,7 +97,7 @@ class Trainer:
         self.last = self.folder / f"{self.out.stem}.last.pt"
         generators.configure(options.arch, options.preset, options.overrides)  # refuses before images are decoded
         train, factors, validation = self.read()
-        self.data = batches.Set(train, self.aus, options.size, device)
+        self.data = device_data.Set(train, self.aus, options.size, device)
         self.data.weight *= factors.to(device)
         if not self.data.weight.any():
             raise BadInput(f"{train.name}: all weights are 0; nothing is left to learn from")
@@ -115,7 +115,7 @@ class Trainer:
         self.average = {name: value.detach().clone() for name, value in self.generator.state_dict().items()}
         self.optimisers = self.system.optimisers(fused=True)
         self.rates = [group["lr"] for optimiser in self.optimisers for group in optimiser.param_groups]
-        self.watch = watch.Watch(batches.Set(validation, self.aus, self.data.size, device),
+        self.watch = watch.Watch(device_data.Set(validation, self.aus, self.data.size, device),
                                  options.level, options.reader)
         self.steps = max(1, (options.epoch_images or len(self.data)) // options.batch)
         self.epoch = self.step = 0

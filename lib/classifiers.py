@@ -154,7 +154,7 @@ def loss(out, true, weight):
 @torch.no_grad()
 def predict(net, pixels, batch=500):
     """What the network says of uint8 [N,H,W,3] pixels: dict of float32 tensors [N,…]. Leaves net in eval mode."""
-    from lib.batches import to_float
+    from lib.device_data import to_float
 
     net.eval()
     parts = [net(to_float(pixels[start:start + batch])) for start in range(0, len(pixels), batch)]

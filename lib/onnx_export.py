@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from lib import batches, classifiers, generators, images
+from lib import device_data, classifiers, generators, images
 from lib.cli import BadInput, GateFailed
 from lib.files import replacing, to_json
 
@@ -33,7 +33,7 @@ class ClassifierGraph(nn.Module):
                                                  ("expression", config["expressions"]), ("features", True)) if there]
 
     def forward(self, image):
-        out = self.net(batches.to_float(image))
+        out = self.net(device_data.to_float(image))
         return tuple(out[name] for name in self.outputs)
 
 
@@ -50,7 +50,7 @@ class EditorGraph(nn.Module):
 
     def forward(self, image, source, target):
         source, target = known_labels(source, target)
-        return (batches.to_uint8(self.net.edit(batches.to_float(image), source, target)),)
+        return (device_data.to_uint8(self.net.edit(device_data.to_float(image), source, target)),)
 
 
 def known_labels(source, target):

@@ -164,10 +164,10 @@ def main(argv=None):
         if made.get(plan.name) != mark or not (out / f"{plan.name}.csv").exists():
             todo.append((plan, mark, out / f".{plan.name}-{mark}"))
     if todo:
-        from lib import batches
+        from lib import device_data
         from lib.rendering import farm
 
-        device = batches.device(options.device).type
+        device = device_data.device(options.device).type
         farm.render_all([(plan, folder) for plan, _, folder in todo], options.size, device,
                         options.workers or farm.cores())
         for plan, mark, folder in todo:

@@ -109,10 +109,10 @@ def columns(name, plan, turns):
 
 def main(argv=None):
     options = parse(Options, __doc__, argv)
-    from lib import batches
+    from lib import device_data
     from lib.rendering import farm
 
-    out, device = Path(options.out), batches.device(options.device).type
+    out, device = Path(options.out), device_data.device(options.device).type
     settings = out / "settings.json"
     made = json.loads(settings.read_text()) if settings.exists() else {}
     for name, plan, turns in plans(options):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from lib.batches import codes
+from lib.device_data import codes
 
 
 MOST = 2000  # images among which a double is looked for
@@ -139,7 +139,7 @@ class Batch:
 
 
 def make_batch(data, pairs, system, size, flip=True, levels=(0.3, 1.0)):
-    """Draw a batch from `data` (lib.batches.Set): kinds as config.shares says; without pairs, their rows
+    """Draw a batch from `data` (lib.device_data.Set): kinds as config.shares says; without pairs, their rows
     go to the other kinds."""
     shares = dict(system.shares)
     if not pairs.count:

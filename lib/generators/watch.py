@@ -2,7 +2,7 @@
 import torch
 
 from lib import images
-from lib.batches import to_uint8
+from lib.device_data import to_uint8
 from lib.cli import BadInput
 from lib.onnx_runtime import Model, au_scores
 
