@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lib import augment, device_data, checkpoints, classifiers, images, labels, manifest, targets
+from lib import augment, checkpoints, classifiers, device_data, images, labels, manifest
+from lib.classifiers import label_tensors
 from lib.cli import BadInput, GateFailed, arg, log, parse, progress, run
 from lib.files import digest
 from lib.training import Average, Best, History, Processes, learning_rate, set_learning_rate
@@ -70,7 +71,7 @@ class Options:
 class Data:
     """Training and validation images and labels, on the device; every image is decoded once.
 
-    pixels: uint8 [N,S,S,3]; true: labels as lib.targets.truth gives them; weight: float32 [N]; rows: int64
+    pixels: uint8 [N,S,S,3]; true: labels as lib.classifiers.label_tensors.truth gives them; weight: float32 [N]; rows: int64
     [M], the rows of an epoch (those beyond N are up-sampled). check: the validation lib.device_data.Set."""
 
     def __init__(self, options, device):
@@ -78,9 +79,9 @@ class Data:
         self.checked = manifest.read(options.validation)
         for part in sets:
             manifest.check_disjoint(part, self.checked, options.allow_shared_subjects)
-        self.names = targets.label_names(sets, options.tasks, options.aus)
-        self.check_true = targets.truth(self.checked, self.names, device)
-        if not targets.any_label(self.check_true):
+        self.names = label_tensors.label_names(sets, options.tasks, options.aus)
+        self.check_true = label_tensors.truth(self.checked, self.names, device)
+        if not label_tensors.any_label(self.check_true):
             raise BadInput(f"{self.checked.name}: has none of the labels to learn "
                            f"({', '.join(self.names['aus']) or ', '.join(options.tasks)}); give a labelled set")
         self.size = options.size or len(images.load(sets[0].images()[0]))
@@ -89,12 +90,12 @@ class Data:
         self.pixels = parts[0].pixels if len(parts) == 1 else torch.cat([part.pixels for part in parts])
         factors = options.weights or [1.0] * len(parts)
         self.weight = torch.cat([part.weight * factor for part, factor in zip(parts, factors)])
-        trues = [targets.truth(part, self.names, device) for part in sets]
+        trues = [label_tensors.truth(part, self.names, device) for part in sets]
         self.true = {key: torch.cat([true[key] for true in trues]) for key in trues[0]}
         rows = np.arange(len(self.pixels))
         if options.upsample:
-            have = np.concatenate([targets.present(part, self.names["aus"]) for part in sets])
-            rows = np.concatenate([rows, targets.extra_rows(have, options.upsample, options.seed)])
+            have = np.concatenate([label_tensors.present(part, self.names["aus"]) for part in sets])
+            rows = np.concatenate([rows, label_tensors.extra_rows(have, options.upsample, options.seed)])
         self.rows = torch.from_numpy(rows)
         self.trained_on = digest(*(part.digest() for part in sets))
         self.digest = digest(self.trained_on, self.checked.digest())
@@ -174,7 +175,7 @@ class Training:
         if not math.isfinite(row["loss"]):
             raise GateFailed(f"training diverged in epoch {self.epoch} (loss {row['loss']}); lower --learning-rate")
         if data.names["aus"]:
-            row["validation_f1"] = targets.thresholds(predicted["au"].cpu().numpy(), data.checked, data.names["aus"])[1]
+            row["validation_f1"] = label_tensors.thresholds(predicted["au"].cpu().numpy(), data.checked, data.names["aus"])[1]
         if len(terms) > 1:
             row |= {f"validation_{task}": float(value) for task, value in terms.items()}
         if self.best.improves(row["validation_loss"], self.epoch):
@@ -211,7 +212,7 @@ class Training:
         aus, limits = data.names["aus"], {}
         if aus:
             predicted = classifiers.predict(self.kept, data.check.pixels)["au"].cpu().numpy()
-            limits, _ = targets.thresholds(predicted, data.checked, aus)
+            limits, _ = label_tensors.thresholds(predicted, data.checked, aus)
         spread = torch.linspace(0, len(data.check) - 1, min(SAMPLES, len(data.check))).long().to(self.device)
         return {"kind": "classifier", "architecture": self.options.arch, "config": self.config, "labels": data.names,
                 "weights": self.best_weights, "thresholds": limits, "samples": data.check.pixels[spread],

@@ -18,7 +18,7 @@ from lib.cli import BadInput, GateFailed, arg, log, parse, progress, run
 from lib.files import digest
 from lib.generators import watch
 from lib.generators.targets import Pairs
-from lib.targets import label_names
+from lib.classifiers.label_tensors import label_names
 from lib.training import History
 
 NOT_OF_THE_RUN = ("out", "resume", "device", "threads", "train", "validation", "reader")

@@ -12,7 +12,8 @@ import pytest
 import torch
 
 import train_classifier
-from lib import augment, checkpoints, classifiers, images, manifest, targets
+from lib import augment, checkpoints, classifiers, images, manifest
+from lib.classifiers import label_tensors
 from lib.cli import BadInput
 from lib.training import Average, History, learning_rate
 
@@ -160,12 +161,12 @@ def test_masked_cross_entropy():
 
 def test_upsampling_raises_the_minority():
     have = np.random.default_rng(0).random((2000, 3)) < (0.5, 0.2, 0.02)
-    extra = have[targets.extra_rows(have, 2000, seed=1)]
+    extra = have[label_tensors.extra_rows(have, 2000, seed=1)]
     before, after = have.mean(0), np.concatenate([have, extra]).mean(0)
     assert after[2] > 5 * before[2] and after[1] > before[1]
     assert after[2] / after[0] > 5 * before[2] / before[0]
-    assert np.array_equal(targets.extra_rows(have, 50, 1), targets.extra_rows(have, 50, 1))
-    assert len(targets.extra_rows(np.zeros((10, 3), bool), 5, 1)) == 5
+    assert np.array_equal(label_tensors.extra_rows(have, 50, 1), label_tensors.extra_rows(have, 50, 1))
+    assert len(label_tensors.extra_rows(np.zeros((10, 3), bool), 5, 1)) == 5
 
 
 def test_best_threshold_is_the_best_of_all():
