@@ -63,7 +63,8 @@ class Options:
 
 def evaluate_classifier(options):
     """The report on a classifier, and what the plots and --predictions need: truth, scores and their names."""
-    from lib import labels, manifest, report
+    from lib import labels, manifest
+    from lib.evaluation import classifier_report
     from lib.onnx_runtime import Model, check_registration, shared_aus
 
     data = manifest.read(options.test)
@@ -76,7 +77,7 @@ def evaluate_classifier(options):
     check_aus(options, model, data, names)
     outputs = model.predict(data.images(), options.batch, what="evaluating")
     out = {"model": describe_model(model), "data": describe_data(data), "n": len(data),
-           "subjects": report.subjects(data), "protocol": {"task": "classifier", "missing_labels": "masked"}}
+           "subjects": classifier_report.subjects(data), "protocol": {"task": "classifier", "missing_labels": "masked"}}
     table = {"path": data.columns["path"], "subject": data.text("subject")}
     if names:
         scores = au_scores(model, outputs)[:, [model.aus.index(name) for name in names]]
@@ -84,7 +85,7 @@ def evaluate_classifier(options):
     if has_va:
         va_report(data, outputs["valence_arousal"], out, table)
     if has_expression:
-        out["expression"] = report.expression_section(data.text("expression"), outputs["expression"],
+        out["expression"] = classifier_report.expression_section(data.text("expression"), outputs["expression"],
                                                       model.expressions)
         table["expression"] = [model.expressions[k] for k in outputs["expression"].argmax(1)]
         table["true_expression"] = data.text("expression")
@@ -118,13 +119,14 @@ def au_report(options, model, data, names, scores, out, table):
     """Add the AU sections and their protocol to the report, and AU columns to the table of predictions."""
     import numpy as np
 
-    from lib import manifest, report
+    from lib import manifest
+    from lib.evaluation import classifier_report
 
     truth = data.aus(names)
-    pair = report.choose_pair(names, options.pair)
+    pair = classifier_report.choose_pair(names, options.pair)
     stored = model.meta.get("thresholds") or {}
-    thresholds = np.array([stored.get(name, report.FIXED) for name in names])
-    sections = report.au_section(truth, scores, names, report.truth_thresholds(data, options.present), thresholds,
+    thresholds = np.array([stored.get(name, classifier_report.FIXED) for name in names])
+    sections = classifier_report.au_section(truth, scores, names, classifier_report.truth_thresholds(data, options.present), thresholds,
                                  pair, ~data.occurrence())
     out["protocol"] |= {
         "aus": names, "aus_left_out": {"not_in_data": [name for name in model.aus if name not in names],
@@ -132,7 +134,7 @@ def au_report(options, model, data, names, scores, out, table):
         "truth_present_from": options.present if options.present is not None else
         {"intensity": 0.4, "occurrence": 0.5},
         "thresholds": dict(zip(names, thresholds.tolist())),
-        "thresholds_from": "model" if stored else "fixed", "threshold_fixed": report.FIXED,
+        "thresholds_from": "model" if stored else "fixed", "threshold_fixed": classifier_report.FIXED,
         "pair": pair, "pair_from": "option" if options.pair else "default",
         "occurrence_rows": int(data.occurrence().sum()), "unlabelled_au_cells": int(np.isnan(truth).sum()),
         "mean_over": "AUs with a defined value; left_out counts the others"}
@@ -140,7 +142,7 @@ def au_report(options, model, data, names, scores, out, table):
     if options.by:
         levels = np.where(data.occurrence()[:, None], np.nan, truth)
         whole = manifest.read(options.of) if options.of else data
-        out["by"] = {"of": describe_data(whole), **report.by_section(
+        out["by"] = {"of": describe_data(whole), **classifier_report.by_section(
             levels, scores, names, options.by, cells_of(data, options.by), cells_of(whole, options.by))}
     for k, name in enumerate(names):
         table[name], table[f"true_{name}"] = scores[:, k].tolist(), truth[:, k].tolist()
@@ -158,10 +160,11 @@ def va_report(data, predicted, out, table):
     """Add valence and arousal to the report and to the table of predictions."""
     import numpy as np
 
-    from lib import labels, report
+    from lib import labels
+    from lib.evaluation import classifier_report
 
     truth = np.stack([data.numbers(name) for name in labels.VALENCE_AROUSAL], 1)
-    out["va"] = report.va_section(truth, predicted)
+    out["va"] = classifier_report.va_section(truth, predicted)
     for k, name in enumerate(labels.VALENCE_AROUSAL):
         table[name], table[f"true_{name}"] = predicted[:, k].tolist(), truth[:, k].tolist()
 
@@ -199,7 +202,7 @@ def classifier(options):
     if options.predictions:
         write_table(options, table, data)
     if options.report:
-        from lib import plots
+        from lib.evaluation import plots
 
         plots.classifier(options.report, out)
     write_text("-", to_json(out) + "\n")
@@ -215,7 +218,8 @@ def classifier(options):
 
 def generator(options):
     """--pairs"""
-    from lib import edits, manifest, report
+    from lib import manifest
+    from lib.evaluation import classifier_report, edit_report
     from lib.onnx_runtime import Model, check_registration
 
     data = manifest.read(options.pairs)
@@ -223,16 +227,16 @@ def generator(options):
     judge = Model.open(options.judge, options.device, kind="classifier")
     for each in (model, judge):
         check_registration(each, data)
-    correlation = edits.judge_correlations(options.judge_report) if options.judge_report else None
-    pairs = edits.run(model, judge, data, options.batch)
+    correlation = edit_report.judge_correlations(options.judge_report) if options.judge_report else None
+    pairs = edit_report.run(model, judge, data, options.batch)
     out = {"model": describe_model(model), "data": describe_data(data), "n": len(pairs.target_au),
-           "subjects": report.subjects(pairs.data), "judge": describe_model(judge),
-           **edits.measure(pairs, correlation, options.min_correlation)}
+           "subjects": classifier_report.subjects(pairs.data), "judge": describe_model(judge),
+           **edit_report.measure(pairs, correlation, options.min_correlation)}
     out["protocol"]["judge_report"] = options.judge_report
     if options.predictions:
-        write_table(options, edits.table(pairs), pairs.data)
+        write_table(options, edit_report.table(pairs), pairs.data)
     if options.report:
-        from lib import plots
+        from lib.evaluation import plots
 
         plots.edits(options.report, out, pairs)
     write_text("-", to_json(out) + "\n")
@@ -246,7 +250,7 @@ def show(value):
 def main(argv=None):
     options = parse(Options, __doc__, argv)
     if options.compare:
-        from lib import comparison
+        from lib.evaluation import comparison
 
         write_text("-", comparison.tables(options.compare) + "\n")
     elif options.pairs:

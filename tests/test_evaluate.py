@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 import evaluate as script
-from lib import comparison, edits, manifest
+from lib import manifest
+from lib.evaluation import comparison, edit_report
 from lib.cli import BadInput
 
 ROOT = Path(__file__).parents[1]
@@ -184,18 +185,18 @@ def test_change_outside_the_region():
     true[0, 0, 0] = 108        # 8 levels are not more than 8
     edited[0, 5, 5] = 120
     edited[0, 9, 9] = [109, 100, 100]
-    found = edits.pixel_distances(source, edited, true)
+    found = edit_report.pixel_distances(source, edited, true)
     assert found["region_share"] == 9 / 100
     assert found["unedited"] == pytest.approx(50 / 9) and found["edited"] == pytest.approx(30 / 9)
     assert found["outside"] == pytest.approx(3 / 91)
-    same = edits.pixel_distances(source, edited, source)
-    assert np.isnan(same["edited"]) and edits.mean(same["edited"]) is None
+    same = edit_report.pixel_distances(source, edited, source)
+    assert np.isnan(same["edited"]) and edit_report.mean(same["edited"]) is None
 
 
 def test_pairs_without_a_clear_target_are_left_out():
     source = np.array([[0, 0, 0], [0, np.nan, 0], [0, 0, 0], [0.5, 0, 0]])
     target = np.array([[0, 0.5, 0.3], [np.nan, 0.4, np.nan], [0.5, 0.5, 0], [0.1, 0, 0]])
-    index, change = edits.main_target(source, target, ["AU26", "AU25", "AU12"])
+    index, change = edit_report.main_target(source, target, ["AU26", "AU25", "AU12"])
     assert index.tolist() == [1, 1, -1, 0] and change[3, 0] == pytest.approx(-0.4)
 
 

@@ -4,7 +4,7 @@ import pytest
 from scipy import stats
 from sklearn import metrics as reference
 
-from lib import metrics, report
+from lib.evaluation import classifier_report, metrics
 from lib.manifest import parse
 
 NAN = np.nan
@@ -97,20 +97,20 @@ def test_tables_of_pairs_by_hand():
 def test_pair_tells_lures_from_other_mistakes():
     on = np.array([[1, 0], [1, 0], [0, 1], [1, 1], [0, 0]])
     predicted = np.array([[1, 1], [1, 0], [0, 1], [1, 1], [1, 0]])  # one lure of three taken; one other mistake
-    row = report.pair_numbers(on, predicted, ["AU01", "AU02"])
+    row = classifier_report.pair_numbers(on, predicted, ["AU01", "AU02"])
     assert row["partner_rate"] == pytest.approx(1 / 3) and row["fdr"] == pytest.approx(2 / 7)
 
 
 def test_occurrences_stay_out_of_intensity_metrics(tmp_path):
     data = parse("path,AU01,au_kind\na,1,occurrence\nb,0.2,\nc,0.4,intensity\nd,0.6,\n", "t.csv", tmp_path)
     scores = np.array([[0.0], [0.2], [0.4], [0.6]])
-    found = report.au_numbers(data.aus(), scores, ["AU01"], report.truth_thresholds(data), 0.5,
+    found = classifier_report.au_numbers(data.aus(), scores, ["AU01"], classifier_report.truth_thresholds(data), 0.5,
                               intensities=~data.occurrence())
     assert found["per_au"]["AU01"]["mae"] == pytest.approx(0, abs=1e-7)
     assert found["per_au"]["AU01"]["support"] == 3 and found["per_au"]["AU01"]["recall"] == pytest.approx(1 / 3)
 
 
 def test_default_pairs():
-    assert report.choose_pair([f"AU0{k}" for k in range(1, 10)]) == ["AU02", "AU03"]
-    assert report.choose_pair(["AU01", "AU02", "AU12"]) == ["AU01", "AU02"]
-    assert report.choose_pair(["AU12"]) is None
+    assert classifier_report.choose_pair([f"AU0{k}" for k in range(1, 10)]) == ["AU02", "AU03"]
+    assert classifier_report.choose_pair(["AU01", "AU02", "AU12"]) == ["AU01", "AU02"]
+    assert classifier_report.choose_pair(["AU12"]) is None

@@ -6,7 +6,8 @@ import pytest
 from commands import call
 
 import evaluate as script
-from lib import comparison, manifest, pose_tables, report
+from lib import manifest
+from lib.evaluation import classifier_report, comparison, pose_tables
 from lib.datasets import rendered_poses
 
 
@@ -70,7 +71,7 @@ def by_hand():
     truth = np.array([[0], [.2], [.4], [0], [.4]])
     scores = np.array([[.1], [.3], [.5], [.4], [0]])
     where = [("0", "0")] * 3 + [("-40", "0")] * 2
-    return report.by_section(truth, scores, ["AU12"], ["yaw", "pitch"], where, where + [("-40", "0")])
+    return classifier_report.by_section(truth, scores, ["AU12"], ["yaw", "pitch"], where, where + [("-40", "0")])
 
 
 def test_by_section_by_hand():
@@ -79,7 +80,7 @@ def test_by_section_by_hand():
     assert frontal["per_au"]["AU12"] == pytest.approx({"icc": 1, "mae": .1})  # consistency forgives the offset
     assert (turned["n"], turned["of"]) == (2, 3)
     assert turned["per_au"]["AU12"] == pytest.approx({"icc": -1, "mae": .4})  # the order turned round
-    empty = report.by_section(np.zeros((0, 1)), np.zeros((0, 1)), ["AU12"], ["yaw"], [], [("0",)])["cells"][0]
+    empty = classifier_report.by_section(np.zeros((0, 1)), np.zeros((0, 1)), ["AU12"], ["yaw"], [], [("0",)])["cells"][0]
     assert (empty["n"], empty["of"], empty["mean"]["icc"]) == (0, 1, None)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lib import pose_tables
+from lib.evaluation import pose_tables
 from lib.cli import BadInput, note
 
 SECTION = {"supervised": "4.5.1", "pseudo": "4.5.2", "em": "4.5.3", "upsampled": "4.5.4"}  # the thesis's baselines

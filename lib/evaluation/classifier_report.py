@@ -1,11 +1,12 @@
 """The report on a classifier: which numbers evaluate.py writes, from truths and predictions.
 
 Action units at two thresholds (those stored in the model, and the thesis's 0.5), valence and arousal,
-expressions; every report says its protocol. The numbers themselves are in lib/metrics.py.
+expressions; every report says its protocol. The numbers themselves are in lib/evaluation/metrics.py.
 """
 import numpy as np
 
-from lib import labels, metrics
+from lib import labels
+from lib.evaluation import metrics
 
 FIXED = 0.5  # the thesis's threshold on every prediction
 
