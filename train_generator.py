@@ -17,7 +17,7 @@ from lib import device_data, checkpoints, generators, images, labels, manifest
 from lib.cli import BadInput, GateFailed, arg, log, parse, progress, run
 from lib.files import digest
 from lib.generators import watch
-from lib.generators.targets import Pairs
+from lib.generators.pairs import Pairs
 from lib.classifiers.label_tensors import label_names
 from lib.training import History
 

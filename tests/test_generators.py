@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from lib.cli import BadInput
-from lib.generators import blocks, configure, losses, registration, targets
+from lib.generators import blocks, configure, frame_alignment, losses, pairs
 from lib.generators.expression_manipulator import PRESETS, Config, Finer, System
-from lib.generators.targets import Batch, make_batch
+from lib.generators.pairs import Batch, make_batch
 from lib.manifest import Manifest
 
 
@@ -108,13 +108,13 @@ def test_head_movement_between_frames_is_found():
     torch.manual_seed(0)
     source = faces(4)
     true = torch.tensor([[0.02, 0.01, 0.03, -0.01, -0.02, -0.02]]).repeat(4, 1)
-    found = registration.movement(source, registration.move(source, true), steps=8)
+    found = frame_alignment.movement(source, frame_alignment.move(source, true), steps=8)
     assert (found - true).abs().max() < 0.004  # 0.03 is one pixel of 64
 
 
 def test_a_movement_back_undoes_it():
     there = torch.tensor([[0.1, 0.02, 0.3, -0.03, -0.1, -0.2]])
-    matrix, undo = (m.view(2, 3) + torch.eye(2, 3) for m in (there, registration.back(there)))
+    matrix, undo = (m.view(2, 3) + torch.eye(2, 3) for m in (there, frame_alignment.back(there)))
     point = torch.tensor([0.4, -0.7, 1.0])
     assert undo @ torch.cat([matrix @ point, torch.ones(1)]) == pytest.approx(point[:2], abs=1e-6)
 
@@ -147,15 +147,15 @@ def test_an_expression_is_no_head_movement():
     source = faces(4)
     answer = source.clone()
     answer[:, :, 40:50, 24:40] = -0.5  # a mouth opens
-    assert registration.movement(source, answer).abs().max() < 0.003
+    assert frame_alignment.movement(source, answer).abs().max() < 0.003
     blank = torch.zeros(2, 3, 64, 64)
-    assert registration.movement(blank, blank).abs().max() == 0
+    assert frame_alignment.movement(blank, blank).abs().max() == 0
 
 
 def test_the_pair_loss_forgives_the_head_and_not_the_face():
     torch.manual_seed(0)
     pictures = faces(2)
-    moved = registration.move(pictures, torch.tensor([[0, 0, 0.03, 0, 0, 0.03]]).repeat(2, 1))
+    moved = frame_alignment.move(pictures, torch.tensor([[0, 0, 0.03, 0, 0, 0.03]]).repeat(2, 1))
     opened = moved.clone()
     opened[:, :, 36:48, 24:40] = -0.8
 
@@ -175,9 +175,9 @@ def test_pairs_stay_in_their_session_and_show_rare_aus():
     sessions = ["a", "a", "b", "b", "b", ""]
     aus = torch.tensor([[0, 0.8], [0, 0], [0.9, 0], [0, 0], [0, 0], [1, 1]])
     manifest = Manifest("m", ".", {"path": list("uvwxyz"), "session": sessions})
-    pairs = targets.Pairs(manifest, aus)
+    drawn = pairs.Pairs(manifest, aus)
     torch.manual_seed(0)
-    i, j = pairs.draw(300)
+    i, j = drawn.draw(300)
     assert all(sessions[a] == sessions[b] != "" for a, b in zip(i.tolist(), j.tolist()))
     rare = ((i == 2) | (j == 2)).float().mean()
     assert rare > 0.4  # one image of five, yet in half of the pairs
@@ -190,7 +190,7 @@ def toy_batch(aus, sessions, count=400, shares="pair=1", doubles=False):
     system = SimpleNamespace(shares={kind: float(share) for kind, share in (part.split("=") for part in shares.split(","))},
                              config=SimpleNamespace(noisy_targets=0.0, doubles=doubles))
     torch.manual_seed(0)
-    return make_batch(data, targets.Pairs(manifest, aus), system, count, flip=False)
+    return make_batch(data, pairs.Pairs(manifest, aus), system, count, flip=False)
 
 
 def test_pairs_ask_only_for_what_both_images_label():
@@ -265,27 +265,27 @@ def test_only_a_map_of_positions_tells_places_of_a_black_picture_apart(position)
 def test_weights_say_how_often_images_are_drawn():
     manifest = Manifest("m", ".", {"path": list("abcdef"), "subject": list("xxyyzz")})
     aus = torch.tensor([[0.0], [0.6]] * 3)
-    pairs = targets.Pairs(manifest, aus, weight=torch.tensor([1.0, 3.0, 1.0, 1.0, 0.0, 0.0]))
+    drawn = pairs.Pairs(manifest, aus, weight=torch.tensor([1.0, 3.0, 1.0, 1.0, 0.0, 0.0]))
     torch.manual_seed(0)
-    share = torch.bincount(pairs.rows(6000), minlength=6) / 6000
+    share = torch.bincount(drawn.rows(6000), minlength=6) / 6000
     assert share == pytest.approx([1 / 6, 1 / 2, 1 / 6, 1 / 6, 0, 0], abs=0.03)
-    i, j = pairs.draw(3000)
-    assert pairs.count == 4 and max(i.max(), j.max()) == 3
+    i, j = drawn.draw(3000)
+    assert drawn.count == 4 and max(i.max(), j.max()) == 3
     # J shows the AU: image 1 with weight 3 or image 3 with weight 1
     assert ((i < 2).float().mean(), (j < 2).float().mean()) == pytest.approx((0.75, 0.75), abs=0.03)
-    even = targets.Pairs(manifest, aus, weight=torch.full((6,), 0.5))
+    even = pairs.Pairs(manifest, aus, weight=torch.full((6,), 0.5))
     assert even.weight is None and even.count == 6
 
 
 def test_no_pairs_without_people():
     manifest = Manifest("m", ".", {"path": ["a", "b"]})
-    assert targets.Pairs(manifest, torch.zeros(2, 1)).count == 0
+    assert pairs.Pairs(manifest, torch.zeros(2, 1)).count == 0
 
 
 def test_targets_by_kind():
     torch.manual_seed(0)
     source = torch.tensor([[0.8, 0.0, float("nan")]] * 4)
-    target = targets.draw(["self", "single", "change", "permuted"], source, torch.full((5, 3), 0.5))
+    target = pairs.draw(["self", "single", "change", "permuted"], source, torch.full((5, 3), 0.5))
     assert torch.equal(target[0, :2], source[0, :2])
     assert (torch.nan_to_num(target[1]) > 0).sum() == 1
     assert ((target[2] != source[2])[:2]).sum() <= 1
@@ -293,5 +293,5 @@ def test_targets_by_kind():
 
 
 def test_shares_fill_the_batch():
-    assert targets.share_out(8, {"self": 1, "single": 3}) == ["self"] * 2 + ["single"] * 6
-    assert len(targets.share_out(7, {"a": 1, "b": 1, "c": 1})) == 7
+    assert pairs.share_out(8, {"self": 1, "single": 3}) == ["self"] * 2 + ["single"] * 6
+    assert len(pairs.share_out(7, {"a": 1, "b": 1, "c": 1})) == 7

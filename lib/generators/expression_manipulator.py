@@ -20,9 +20,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from lib.cli import BadInput
-from lib.generators import losses, registration
+from lib.generators import frame_alignment, losses
 from lib.generators.blocks import PatchDiscriminator, convolve, flow_warp, tile, upconvolve
-from lib.generators.targets import make_batch  # noqa: F401  (what train_generator.py draws for this system)
+from lib.generators.pairs import make_batch  # noqa: F401  (what train_generator.py draws for this system)
 
 
 @dataclass
@@ -320,9 +320,9 @@ class System:
         distance = partial(losses.pyramid_l1, emphasis=self.config.pair_emphasis)
         if not self.config.register_pairs:
             return distance(edited, answer, source)
-        there = registration.movement(source, answer)
-        returned = registration.move(answer, registration.back(there))
-        return (distance(registration.move(edited, there), answer, registration.move(source, there))
+        there = frame_alignment.movement(source, answer)
+        returned = frame_alignment.move(answer, frame_alignment.back(there))
+        return (distance(frame_alignment.move(edited, there), answer, frame_alignment.move(source, there))
                 + distance(edited, returned, source)) / 2
 
     def change_loss(self, edited, batch, source):
