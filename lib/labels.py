@@ -3,6 +3,7 @@
 AUs are columns AU01 … AU64 with FACS level / 5 in [0, 1]; a leading zero is part of the name.
 """
 import re
+from dataclasses import dataclass
 
 VALENCE_AROUSAL = ("valence", "arousal")
 TEXT_COLUMNS = ("path", "subject", "au_kind", "expression", "source")
@@ -54,3 +55,42 @@ def misspelt(column):
     if plain != column and plain in TEXT_COLUMNS + NUMBER_COLUMNS:
         return plain
     return None
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Which labels a generator is conditioned on, and the order of its condition columns: AUs, valence and arousal,
+    expressions. Checkpoints and `lib.classifiers.label_tensors` hold the same as a dict: `Labels(**names)`.
+
+    >>> Labels(aus=("AU06", "AU12"), expressions=("anger", "joy")).conditions
+    ['AU06', 'AU12', 'anger', 'joy']
+    """
+
+    aus: tuple = ()
+    valence_arousal: bool = False
+    expressions: tuple = ()
+
+    @property
+    def conditions(self):
+        """Names of the C condition columns."""
+        return [*self.aus, *(VALENCE_AROUSAL if self.valence_arousal else ()), *self.expressions]
+
+    @property
+    def kinds(self):
+        """The kind of each condition column: 'au', 'va' or 'expression'."""
+        return ["au"] * len(self.aus) + ["va"] * 2 * self.valence_arousal + ["expression"] * len(self.expressions)
+
+    @property
+    def count(self):
+        """C, the number of condition columns."""
+        return len(self.kinds)
+
+    def columns(self, kind):
+        """The slice of condition columns of a kind; an empty slice where there are none."""
+        kinds = self.kinds
+        start = kinds.index(kind) if kind in kinds else 0
+        return slice(start, start + kinds.count(kind))
+
+    def as_dict(self):
+        """The form that checkpoints hold."""
+        return {"aus": list(self.aus), "valence_arousal": self.valence_arousal, "expressions": list(self.expressions)}

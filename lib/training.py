@@ -126,3 +126,41 @@ class Processes:
         """Leave the group."""
         if self.world > 1:
             torch.distributed.destroy_process_group()
+
+
+class Draws:
+    """Random numbers for this process's rows of a batch: drawn for the whole batch, then cut.
+
+    Every process draws the same numbers from the same seed and takes rows rank, rank + world, …, as it does of the
+    batch itself. So two processes see together what one sees of the same global batch."""
+
+    def __init__(self, rank=0, world=1):
+        self.rank, self.world = rank, world
+
+    def mine(self, whole):
+        """This process's rows of a tensor or list of the whole batch."""
+        return whole[self.rank::self.world]
+
+    def rand(self, count, *shape, device="cpu"):
+        """float32 [count, *shape], even in [0, 1); count: rows of this process."""
+        return self.mine(torch.rand(count * self.world, *shape, device=device))
+
+    def randn(self, count, *shape, device="cpu"):
+        """float32 [count, *shape], standard normal."""
+        return self.mine(torch.randn(count * self.world, *shape, device=device))
+
+    def randint(self, high, count, *shape, device="cpu"):
+        """int64 [count, *shape], even in [0, high)."""
+        return self.mine(torch.randint(high, (count * self.world, *shape), device=device))
+
+
+def over_processes(count):
+    """A number (tensor) of this process's rows -> its mean over all processes.
+
+    A masked mean divides by it: the processes' gradients, averaged, are then those of one process that has all
+    rows, however unevenly labels are spread over them. With one process it is the number itself."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return count
+    total = count.detach().clone()
+    torch.distributed.all_reduce(total)
+    return total / torch.distributed.get_world_size()
