@@ -1,4 +1,4 @@
-"""README.md tells the truth: its blocks of Python run with numpy, pillow and onnxruntime alone, its commands parse."""
+"""README.md and docs/ tell the truth: blocks of Python run with numpy, pillow and onnxruntime alone, commands parse."""
 import ast
 import importlib
 import re
@@ -16,7 +16,8 @@ from PIL import Image
 from lib import images
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+README = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)  # what a person reads
 PYTHON = re.findall(r"^```python\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
 ALLOWED = {"json", "numpy", "onnxruntime", "PIL"}
 
@@ -172,6 +173,13 @@ def test_make_targets_and_files_exist():
             prefix in ("faces", "mnist", "compare") and condition in makefile), target
     for path in re.findall(r"`((?:lib|tests)/[\w/]+(?:\.py|/))`", README):
         assert (ROOT / path).exists(), path
-    tree = README.partition("## Where things are")[2].partition("\n- ")[0]
+    tree = README.partition("# Where things are")[2].partition("\n**A generator**")[0]
     for path in re.findall(r"^    ((?:lib/[\w/.]+|\w+\.py)|tests/)", tree, re.MULTILINE):
         assert (ROOT / path).exists(), path
+
+
+def test_readme_is_short_and_its_links_lead_somewhere():
+    assert len(PAGES[0].read_text(encoding="utf-8").splitlines()) <= 150
+    for page in PAGES:
+        for link in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
+            assert link.startswith("https://") or (page.parent / link).exists(), (page.name, link)
