@@ -2,28 +2,37 @@
 
     train_classifier.py --train labelled.csv --validation validation.csv --out classifier.pt
     train_classifier.py --train labelled.csv synthetic.csv --weights 1 0.5 --validation validation.csv --out c.pt
+    train_classifier.py --train labelled.csv --validation v.csv --tasks au va expression --losses va=ccc --out c.pt
+    train_classifier.py --train labelled.csv --validation v.csv --per-au --out 'models/{au}/classifier.pt'
     torchrun --nproc-per-node 4 train_classifier.py …        several GPUs
 
 Defaults are Table 1 of the thesis (batch 100, at most 1,000 epochs, patience 20 on the validation set, MSE,
-RAdam, 1e-3). Empty cells are masked; an AU that one manifest lacks is masked for its rows. Beside --out stand
-history.jsonl (one line an epoch) and, while training goes on, last.pt for --resume: one model a folder.
+RAdam, 1e-3). Empty cells are masked; an AU that one manifest lacks is masked for its rows. Rows with
+au_kind=occurrence teach presence, never a level. Beside --out stand history.jsonl (one line an epoch) and,
+while training goes on, last.pt for --resume: one model a folder.
+
+--tasks: au (intensity by regression), au_level (six ordinal levels), au_present (occurrence), va (valence and
+arousal), expression. Several tasks share the network; each loss is divided by that of the best constant
+reading, so that none rules the others (--task-weights).
 """
 import dataclasses
 import math
 import time
 from pathlib import Path
 
-import numpy as np
 import torch
 
-from lib import augment, checkpoints, classifiers, device_data, images, labels, manifest
-from lib.classifiers import label_tensors
+from lib import augment, checkpoints, classifiers, device_data, labels
+from lib.classifiers import HEADS, thresholds, torchvision_backbone
+from lib.classifiers.objective import Objective
+from lib.classifiers.training_data import TrainingData
 from lib.cli import BadInput, GateFailed, arg, log, parse, progress, run
-from lib.files import digest
 from lib.training import Average, Best, History, Processes, learning_rate, set_learning_rate
 
 SAMPLES = 8  # validation images kept in the checkpoint, for the parity gate of export_onnx.py
 NOT_OF_THE_RUN = ("out", "resume", "device", "threads", "max_minutes", "train", "validation")
+AU = "{au}"  # stands for the AU's name in the --out of --per-au
+OPTIMISERS = ("radam", "adam", "adamw", "sgd")
 
 
 @dataclasses.dataclass
@@ -32,11 +41,20 @@ class Options:
     validation: str = arg(help="manifest that stops training and chooses thresholds", required=True, metavar="FILE.csv")
     out: str = arg(help="where the classifier goes; last.pt and history.jsonl beside it", required=True,
                    metavar="FILE.pt", writes="file")
+    per_au: bool = arg(False, help="one model an AU; --out has {au} in its folder")
     weights: list[float] = arg([], help="a weight for each --train manifest, times its rows' own", nargs="+", least=0)
-    tasks: list[str] = arg(["au"], help="what to learn", nargs="+", choices=["au", "va", "expression"])
+    tasks: list[str] = arg(["au"], help="what to learn", nargs="+", choices=list(HEADS))
+    losses: list[str] = arg([], help="the loss of a task: " + "; ".join(
+        f"{name} {' '.join(head.losses)}" for name, head in HEADS.items()), nargs="+", metavar="TASK=LOSS")
+    task_weights: list[str] = arg(["balanced"], help="of several tasks: balanced, learnt, or a number for each",
+                                  nargs="+", metavar="balanced|learnt|TASK=X")
+    rare_weight: float = arg(0.0, help="the most that a rare AU or expression may count (0: all count alike)",
+                             least=0)
     aus: list[str] = arg([], help="only these AUs, such as AU01 AU12 (default: all that are labelled)", nargs="+")
     upsample: int = arg(0, help="additional draws from the training rows, rare AUs more often", least=0)
-    arch: str = arg("compact", help="network", choices=list(classifiers.ARCHITECTURES))
+    arch: str = arg("compact", help="network", choices=list(classifiers.BACKBONES))
+    pretrained: str = arg("none", help="first weights of a torchvision network: imagenet, none, or a file of them",
+                          metavar="imagenet|none|FILE")
     size: int = arg(0, help="image side in pixels (0: that of the first training image)", least=0)
     augment: str = arg("faces", help="random changes of training images", choices=list(augment.KINDS))
     batch: int = arg(100, help="images a step, over all processes", least=1)
@@ -46,8 +64,9 @@ class Options:
     max_steps: int = arg(0, help="stop after this many steps (0: no such limit)", least=0)
     max_minutes: float = arg(0.0, help="stop after the epoch in which this time is over (0: no limit; not repeatable)",
                              least=0)
-    learning_rate: float = arg(1e-3, help="RAdam's", least=0)
-    weight_decay: float = arg(0.0, help="RAdam's, decoupled", least=0)
+    optimiser: str = arg("radam", help="what changes the weights; sgd has momentum 0.9", choices=list(OPTIMISERS))
+    learning_rate: float = arg(1e-3, help="the optimiser's", least=0)
+    weight_decay: float = arg(0.0, help="the optimiser's; decoupled for radam and adamw", least=0)
     schedule: str = arg("constant", help="learning rate over all steps", choices=["constant", "cosine"])
     ema: float = arg(0.0, help="average the weights with this decay, such as 0.99, and keep the average (0: do not)")
     dropout: float = arg(0.2, help="share of features left out while training")
@@ -65,41 +84,53 @@ class Options:
             raise ValueError(f"--weights: {len(self.weights)} weights for {len(self.train)} manifests; give one each")
         if not (0 <= self.ema < 1 and 0 <= self.dropout < 1):
             raise ValueError("--ema and --dropout are at least 0 and below 1")
+        if self.per_au != (AU in str(Path(self.out).parent)):
+            raise ValueError(f"--out {self.out}: with --per-au, and only then, its folder has {AU} in it, "
+                             "such as models/{au}/classifier.pt")
+        if len(set(self.tasks) & set(classifiers.AU_HEADS)) < 1 and self.per_au:
+            raise ValueError("--per-au needs a task of AUs: au, au_level or au_present")
+        if {"au", "au_level"} <= set(self.tasks):
+            raise ValueError("--tasks au au_level: both read the intensity; choose one")
+        if self.pretrained != "none" and self.arch not in torchvision_backbone.NAMES:
+            raise ValueError(f"--pretrained {self.pretrained}: is for {', '.join(torchvision_backbone.NAMES)}")
+        self.loss_kinds()
+        self.weights_of_tasks()
         self.aus = [labels.parse_au(name) for name in self.aus]
 
+    def loss_kinds(self):
+        """{task: loss} of --losses."""
+        kinds = pairs(self.losses, self.tasks, "--losses")
+        for task, kind in kinds.items():
+            if kind not in HEADS[task].losses:
+                raise ValueError(f"--losses {task}={kind}: {task} has {', '.join(HEADS[task].losses)}")
+        return kinds
 
-class Data:
-    """Training and validation images and labels, on the device; every image is decoded once.
+    def weights_of_tasks(self):
+        """'balanced', 'learnt' or {task: number} of --task-weights."""
+        if len(self.task_weights) == 1 and self.task_weights[0] in ("balanced", "learnt"):
+            return self.task_weights[0]
+        found = {}
+        for task, text in pairs(self.task_weights, self.tasks, "--task-weights").items():
+            try:
+                found[task] = float(text)
+            except ValueError:
+                raise ValueError(f"--task-weights {task}={text}: give a number") from None
+            if not found[task] >= 0:
+                raise ValueError(f"--task-weights {task}={text}: must be at least 0")
+        if missing := [task for task in self.tasks if task not in found]:
+            raise ValueError(f"--task-weights: no weight of {', '.join(missing)}")
+        return found
 
-    pixels: uint8 [N,S,S,3]; true: labels as lib.classifiers.label_tensors.truth gives them; weight: float32 [N]; rows: int64
-    [M], the rows of an epoch (those beyond N are up-sampled). check: the validation lib.device_data.Set."""
 
-    def __init__(self, options, device):
-        sets = [manifest.read(path) for path in options.train]
-        self.checked = manifest.read(options.validation)
-        for part in sets:
-            manifest.check_disjoint(part, self.checked, options.allow_shared_subjects)
-        self.names = label_tensors.label_names(sets, options.tasks, options.aus)
-        self.check_true = label_tensors.truth(self.checked, self.names, device)
-        if not label_tensors.any_label(self.check_true):
-            raise BadInput(f"{self.checked.name}: has none of the labels to learn "
-                           f"({', '.join(self.names['aus']) or ', '.join(options.tasks)}); give a labelled set")
-        self.size = options.size or len(images.load(sets[0].images()[0]))
-        self.check = device_data.Set(self.checked, self.names["aus"], self.size, device)
-        parts = [device_data.Set(part, self.names["aus"], self.size, device) for part in sets]
-        self.pixels = parts[0].pixels if len(parts) == 1 else torch.cat([part.pixels for part in parts])
-        factors = options.weights or [1.0] * len(parts)
-        self.weight = torch.cat([part.weight * factor for part, factor in zip(parts, factors)])
-        trues = [label_tensors.truth(part, self.names, device) for part in sets]
-        self.true = {key: torch.cat([true[key] for true in trues]) for key in trues[0]}
-        rows = np.arange(len(self.pixels))
-        if options.upsample:
-            have = np.concatenate([label_tensors.present(part, self.names["aus"]) for part in sets])
-            rows = np.concatenate([rows, label_tensors.extra_rows(have, options.upsample, options.seed)])
-        self.rows = torch.from_numpy(rows)
-        self.trained_on = digest(*(part.digest() for part in sets))
-        self.digest = digest(self.trained_on, self.checked.digest())
-        self.registration = manifest.registration(sets, self.checked)
+def pairs(texts, tasks, option):
+    """Texts TASK=VALUE as a dict; ValueError for another form or task."""
+    found = {}
+    for text in texts:
+        task, equals, value = text.partition("=")
+        if not equals or task not in tasks:
+            raise ValueError(f"{option} {text}: write TASK=VALUE with a task of --tasks ({' '.join(tasks)})")
+        found[task] = value
+    return found
 
 
 class Training:
@@ -110,16 +141,21 @@ class Training:
         self.options, self.data, self.device, self.processes = options, data, device, processes
         self.config = {"architecture": options.arch, "size": data.size, "aus": len(data.names["aus"]),
                        "valence_arousal": data.names["valence_arousal"],
-                       "expressions": len(data.names["expressions"]), "dropout": options.dropout}
+                       "expressions": len(data.names["expressions"]), "dropout": options.dropout,
+                       "au_heads": [name for name in options.tasks if name in classifiers.AU_HEADS]}
         checkpoints.seed_all(options.seed)
         self.net = classifiers.build(self.config).to(device, memory_format=torch.channels_last)
-        if "au" in data.true:
-            self.net.start_at(data.true["au"].nanmean(0))
+        if options.pretrained != "none":
+            self.net.backbone.load_pretrained(options.pretrained)
+        self.net.start_at(data.true)
+        self.objective = Objective(self.net.heads, data.true, options.loss_kinds(), options.weights_of_tasks(),
+                                   options.rare_weight).to(device)
         self.kept = classifiers.build(self.config).to(device, memory_format=torch.channels_last)
         self.on_gpu = device.type == "cuda"
         self.forward = torch.compile(self.net) if self.on_gpu and not options.no_compile else self.net
-        self.optimiser = torch.optim.RAdam(self.net.parameters(), options.learning_rate,
-                                           weight_decay=options.weight_decay, decoupled_weight_decay=True, foreach=True)
+        self.parameters = [parameter for module in (self.net, self.objective)
+                           for parameter in module.parameters() if parameter.requires_grad]
+        self.optimiser = optimiser(options, self.parameters)
         self.average = Average(self.net, options.ema) if options.ema else None
         self.batch = max(min(options.batch, len(data.rows)), processes.world)
         self.epoch_steps = math.ceil(len(data.rows) / self.batch)
@@ -152,10 +188,10 @@ class Training:
             with torch.autocast("cuda", torch.bfloat16, enabled=self.on_gpu):
                 out = self.forward(pictures)
             true = {key: values[chosen] for key, values in data.true.items()}
-            loss, _ = classifiers.loss(out, true, data.weight[chosen])
+            loss, _ = self.objective(out, true, data.weight[chosen])
             self.optimiser.zero_grad(set_to_none=True)
             loss.backward()
-            world.average([parameter.grad for parameter in self.net.parameters()])
+            world.average([parameter.grad for parameter in self.parameters])
             self.optimiser.step()
             self.step += 1
             if self.average:
@@ -169,13 +205,14 @@ class Training:
         data = self.data
         self.kept.load_state_dict(self.average.weights(self.net) if self.average else self.net.state_dict())
         predicted = classifiers.predict(self.kept, data.check.pixels)
-        score, terms = classifiers.loss(predicted, data.check_true, data.check.weight)
+        score, terms = self.objective(predicted, data.check_true, data.check.weight, fixed=True)
         self.processes.average([loss, score])  # so that all processes decide alike
         row = {"epoch": self.epoch, "step": self.step, "loss": float(loss), "validation_loss": float(score)}
         if not math.isfinite(row["loss"]):
             raise GateFailed(f"training diverged in epoch {self.epoch} (loss {row['loss']}); lower --learning-rate")
         if data.names["aus"]:
-            row["validation_f1"] = label_tensors.thresholds(predicted["au"].cpu().numpy(), data.checked, data.names["aus"])[1]
+            readings = predicted["au"].cpu().numpy()
+            row["validation_f1"] = thresholds.choose(readings, data.checked, data.names["aus"])[1]
         if len(terms) > 1:
             row |= {f"validation_{task}": float(value) for task, value in terms.items()}
         if self.best.improves(row["validation_loss"], self.epoch):
@@ -187,7 +224,7 @@ class Training:
         checkpoints.save(path, {
             "kind": "classifier", "config": self.config, "labels": self.data.names, "run": self.run,
             "weights": self.net.state_dict(), "average": self.average and self.average.weights(self.net),
-            "optimiser": self.optimiser.state_dict(), "epoch": self.epoch, "step": self.step, "seconds": self.seconds,
+            "objective": self.objective.state_dict(), "optimiser": self.optimiser.state_dict(), "epoch": self.epoch, "step": self.step, "seconds": self.seconds,
             "best_score": self.best.score, "best_epoch": self.best.epoch, "best_weights": self.best_weights})
 
     def resume(self, path):
@@ -196,6 +233,7 @@ class Training:
         if changed := [key for key in self.run if state.get("run", {}).get(key) != self.run[key]]:
             raise BadInput(f"{path}: is of another run ({', '.join(changed)} differ); remove it, or give another --out")
         self.net.load_state_dict(state["weights"])
+        self.objective.load_state_dict(state["objective"])
         self.optimiser.load_state_dict(state["optimiser"])
         if self.average:
             self.average.restore(state["average"])
@@ -212,7 +250,7 @@ class Training:
         aus, limits = data.names["aus"], {}
         if aus:
             predicted = classifiers.predict(self.kept, data.check.pixels)["au"].cpu().numpy()
-            limits, _ = label_tensors.thresholds(predicted, data.checked, aus)
+            limits, _ = thresholds.choose(predicted, data.checked, aus)
         spread = torch.linspace(0, len(data.check) - 1, min(SAMPLES, len(data.check))).long().to(self.device)
         return {"kind": "classifier", "architecture": self.options.arch, "config": self.config, "labels": data.names,
                 "weights": self.best_weights, "thresholds": limits, "samples": data.check.pixels[spread],
@@ -221,14 +259,19 @@ class Training:
                 "versions": {"torch": str(torch.__version__)}}
 
 
-def main():
-    options = parse(Options, __doc__)
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    torch.set_flush_denormal(True)  # numbers near 0 are slow on CPUs
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
-    processes, device = Processes(options.device), device_data.device(options.device)
-    data = Data(options, device)
+def optimiser(options, parameters):
+    """The optimiser of --optimiser over the parameters that are trained."""
+    rate, decay = options.learning_rate, options.weight_decay
+    if options.optimiser == "radam":
+        return torch.optim.RAdam(parameters, rate, weight_decay=decay, decoupled_weight_decay=True, foreach=True)
+    if options.optimiser == "sgd":
+        return torch.optim.SGD(parameters, rate, momentum=0.9, weight_decay=decay, foreach=True)
+    chosen = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[options.optimiser]
+    return chosen(parameters, rate, weight_decay=decay, foreach=True)
+
+
+def train(options, data, device, processes):
+    """Train one model, from its start or from last.pt, and write it."""
     training = Training(options, data, device, processes)
     last = Path(options.out).with_name("last.pt")
     if options.resume and last.exists():
@@ -238,7 +281,6 @@ def main():
         log(f"{options.arch} {data.size}x{data.size}, {sum(p.numel() for p in training.net.parameters()) / 1e6:.2f} M "
             f"parameters, on {device}: {len(data.rows)} rows an epoch, {len(data.check)} of validation, "
             f"{len(data.names['aus'])} AUs {' '.join(data.names['aus'])}")
-
     while not training.finished():
         training.epoch, started, before = training.epoch + 1, time.perf_counter(), training.step
         loss = training.train_epoch()
@@ -250,12 +292,29 @@ def main():
             training.save_last(last)
             log(f"epoch {row['epoch']}: loss {row['loss']:.5f}, validation {row['validation_loss']:.5f}, "
                 f"F1 {row.get('validation_f1', math.nan):.3f}, best epoch {row['best_epoch']}, {rate:.0f} images/s")
-
     if processes.first:
         checkpoints.save(options.out, training.product())
         last.unlink(missing_ok=True)  # finished: nothing to resume
         log(f"{options.out}: epoch {training.best.epoch} of {training.epoch}, "
             f"validation loss {training.best.score:.5f}")
+
+
+def main():
+    options = parse(Options, __doc__)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    torch.set_flush_denormal(True)  # numbers near 0 are slow on CPUs
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+    processes, device = Processes(options.device), device_data.device(options.device)
+    data = TrainingData(options, device)
+    if not options.per_au:
+        train(options, data, device, processes)
+    for au in data.names["aus"] if options.per_au else ():
+        one = dataclasses.replace(options, per_au=False, aus=[au], out=options.out.replace(AU, au))
+        if options.resume and Path(one.out).exists():
+            log(f"{one.out}: is there already")
+            continue
+        train(one, data.only(au, one), device, processes)
     processes.close()
 
 

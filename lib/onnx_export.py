@@ -26,11 +26,10 @@ class ClassifierGraph(nn.Module):
 
     inputs = ("image",)
 
-    def __init__(self, net, config):
+    def __init__(self, net):
         super().__init__()
         self.net = net
-        self.outputs = [name for name, there in (("au", config["aus"]), ("valence_arousal", config["valence_arousal"]),
-                                                 ("expression", config["expressions"]), ("features", True)) if there]
+        self.outputs = net.outputs
 
     def forward(self, image):
         out = self.net(device_data.to_float(image))
@@ -69,7 +68,7 @@ def wrap(checkpoint, name="the checkpoint"):
             return EditorGraph(generators.build(checkpoint)).eval()
         net = classifiers.build(checkpoint["config"])
         net.load_state_dict(checkpoint["weights"])
-        return ClassifierGraph(net, checkpoint["config"]).eval()
+        return ClassifierGraph(net).eval()
     except (RuntimeError, TypeError, KeyError):  # so say torch and Python of what another version has written
         raise BadInput(f"{name}: its weights do not fit the network that this version builds; train it again") from None
 

@@ -13,7 +13,7 @@ import torch
 
 import train_classifier
 from lib import augment, checkpoints, classifiers, images, manifest
-from lib.classifiers import label_tensors
+from lib.classifiers import compact, label_tensors, losses, thresholds
 from lib.cli import BadInput
 from lib.training import Average, History, learning_rate
 
@@ -146,16 +146,16 @@ def test_masked_labels_do_not_act():
     nan = float("nan")
     predicted = torch.tensor([[0.5, 0.9], [0.2, 0.1]], requires_grad=True)
     true = torch.tensor([[1.0, nan], [nan, 0.4]])
-    loss = classifiers.masked_mse(predicted, true, torch.tensor([1.0, 0.5]))
+    loss = losses.masked_mse(predicted, true, torch.tensor([1.0, 0.5]))
     assert loss.item() == pytest.approx((1 * 0.5**2 + 0.5 * 0.3**2) / 2)
     loss.backward()
     assert torch.allclose(predicted.grad, torch.tensor([[-0.5, 0.0], [0.0, -0.15]]))
-    assert classifiers.masked_mse(predicted, torch.full((2, 2), nan), torch.ones(2)).item() == 0
+    assert losses.masked_mse(predicted, torch.full((2, 2), nan), torch.ones(2)).item() == 0
 
 
 def test_masked_cross_entropy():
     probabilities = torch.tensor([[0.25, 0.75], [0.5, 0.5], [0.9, 0.1]])
-    loss = classifiers.masked_cross_entropy(probabilities, torch.tensor([1, -1, 0]), torch.tensor([1.0, 1.0, 2.0]))
+    loss = losses.masked_cross_entropy(probabilities, torch.tensor([1, -1, 0]), torch.tensor([1.0, 1.0, 2.0]))
     assert loss.item() == pytest.approx(-(np.log(0.75) + 2 * np.log(0.9)) / 2)
 
 
@@ -173,16 +173,16 @@ def test_best_threshold_is_the_best_of_all():
     draw = np.random.default_rng(0)
     present = draw.random(300) < 0.3
     predicted = (present * 0.3 + draw.random(300) * 0.6).round(2).astype(np.float32)
-    threshold, f1 = classifiers.best_threshold(predicted, present)
+    threshold, f1 = thresholds.best_threshold(predicted, present)
 
     def score(limit):
         said = predicted >= limit
         return 2 * (said & present).sum() / (said.sum() + present.sum())
     assert score(threshold) == pytest.approx(f1) == pytest.approx(max(map(score, np.linspace(0, 1, 2001))))
-    assert classifiers.best_threshold(predicted, np.zeros(300, bool))[0] == 0.5
+    assert thresholds.best_threshold(predicted, np.zeros(300, bool))[0] == 0.5
 
 
-@pytest.mark.parametrize("architecture", classifiers.ARCHITECTURES)
+@pytest.mark.parametrize("architecture", [*compact.DESIGNS, "judge"])
 @pytest.mark.parametrize("size", [30, 64, 112])
 def test_networks_take_any_size(architecture, size):
     net = classifiers.build({"architecture": architecture, "size": size, "aus": 4, "expressions": 3}).eval()

@@ -2,25 +2,26 @@
 import numpy as np
 import torch
 
-from lib import classifiers, labels
+from lib import labels
 from lib.cli import BadInput
+from lib.classifiers.heads import AU_HEADS
 
 
 def label_names(sets, tasks, aus=()):
     """What there is to learn: {'aus': ['AU01', …], 'valence_arousal': bool, 'expressions': ['anger', …]}.
 
-    sets: manifests; tasks: of au, va, expression; aus: only these. BadInput when a label is nowhere given."""
+    sets: manifests; tasks: names of heads (lib.classifiers.heads); aus: only these. BadInput when a label is
+    nowhere given."""
     where = ", ".join(part.name for part in sets)
     names = {"aus": [], "valence_arousal": "va" in tasks, "expressions": []}
-    if "au" in tasks:
-        found = sorted({name for part in sets for name in part.au_names if not np.isnan(part.numbers(name)).all()})
-        names["aus"] = list(aus) or found
-        missing = [name for name in names["aus"] if name not in found]
-        if missing or not found:
-            raise BadInput(f"{where}: no labels of {', '.join(missing) or 'any AU'}; "
-                           f"labelled are {', '.join(found) or 'none'}")
-    if "va" in tasks and all(np.isnan(part.numbers("valence")).all() for part in sets):
-        raise BadInput(f"{where}: no valence labels; leave va out of --tasks")
+    if set(tasks) & set(AU_HEADS):
+        names["aus"] = au_names(sets, aus, where)
+        levels = any((~np.isnan(part.aus(names["aus"])[~part.occurrence()])).any() for part in sets)
+        if "au_level" in tasks and not levels:
+            raise BadInput(f"{where}: no AU has a level, only occurrences; say --tasks au_present")
+    for name in labels.VALENCE_AROUSAL if "va" in tasks else ():
+        if all(np.isnan(part.numbers(name)).all() for part in sets):
+            raise BadInput(f"{where}: no {name} labels; leave va out of --tasks")
     if "expression" in tasks:
         names["expressions"] = sorted({text for part in sets for text in part.text("expression")} - {""})
         if len(names["expressions"]) < 2:
@@ -28,12 +29,29 @@ def label_names(sets, tasks, aus=()):
     return names
 
 
+def au_names(sets, aus, where):
+    """The AUs that are labelled in some set, or those of `aus`; BadInput where one has no label."""
+    found = sorted({name for part in sets for name in part.au_names if not np.isnan(part.numbers(name)).all()})
+    missing = [name for name in aus if name not in found]
+    if missing or not found:
+        raise BadInput(f"{where}: no labels of {', '.join(missing) or 'any AU'}; "
+                       f"labelled are {', '.join(found) or 'none'}")
+    return list(aus) or found
+
+
 def truth(part, names, device="cpu"):
-    """A manifest's labels as tensors: au [N,A] and valence_arousal [N,2] (NaN where unlabelled), expression
-    int64 [N] (-1 where unlabelled or not among the names), those that `names` asks for."""
+    """A manifest's labels as tensors, those that `names` asks for.
+
+    au [N,A]: levels / 5, NaN where unlabelled and in rows of au_kind=occurrence, which have no level;
+    au_present [N,A]: 1, 0 or NaN; an occurrence between 0 and 1 is kept as a soft label; valence_arousal
+    [N,2], NaN where unlabelled; expression int64 [N], -1 where unlabelled or not among the names."""
     true = {}
     if names["aus"]:
-        true["au"] = torch.from_numpy(part.aus(names["aus"])).to(device)
+        values, occurs = part.aus(names["aus"]), part.occurrence()[:, None]
+        there = np.where(np.isnan(values), np.nan, present(part, names["aus"])).astype(np.float32)
+        levels = np.where(occurs, np.float32(np.nan), values)
+        true["au"] = torch.from_numpy(levels).to(device)
+        true["au_present"] = torch.from_numpy(np.where(occurs, values, there)).to(device)
     if names["valence_arousal"]:
         values = [part.numbers(name) for name in labels.VALENCE_AROUSAL]
         true["valence_arousal"] = torch.from_numpy(np.stack(values, 1)).to(device)
@@ -67,12 +85,3 @@ def extra_rows(have, count, seed):
         return generator.integers(len(have), size=count)
     chance = (have / np.maximum(counts, 1) * lacking).sum(1)  # [N]
     return generator.choice(len(have), size=count, p=chance / chance.sum())
-
-
-def thresholds(predicted, part, names):
-    """Per AU the threshold with the best F1 on a manifest, {AU: value}, and the mean of those F1 (NaN where an
-    AU is never or always there, which the mean leaves out). predicted: float [N,A]."""
-    known, have = ~np.isnan(part.aus(names)), present(part, names)
-    pairs = [classifiers.best_threshold(predicted[known[:, a], a], have[known[:, a], a]) for a in range(len(names))]
-    f1 = [score for _, score in pairs if score == score]
-    return {name: limit for name, (limit, _) in zip(names, pairs)}, float(np.mean(f1)) if f1 else float("nan")

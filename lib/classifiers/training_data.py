@@ -1,0 +1,77 @@
+"""Training and validation sets of a classifier on the device: images, labels and weights."""
+import copy
+
+import numpy as np
+import torch
+
+from lib import device_data, images, manifest
+from lib.classifiers import label_tensors
+from lib.cli import BadInput, note
+from lib.files import digest
+
+
+class TrainingData:
+    """Images and labels of all sets; every image is decoded once.
+
+    pixels: uint8 [N,S,S,3]; true: labels as lib.classifiers.label_tensors.truth gives them; weight: float32
+    [N]; rows: int64 [M], the rows of an epoch (a row may stand several times when up-sampled).
+    check: the validation lib.device_data.Set; check_true: its labels; checked: its manifest."""
+
+    def __init__(self, options, device):
+        self.sets = [manifest.read(path) for path in options.train]
+        self.checked = manifest.read(options.validation)
+        for part in self.sets:
+            manifest.check_disjoint(part, self.checked, options.allow_shared_subjects)
+        self.names = label_tensors.label_names(self.sets, options.tasks, options.aus)
+        self.check_true = label_tensors.truth(self.checked, self.names, device)
+        if not label_tensors.any_label(self.check_true):
+            raise BadInput(f"{self.checked.name}: has none of the labels to learn "
+                           f"({', '.join(self.names['aus']) or ', '.join(options.tasks)}); give a labelled set")
+        self.size = options.size or len(images.load(self.sets[0].images()[0]))
+        self.check = device_data.Set(self.checked, self.names["aus"], self.size, device)
+        parts = [device_data.Set(part, self.names["aus"], self.size, device) for part in self.sets]
+        self.pixels = parts[0].pixels if len(parts) == 1 else torch.cat([part.pixels for part in parts])
+        factors = options.weights or [1.0] * len(parts)
+        self.weight = torch.cat([part.weight * factor for part, factor in zip(parts, factors)])
+        trues = [label_tensors.truth(part, self.names, device) for part in self.sets]
+        self.true = {key: torch.cat([true[key] for true in trues]) for key in trues[0]}
+        self.presence_as_level()
+        self.check_labels()
+        self.draw_rows(options)
+        self.trained_on = digest(*(part.digest() for part in self.sets))
+        self.digest = digest(self.trained_on, self.checked.digest())
+        self.registration = manifest.registration(self.sets, self.checked)
+
+    def presence_as_level(self):
+        """An AU that has no level in any training row is learnt as its presence, 0 or 1."""
+        if not self.names["aus"]:
+            return
+        unlevelled = self.true["au"].isnan().all(0)  # [A]
+        for true in (self.true, self.check_true):
+            true["au"] = torch.where(unlevelled, true["au_present"], true["au"])
+
+    def check_labels(self):
+        """Say which labels the validation set lacks: they do not help to choose the best epoch."""
+        for name, true in self.check_true.items():
+            if not label_tensors.any_label({name: true}):
+                note(f"warning: {self.checked.name}: has no label of {name}, so the best epoch is chosen without it")
+
+    def draw_rows(self, options):
+        """Fill in `rows`: all, and those that --upsample repeats."""
+        rows = np.arange(len(self.pixels))
+        if options.upsample:
+            have = np.concatenate([label_tensors.present(part, self.names["aus"]) for part in self.sets])
+            rows = np.concatenate([rows, label_tensors.extra_rows(have, options.upsample, options.seed)])
+        self.rows = torch.from_numpy(rows)
+
+    def only(self, au, options):
+        """The same images with the labels of one AU, for --per-au."""
+        one = copy.copy(self)
+        column = self.names["aus"].index(au)
+        one.names = {**self.names, "aus": [au]}
+        for name in ("true", "check_true"):
+            whole = getattr(self, name)
+            setattr(one, name, {key: value[:, [column]] if key in ("au", "au_present") else value
+                                for key, value in whole.items()})
+        one.draw_rows(options)
+        return one
