@@ -59,11 +59,12 @@ def angles(rotation):
         np.arctan2(rotation[2, 0], rotation[2, 2]), pitch, np.arctan2(-rotation[0, 1], rotation[1, 1])))
 
 
-def warp(image, matrix, size, black=True):
+def warp(image, matrix, size, black=True, smooth=False):
     """An affine warp that does not alias, also when it shrinks much.
 
     image: [H,W] or [H,W,C], uint8 or float32; matrix: float [2,3] from its points to the result's;
-    size: (height, width) or one side. Beyond the image it is black, or its edge goes on."""
+    size: (height, width) or one side. Beyond the image it is black, or its edge goes on. smooth: enlarge by
+    cubic interpolation, not by linear."""
     cv2 = models.opencv()
     height, width = (size, size) if np.isscalar(size) else size
     matrix = np.asarray(matrix, np.float64)
@@ -83,5 +84,6 @@ def warp(image, matrix, size, black=True):
         matrix = np.concatenate([matrix[:, :2] * grow, (matrix[:, :2] @ low + matrix[:, 2])[:, None]], 1)
     inside = matrix.copy()  # OpenCV counts from the first pixel's centre
     inside[:, 2] += matrix[:, :2] @ [0.5, 0.5] - 0.5
-    return cv2.warpAffine(image, inside, (int(width), int(height)), flags=cv2.INTER_LINEAR,
+    return cv2.warpAffine(image, inside, (int(width), int(height)),
+                          flags=cv2.INTER_CUBIC if smooth else cv2.INTER_LINEAR,
                           borderMode=cv2.BORDER_CONSTANT if black else cv2.BORDER_REPLICATE)

@@ -63,37 +63,48 @@ def soft_mask(found):
 
 
 def layers(found, edited):
-    """What is pasted, float32 [S,S,8]: edited RGB, registered RGB, mask, and how much of the photo's detail stays."""
+    """What is pasted, float32 [S,S,8]: edited RGB, registered RGB, how much of the photo's detail stays, mask."""
     cv2 = models.opencv()
     before, after = found.picture.astype(np.float32), edited.astype(np.float32)
     change = cv2.GaussianBlur(np.abs(after - before).mean(-1), (0, 0), max(found.size / 64, 0.5))
-    return np.concatenate([after, before, soft_mask(found)[..., None],
-                           1 - np.clip(change / MOST_CHANGE, 0, 1)[..., None]], -1)
+    detail = 1 - np.clip(change / MOST_CHANGE, 0, 1)
+    return np.concatenate([after, before, detail[..., None], soft_mask(found)[..., None]], -1)
 
 
 def paste(photo, found, edited):
     """The photo with its face edited: uint8 [H,W,3], unchanged outside the face.
 
-    edited: uint8 [S,S,3], found.picture after the edit."""
+    edited: uint8 [S,S,3], found.picture after the edit. For editors that say how they move pixels,
+    lib.faces.flow keeps more of the photo."""
     if edited.shape != found.picture.shape:
         raise ValueError(f"edited face is {edited.shape}, the registered one {found.picture.shape}")
-    stack = layers(found, edited)
-    if found.mode == "3d":
-        corner, stack = _through_mesh(found, stack, photo.shape[:2])
-    else:
-        matrix = invert(align.MATRICES[found.mode](found.face.points, found.size))
-        corners = move(matrix, np.array([[0, 0], [1, 0], [0, 1], [1, 1]], np.float64) * found.size)
-        corner, extent = _part(corners, photo.shape[:2])
-        matrix[:, 2] -= corner
-        mask = warp(np.ascontiguousarray(stack[..., 6]), matrix, extent)  # black, so nothing, beyond the picture
-        stack = np.concatenate([warp(np.ascontiguousarray(stack[..., k:k + 4]), matrix, extent, black=False)
-                                for k in (0, 4)], -1)
-        stack[..., 6] = mask
+    corner, stack = carry(found, layers(found, edited), photo.shape[:2])
     out = photo.copy()
     part = out[corner[1]:corner[1] + stack.shape[0], corner[0]:corner[0] + stack.shape[1]]
-    detail = (part - stack[..., 3:6]) * stack[..., 7:8]
-    part[:] = (part + stack[..., 6:7] * (stack[..., :3] + detail - part)).round().clip(0, 255).astype(np.uint8)
+    detail = (part - stack[..., 3:6]) * stack[..., 6:7]
+    part[:] = (part + stack[..., 7:] * (stack[..., :3] + detail - part)).round().clip(0, 255).astype(np.uint8)
     return out
+
+
+def carry(found, stack, shape, smooth=False):
+    """Layers of the registered face brought to where it lies in the photo; smooth: by cubic interpolation.
+
+    stack: float32 [S,S,C], the last layer a mask; shape: the photo's (H, W). Returns (corner (x, y), layers
+    [h,w,C] of the photo's part that begins there); beyond the face the mask is 0."""
+    if found.mode == "3d":
+        return _through_mesh(found, stack, shape)
+    matrix = invert(align.MATRICES[found.mode](found.face.points, found.size))
+    corners = move(matrix, np.array([[0, 0], [1, 0], [0, 1], [1, 1]], np.float64) * found.size)
+    corner, extent = _part(corners, shape)
+    matrix[:, 2] -= corner
+    mask = warp(np.ascontiguousarray(stack[..., -1]), matrix, extent)  # black, so nothing, beyond the picture
+    parts = [warp(part, matrix, extent, black=False, smooth=smooth) for part in _by_four(stack[..., :-1])]
+    return corner, np.concatenate([*parts, mask[..., None]], -1)
+
+
+def _by_four(stack):
+    """Layers [S,S,C] as parts of at most four, which is what OpenCV takes at once, each [S,S,c]."""
+    return [np.ascontiguousarray(stack[..., k:k + 4]) for k in range(0, stack.shape[-1], 4)]
 
 
 def _part(points, shape):
@@ -104,7 +115,7 @@ def _part(points, shape):
 
 
 def _through_mesh(found, stack, shape):
-    """(corner, layers [h,w,8]) of the photo's part with the face, drawn by the mesh where it lies in the photo."""
+    """`carry` for a 3D registered face: the layers drawn by the mesh where it lies in the photo."""
     cv2, mesh, points = models.opencv(), align.triangles(), found.face.points.astype(np.float64)
     corner, (height, width) = _part(points[:, :2], shape)
     scale = min(1.0, FINEST / max(height, width))
@@ -112,11 +123,12 @@ def _through_mesh(found, stack, shape):
     screen = (points - [*corner, 0]) * [small[1] / width, small[0] / height, scale]
     samples = rasterise(screen, mesh, *small)
     at = samples.interpolate(align.frontal(points, found.size)[:, :2], mesh).astype(np.float32) - 0.5
-    drawn = np.concatenate([cv2.remap(np.ascontiguousarray(stack[..., k:k + 4]), at[..., 0], at[..., 1],
-                                      cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE) for k in (0, 4)], -1)
-    drawn[..., 6] *= samples.hit
-    return corner, np.concatenate([cv2.resize(np.ascontiguousarray(drawn[..., k:k + 4]), (width, height),
-                                              interpolation=cv2.INTER_LINEAR) for k in (0, 4)], -1)
+    drawn = [cv2.remap(part, at[..., 0], at[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+             for part in _by_four(stack)]
+    drawn = np.concatenate([part.reshape(*small, -1) for part in drawn], -1)
+    drawn[..., -1] *= samples.hit
+    large = [cv2.resize(part, (width, height), interpolation=cv2.INTER_LINEAR) for part in _by_four(drawn)]
+    return corner, np.concatenate([part.reshape(height, width, -1) for part in large], -1)
 
 
 def face_for(photo, size, expected, chosen="", name="the photo"):

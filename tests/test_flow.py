@@ -1,0 +1,119 @@
+"""Edits at the photo's own resolution, against answers worked out by hand."""
+import time
+
+import numpy as np
+import pytest
+
+from lib.cli import BadInput
+from lib.faces import align, flow, landmarks, models, paste
+
+try:
+    models.opencv()
+    absent = ""
+except BadInput as error:
+    absent = str(error)
+pytestmark = pytest.mark.skipif(bool(absent), reason=absent)
+SIZE = 32
+
+
+def face_in(photo, mode="tight"):
+    """The frontal template, half as wide as the photo and in its middle, as a face that was found."""
+    side = min(photo.shape[:2])
+    points = align.template() * side * .6 + [photo.shape[1] / 2 - .3 * side, photo.shape[0] / 2 - .3 * side, 0]
+    face = landmarks.Face(points.astype(np.float32), 1.0)
+    return paste.Found(face, mode, *align.register(photo, face, mode, SIZE))
+
+
+def textured(height, width, colours=3, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, 256, (height, width, colours), dtype=np.uint8).repeat(3 // colours, -1)
+
+
+def nothing():
+    """flow, paint and cover of an edit that changes nothing."""
+    return np.zeros((SIZE, SIZE, 2)), np.full((SIZE, SIZE, 3), 77.0), np.zeros((SIZE, SIZE, 1))
+
+
+@pytest.mark.parametrize("mode", align.MODES)
+def test_no_change_gives_the_photo_back(mode):
+    photo = textured(150, 170)
+    found = face_in(photo, mode)
+    assert flow.apply(photo, found, *nothing()).tobytes() == photo.tobytes()
+
+
+@pytest.mark.parametrize("mode", align.MODES)
+def test_pixels_move_by_the_flow_and_keep_their_detail(mode):
+    photo = textured(320, 320)
+    found = face_in(photo, mode)
+    field, paint, cover = nothing()
+    scale = found.size / (flow.displacement(found, np.full((SIZE, SIZE, 2), 1.0))[16, 16, 0] * found.size)
+    field[...] = [4 * scale, -2 * scale]  # 4 pixels of the photo to the right, 2 up, are read
+    out = flow.apply(photo, found, field, paint, cover)
+    y, x = np.round(found.face.points[4, 1::-1]).astype(int)  # near the nose: in the middle of the mask
+    square = np.s_[y - 3:y + 4, x - 3:x + 4]
+    expected = photo[y - 5:y + 2, x + 1:x + 8]
+    assert np.abs(out[square].astype(int) - expected).mean() < (2 if mode != "3d" else 40)
+    assert photo[square].tobytes() != out[square].tobytes()
+
+
+def test_outside_the_face_nothing_changes():
+    photo = textured(200, 240)
+    found = face_in(photo)
+    field, paint, cover = nothing()
+    out = flow.apply(photo, found, field + 3.0, paint, cover + 1)
+    y, x = np.nonzero((out != photo).any(-1))
+    low, high = found.face.points[:, :2].min(0), found.face.points[:, :2].max(0)
+    assert len(y) > 500
+    assert low[0] - 1 <= x.min() and x.max() <= high[0] + 1
+    assert low[1] - 1 <= y.min() and y.max() <= high[1] + 1
+
+
+def test_paint_shows_where_cover_says():
+    photo = np.full((200, 200, 3), 120, np.uint8)
+    found = face_in(photo)
+    field, paint, cover = nothing()
+    cover[14:18, 14:18] = 1
+    paint[:] = 30
+    out = flow.apply(photo, found, field, paint, cover)
+    changed = (out != photo).any(-1)
+    assert out.min() in range(30, 40)      # full cover shows the paint, half cover the mean of both
+    assert 0.001 < changed.mean() < 0.05   # 4 x 4 of 32 x 32, enlarged
+    assert (np.ptp(out, axis=-1) == 0).all()
+
+
+def test_a_grey_photo_stays_grey():
+    photo = textured(180, 180, colours=1)
+    found = face_in(photo)
+    rng = np.random.default_rng(1)
+    out = flow.apply(photo, found, rng.normal(0, 1, (SIZE, SIZE, 2)), rng.uniform(0, 255, (SIZE, SIZE, 3)),
+                     rng.uniform(0, 1, (SIZE, SIZE, 1)))
+    assert (out != photo).any() and np.ptp(out.astype(int), axis=-1).max() <= 2
+
+
+def test_paint_takes_the_hue_around_it():
+    skin = np.full((SIZE, SIZE, 3), [200, 140, 110], np.uint8)
+    dark = flow.toned(np.full((SIZE, SIZE, 3), [20.0, 20, 90], np.float32), skin)[16, 16]  # a bluish blot
+    assert dark[0] > dark[1] > dark[2]
+    assert dark @ flow.LUMA == pytest.approx([20, 20, 90] @ flow.LUMA, abs=.5)
+    teeth = flow.toned(np.full((SIZE, SIZE, 3), 250.0, np.float32), skin)[16, 16]
+    assert np.ptp(teeth / teeth.mean()) < .5 * np.ptp(dark / dark.mean())
+
+
+def test_a_fold_is_smoothed_away():
+    field = np.zeros((SIZE, SIZE, 2), np.float32)
+    field[:16, :, 1], field[16:, :, 1] = 3, -3   # rows 13 to 18 would be read twice
+    down = np.gradient(flow.unfolded(field)[..., 1], axis=0)
+    assert (1 + down).min() > 0 > (1 + np.gradient(field[..., 1], axis=0)).min()
+    still = np.zeros((SIZE, SIZE, 2), np.float32)
+    assert flow.unfolded(still) is still
+
+
+def test_a_large_portrait_takes_under_two_seconds():
+    photo = textured(2000, 1600)
+    found = face_in(photo)
+    rng = np.random.default_rng(2)
+    edit = rng.normal(0, 1, (SIZE, SIZE, 2)), rng.uniform(0, 255, (SIZE, SIZE, 3)), rng.uniform(0, 1, (SIZE, SIZE, 1))
+    flow.apply(photo, found, *edit)
+    before = time.process_time()
+    flow.apply(photo, found, *edit)
+    assert time.process_time() - before < 2
