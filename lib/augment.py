@@ -9,8 +9,11 @@ import torch.nn.functional as F
 KINDS = {
     "none": None,
     "faces": (True, 0.05, 0.06, 0.08, 0.20, 0.06, 0.04),  # AUs are scored without a side, so faces may be flipped
+    "photos": (True, 0.04, 0.07, 0.10, 0.25, 0.08, 0.05),  # then as poor cameras see them, see `photographed`
     "grid": (False, 0.03, 0.0, 0.0, 0.0, 0.0, 0.0),       # digits do not flip, and keep their cell
 }
+GREY, BLURRED, COVERED = 0.35, 0.4, 0.3  # shares of the images that `photographed` changes so
+LARGEST_COVER = 0.35                     # of the side, what hides a part of the face
 
 
 def augment(pictures, kind, generator):
@@ -35,4 +38,27 @@ def augment(pictures, kind, generator):
     if noise:
         amount = noise * draw(1, 1, 1)
         out = out + amount * torch.randn(out.shape, generator=generator, device=device)
+    if kind == "photos":
+        out = photographed(out, generator)
     return out.contiguous(memory_format=torch.channels_last)
+
+
+def photographed(pictures, generator):
+    """float [N,3,H,W], some of them grey, some blurred, some behind a rectangle, each of its own contrast."""
+    count, _, height, width = pictures.shape
+
+    def draw(*shape):
+        return torch.rand(count, *shape, generator=generator, device=pictures.device)
+
+    chosen = lambda share: (draw(1, 1, 1) < share).to(pictures.dtype)
+    pictures = torch.lerp(pictures, pictures.mean(1, keepdim=True).expand_as(pictures), chosen(GREY))
+    soft = F.avg_pool2d(F.pad(pictures, (1, 1, 1, 1), mode="replicate"), 3, 1)
+    pictures = torch.lerp(pictures, soft, chosen(BLURRED) * draw(1, 1, 1))
+    middle = pictures.mean((1, 2, 3), keepdim=True)
+    pictures = middle + (pictures - middle) * (0.6 + 0.9 * draw(1, 1, 1))
+    row = torch.arange(height, device=pictures.device).view(1, 1, -1, 1) / height
+    column = torch.arange(width, device=pictures.device).view(1, 1, 1, -1) / width
+    behind = chosen(COVERED)
+    for place in (row, column):
+        behind = behind * ((place - draw(1, 1, 1)).abs() < LARGEST_COVER / 2 * draw(1, 1, 1))
+    return torch.lerp(pictures, (2 * draw(3, 1, 1) - 1).expand_as(pictures), behind)

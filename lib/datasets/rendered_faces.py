@@ -41,6 +41,11 @@ class Options:
     people: int = arg(60, help="people in the labelled set; the other sets follow in proportion")
     behaviour: str = arg("natural", choices=["natural", "independent"],
                          help="natural: emotions, so AUs are correlated and unbalanced; independent: any with any")
+    look: str = arg("plain", choices=["plain", "world"],
+                    help="world: also beards, glasses, hats, hard light, poor cameras; natural is then as in photographs")
+    framing: str = arg("neutral", choices=["neutral", "tight"],
+                       help="what the picture is framed by: the person's neutral face, or the shown one, as "
+                            "lib.faces.register --mode tight does; pairs stay neutral")
     size: int = arg(64, help="pixels a side")
     pose: float = arg(15.0, help="largest turn of the head in degrees")
     format: str = arg("npy", choices=["npy", "png"], help="npy: one pack a set; png: one file an image")
@@ -76,7 +81,8 @@ def plans(options):
         count = getattr(options, name)
         if count:
             seed = options.seed + (1_000_003 if name.startswith("judge") else 0)
-            yield draw(name, seed, count, people, kind, options.pose)
+            framing = "neutral" if kind == "pairs" else options.framing
+            yield draw(name, seed, count, people, kind, options.pose, options.look, framing)
 
 
 def image_paths(plan, format):

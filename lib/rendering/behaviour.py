@@ -45,6 +45,46 @@ def natural(rng, count):
     return possible(levels), names
 
 
+# What people do in photographs, as (expression, share, {AU: chance}): angry people shout, sad people cry, and
+# people who talk show nothing. An open mouth must not tell one emotion from another.
+SCENES = (
+    ("neutral", .17, {}),
+    ("neutral", .11, {25: .9, 26: .6, 10: .1, 18: .1}),                                       # talking
+    ("happiness", .07, {12: 1, 6: .8, 7: .2}),
+    ("happiness", .10, {12: 1, 6: .9, 25: 1, 26: .4, 7: .25, 10: .1}),                        # laughing
+    ("sadness", .05, {1: .95, 4: .75, 15: .9, 17: .5}),
+    ("sadness", .05, {1: .8, 4: .85, 6: .5, 7: .6, 15: .45, 20: .35, 25: .6, 26: .4, 10: .35}),   # crying
+    ("sadness", .03, {15: .9, 17: .5, 43: .4, 1: .5}),
+    ("surprise", .09, {1: .95, 2: .95, 5: .8, 26: .75, 25: .7, 27: .2}),
+    ("fear", .06, {1: .9, 2: .75, 4: .75, 5: .85, 20: .6, 25: .7, 26: .5}),
+    ("anger", .05, {4: .95, 7: .75, 23: .5, 24: .4, 17: .35, 5: .2}),
+    ("anger", .09, {4: .95, 7: .75, 10: .6, 9: .35, 25: 1, 26: .6, 27: .25, 6: .25}),          # shouting
+    ("disgust", .05, {9: .8, 10: .5, 4: .5, 7: .4, 6: .25, 15: .3, 17: .3, 25: .2}),
+    ("contempt", .02, {14: .95, 12: .4}),
+    ("other", .06, {}),
+)
+FREE = .22  # share of faces with AUs that no emotion explains
+
+
+def photographed(rng, count):
+    """AU levels [N,20] and expression names [N] of people in photographs: as `natural`, with the mouth open in
+    any emotion, and a share of faces with any AU beside any other."""
+    chosen = rng.choice(len(SCENES), size=count, p=[share for _, share, _ in SCENES])
+    names = np.array([SCENES[i][0] for i in chosen], dtype=object)
+    levels, _ = independent(rng, count, most=3)
+    free = (names == "other") | (rng.random(count) < FREE)
+    names[free] = "other"
+    for row in np.flatnonzero(~free):
+        levels[row], strength = 0, rng.beta(2.2, 1.5)
+        for au, chance in SCENES[chosen[row]][2].items():
+            if rng.random() < chance:
+                levels[row, INDEX[au]] = np.clip(strength + 0.2 * rng.standard_normal(), 0.1, 1)
+        couple_brows(rng, levels[row])
+        if rng.random() < 0.08:
+            levels[row, rng.choice([INDEX[43], rng.integers(len(AUS))])] = rng.uniform(0.2, 0.9)
+    return possible(levels), names
+
+
 def couple_brows(rng, levels):
     """The frontalis rarely lifts one half of a brow alone: AU01 and AU02 rise together."""
     inner, outer = INDEX[1], INDEX[2]

@@ -44,7 +44,12 @@ def batches(plan, room):
         place = slice(first, min(first + BATCH, len(plan)))
         part, own = plan.take(place), which[place]
         frames = {name: getattr(part, name) for name in ("left", "right", "pose", "shift", "gaze", "grain")}
-        yield place, (neutral[own], textures[own], [looks[i] for i in own], [scenes[int(s)] for s in part.session], frames)
+        shown = [scenes[int(session)] for session in part.session]
+        if plan.look == "world":
+            frames["resting"] = [looks[i]["resting"] for i in own]
+            if plan.framing == "tight":
+                frames["jitter"] = part.jitter(shown)
+        yield place, (neutral[own], textures[own], [looks[i] for i in own], shown, frames)
 
 
 def render(plan, size, device="cpu"):

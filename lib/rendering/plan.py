@@ -4,12 +4,12 @@ A labelled person is filmed in sessions, as in DISFA and BP4D: light, camera and
 drifts by a degree. Random numbers hang on (seed, set, person) and (seed, set, session), never on the order
 of work.
 """
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 
 from lib.files import digest
-from lib.rendering import behaviour, skin
+from lib.rendering import behaviour, skin, world
 from lib.rendering.heads import draw_geometry
 from lib.rendering.scene import draw_scene
 from lib.rendering.units import AUS, INDEX, possible
@@ -43,6 +43,8 @@ class Plan:
     feeling: np.ndarray
     expression: np.ndarray
     neutral: np.ndarray
+    look: str = field(default="plain", kw_only=True)       # plain | world
+    framing: str = field(default="neutral", kw_only=True)  # neutral | tight: by the neutral or the shown face
 
     def __len__(self):
         return len(self.person)
@@ -54,8 +56,10 @@ class Plan:
 
     def digest(self):
         """A hash of all that is to be rendered."""
+        # options that came later count only where they are used: earlier images keep their hash
+        names = [f.name for f in fields(self) if not (f.kw_only and getattr(self, f.name) == f.default)]
         return digest(*(v.tobytes() if isinstance(v, np.ndarray) else str(v)
-                        for v in (getattr(self, f.name) for f in fields(self))))
+                        for v in (getattr(self, name) for name in names)))
 
     def subjects(self):
         """The manifest's names of the people [N]."""
@@ -69,19 +73,29 @@ class Plan:
         """What a person looks like; see heads.draw_geometry and skin.draw_look."""
         rng = self.stream(0, person)
         geometry = draw_geometry(rng, shapes)
-        return geometry, skin.draw_look(rng, geometry["phenotypes"])
+        look = skin.draw_look(rng, geometry["phenotypes"])
+        if self.look == "world":
+            look = world.draw_person(self.stream(5, person), geometry["phenotypes"], look)
+        return geometry, look
 
     def scene(self, session):
         """Light, camera and background of a session."""
-        return draw_scene(self.stream(1, session), self.wide)
+        scene = draw_scene(self.stream(1, session), self.wide)
+        return world.draw_scene(self.stream(6, session), scene) if self.look == "world" else scene
+
+    def jitter(self, scenes):
+        """Errors of what frames the shown face, [N,4] (see scene.View), of frames with these scenes."""
+        return np.stack([scene["jitter"] * np.clip(self.stream(7, int(frame)).standard_normal(4), -2, 2)
+                         for scene, frame in zip(scenes, self.grain)])
 
 
-def draw(name, seed, count, people, kind, max_pose=15.0):
+def draw(name, seed, count, people, kind, max_pose=15.0, look="plain", framing="neutral"):
     """The plan of a set.
 
     name: one of SETS; count: frames (rows for pairs); people: how many different ones; kind: 'natural',
     'independent' (sessions of emotions or of random combinations), 'varied' (independent, short sessions),
-    'wild' (natural, single pictures), 'single' (one AU at a time), 'pairs'; max_pose: degrees.
+    'wild' (natural, single pictures), 'single' (one AU at a time), 'pairs'; max_pose: degrees; look, framing:
+    as in Plan. In the look `world` natural behaviour is that of photographs (behaviour.photographed).
     """
     rng = np.random.default_rng([seed, SETS.index(name), 2])
     neutral = None
@@ -95,12 +109,14 @@ def draw(name, seed, count, people, kind, max_pose=15.0):
         length = {"wild": 1, "varied": JUDGE_SESSION}.get(kind, SESSION)
         session = np.arange(count) // length
         person = np.sort(np.arange(session[-1] + 1) % max(1, min(people, session[-1] + 1)))[session]
-        draw_levels = behaviour.independent if kind in ("independent", "varied") else behaviour.natural
+        draw_levels = behaviour.independent if kind in ("independent", "varied") else \
+            behaviour.photographed if look == "world" else behaviour.natural
         levels, expression = draw_levels(rng, count)
         if length == SESSION:
             calm = np.arange(count) % length < NEUTRAL
             levels[calm], expression[calm] = 0, "neutral"
-    return fill(rng, name, seed, kind == "wild", person, session, levels, expression, neutral, max_pose)
+    plan = fill(rng, name, seed, kind == "wild", person, session, levels, expression, neutral, max_pose)
+    return replace(plan, look=look, framing=framing)
 
 
 def draw_single(rng, count):

@@ -100,6 +100,27 @@ def _resolve(screen: wp.array2d(dtype=wp.vec3), faces: wp.array2d(dtype=wp.int32
     out_kind[b, i] = kind[f]
 
 
+@wp.kernel
+def _spread(screen: wp.array2d(dtype=wp.vec3), faces: wp.array2d(dtype=wp.int32), n: wp.int32,
+            values: wp.array2d(dtype=wp.float32), buffer: wp.array2d(dtype=wp.int64),
+            out: wp.array2d(dtype=wp.float32)):
+    b, i = wp.tid()
+    key = buffer[b, i]
+    if key == wp.int64(FAR):
+        return
+    f = int(key % wp.int64(65536))
+    p = screen[b, faces[f, 0]]
+    q = screen[b, faces[f, 1]]
+    r = screen[b, faces[f, 2]]
+    area = (q[0] - p[0]) * (r[1] - p[1]) - (q[1] - p[1]) * (r[0] - p[0])
+    cx = float(i % n) + 0.5
+    cy = float(i / n) + 0.5
+    u = ((r[0] - q[0]) * (cy - q[1]) - (r[1] - q[1]) * (cx - q[0])) / area
+    v = ((p[0] - r[0]) * (cy - r[1]) - (p[1] - r[1]) * (cx - r[0])) / area
+    out[b, i] = (values[b, faces[f, 0]] * u + values[b, faces[f, 1]] * v
+                 + values[b, faces[f, 2]] * (1.0 - u - v))
+
+
 class Rasteriser:
     """Rasterises batches of one topology.
 
@@ -139,3 +160,30 @@ class Rasteriser:
         start(_resolve, (count, size), [s, self.faces, self.kind, self.rest, n, v, z, vec(normal), vec(rest), flat(kind)])
         grid = (count, n, n)
         return normal.view(*grid, 3), rest.view(*grid, 3), kind.view(grid)
+
+    def depth(self, screen, n):
+        """How near the surface is to a camera or lamp: float [B,n,n], metres, infinite where nothing is.
+
+        screen: float [B,V,3], sample column, row and depth in metres, at least 0."""
+        buffer = self._fill(screen, n)
+        depth = (buffer // 65536).float() / 1.0e7
+        return torch.where(buffer == FAR, torch.inf, depth).view(len(screen), n, n)
+
+    def spread(self, screen, values, n):
+        """A number a vertex [B,V] interpolated to the samples that a camera sees, float [B,n,n]."""
+        buffer = self._fill(screen, n)
+        out = torch.zeros(buffer.shape, dtype=torch.float32, device=screen.device)
+        inputs = [wp.from_torch(screen.contiguous(), dtype=wp.vec3), self.faces, n,
+                  wp.from_torch(values.contiguous()), wp.from_torch(buffer), wp.from_torch(out)]
+        wp.launch(_spread, dim=buffer.shape, inputs=inputs, device=self.device, stream=self._stream(screen))
+        return out.view(len(screen), n, n)
+
+    def _stream(self, tensor):
+        return wp.stream_from_torch() if tensor.is_cuda else None
+
+    def _fill(self, screen, n):
+        """The z-buffer int64 [B,n*n] of screen positions [B,V,3]."""
+        buffer = torch.full((len(screen), n * n), FAR, dtype=torch.int64, device=screen.device)
+        wp.launch(_fill, dim=(len(screen), self.faces.shape[0]), device=self.device, stream=self._stream(screen),
+                  inputs=[wp.from_torch(screen.contiguous(), dtype=wp.vec3), self.faces, n, wp.from_torch(buffer)])
+        return buffer

@@ -40,10 +40,12 @@ class View:
     """A batch of posed heads in front of cameras that frame the neutral face, brows to chin.
 
     points, brow, chin: [B,V,3], [B,3], [B,3] metres; turn [B,3,3]; scenes: list of B; shift [B,2] as a
-    share of the picture; n: samples a side. Has points (camera space) and screen (column, row, depth).
+    share of the picture; n: samples a side; marks: vertices of both brows, the chin and both eyes' outer
+    corners, by which the shown face is framed as registration frames a photo (lib.faces.align.tight); None:
+    framed by the neutral face. Has points (camera space) and screen (column, row, depth).
     """
 
-    def __init__(self, points, brow, chin, turn, scenes, shift, n):
+    def __init__(self, points, brow, chin, turn, scenes, shift, n, marks=None, jitter=None):
         device = points.device
         of = lambda name: torch.tensor(np.array([scene[name] for scene in scenes]), dtype=torch.float32, device=device)
         middle = torch.stack([0 * brow[:, 0], (brow[:, 1] + chin[:, 1]) / 2, (brow[:, 2] + chin[:, 2]) / 2], -1)
@@ -61,12 +63,38 @@ class View:
         column = (self.points[..., 0] - middle[..., 0]) * near * self.scale[:, None] + self.offset[:, :1]
         row = (middle[..., 2] - self.points[..., 2]) * near * self.scale[:, None] + self.offset[:, 1:]
         self.screen = torch.stack([column, row, self.points[..., 1] + distance], -1)
+        self.back = None  # from samples of the framed picture to those before, [B,2,3]
+        if marks is not None:
+            self.frame_tightly(marks, jitter)
+
+    def frame_tightly(self, marks, jitter):
+        """Move the picture so that the shown face's eyes are level and its brows and chin where those of neutral
+        faces are. jitter [B,4]: errors of what finds the face: x, y (of its height), log size, degrees."""
+        left_brow, right_brow, chin, left_eye, right_eye = self.screen[:, list(marks), :2].unbind(1)
+        across = left_eye - right_eye
+        angle = torch.atan2(across[:, 1], across[:, 0]) + jitter[:, 3] * (np.pi / 180)
+        level = torch.stack([angle.cos(), angle.sin(), -angle.sin(), angle.cos()], -1).view(-1, 2, 2)
+        turned = lambda point: torch.einsum("bij,bj->bi", level, point)
+        brow, chin = turned((left_brow + right_brow) / 2), turned(chin)
+        eyes = turned((left_eye + right_eye) / 2)
+        height = (chin - brow)[:, 1].clamp(min=self.n / 8)
+        scale = self.n / (CROP * height) * jitter[:, 2].exp()
+        middle = torch.stack([eyes[:, 0], (brow + chin)[:, 1] / 2 - ABOVE * height], -1)
+        shift = self.n / 2 - scale[:, None] * (middle + jitter[:, :2] * height[:, None])
+        matrix = scale[:, None, None] * level
+        self.screen[..., :2] = torch.einsum("bij,bvj->bvi", matrix, self.screen[..., :2]) + shift[:, None]
+        inverse = torch.linalg.inv(matrix)
+        self.back = torch.cat([inverse, -inverse @ shift[..., None]], -1)
 
     def meet(self, image, row, column, depth):
         """Where the rays of samples (index tensors [K]) meet the vertical plane `depth` metres behind the
         pivot, head space: x relative to the middle and z, metres, each [K]."""
-        across = (column + 0.5 - self.offset[image, 0]) / self.scale[image] + self.middle[image, 0]
-        up = self.middle[image, 2] - (row + 0.5 - self.offset[image, 1]) / self.scale[image]
+        column, row = column + 0.5, row + 0.5
+        if self.back is not None:
+            place = torch.stack([column, row, torch.ones_like(column)], -1)
+            column, row = torch.einsum("kij,kj->ki", self.back[image], place).unbind(-1)
+        across = (column - self.offset[image, 0]) / self.scale[image] + self.middle[image, 0]
+        up = self.middle[image, 2] - (row - self.offset[image, 1]) / self.scale[image]
         back = self.turn.transpose(1, 2)[image]
         away = (depth - back[:, 1, 0] * across - back[:, 1, 2] * up) / back[:, 1, 1]
         place = back @ torch.stack([across, away, up], -1)[..., None]

@@ -55,8 +55,10 @@ def mouths(albedo, kind, looks, view, lip_height, jaw):
     albedo[where] = torch.lerp(hole * depth[:, None], ivory, tooth[:, None])
 
 
-def light(albedo, gloss, normal, kind, scenes):
-    """Radiance [B,n,n,3] from albedo [B,n,n,3], gloss [B,n,n] and normals: sky and bounce, one key light, its sheen."""
+def light(albedo, gloss, normal, kind, scenes, reached=None):
+    """Radiance [B,n,n,3] from albedo [B,n,n,3], gloss [B,n,n] and normals: sky and bounce, one key light, its sheen.
+
+    reached: [B,n,n], how much of the key light arrives; None: all of it, as nothing casts a shadow."""
     of = lambda name: stacked(scenes, name, albedo.device)
     key, strength, colour = of("key"), of("strength"), of("colour")
     diffuse = ((torch.einsum("bhwi,bi->bhw", normal, key[:, 0, 0])[..., None] + .15) / 1.15).clamp(min=0)
@@ -64,6 +66,8 @@ def light(albedo, gloss, normal, kind, scenes):
     ambient = of("sky") * (of("bounce") + (1 - of("bounce")) * up) * (.55 + .45 * front)
     half = functional.normalize(key + torch.tensor([0.0, -1.0, 0.0], device=albedo.device), dim=-1)
     sheen = torch.einsum("bhwi,bi->bhw", normal, half[:, 0, 0]).clamp(min=0) ** 24
+    if reached is not None:
+        diffuse, sheen = diffuse * reached[..., None], sheen * reached
     hole = (kind == MOUTH) | (kind == TONGUE)
     gloss = torch.where(kind == EYE, 3.0, torch.where(hole, 0.0, gloss))
     lit = ambient + 1.15 * strength * diffuse
