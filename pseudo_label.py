@@ -134,10 +134,20 @@ def label(data, model, options):
     if sure is not None:
         data.columns["confidence"] = [f"{value:.4f}" if new else old
                                       for value, new, old in zip(sure, filled, data.text("confidence"))]
-    if model.aus and (options.threshold or "au_kind" in data.columns):
-        kind = "occurrence" if options.threshold else "intensity"
+    occurs = bool(options.threshold) or model.meta.get("au_kind") == "occurrence"
+    if model.aus and (occurs or "au_kind" in data.columns):
+        kind = "occurrence" if occurs else "intensity"
         data.columns["au_kind"] = [old if keep else kind for old, keep in zip(data.text("au_kind"), own)]
     return filled
+
+
+def columns_of(model):
+    """The columns that the model fills in, for messages: AUs, valence and arousal, expression."""
+    from lib.labels import VALENCE_AROUSAL
+
+    dimensions = VALENCE_AROUSAL if "valence_arousal" in model.outputs else ()
+    expression = ["expression"] if "expression" in model.outputs and model.expressions else []
+    return [*model.aus, *dimensions, *expression]
 
 
 def main():
@@ -164,7 +174,7 @@ def main():
             raise BadInput(f"{data.name}: no image reaches --min-confidence {options.min_confidence:g} "
                            f"(highest {sure.max():.4f}); lower it")
     data.take(keep).write(options.out)
-    log(f"{data.name}: labelled {int(filled.sum())} of {len(data)} images with {brief(model.aus)}"
+    log(f"{data.name}: labelled {int(filled.sum())} of {len(data)} images with {brief(columns_of(model))}"
         + (f"; left out {int((~keep).sum())} below confidence {options.min_confidence:g}" if not keep.all() else ""))
 
 

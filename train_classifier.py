@@ -253,6 +253,7 @@ class Training:
             limits, _ = thresholds.choose(predicted, data.checked, aus)
         spread = torch.linspace(0, len(data.check) - 1, min(SAMPLES, len(data.check))).long().to(self.device)
         return {"kind": "classifier", "architecture": self.options.arch, "config": self.config, "labels": data.names,
+                "au_kind": self.data.au_kind(self.config["au_heads"]),
                 "weights": self.best_weights, "thresholds": limits, "samples": data.check.pixels[spread],
                 "trained_on": data.trained_on, "registration": data.registration, "run": self.run,
                 "best_epoch": self.best.epoch, "best_score": self.best.score, "epoch": self.epoch, "step": self.step,

@@ -124,6 +124,7 @@ def metadata(checkpoint, size):
         "kind": checkpoint["kind"], "architecture": checkpoint.get("architecture", ""),
         "aus": labels.get("aus", []), "expressions": labels.get("expressions", []),
         "valence_arousal": bool(labels.get("valence_arousal", False)),
+        "au_kind": checkpoint.get("au_kind", "intensity"),
         "image_size": size, "color_order": "RGB", "resize_filter": f"{images.FILTER}, antialiased",
         "crop": "none: the whole image, resized to image_size",
         "registration": checkpoint.get("registration") or None,

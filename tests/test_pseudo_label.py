@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import time
+from types import SimpleNamespace
 
 import models
 import numpy as np
@@ -66,6 +67,17 @@ def test_only_empty_cells_are_filled_and_columns_pass_through(place, capsys):
     rows = label(place, capsys, "--images", place / "part.csv", "--relabel")
     assert [row["AU01"] for row in rows] == ["0", "1", "0.2"]
     assert [row["au_kind"] for row in rows] == ["intensity", "", "intensity"]
+
+
+def test_what_was_labelled_is_named():
+    judge = SimpleNamespace(aus=[], outputs=["valence_arousal", "expression", "features"], expressions=["anger", "joy"])
+    assert pseudo_label.columns_of(judge) == ["valence", "arousal", "expression"]
+
+
+def test_a_model_of_occurrences_labels_occurrences(place, capsys):
+    models.classifier(place / "model.onnx", au_kind="occurrence")
+    rows = label(place, capsys, "--images", place / "images.csv")
+    assert {row["au_kind"] for row in rows} == {"occurrence"} and float(rows[0]["AU02"]) == pytest.approx(0.2)
 
 
 def test_a_row_with_all_labels_stays_real(place, capsys):

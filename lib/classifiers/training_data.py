@@ -47,8 +47,14 @@ class TrainingData:
         if not self.names["aus"]:
             return
         unlevelled = self.true["au"].isnan().all(0)  # [A]
+        self.has_levels = not unlevelled.all()
         for true in (self.true, self.check_true):
             true["au"] = torch.where(unlevelled, true["au_present"], true["au"])
+
+    def au_kind(self, au_heads):
+        """What the reading `au` is: 'intensity', or 'occurrence' where nothing teaches a level."""
+        levels = set(au_heads) - {"au_present"}
+        return "intensity" if levels and self.has_levels or not self.names["aus"] else "occurrence"
 
     def check_labels(self):
         """Say which labels the validation set lacks: they do not help to choose the best epoch."""
