@@ -117,3 +117,92 @@ def test_a_large_portrait_takes_under_two_seconds():
     before = time.process_time()
     flow.apply(photo, found, *edit)
     assert time.process_time() - before < 2
+
+
+@pytest.fixture(scope="module")
+def frames():
+    """A film of the astronaut, who keeps still before a noisy sensor."""
+    data = pytest.importorskip("skimage.data", reason="scikit-image is not installed")
+    try:
+        models.check()
+    except BadInput as error:
+        pytest.skip(str(error))
+    rng = np.random.default_rng(0)
+    photo = data.astronaut()[:320, 60:380]
+    return [(photo + rng.normal(0, 4, photo.shape)).clip(0, 255).astype(np.uint8) for _ in range(6)]
+
+
+def edit(picture):
+    """An editor that trembles by a tenth of its movement, as networks do on noise."""
+    noise = np.random.default_rng(int(picture.sum())).normal(0, .15)
+    field, paint, cover = nothing()
+    field[10:22, 8:24] = [0, 1.5 + noise]
+    return field, paint, cover
+
+
+def test_an_edited_film_flickers_no_more_than_it_did(frames):
+    from lib.faces import clip
+
+    made = list(clip.edited(frames, "tight", SIZE, edit, flow.apply))
+    assert all(changed for _, changed in made)
+    after, before = np.stack([picture for picture, _ in made]).astype(float), np.stack(frames).astype(float)
+    moved = np.abs(after - before).mean((0, 3)) > 2
+    assert moved.sum() > 500
+    flicker = lambda film: np.abs(np.diff(film, axis=0)).mean((0, 3))[moved].mean()
+    assert flicker(after) < 1.25 * flicker(before)
+    alone = [flow.apply(f, _found(f), *edit(_found(f).picture)) for f in frames]  # frame by frame
+    assert flicker(after) < flicker(np.stack(alone).astype(float))
+
+
+def test_a_film_is_written_and_frames_without_a_face_stay(frames, tmp_path, capsys):
+    from lib.faces import clip, video
+
+    empty = np.full_like(frames[0], 128)
+    writer = video.Writer(tmp_path / "in.mp4", 25, frames[0].shape[:2])
+    for picture in [*frames[:3], empty]:
+        writer.write(picture)
+    writer.close()
+    assert video.rate(tmp_path / "in.mp4") == 25
+    done = clip.edit_clip(tmp_path / "in.mp4", tmp_path / "out.mp4", "tight", SIZE, edit, flow.apply)
+    assert done == (4, 1) and "1 of 4 frames" in capsys.readouterr().err
+    made = [frame.image for frame in video.frames(tmp_path / "out.mp4")]
+    assert len(made) == 4 and np.abs(made[3].astype(int) - 128).mean() < 12  # the codec changes colours a little
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4", "out.mp4"]
+
+
+def _found(photo):
+    return paste.find(photo, "tight", SIZE)
+
+
+def test_read_faces_are_averaged_over_crops_and_mirrors():
+    from lib.faces import reading
+
+    photo = textured(200, 200)
+    cut = reading.crops(photo, face_in(photo).face, "tight", SIZE)
+    assert cut.shape == (2 * len(reading.CROPS), SIZE, SIZE, 3)
+    assert np.array_equal(cut[0], face_in(photo).picture) and np.array_equal(cut[7], cut[0][:, ::-1])
+    assert all((cut[i] != cut[0]).any() for i in range(1, 7))
+
+    class Reader:
+        meta, path, image_size, aus = {"registration": "tight-32"}, "r.onnx", SIZE, ["AU12"]
+        outputs = ["au"]
+
+        def once(self, image):
+            return {"au": np.linspace(0, 1, len(image))[:, None]}
+
+    assert reading.read_face(Reader(), photo, face_in(photo).face) == {"AU12": .5}
+
+
+def test_photos_without_a_face_are_named(tmp_path):
+    from lib import images
+    from lib.faces import reading
+
+    try:
+        models.check()
+    except BadInput as error:
+        pytest.skip(str(error))
+    images.save(tmp_path / "grey.png", np.full((80, 80, 3), 128, np.uint8))
+    pictures, confidence, reasons = reading.registered([str(tmp_path / "grey.png"), str(tmp_path / "no.png")],
+                                                       "tight", SIZE)
+    assert not pictures.any() and not confidence.any()
+    assert "no face found" in reasons[0] and "no.png" in reasons[1]

@@ -12,7 +12,6 @@ import numpy as np
 
 from lib.cli import BadInput, note
 from lib.faces import align, landmarks, models
-from lib.faces.detect import choose
 from lib.faces.geometry import invert, move, warp
 from lib.faces.raster import rasterise
 from lib.manifest import mode as mode_of
@@ -36,13 +35,16 @@ class Found:
         return len(self.picture)
 
 
-def find(photo, mode, size, name="the photo"):
-    """The largest face of a photo, uint8 [H,W,3] RGB, registered. BadInput when there is none."""
+def find(photo, mode, size, name="the photo", number=1):
+    """The largest face of a photo, uint8 [H,W,3] RGB, registered; number: 2 for the second largest, and so on.
+    BadInput when there is no such face."""
     models.check()
     faces = landmarks.faces_in(photo)
     if not faces:
         raise BadInput(f"{name}: no face found; give a photo where it is larger, or more from the front")
-    face = faces[choose(faces)]
+    if number > len(faces):
+        raise BadInput(f"{name}: there is no face {number}; {len(faces)} found, counted from the largest")
+    face = faces[number - 1]
     return Found(face, mode, *align.register(photo, face, mode, size))
 
 
@@ -131,11 +133,12 @@ def _through_mesh(found, stack, shape):
     return corner, np.concatenate([part.reshape(height, width, -1) for part in large], -1)
 
 
-def face_for(photo, size, expected, chosen="", name="the photo"):
+def face_for(photo, size, expected, chosen="", name="the photo", number=1):
     """The photo's face as a model wants it, a Found; None when the photo itself is what the model wants.
 
     size: the model's pixels a side; expected: the registration that it was trained on, such as '3d-128', or
-    None; chosen: the user's word, one of align.MODES, 'none', or '' to go by `expected`. A photo of the
+    None; chosen: the user's word, one of align.MODES, 'none', or '' to go by `expected`; number: which face, 1 is
+    the largest. A photo of the
     model's own size is a registered face already. Without any word the framing of rendered faces is taken,
     and a photo without a face is taken whole. BadInput when a registration is asked for and no face is found."""
     usual = mode_of(expected or "")
@@ -153,9 +156,9 @@ def face_for(photo, size, expected, chosen="", name="the photo"):
         raise BadInput(f"the model expects registration {expected!r}, which is not known here; choose one "
                        f"({', '.join(align.MODES)}, none) with --registration")
     try:
-        return find(photo, mode or "tight", size, name)
+        return find(photo, mode or "tight", size, name, number)
     except BadInput as error:
-        if mode:
+        if mode or number > 1:
             raise
         note(f"warning: {error}; the whole photo is taken for the face")
         return None

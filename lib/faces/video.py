@@ -50,6 +50,40 @@ def names(paths):
     return [name if short.count(name) == 1 else str(path) for name, path in zip(short, paths)]
 
 
+def rate(path):
+    """Frames a second of a video; 25 where the file does not say. BadInput when there is no such file."""
+    cv2 = models.opencv()
+    if not os.path.exists(path):
+        raise BadInput(f"{path}: no such video")
+    capture = cv2.VideoCapture(str(path))
+    try:
+        return known_rate(capture.get(cv2.CAP_PROP_FPS))
+    finally:
+        capture.release()
+
+
+def known_rate(said):
+    """Frames a second that a container says; 25 where it says nothing of use."""
+    return said if 0 < said < 1000 else 25.0
+
+
+class Writer:
+    """Writes frames, uint8 [H,W,3] RGB, to a video file without sound. Sides are cut to even numbers of pixels."""
+
+    def __init__(self, path, rate, shape):
+        cv2 = self.cv2 = models.opencv()
+        self.height, self.width = shape[0] // 2 * 2, shape[1] // 2 * 2
+        self.file = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), rate, (self.width, self.height))
+        if not self.file.isOpened():
+            raise BadInput(f"{path}: cannot write a video here; give --out FILE.mp4 in a folder that exists")
+
+    def write(self, picture):
+        self.file.write(np.ascontiguousarray(picture[:self.height, :self.width, ::-1]))
+
+    def close(self):
+        self.file.release()
+
+
 def frames(path, fps=None, wanted=lambda number: True):
     """Yield a video's frames in order, upright: a Frame each, fps of them a second (None: all).
 
@@ -60,10 +94,8 @@ def frames(path, fps=None, wanted=lambda number: True):
         raise BadInput(f"{path}: no such video")
     capture = cv2.VideoCapture(str(path))
     try:
-        rate = capture.get(cv2.CAP_PROP_FPS)
+        rate = known_rate(capture.get(cv2.CAP_PROP_FPS))
         expected = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-        if not 0 < rate < 1000:
-            rate = 25.0  # the container does not say
         number, tick = 0, 0
         while capture.grab():
             time = number / rate
