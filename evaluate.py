@@ -31,8 +31,8 @@ class Options:
     min_f1: Optional[float] = arg(None, help="exit 4 when the mean F1 over AUs is below this", metavar="X")
     present: Optional[float] = arg(None, help="a truth counts as present from this value on [0.4, occurrences 0.5]",
                                    metavar="X")
-    pair: list[str] = arg([], help="the correlated pair to report on [AU02 AU03 where AU03 exists (MNIST grid), else "
-                                   "AU01 AU02]", nargs=2, metavar=("AU", "AU"))
+    pair: list[str] = arg([], help="the correlated pair to report on [what set.json beside --test says (MNIST grid: "
+                                   "AU02 AU03), else AU01 AU02]", nargs=2, metavar=("AU", "AU"))
     by: list[str] = arg([], nargs="+", metavar="COLUMN", help="also ICC and MAE for each value of these columns of --test, "
                                                               "such as yaw pitch")
     of: Optional[str] = arg(None, help="with --by: all the images, of which --test has those with a face; how many are "
@@ -123,7 +123,7 @@ def au_report(options, model, data, names, scores, out, table):
     from lib.evaluation import classifier_report
 
     truth = data.aus(names)
-    pair = classifier_report.choose_pair(names, options.pair)
+    pair, pair_from = classifier_report.choose_pair(names, options.pair, classifier_report.pair_of_set(data))
     stored = model.meta.get("thresholds") or {}
     thresholds = np.array([stored.get(name, classifier_report.FIXED) for name in names])
     sections = classifier_report.au_section(truth, scores, names, classifier_report.truth_thresholds(data, options.present), thresholds,
@@ -135,7 +135,7 @@ def au_report(options, model, data, names, scores, out, table):
         {"intensity": 0.4, "occurrence": 0.5},
         "thresholds": dict(zip(names, thresholds.tolist())),
         "thresholds_from": "model" if stored else "fixed", "threshold_fixed": classifier_report.FIXED,
-        "pair": pair, "pair_from": "option" if options.pair else "default",
+        "pair": pair, "pair_from": pair_from,
         "occurrence_rows": int(data.occurrence().sum()), "unlabelled_au_cells": int(np.isnan(truth).sum()),
         "mean_over": "AUs with a defined value; left_out counts the others"}
     out |= sections

@@ -4,6 +4,7 @@ import pytest
 from scipy import stats
 from sklearn import metrics as reference
 
+from lib.cli import BadInput
 from lib.evaluation import classifier_report, metrics
 from lib.manifest import parse
 
@@ -110,7 +111,18 @@ def test_occurrences_stay_out_of_intensity_metrics(tmp_path):
     assert found["per_au"]["AU01"]["support"] == 3 and found["per_au"]["AU01"]["recall"] == pytest.approx(1 / 3)
 
 
-def test_default_pairs():
-    assert classifier_report.choose_pair([f"AU0{k}" for k in range(1, 10)]) == ["AU02", "AU03"]
-    assert classifier_report.choose_pair(["AU01", "AU02", "AU12"]) == ["AU01", "AU02"]
-    assert classifier_report.choose_pair(["AU12"]) is None
+def test_the_pair_is_asked_for_or_the_sets_or_the_thesis_pair(tmp_path):
+    grid = [f"AU0{k}" for k in range(1, 10)]
+    assert classifier_report.choose_pair(grid, of_set=["AU02", "AU03"]) == (["AU02", "AU03"], "data set")
+    assert classifier_report.choose_pair(grid, ["AU04", "AU05"], ["AU02", "AU03"]) == (["AU04", "AU05"], "option")
+    assert classifier_report.choose_pair(grid) == (["AU01", "AU02"], "default")
+    assert classifier_report.choose_pair(["AU01", "AU02", "AU12"], of_set=["AU02", "AU03"])[0] == ["AU01", "AU02"]
+    assert classifier_report.choose_pair(["AU12"]) == (None, "default")
+    data = parse("path,AU01\na,1\n", "t.csv", tmp_path)
+    assert classifier_report.pair_of_set(data) is None
+    (tmp_path / "set.json").write_text('{"correlated_pair": ["AU02", "AU03"]}')
+    assert classifier_report.pair_of_set(data) == ["AU02", "AU03"]
+    for text in ("[]", "{", '{"correlated_pair": ["AU02"]}', '{"correlated_pair": ["AU02", "brow"]}'):
+        (tmp_path / "set.json").write_text(text)
+        with pytest.raises(BadInput, match="set.json"):
+            classifier_report.pair_of_set(data)

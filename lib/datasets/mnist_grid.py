@@ -6,7 +6,7 @@ Marinos 2023, "Face image synthesis for robust facial analysis", section 4.1 and
     python -m lib.datasets.mnist_grid --level medium --labelled 3000 --out DIR
 
 writes labelled.csv, unlabelled.csv (AU cells empty; unlabelled_truth.csv has them), validation.csv, test.csv
-(one AU at a time), test_natural.csv (distributed like labelled) and sheet.png. AUs are 0 or 1. They are
+(one AU at a time), test_natural.csv (distributed like labelled), set.json (the correlated pair) and sheet.png. AUs are 0 or 1. They are
 intensities (`au_kind` is left empty), not occurrences: a digit is drawn at its full level 1, so an editor may be
 asked for that level, and both thresholds, 0.4 and 0.5, read them alike. Grids show nobody, so all that one may learn
 an editor from are of one `session`: any of them may be compared with any other. The four pools of digits are disjoint.
@@ -27,6 +27,7 @@ from lib.cli import BadInput, arg, log, naming, parse, progress, run
 
 AUS = [labels.au_name(digit) for digit in range(1, 10)]
 ACTIVE = 0.2   # probability that a digit is on, before the correlation
+CORRELATED = ("AU02", "AU03")  # set.json says so to evaluate.py
 LINKED = 0.7   # probability that digit 2 brings digit 3 with it, and the reverse
 NOISE = {"easy": None, "medium": (0.5, 1.0), "hard": (1.0, 5.0)}  # mean and standard deviation
 SETS = ("labelled", "unlabelled", "validation", "test", "test_natural")  # a set's place here is in its seed
@@ -281,6 +282,7 @@ def main(argv=None):
     options = parse(Options, __doc__, argv)
     out, counts = Path(options.out), options.counts()
     place, settings = claim(options)
+    files.write_text(out / "set.json", files.to_json({"correlated_pair": list(CORRELATED)}) + "\n")
     manifests = [f"{name}.csv" for name in SETS] + ["unlabelled_truth.csv"]
     if all((out / name).exists() for name in manifests):
         log(f"{out}: already complete")

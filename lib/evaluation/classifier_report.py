@@ -1,14 +1,19 @@
 """The report on a classifier: which numbers evaluate.py writes, from truths and predictions.
 
-Action units at two thresholds (those stored in the model, and the thesis's 0.5), valence and arousal,
+Action units at two thresholds (those stored in the model, and a fixed 0.5), valence and arousal,
 expressions; every report says its protocol. The numbers themselves are in lib/evaluation/metrics.py.
 """
+import json
+from pathlib import Path
+
 import numpy as np
 
 from lib import labels
+from lib.cli import BadInput
 from lib.evaluation import metrics
 
-FIXED = 0.5  # the thesis's threshold on every prediction
+FIXED = 0.5  # on every prediction; papers that name a threshold mostly use it
+PAIR = ("AU01", "AU02")
 
 
 def truth_thresholds(data, override=None):
@@ -18,14 +23,31 @@ def truth_thresholds(data, override=None):
     return np.where(data.occurrence(), labels.PRESENT_OCCURRENCE, labels.PRESENT_INTENSITY)[:, None]
 
 
-def choose_pair(names, asked=None):
-    """The correlated pair, two AU names or None: as asked, else AU02 and AU03 of the MNIST grid, else AU01 and AU02.
-
-    AU03 gives the grid away: FACS has no AU 3 in adults."""
+def choose_pair(names, asked=None, of_set=None):
+    """(the correlated pair, two AU names or None; where it comes from): as asked, else the data set's own
+    (`set.json`), else AU01 and AU02, the thesis's pair on faces."""
     if asked:
-        return list(asked)
-    pair = ["AU02", "AU03"] if "AU03" in names else ["AU01", "AU02"]
-    return pair if set(pair) <= set(names) else None
+        return list(asked), "option"
+    if of_set and set(of_set) <= set(names):
+        return list(of_set), "data set"
+    return (list(PAIR), "default") if set(PAIR) <= set(names) else (None, "default")
+
+
+def pair_of_set(data):
+    """The correlated pair that a data set names in `set.json` beside its manifest, or None.
+
+    {"correlated_pair": ["AU02", "AU03"]}; BadInput when it is something else than two AUs."""
+    place = Path(data.folder) / "set.json"
+    try:
+        pair = json.loads(place.read_text(encoding="utf-8")).get("correlated_pair")
+    except FileNotFoundError:
+        return None
+    except (ValueError, AttributeError):
+        raise BadInput(f"{place}: not a JSON object; write {{\"correlated_pair\": [\"AU02\", \"AU03\"]}}, "
+                       "or delete it") from None
+    if pair is not None and not (isinstance(pair, list) and len(set(pair)) == 2 and all(map(labels.is_au, pair))):
+        raise BadInput(f"{place}: correlated_pair {pair!r} is not two different AUs; write [\"AU02\", \"AU03\"]")
+    return pair
 
 
 def au_numbers(truth, scores, names, truth_at, thresholds, pair=None, intensities=None):

@@ -1,8 +1,9 @@
-"""Tables of conditions over seeds, for `evaluate.py --compare`: the thesis's tables 10-13 and 17 with our numbers.
+"""Tables of conditions over seeds, for `evaluate.py --compare`, with published figures beside ours.
 
-A report's place says what it is: …/<preset>/<set>/<condition>/seed<k>/report.json (or report_natural.json, the
-test set whose AUs occur together). Output is Markdown; numbers are percentages, mean ± standard deviation over
-seeds (divided by n - 1).
+A report's place says what it is: …/<preset>/<set>/<condition>/seed<k>/report.json (or
+report_natural.json, the test set whose AUs occur together). Output is Markdown; numbers are
+percentages, correlations (ICC, CCC) are not; mean ± standard deviation over seeds (divided by n - 1).
+What papers print is in published.csv.
 """
 import json
 import re
@@ -11,32 +12,25 @@ from pathlib import Path
 
 import numpy as np
 
-from lib.evaluation import pose_tables
 from lib.cli import BadInput, note
+from lib.evaluation import pose_tables, published
 
-SECTION = {"supervised": "4.5.1", "pseudo": "4.5.2", "em": "4.5.3", "upsampled": "4.5.4"}  # the thesis's baselines
-ORDER = [*SECTION, "reweighted", "truth"]
+THESIS = "thesis"  # the work of published.csv whose figures stand beside the conditions
+BASELINES = ("supervised", "upsampled", "pseudo", "reweighted")  # without generated images
+CEILINGS = ("truth",)              # taught with labels that nobody has
 ORDER_OF_PRESETS = {"smoke": 0, "quick": 1, "long": 2, "paper": 3}
-# Marinos 2023, (F1, FDR) in %; the FDR is that of the correlated pair. Tables 10-13 and 17 number the MNIST
-# baselines like those on faces. Faces with pseudo-labels stand twice: 60,000 and 300,000 AffectNet images.
-THESIS = {
-    "mnist-medium-3000": ("table 10", {"supervised": [(64.70, 7.76)], "pseudo": [(64.22, 4.64)],
-                                       "em": [(65.07, 6.10)], "upsampled": [(60.68, 10.11)]}),
-    "mnist-hard-3000": ("table 11", {"supervised": [(46.42, 23.59)], "pseudo": [(45.45, 24.88)],
-                                     "em": [(44.52, 24.84)], "upsampled": [(41.18, 28.15)]}),
-    "mnist-medium-30000": ("table 12", {"supervised": [(84.82, 2.15)], "pseudo": [(84.85, 1.77)],
-                                        "em": [(83.59, 3.09)], "upsampled": [(80.2, 2.26)]}),
-    "mnist-hard-30000": ("table 13", {"supervised": [(65.01, 11.46)], "pseudo": [(64.64, 10.36)],
-                                      "em": [(58.84, 12.75)], "upsampled": [(61.8, 12.41)]}),
-    "faces": ("table 17", {"supervised": [(61.31, 47.75)], "pseudo": [(63.04, 47.92), (64.04, 47.86)],
-                           "em": [(65.34, 46.83)]}),
-}
 NUMBERS = {  # heading: where it is in a report
     "F1": ("au", "mean", "f1"), "FDR": ("au", "pooled", "fdr"), "FDR pair": ("au", "pair", "fdr"),
     "F1 at 0.5": ("au_fixed", "mean", "f1"), "FDR at 0.5": ("au_fixed", "pooled", "fdr"),
     "FDR pair at 0.5": ("au_fixed", "pair", "fdr"), "partner rate": ("au", "pair", "partner_rate"),
+    "ICC": ("au", "mean", "icc"),
+    "CCC valence": ("va", "valence", "ccc"), "CCC arousal": ("va", "arousal", "ccc"),
+    "accuracy": ("expression", "accuracy"), "macro F1": ("expression", "macro_f1"),
 }
-VA_NUMBERS = {"CCC valence": ("va", "valence", "ccc"), "CCC arousal": ("va", "arousal", "ccc")}
+OF_A_CORRELATION = ("ICC", "CCC valence", "CCC arousal")  # printed as they are, not in per cent
+INTERVALS = {"F1": ("intervals", "au", "mean", "f1"), "CCC valence": ("intervals", "va", "valence", "ccc"),
+             "CCC arousal": ("intervals", "va", "arousal", "ccc"),
+             "accuracy": ("intervals", "expression", "accuracy")}
 EDIT_NUMBERS = {"fulfilled ≥ 1/2, % of AUs": ("share_half_fulfilled", 100), "≥ 1/3": ("share_third_fulfilled", 100),
                 "median fulfilment": ("fulfilment_median", 1), "leakage / rise": ("leakage_ratio", 1),
                 "L1 / unedited's": ("l1_ratio", 1), "change outside, /255": ("outside_change", 1)}
@@ -97,7 +91,7 @@ def table(runs):
         return edit_table(runs)
     if all(pose_tables.is_by_pose(run.report) for run in runs):
         conditions = {name: [run.report for run in members] for name, members in by_condition(runs).items()}
-        return pose_tables.tables(conditions, title_of(runs), markdown)
+        return pose_tables.tables(conditions, title_of(runs), markdown, spread)
     return classifier_table(runs)
 
 
@@ -131,40 +125,60 @@ def title_of(runs):
     return "### " + (" ".join(filter(None, [first.set, f"({first.preset})" if first.preset else ""])) or "reports")
 
 
-def thesis_key(name):
-    """The thesis's set that one of ours stands for: 'mnist-hard-3000-whole' -> 'mnist-hard-3000'; else None."""
-    return name.removesuffix("-whole") if name.removesuffix("-whole") in THESIS else None
-
-
 def classifier_table(runs):
-    """Conditions by row; F1 and FDR at chosen thresholds and at 0.5, the thesis's beside them."""
-    first = runs[0].report
-    numbers = {**(NUMBERS if "au" in first else {}), **(VA_NUMBERS if "va" in first else {})}
-    numbers = {name: where for name, where in numbers.items()
+    """Conditions by row: F1 and FDR at chosen thresholds and at 0.5, ICC, CCC, accuracy; the thesis's beside them."""
+    conditions = by_condition(runs)
+    numbers = {heading: where for heading, where in NUMBERS.items()
                if any(value_at(run.report, where) is not None for run in runs)}
-    key = thesis_key(runs[0].set) if runs[0].test == "test" else None
-    thesis = THESIS[key][1] if key else {}
-    rows, conditions = [], by_condition(runs)
+    intervals = {heading: where for heading, where in INTERVALS.items()
+                 if all(value_at(run.report, where) for run in runs)}
+    printed = published.about(runs[0].set, runs[0].test, THESIS)
+    section, name_of_table = published.sections(printed), printed[0]["table"] if printed else ""
+    rows = []
     for name, members in conditions.items():
-        row = [name, SECTION.get(name, "–") if key else None, str(len(members))]
-        row += [spread([value_at(run.report, where) for run in members], 1 if "CCC" in heading else 100)
-                for heading, where in numbers.items()]
-        if key:
-            row += [" / ".join(f"{pair[i]:.2f}" for pair in thesis.get(name, [])) or "–" for i in (0, 1)]
-        rows.append([cell for cell in row if cell is not None])
-    head = ["condition", *(["thesis section"] if key else []), "seeds", *numbers,
-            *([f"thesis F1 ({THESIS[key][0]})", "thesis FDR"] if key else [])]
-    protocol = first.get("protocol", {})
-    pair = protocol.get("pair")
-    notes = [f"{first['n']} images, {first['subjects'] or 'unnumbered'} subjects, {len(protocol.get('aus', []))} AUs. "
-             "Per cent, mean ± sd over seeds; F1 is the mean over AUs; FDR is pooled over all AUs"
-             + (f", and over {' and '.join(pair)}" if pair else "")
-             + ". Thresholds chosen on validation data, then the fixed 0.5."
-             + (" Partner rate: an absent AU of the pair is predicted where only its partner is present." if pair else "")
-             + (" The thesis leaves parts of its protocol unpublished: its figures are no one-to-one yardstick." if key
-                else ""), *left_out_notes(conditions),
-             *difference_notes(conditions)]
-    return "\n".join([title(runs, "F1 and false discovery rate"), "", *markdown(head, rows), "", *notes])
+        row = [name, *([section.get(name, "–")] if printed else []), str(len(members))]
+        for heading, where in numbers.items():
+            row.append(spread([value_at(run.report, where) for run in members], scale_of(heading)))
+            if heading in intervals:
+                row.append(interval([value_at(run.report, intervals[heading]) for run in members],
+                                    scale_of(heading)))
+        if printed:
+            row += [" / ".join(published.values(printed, name, metric)) or "–" for metric in ("f1", "fdr")]
+        rows.append(row)
+    headings = [text for heading in numbers
+                for text in ([heading, "95 % interval"] if heading in intervals else [heading])]
+    head = ["condition", *(["thesis section"] if printed else []), "seeds", *headings,
+            *([f"thesis F1 ({name_of_table})", "thesis FDR"] if printed else [])]
+    return "\n".join([title(runs, "F1 and false discovery rate" if "F1" in numbers else "readings"), "",
+                      *markdown(head, rows), "", reading(runs[0].report, numbers, intervals, printed),
+                      *left_out_notes(conditions), *difference_notes(conditions)])
+
+
+def reading(report, numbers, intervals, printed):
+    """The sentences below a table: what was measured, on what, and in which unit."""
+    protocol = report.get("protocol", {})
+    pair, aus = protocol.get("pair"), protocol.get("aus", [])
+    said = [f"{report['n']} images, {report['subjects'] or 'unnumbered'} subjects"
+            + (f", {len(aus)} AUs." if aus else "."), "Per cent, mean ± sd over seeds."]
+    if "F1" in numbers:
+        said += ["F1 is the mean over AUs; FDR is pooled over all AUs"
+                 + (f", and over {' and '.join(pair)}." if pair else "."),
+                 "Thresholds chosen on validation data, then the fixed 0.5."]
+    if "partner rate" in numbers:
+        said.append("Partner rate: an absent AU of the pair is predicted where only its partner is present.")
+    if set(OF_A_CORRELATION) & set(numbers):
+        said.append("ICC(3,1) and CCC are correlations, not per cent.")
+    if intervals:
+        said.append("Intervals: bootstrap over subjects, the mean of the seeds' bounds.")
+    if printed:
+        said.append("The thesis's FDR is that of its correlated pair. It leaves parts of its protocol "
+                    "unpublished: its figures are no one-to-one yardstick.")
+    return " ".join(said)
+
+
+def scale_of(heading):
+    """100 for shares, which are printed in per cent, 1 for correlations."""
+    return 1 if heading in OF_A_CORRELATION else 100
 
 
 def edit_table(runs):
@@ -183,8 +197,10 @@ def edit_table(runs):
 
 
 def by_condition(runs):
-    """{condition: runs sorted by seed}, the thesis's baselines first."""
-    names = sorted({run.condition for run in runs}, key=lambda name: (ORDER.index(name) if name in ORDER else 99, name))
+    """{condition: runs sorted by seed}: baselines and published conditions first, ceilings last."""
+    known = [*dict.fromkeys([*published.conditions(), *BASELINES])]
+    place_of = {name: (0, k) for k, name in enumerate(known)} | {name: (2, 0) for name in CEILINGS}
+    names = sorted({run.condition for run in runs}, key=lambda name: (*place_of.get(name, (1, 0)), in_order(name)))
     return {name: sorted((run for run in runs if run.condition == name), key=lambda run: run.seed) for name in names}
 
 
@@ -196,15 +212,21 @@ def value_at(report, where):
 
 
 def spread(values, scale=100):
-    """'61.3 ± 0.4' over seeds; one seed has no ±; None is left out and said."""
+    """'61.3 ± 0.4' over seeds, scaled; one seed has no ±; None is left out and said. The one place that
+    writes numbers for --compare."""
     defined = [value * scale for value in values if value is not None]
     if not defined:
         return "undefined"
     digits = 1 if scale == 100 else 3
-    text = f"{np.mean(defined):.{digits}f}"
+    text = f"{round(np.mean(defined), digits) + 0.0:.{digits}f}"  # + 0.0: no '-0.000'
     if len(defined) > 1:
         text += f" ± {np.std(defined, ddof=1):.{digits}f}"
     return text + (f" ({len(values) - len(defined)} undefined)" if len(defined) < len(values) else "")
+
+
+def interval(bounds, scale=100):
+    """'58.1 to 64.9': the mean over seeds of lower and upper bounds [(low, high), …], scaled."""
+    return " to ".join(spread([np.mean([pair[i] for pair in bounds])], scale) for i in (0, 1))
 
 
 def left_out_notes(conditions):
@@ -218,16 +240,21 @@ def left_out_notes(conditions):
 
 
 def difference_notes(conditions):
-    """em against supervised and pseudo, F1 at chosen thresholds, over the seeds that both have."""
-    notes = []
-    for other in ("supervised", "pseudo", "reweighted"):
-        pair = [{run.seed: value_at(run.report, NUMBERS["F1"]) for run in conditions.get(name, [])}
-                for name in ("em", other)]
-        shared = [seed for seed in pair[0] if None not in (pair[0][seed], pair[1].get(seed))]
-        if shared:
-            text = spread([pair[0][seed] - pair[1][seed] for seed in shared])
-            notes.append(f"em - {other}: {text} F1 over {len(shared)} shared seed(s).")
-    return [" ".join(notes)] if notes else []
+    """Each condition with generated images against each baseline: F1 at chosen thresholds, over shared seeds."""
+    lines = []
+    for name in conditions:
+        if name in BASELINES or name in CEILINGS:
+            continue
+        notes = []
+        for other in BASELINES:
+            ours, theirs = ({run.seed: value_at(run.report, NUMBERS["F1"]) for run in conditions.get(each, [])}
+                            for each in (name, other))
+            shared = [seed for seed in ours if None not in (ours[seed], theirs.get(seed))]
+            if shared:
+                text = spread([ours[seed] - theirs[seed] for seed in shared])
+                notes.append(f"{name} - {other}: {text} F1 over {len(shared)} shared seed(s).")
+        lines += [" ".join(notes)] if notes else []
+    return lines
 
 
 def markdown(head, rows):

@@ -1,0 +1,39 @@
+"""Figures that papers print, from published.csv: a row is one figure of one table.
+
+Columns: `work`, `table`, `section` (of the work), `set` and `test` (those of our sets that the figure stands
+beside), `condition`, `metric` (f1 and fdr in per cent; icc), `value`, `remark`. The FDR of Marinos 2023 (`thesis`)
+is that of the correlated pair. Its table 17 has two figures for pseudo-labels, for 60,000 and 300,000 images.
+"""
+import csv
+import functools
+from pathlib import Path
+
+PLACE = Path(__file__).with_name("published.csv")
+
+
+@functools.cache
+def rows():
+    """All rows, as dicts of texts."""
+    with open(PLACE, encoding="utf-8", newline="") as file:
+        return tuple(csv.DictReader(file))
+
+
+def about(set_name, test, work=None):
+    """The rows of one set and test; whole MNIST ('mnist-hard-3000-whole') stands beside the same figures."""
+    name = set_name.removesuffix("-whole")
+    return [row for row in rows() if row["set"] == name and row["test"] == test and work in (None, row["work"])]
+
+
+def values(found, condition, metric):
+    """The printed values (texts) of a condition among some rows, in their order."""
+    return [row["value"] for row in found if row["condition"] == condition and row["metric"] == metric]
+
+
+def sections(found):
+    """{condition: section of the work that is about it}."""
+    return {row["condition"]: row["section"] for row in found}
+
+
+def conditions():
+    """Names of conditions in the order in which the papers have them."""
+    return list(dict.fromkeys(row["condition"] for row in rows()))
