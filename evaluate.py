@@ -65,7 +65,7 @@ def evaluate_classifier(options):
     """The report on a classifier, and what the plots and --predictions need: truth, scores and their names."""
     from lib import labels, manifest
     from lib.evaluation import classifier_report
-    from lib.onnx_runtime import Model, check_registration, shared_aus
+    from lib.onnx_runtime import Model, check_registration, reference_images, shared_aus
 
     data = manifest.read(options.test)
     model = Model.open(options.model, options.device, kind="classifier")
@@ -75,7 +75,8 @@ def evaluate_classifier(options):
     comparable = set(model.aus) & set(data.columns) or not (has_va or has_expression)
     names = shared_aus(model, data) if comparable else []  # raises when nothing at all can be compared
     check_aus(options, model, data, names)
-    outputs = model.predict(data.images(), options.batch, what="evaluating")
+    outputs = model.predict(data.images(), options.batch, what="evaluating",
+                            reference=reference_images(model, data))
     out = {"model": describe_model(model), "data": describe_data(data), "n": len(data),
            "subjects": classifier_report.subjects(data), "protocol": {"task": "classifier", "missing_labels": "masked"}}
     table = {"path": data.columns["path"], "subject": data.text("subject")}

@@ -108,15 +108,15 @@ def fill(data, found, relabel=False):
     return filled
 
 
-def label(data, model, options):
-    """Fill in labels, source, confidence and au_kind of a manifest in place; bool [N]: rows that were filled."""
-    import numpy as np
+def label(data, model, options, references=None):
+    """Fill in labels, source, confidence and au_kind of a manifest in place; bool [N]: rows that were filled.
 
-    from lib.onnx_runtime import reference_images
+    references: each row's reference image, for models that compare with one."""
+    import numpy as np
 
     wanted = [name for name in ("au", "au_level", "valence_arousal", "expression") if name in model.outputs]
     outputs = model.predict(data.images(), options.batch, "labelling", wanted,
-                            reference=reference_images(model, data))
+                            reference=references)
     found = predictions(model, outputs)
     if not found:
         raise BadInput(f"{model.path}: labels nothing that a manifest holds ({', '.join(model.outputs)}); "
@@ -154,15 +154,17 @@ def main():
     options = parse(Options, __doc__)
     import numpy as np
 
-    from lib.onnx_runtime import Model, brief, check_registration, shard
+    from lib.onnx_runtime import Model, brief, check_registration, reference_images, shard
 
     data = read_images(options.images)
     model = Model.open(options.model, options.device, options.threads, kind="classifier")
     if options.threshold == "stored" and not model.meta.get("thresholds"):
         raise BadInput(f"{options.model}: stores no thresholds; say --threshold 0.5")
     check_registration(model, data)
-    data = data.take(np.arange(len(data))[shard(options.shard, len(data))])
-    filled = label(data, model, options)
+    part = shard(options.shard, len(data))
+    references = reference_images(model, data)  # of all rows: a person's mean image is that of every shard
+    data = data.take(np.arange(len(data))[part])
+    filled = label(data, model, options, references and references[part])
     keep = np.ones(len(data), bool)
     if options.min_confidence is not None:
         if "confidence" not in data.columns:

@@ -56,6 +56,9 @@ class Options:
     pretrained: str = arg("none", help="first weights of a torchvision network: imagenet, none, or a file of them",
                           metavar="imagenet|none|FILE")
     size: int = arg(0, help="image side in pixels (0: that of the first training image)", least=0)
+    reference: str = arg("none", help="compare with the person's neutral or mean image (column reference, else the "
+                         "mean): image subtracts it, features subtracts its features",
+                         choices=list(classifiers.REFERENCES))
     augment: str = arg("faces", help="random changes of training images", choices=list(augment.KINDS))
     batch: int = arg(100, help="images a step, over all processes", least=1)
     epochs: int = arg(1000, help="most epochs", least=1)
@@ -142,7 +145,8 @@ class Training:
         self.config = {"architecture": options.arch, "size": data.size, "aus": len(data.names["aus"]),
                        "valence_arousal": data.names["valence_arousal"],
                        "expressions": len(data.names["expressions"]), "dropout": options.dropout,
-                       "au_heads": [name for name in options.tasks if name in classifiers.AU_HEADS]}
+                       "au_heads": [name for name in options.tasks if name in classifiers.AU_HEADS],
+                       "reference": options.reference}
         checkpoints.seed_all(options.seed)
         self.net = classifiers.build(self.config).to(device, memory_format=torch.channels_last)
         if options.pretrained != "none":
@@ -182,11 +186,11 @@ class Training:
         total, steps = torch.zeros((), device=self.device), min(self.epoch_steps, self.most_steps - self.step)
         for i in progress(range(steps), what=f"epoch {self.epoch}", unit="step"):
             chosen = order[i * self.batch:(i + 1) * self.batch][world.rank::world.world]  # [B]
-            pictures = augment.augment(device_data.to_float(data.pixels[chosen]), options.augment, draws)  # [B,3,S,S]
+            pictures = self.pictures(chosen, draws)
             rate = learning_rate(options.learning_rate, self.step, self.most_steps, options.schedule)
             set_learning_rate(self.optimiser, rate)
             with torch.autocast("cuda", torch.bfloat16, enabled=self.on_gpu):
-                out = self.forward(pictures)
+                out = self.forward(*pictures)
             true = {key: values[chosen] for key, values in data.true.items()}
             loss, _ = self.objective(out, true, data.weight[chosen])
             self.optimiser.zero_grad(set_to_none=True)
@@ -200,11 +204,26 @@ class Training:
         world.average([buffer for buffer in self.net.buffers() if buffer.is_floating_point()])
         return total / steps
 
+    def pictures(self, rows, draws):
+        """Augmented pictures of rows [B,3,S,S], and their references, changed alike, where there are any."""
+        kind, before = self.options.augment, draws.get_state()
+        found = [augment.augment(device_data.to_float(self.data.pixels[rows]), kind, draws)]
+        if self.data.reference:
+            after = draws.get_state()
+            draws.set_state(before)
+            found.append(augment.augment(device_data.to_float(self.data.reference(rows)), kind, draws))
+            draws.set_state(after)
+        return found
+
+    def predict(self):
+        """What the weights that would be kept say of the validation images."""
+        return classifiers.predict(self.kept, self.data.check.pixels, self.data.check_reference)
+
     def validate(self, loss):
         """Score the weights that would be kept; a line for the history, and whether they are the best so far."""
         data = self.data
         self.kept.load_state_dict(self.average.weights(self.net) if self.average else self.net.state_dict())
-        predicted = classifiers.predict(self.kept, data.check.pixels)
+        predicted = self.predict()
         score, terms = self.objective(predicted, data.check_true, data.check.weight, fixed=True)
         self.processes.average([loss, score])  # so that all processes decide alike
         row = {"epoch": self.epoch, "step": self.step, "loss": float(loss), "validation_loss": float(score)}
@@ -249,7 +268,7 @@ class Training:
         self.kept.load_state_dict(self.best_weights)
         aus, limits = data.names["aus"], {}
         if aus:
-            predicted = classifiers.predict(self.kept, data.check.pixels)["au"].cpu().numpy()
+            predicted = self.predict()["au"].cpu().numpy()
             limits, _ = thresholds.choose(predicted, data.checked, aus)
         spread = torch.linspace(0, len(data.check) - 1, min(SAMPLES, len(data.check))).long().to(self.device)
         return {"kind": "classifier", "architecture": self.options.arch, "config": self.config, "labels": data.names,

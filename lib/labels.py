@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 VALENCE_AROUSAL = ("valence", "arousal")
-TEXT_COLUMNS = ("path", "subject", "au_kind", "expression", "source")
+TEXT_COLUMNS = ("path", "subject", "reference", "au_kind", "expression", "source")
 NUMBER_COLUMNS = ("valence", "arousal", "confidence", "weight")
 AU_KINDS = ("intensity", "occurrence")
 SOURCES = ("real", "pseudo", "synthetic")

@@ -82,10 +82,15 @@ class Manifest:
         columns = dict(self.columns)
         if os.path.abspath(folder) != os.path.abspath(self.folder):
             columns["path"] = [os.path.relpath(image, folder) for image in self.images()]
-            for column in [name for name in columns if name.endswith("_path")]:
+            for column in [name for name in columns if names_images(name)]:
                 columns[column] = [cell and os.path.relpath(reference(self.folder, cell), folder)
                                    for cell in columns[column]]
         write(path, columns)
+
+
+def names_images(column):
+    """Whether a column beside `path` holds paths of images, relative to the manifest."""
+    return column == "reference" or column.endswith("_path")
 
 
 def reference(folder, path):
@@ -194,8 +199,8 @@ def merge(manifests, folder):
     for part in manifests:
         for name in names:
             cells = part.text(name)
-            if name == "path":
-                cells = [os.path.relpath(image, folder) for image in part.images()]
+            if name == "path" or names_images(name):
+                cells = [cell and os.path.relpath(reference(part.folder, cell), folder) for cell in cells]
             columns[name].extend(cells)
     return Manifest("+".join(part.name for part in manifests), Path(folder), columns)
 

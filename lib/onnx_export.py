@@ -22,17 +22,18 @@ PARITY_BATCHES = (1, 2, 7)
 
 
 class ClassifierGraph(nn.Module):
-    """`image` uint8 [N,H,W,3] -> the outputs that the classifier has, in the order of `outputs`."""
-
-    inputs = ("image",)
+    """`image` uint8 [N,H,W,3], and `reference` of the same shape where the classifier compares with a person's
+    neutral or mean image -> the outputs that it has, in the order of `outputs`."""
 
     def __init__(self, net):
         super().__init__()
         self.net = net
+        self.inputs = ("image",) if net.reference == "none" else ("image", "reference")
         self.outputs = net.outputs
 
-    def forward(self, image):
-        out = self.net(device_data.to_float(image))
+    def forward(self, image, reference=None):
+        compared = () if reference is None else (device_data.to_float(reference),)
+        out = self.net(device_data.to_float(image), *compared)
         return tuple(out[name] for name in self.outputs)
 
 
@@ -76,6 +77,8 @@ def wrap(checkpoint, name="the checkpoint"):
 def example(graph, checkpoint, pictures, seed=0):
     """Inputs for a graph, dict of arrays: the given images uint8 [N,S,S,3], and AUs drawn from a seed, some NaN."""
     inputs = {"image": pictures}
+    if "reference" in graph.inputs:
+        inputs["reference"] = pictures[::-1].copy()
     if "source" in graph.inputs:
         draw = np.random.default_rng(seed)
         shape = (len(pictures), len(checkpoint["labels"]["aus"]))

@@ -14,10 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from lib import images
+from lib import images, references
 from lib.cli import BadInput, note, progress
 from lib.manifest import mode
-from lib.manifest import reference as join
 
 AHEAD = 3  # batches that are decoded before the model asks for them
 
@@ -207,21 +206,10 @@ def au_scores(model, outputs):
 
 
 def reference_images(model, manifest):
-    """Images to subtract, for models with an input `reference`: the column reference_path, else the mean image
-    of each subject in the manifest. A list of N references or images; None when the model takes none."""
+    """The reference of each row (lib.references.of_rows) for models with an input `reference`; else None."""
     if "reference" not in model.inputs:
         return None
-    if "reference_path" in manifest.columns:
-        return [join(manifest.folder, path) for path in manifest.columns["reference_path"]]
-    if "" in manifest.text("subject"):
-        raise BadInput(f"{manifest.name}: {model.path} subtracts a person's reference image; "
-                       "add a column reference_path, or subject for the mean over each person's images")
-    sums = {}
-    for subject, image in zip(manifest.text("subject"), manifest.images()):
-        total, count = sums.get(subject, (0, 0))
-        sums[subject] = total + images.resize(images.load(image), model.image_size).astype(np.uint32), count + 1
-    means = {subject: (total / count).round().astype(np.uint8) for subject, (total, count) in sums.items()}
-    return [means[subject] for subject in manifest.text("subject")]
+    return references.of_rows(manifest, model.image_size, model.path)
 
 
 def shard(text, total):

@@ -150,7 +150,7 @@ def test_the_mean_image_of_a_person_is_subtracted_where_the_model_asks(place):
     found = reference_images(model, data)
     assert np.array_equal(found[0], found[2]) and found[0][0, ::2, 0] == pytest.approx([26, 51, 76, 102], abs=1)
     data.columns["subject"] = [""] * 5
-    with pytest.raises(BadInput, match="reference_path"):
+    with pytest.raises(BadInput, match="column reference"):
         reference_images(model, data)
 
 

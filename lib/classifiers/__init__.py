@@ -16,6 +16,7 @@ from lib.classifiers import compact, judge, torchvision_backbone
 from lib.classifiers.heads import AU_HEADS, HEADS
 
 #           name: function of (size, dropout) that gives a module: pictures -> features, and its `width`
+REFERENCES = ("none", "image", "features")  # what --reference chooses from
 BACKBONES = {
     **{name: partial(compact.Compact, design=design) for name, design in compact.DESIGNS.items()},
     "judge": partial(compact.Compact, design=judge.DESIGN, stage=judge.residual_stage),
@@ -28,7 +29,7 @@ EARLIER_NAMES = {"trunk": "backbone.trunk", "squeeze": "backbone.squeeze", "feat
 
 def build(config):
     """The network of a checkpoint's config: architecture, size (pixels), aus (how many), valence_arousal
-    (bool), expressions (how many; 0 is none), dropout (default 0.2), au_heads (default: au)."""
+    (bool), expressions (how many; 0 is none), dropout (default 0.2), au_heads (default: au), reference."""
     return Classifier(**config)
 
 
@@ -36,11 +37,17 @@ class Classifier(nn.Module):
     """float [N,3,S,S] in [-1,1] -> dict of those readings that its heads have (lib.classifiers.heads):
     `au`, `au_level`, `au_present`, `valence_arousal`, `expression`, and `features` [N,F].
 
-    `au` is there with any AU head: the intensity, or else the presence."""
+    `au` is there with any AU head: the intensity, or else the presence.
+
+    reference: how a picture is compared with the person's neutral or mean image, a second input of the same
+    shape: 'none' not at all; 'image': the network reads picture - reference (Niinuma et al. 2022, 4.5);
+    'features': its heads read features(picture) - features(reference) (one-frame calibration with a
+    Siamese network, arXiv 2409.00240)."""
 
     def __init__(self, architecture, size, aus, valence_arousal=False, expressions=0, dropout=0.2,
-                 au_heads=("au",)):
+                 au_heads=("au",), reference="none"):
         super().__init__()
+        self.reference = reference
         self.backbone = BACKBONES[architecture](size, dropout)
         counts = dict.fromkeys(au_heads if aus else (), aus)
         counts |= {"va": 2} if valence_arousal else {}
@@ -61,8 +68,16 @@ class Classifier(nn.Module):
             if name in AU_HEADS:
                 head.start_at(true)
 
-    def forward(self, pictures):
-        features = self.backbone(pictures)  # [N,F]
+    def read(self, pictures, reference):
+        """Features [N,F] of pictures, compared with their references where the network does."""
+        if self.reference == "image":
+            return self.backbone(pictures - reference)
+        if self.reference == "features":
+            return self.backbone(pictures) - self.backbone(reference)
+        return self.backbone(pictures)
+
+    def forward(self, pictures, reference=None):
+        features = self.read(pictures, reference)  # [N,F]
         out = {}
         for head in self.heads.values():
             out |= head(features)
@@ -80,10 +95,16 @@ def rename_earlier(module, state, prefix, *_):
 
 
 @torch.no_grad()
-def predict(net, pixels, batch=500):
-    """What the network says of uint8 [N,H,W,3] pixels: dict of float32 tensors [N,…]. Leaves net in eval mode."""
+def predict(net, pixels, reference=None, batch=500):
+    """What the network says of uint8 [N,H,W,3] pixels: dict of float32 tensors [N,…]. Leaves net in eval mode.
+
+    reference: function of a slice of rows that gives their reference pixels, where the network compares."""
     from lib.device_data import to_float
 
     net.eval()
-    parts = [net(to_float(pixels[start:start + batch])) for start in range(0, len(pixels), batch)]
+    parts = []
+    for start in range(0, len(pixels), batch):
+        rows = slice(start, start + batch)
+        compared = [to_float(reference(rows))] if reference else []
+        parts.append(net(to_float(pixels[rows]), *compared))
     return {key: torch.cat([part[key] for part in parts]).float() for key in parts[0]}

@@ -35,6 +35,11 @@ class Head(nn.Linear):
     label = ""    # which entry of the truth it learns
     outputs = ()  # what forward gives
 
+    @property
+    def labels(self):
+        """How many labels of a row it learns."""
+        return self.out_features
+
     def loss(self, kind, out, true, weight):
         """The loss `kind` of the network's outputs `out`. weight: [N] or [N,A]."""
         raise NotImplementedError
@@ -94,6 +99,10 @@ class Level(Head):
     def __init__(self, features, count):
         super().__init__(features, count * losses.LEVELS)
         self.count = count
+
+    @property
+    def labels(self):
+        return self.count
 
     def forward(self, features):
         scores = super().forward(features).unflatten(1, (self.count, losses.LEVELS))
@@ -172,6 +181,7 @@ class Expression(Head):
 
     label = "expression"
     outputs = ("expression",)
+    labels = 1  # one class a row
     losses = {"ce": losses.masked_cross_entropy}
 
     def forward(self, features):

@@ -1,10 +1,12 @@
 """The loss of a classifier with several heads: each head's own loss, and how they are weighed.
 
-`balanced` divides a head's loss by that of its best constant reading, so that every head starts at about 1.
-Without it the squared errors of rare AUs (0.035 on rendered faces) drown beside those of valence and
-arousal (0.15) and cross-entropy (2): the common layers then learn little of the AUs.
+`balanced` divides a head's loss by that of its best constant reading, and multiplies it by the number of its
+labels: 20 AUs count 20, valence and arousal 2, one expression 1. Without it the mean squared error of rare AUs
+(0.037 on rendered faces) drowns beside those of valence and arousal (0.15) and cross-entropy (2): the common
+layers then learn little of the AUs.
 `learnt` lets training find the weights (Kendall, Gal and Cipolla 2018, "Multi-Task Learning Using
-Uncertainty to Weigh Losses"): sum over heads of exp(-s) L + s/2, with a learnt s, over balanced losses L.
+Uncertainty to Weigh Losses"): sum over heads of exp(-s) L + s/2, with a learnt s, over
+losses L divided by those of the constant readings.
 """
 import torch
 from torch import nn
@@ -26,11 +28,12 @@ class Objective(nn.Module):
         self.weight_of = {name: head.cell_weight for name, head in heads.items()}
         self.rare = {name: head.rare(true, rare) if rare else None for name, head in heads.items()}
         self.scale = dict.fromkeys(heads, 1.0)
+        learnt = weights == "learnt" and len(heads) > 1
         if isinstance(weights, dict):
             self.scale |= {name: weights[name] for name in heads if name in weights}
         elif len(heads) > 1:
-            self.scale = {name: 1 / self.of_constant(name, head, true) for name, head in heads.items()}
-        learnt = weights == "learnt" and len(heads) > 1
+            labels = {name: 1 if learnt else head.labels for name, head in heads.items()}
+            self.scale = {name: labels[name] / self.of_constant(name, head, true) for name, head in heads.items()}
         self.log_variance = nn.ParameterDict({name: nn.Parameter(torch.zeros(())) for name in heads if learnt})
 
     @torch.no_grad()

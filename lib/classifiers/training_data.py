@@ -4,7 +4,7 @@ import copy
 import numpy as np
 import torch
 
-from lib import device_data, images, manifest
+from lib import device_data, images, manifest, references
 from lib.classifiers import label_tensors
 from lib.cli import BadInput, note
 from lib.files import digest
@@ -37,6 +37,10 @@ class TrainingData:
         self.true = {key: torch.cat([true[key] for true in trues]) for key in trues[0]}
         self.presence_as_level()
         self.check_labels()
+        self.reference = self.check_reference = None
+        if options.reference != "none":
+            self.reference = References(self.sets, self.size, device)
+            self.check_reference = References([self.checked], self.size, device)
         self.draw_rows(options)
         self.trained_on = digest(*(part.digest() for part in self.sets))
         self.digest = digest(self.trained_on, self.checked.digest())
@@ -81,3 +85,22 @@ class TrainingData:
                                 for key, value in whole.items()})
         one.draw_rows(options)
         return one
+
+
+class References:
+    """Each row's reference image, kept once a person or path. Call with rows for uint8 [B,S,S,3]."""
+
+    def __init__(self, sets, size, device):
+        known, places, pictures = {}, [], []
+        for part in sets:
+            for found in references.of_rows(part, size, "--reference"):
+                key = found if isinstance(found, str) else id(found)
+                if key not in known:
+                    known[key] = len(pictures)
+                    pictures.append(images.resize(images.load(found), size) if isinstance(found, str) else found)
+                places.append(known[key])
+        self.pixels = torch.from_numpy(np.stack(pictures)).to(device)  # [U,S,S,3]
+        self.place = torch.tensor(places, device=device)  # [N]
+
+    def __call__(self, rows):
+        return self.pixels[self.place[rows]]

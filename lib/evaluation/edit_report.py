@@ -18,6 +18,7 @@ import numpy as np
 from lib import images
 from lib.cli import BadInput, note
 from lib.manifest import reference
+from lib.onnx_runtime import reference_images
 
 REGION = 8        # levels of 255 from which on a pixel counts as truly changed
 CHANGED = 0.05    # AU change, FACS level / 5, from which on an AU can be a pair's target
@@ -87,7 +88,8 @@ def run(model, judge, data, batch=64):
     before = images.load_all(data.images(), size, "sources")
     true = images.load_all([reference(data.folder, path) for path in data.columns["true_path"]], size, "true images")
     edited = model.predict(before, batch, "editing", ["edited"], source=source[rows], target=target[rows])["edited"]
-    readings = {name: read_aus(judge, pictures, batch)
+    compared = reference_images(judge, data)
+    readings = {name: read_aus(judge, pictures, batch, compared)
                 for name, pictures in (("source", before), ("edited", edited), ("true", true))}
     return Pairs(data, judge.aus, [model.aus[i] for i in index[rows]], np.sign(change[rows, index[rows]]),
                  **readings, pixels=pixel_distances(before, edited, true),
@@ -95,11 +97,11 @@ def run(model, judge, data, batch=64):
                  notes={"pairs_left_out": int((~usable).sum())})
 
 
-def read_aus(judge, pictures, batch):
-    """The judge's AU readings, float64 [N,A]."""
+def read_aus(judge, pictures, batch, references=None):
+    """The judge's AU readings, float64 [N,A]; references: of each picture's person, where the judge compares."""
     if "au" not in judge.outputs:
         raise BadInput(f"{judge.path}: has no output 'au', so it cannot judge; give an AU classifier")
-    return judge.predict(pictures, batch, "judging", ["au"])["au"].astype(np.float64)
+    return judge.predict(pictures, batch, "judging", ["au"], reference=references)["au"].astype(np.float64)
 
 
 def changed_region(source, true):
