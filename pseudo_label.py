@@ -7,7 +7,8 @@
 A row of which at least one cell was filled gets source=pseudo and a confidence: the mean over the model's AUs of
 the distance between value p and threshold t as a share of the greatest possible one, |p - t| / max over [0, 1] on
 p's side (|2p - 1| when t is 0.5), or the greatest probability of a model that only knows expressions. The values
-stay soft unless --threshold makes them 0/1; rows without AU labels of their own are then au_kind=occurrence
+stay soft unless --threshold makes them 0/1; --mask-confidence and --per-class leave cells empty, and rows out
+of which all are; rows without AU labels of their own are then au_kind=occurrence
 (rows that keep some keep their au_kind). Every other column passes through. Runs on ONNX Runtime, without torch.
 """
 import csv
@@ -27,6 +28,10 @@ class Options:
     out: str = arg("-", help="where the labelled manifest goes; - is stdout", metavar="FILE.csv", writes="file")
     threshold: str = arg("", help="make AUs 0/1: a number, or `stored` for the model's own thresholds", metavar="X")
     min_confidence: Optional[float] = arg(None, help="leave out images labelled with less confidence", metavar="X")
+    mask_confidence: float = arg(0.0, help="leave AU and expression cells empty that are labelled with less "
+                                 "confidence", least=0, metavar="X")
+    per_class: int = arg(0, help="keep of every AU this many of the surest presences and of the surest absences, and "
+                         "as many of every expression (0: all)", least=0, metavar="N")
     relabel: bool = arg(False, help="also overwrite labels that are there")
     shard: str = arg("", help="only part i of n, e.g. 2/4: consecutive rows", metavar="I/N")
     batch: int = arg(64, help="images a batch", least=1)
@@ -79,17 +84,35 @@ def predictions(model, outputs):
 
 def confidences(model, outputs):
     """How sure the model is, float [N] in [0, 1], as the module's first lines define it; None when unknown."""
+    from lib.onnx_runtime import au_scores
+    from lib.selection import cell_confidence
+
+    if model.aus:
+        return cell_confidence(au_scores(model, outputs), model.thresholds()).mean(1)
+    if "expression" in outputs:
+        return outputs["expression"].max(1)
+    return None
+
+
+def mask(found, model, outputs, options):
+    """Empty those found labels that --mask-confidence and --per-class leave out, in place."""
     import numpy as np
 
+    from lib import selection
     from lib.onnx_runtime import au_scores
 
     if model.aus:
         scores, at = au_scores(model, outputs), model.thresholds()
-        room = np.where(scores < at, at, 1 - at)
-        return (np.abs(scores - at) / np.maximum(room, 1e-6)).clip(0, 1).mean(1)
-    if "expression" in outputs:
-        return outputs["expression"].max(1)
-    return None
+        keep = selection.cell_confidence(scores, at) >= options.mask_confidence
+        if options.per_class:
+            keep &= selection.balanced_cells(scores, at, options.per_class)
+        for name, values, kept in zip(model.aus, [found[name] for name in model.aus], keep.T):
+            found[name] = np.where(kept, values, np.float32(np.nan))
+    if "expression" in found:
+        keep = outputs["expression"].max(1) >= options.mask_confidence
+        if options.per_class:
+            keep &= selection.balanced_rows(outputs["expression"], options.per_class)
+        found["expression"] = [name if kept else "" for name, kept in zip(found["expression"], keep)]
 
 
 def fill(data, found, relabel=False):
@@ -104,7 +127,7 @@ def fill(data, found, relabel=False):
         cells = [value if isinstance(value, str) else number(value) for value in values]
         take = np.array([relabel or not cell for cell in old], bool)
         data.columns[column] = [new if use else cell for new, cell, use in zip(cells, old, take)]
-        filled |= take
+        filled |= take & np.array([cell != "" for cell in cells], bool)
     return filled
 
 
@@ -124,6 +147,8 @@ def label(data, model, options, references=None):
     if options.threshold:
         at = model.thresholds() if options.threshold == "stored" else [float(options.threshold)] * len(model.aus)
         found.update({name: (found[name] >= t).astype(np.float32) for name, t in zip(model.aus, at)})
+    if options.mask_confidence or options.per_class:
+        mask(found, model, outputs, options)
     own = np.zeros(len(data), bool)  # rows that keep AU labels of their own
     for name in data.au_names:
         if not (options.relabel and name in model.aus):
@@ -139,6 +164,16 @@ def label(data, model, options, references=None):
         kind = "occurrence" if occurs else "intensity"
         data.columns["au_kind"] = [old if keep else kind for old, keep in zip(data.text("au_kind"), own)]
     return filled
+
+
+def own_labels(data):
+    """bool [N]: rows that hold an AU, a value or an expression."""
+    import numpy as np
+
+    from lib.labels import VALENCE_AROUSAL
+
+    names = [*data.au_names, *VALENCE_AROUSAL, "expression"]
+    return np.array([any(cells) for cells in zip(*(data.text(name) for name in names))], bool)
 
 
 def columns_of(model):
@@ -175,9 +210,14 @@ def main():
         if not keep.any() and len(data):
             raise BadInput(f"{data.name}: no image reaches --min-confidence {options.min_confidence:g} "
                            f"(highest {sure.max():.4f}); lower it")
+    if options.mask_confidence or options.per_class:
+        keep &= filled | own_labels(data)
+        if not keep.any() and len(data):
+            raise BadInput(f"{data.name}: no label is left by --mask-confidence {options.mask_confidence:g} and "
+                           f"--per-class {options.per_class}; lower the one or raise the other")
     data.take(keep).write(options.out)
     log(f"{data.name}: labelled {int(filled.sum())} of {len(data)} images with {brief(columns_of(model))}"
-        + (f"; left out {int((~keep).sum())} below confidence {options.min_confidence:g}" if not keep.all() else ""))
+        + (f"; left out {int((~keep).sum())} that the model is not sure of" if not keep.all() else ""))
 
 
 if __name__ == "__main__":

@@ -22,9 +22,9 @@ def paint(levels, size=SIZE):
     return np.broadcast_to(row[None, :, None], (size, size, 3)).copy()
 
 
-def classifier(path, aus=AUS, size=SIZE, **meta):
+def classifier(path, aus=AUS, size=SIZE, only=None, **meta):
     """Write the classifier: au [N,A], valence_arousal [N,2] = (2 x first AU - 1, 1 - 2 x first AU),
-    expression [N,2] = (1 - last AU, last AU), features [N,A] = au."""
+    expression [N,2] = (1 - last AU, last AU), features [N,A] = au; or `only` those outputs."""
     pixels = size * size * 3
     spread = stripes(aus, size) / (pixels / len(aus)) / 255
     nodes = [("Cast", ["image"], ["float"], {"to": TensorProto.FLOAT}),
@@ -37,6 +37,7 @@ def classifier(path, aus=AUS, size=SIZE, **meta):
                  "va_weights": np.stack([2 * first, -2 * first], 1), "va_bias": np.array([-1.0, 1.0]),
                  "e_weights": np.stack([-last, last], 1), "e_bias": np.array([1.0, 0.0])}
     outputs = {"au": len(aus), "valence_arousal": 2, "expression": 2, "features": len(aus)}
+    outputs = {name: outputs[name] for name in only or outputs}
     return save(path, nodes, constants, {"image": (TensorProto.UINT8, ["N", size, size, 3])},
                 {name: (TensorProto.FLOAT, ["N", width]) for name, width in outputs.items()},
                 {"kind": "classifier", "architecture": "stripes", "aus": aus, "image_size": size,

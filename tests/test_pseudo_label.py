@@ -88,6 +88,28 @@ def test_a_row_with_all_labels_stays_real(place, capsys):
     assert rows[0]["expression"] == "sadness" and rows[1]["valence"] == "-1"
 
 
+def test_cells_that_the_model_is_unsure_of_stay_empty(place, capsys):
+    """Thresholds are 0.4: 0 and 0.2 are 1 and 0.5 sure of absence; 0.6, 0.8 and 1 are 1/3, 2/3 and 1 of presence."""
+    rows = label(place, capsys, "--images", place / "images.csv", "--mask-confidence", 0.55)
+    cells = [[row[au] for au in models.AUS] for row in rows]
+    assert cells == [["0", "", "", ""], ["1", "0", "0", "0.8"], [""] * 4, ["0"] * 4, ["1"] * 4]
+    assert [row["expression"] for row in rows] == ["neutral" if k in (2, 3) else "happiness" for k in range(5)]
+    models.classifier(place / "model.onnx", only=["au"])
+    rows = label(place, capsys, "--images", place / "images.csv", "--mask-confidence", 0.55)
+    assert [row["path"][-1] for row in rows] == list("0134")  # nothing is known of image 2
+
+
+def test_as_many_presences_as_absences_of_each_au(place, capsys):
+    models.classifier(place / "model.onnx", only=["au"])
+    rows = label(place, capsys, "--images", place / "images.csv", "--per-class", 1, "--threshold", "stored")
+    table = {row["path"][-1]: [row[au] for au in models.AUS] for row in rows}
+    assert table == {"0": ["0", "", "", ""], "1": ["1", "0", "0", ""], "3": ["", "", "", "0"],
+                     "4": ["", "1", "1", "1"]}
+    assert {row["au_kind"] for row in rows} == {"occurrence"}
+    assert "no label is left" in label(place, capsys, "--images", place / "images.csv", "--mask-confidence", 1.1,
+                                       status=3)
+
+
 def test_min_confidence_and_shards(place, capsys):
     rows = label(place, capsys, "--images", place / "images.csv", "--min-confidence", "0.95")
     assert [row["path"][-1] for row in rows] == list("34")
