@@ -1,7 +1,7 @@
 """Label images with an exported classifier: the empty label cells of a manifest are filled in.
 
     pseudo_label.py --model classifier.onnx --images unlabelled.csv --out pseudo.csv
-    find photos -name '*.jpg' | pseudo_label.py --model classifier.onnx --images - --threshold stored > pseudo.csv
+    find photos -name '*.jpg' | pseudo_label.py --model classifier.onnx --images - --register > aus.csv
 
 --images is any manifest, or - for a manifest or bare image paths (one a line) on stdin. Rows keep their order.
 A row of which at least one cell was filled gets source=pseudo and a confidence: the mean over the model's AUs of
@@ -10,6 +10,8 @@ p's side (|2p - 1| when t is 0.5), or the greatest probability of a model that o
 stay soft unless --threshold makes them 0/1; --mask-confidence and --per-class leave cells empty, and rows out
 of which all are; rows without AU labels of their own are then au_kind=occurrence
 (rows that keep some keep their au_kind). Every other column passes through. Runs on ONNX Runtime, without torch.
+--register takes the images for photos: the largest face of each is found and registered as the model was trained,
+face_confidence says how sure that is, and photos without a face are left out.
 """
 import csv
 import io
@@ -33,6 +35,8 @@ class Options:
     per_class: int = arg(0, help="keep of every AU this many of the surest presences and of the surest absences, and "
                          "as many of every expression (0: all)", least=0, metavar="N")
     relabel: bool = arg(False, help="also overwrite labels that are there")
+    register: bool = arg(False, help="find the largest face in each image, and register it as the model was trained "
+                                     "(needs `make setup-faces`)")
     shard: str = arg("", help="only part i of n, e.g. 2/4: consecutive rows", metavar="I/N")
     batch: int = arg(64, help="images a batch", least=1)
     device: Literal["auto", "cpu", "cuda"] = arg("auto", help="where the model runs")
@@ -131,14 +135,39 @@ def fill(data, found, relabel=False):
     return filled
 
 
-def label(data, model, options, references=None):
+def find_faces(data, model):
+    """(the rows of a manifest whose photos show a face, their registered faces uint8 [N,S,S,3]).
+
+    Photos without one are named on stderr; BadInput when all are."""
+    import numpy as np
+
+    from lib.faces import align, reading
+    from lib.manifest import number
+
+    if "reference" in model.inputs:
+        raise BadInput(f"{model.path}: compares with reference images; register both with python -m lib.faces.register")
+    mode = reading.mode_for(model)
+    faces, confidence, reasons = reading.registered(data.images(), mode, model.image_size)
+    there = np.array([not reason for reason in reasons], bool)
+    if not there.any():
+        raise BadInput(f"{data.name}: no face in any of {len(data)} images; the first: {reasons[0]}")
+    for reason in filter(None, reasons):
+        log(f"left out: {reason}")
+    data = data.take(there)
+    data.columns["registration"] = [align.name(mode, model.image_size)] * len(data)
+    data.columns["face_confidence"] = [number(value) for value in confidence[there]]
+    return data, faces[there]
+
+
+def label(data, model, options, references=None, faces=None):
     """Fill in labels, source, confidence and au_kind of a manifest in place; bool [N]: rows that were filled.
 
-    references: each row's reference image, for models that compare with one."""
+    references: each row's reference image, for models that compare with one; faces: uint8 [N,S,S,3], what the model
+    sees in place of the manifest's images."""
     import numpy as np
 
     wanted = [name for name in ("au", "au_level", "valence_arousal", "expression") if name in model.outputs]
-    outputs = model.predict(data.images(), options.batch, "labelling", wanted,
+    outputs = model.predict(data.images() if faces is None else faces, options.batch, "labelling", wanted,
                             reference=references)
     found = predictions(model, outputs)
     if not found:
@@ -195,11 +224,13 @@ def main():
     model = Model.open(options.model, options.device, options.threads, kind="classifier")
     if options.threshold == "stored" and not model.meta.get("thresholds"):
         raise BadInput(f"{options.model}: stores no thresholds; say --threshold 0.5")
-    check_registration(model, data)
+    if not options.register:
+        check_registration(model, data)
     part = shard(options.shard, len(data))
     references = reference_images(model, data)  # of all rows: a person's mean image is that of every shard
     data = data.take(np.arange(len(data))[part])
-    filled = label(data, model, options, references and references[part])
+    data, faces = find_faces(data, model) if options.register else (data, None)
+    filled = label(data, model, options, references and references[part], faces)
     keep = np.ones(len(data), bool)
     if options.min_confidence is not None:
         if "confidence" not in data.columns:

@@ -226,3 +226,26 @@ def test_torch_is_never_imported_and_help_is_quick(place):
     python, *line = command("pseudo_label.py", "--model", "model.onnx", "--images", "images.csv")
     done = subprocess.run([python, "-c", NO_TORCH, *line], cwd=place, env=ENVIRONMENT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_photos_are_registered_and_those_without_a_face_left_out(place, capsys):
+    """The astronaut's face is found; the grey picture has none."""
+    from lib.cli import BadInput
+    from lib.faces import models as networks
+
+    photo = pytest.importorskip("skimage.data", reason="scikit-image is not installed").astronaut()
+    try:
+        networks.check()
+    except BadInput as error:
+        pytest.skip(str(error))
+    images.save(place / "a.png", photo)
+    images.save(place / "b.png", np.full((64, 64, 3), 128, np.uint8))
+    (place / "list.csv").write_text("path,remark\nb.png,none\na.png,one\n")
+    code, out, err = call(pseudo_label.main, capsys, "--model", place / "model.onnx", "--images", place / "list.csv",
+                          "--register")
+    rows = table(out)
+    assert code == 0 and "left out: " in err and "b.png: no face found" in err
+    assert [row["remark"] for row in rows] == ["one"] and rows[0]["registration"].startswith("tight-")
+    assert float(rows[0]["face_confidence"]) > .9 and 0 <= float(rows[0]["AU01"]) <= 1
+    (place / "list.csv").write_text("path\nb.png\n")
+    assert "no face in any of 1 images" in label(place, capsys, "--images", place / "list.csv", "--register", status=3)
