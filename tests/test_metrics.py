@@ -126,3 +126,45 @@ def test_the_pair_is_asked_for_or_the_sets_or_the_thesis_pair(tmp_path):
         (tmp_path / "set.json").write_text(text)
         with pytest.raises(BadInput, match="set.json"):
             classifier_report.pair_of_set(data)
+
+
+def test_reliability_agrees_with_scikit_learn():
+    from sklearn.calibration import calibration_curve
+
+    rng = np.random.default_rng(3)
+    scores = rng.random(400)
+    truth = (rng.random(400) < scores ** 2).astype(float)
+    found = metrics.reliability([*truth, NAN], [*scores, 0.5])
+    rate, mean = calibration_curve(truth, scores, n_bins=10)
+    assert [row["truth"] for row in found["bins"]] == pytest.approx(rate)
+    assert [row["score"] for row in found["bins"]] == pytest.approx(mean)
+
+
+def test_calibration_error_by_hand():
+    found = metrics.reliability([1, 0, 1, 1], [0.1, 0.1, 0.95, 1.0], bins=2)  # |0.1 - 0.5| x 1/2 + |0.975 - 1| x 1/2
+    assert found["ece"] == pytest.approx(0.2125) and [row["n"] for row in found["bins"]] == [2, 2]
+    assert metrics.reliability([NAN], [0.5])["ece"] is None
+
+
+def test_sign_agreement_by_hand():
+    assert metrics.sign_agreement([0.5, -0.2, 0, NAN, -1], [0.1, 0.3, 0, 1, -0.1]) == 0.75
+    assert metrics.sign_agreement([NAN], [1]) is None
+
+
+def test_icc_agrees_with_a_two_way_analysis_of_variance():
+    """Mean squares written out row by row (as pingouin's ICC(C,1) has them)."""
+    rng = np.random.default_rng(6)
+    x = rng.random(30)
+    ratings = np.stack([x, 0.5 * x + rng.normal(0, 0.1, 30)], 1)
+    grand, rows, columns = ratings.mean(), ratings.mean(1), ratings.mean(0)
+    between = sum(2 * (row - grand) ** 2 for row in rows) / 29
+    error = sum((ratings[i, j] - rows[i] - columns[j] + grand) ** 2 for i in range(30) for j in range(2)) / 29
+    assert metrics.icc(*ratings.T) == pytest.approx((between - error) / (between + error))
+
+
+def test_expressions_have_an_f1_each_and_a_calibration():
+    report = classifier_report.expression_section(["joy", "", "anger", "joy"], np.array(
+        [[0.9, 0.1, 0], [0.5, 0.5, 0], [0.6, 0.4, 0], [0.8, 0.2, 0]]), ["joy", "anger", "fear"])
+    assert report["f1"] == {"joy": pytest.approx(0.8), "anger": 0, "fear": None}
+    assert report["accuracy"] == pytest.approx(2 / 3)
+    assert report["calibration"]["ece"] == pytest.approx((0.1 + 0.6 + 0.2) / 3)

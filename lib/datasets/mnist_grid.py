@@ -6,8 +6,9 @@ Marinos 2023, "Face image synthesis for robust facial analysis", section 4.1 and
     python -m lib.datasets.mnist_grid --level medium --labelled 3000 --out DIR
 
 writes labelled.csv, unlabelled.csv (AU cells empty; unlabelled_truth.csv has them), validation.csv, test.csv
-(one AU at a time), test_natural.csv (distributed like labelled), set.json (the correlated pair) and sheet.png. AUs are 0 or 1. They are
-intensities (`au_kind` is left empty), not occurrences: a digit is drawn at its full level 1, so an editor may be
+(one AU at a time), test_natural.csv (distributed like labelled), set.json (the correlated pair)
+and sheet.png. AUs are 0 or 1. They are intensities (`au_kind` is left empty), not occurrences: a
+digit is drawn at its full level 1, so an editor may be
 asked for that level, and both thresholds, 0.4 and 0.5, read them alike. Grids show nobody, so all that one may learn
 an editor from are of one `session`: any of them may be compared with any other. The four pools of digits are disjoint.
 A killed run goes on where it was and ends byte for byte alike; a smaller set is the beginning of a larger one.
@@ -282,7 +283,8 @@ def main(argv=None):
     options = parse(Options, __doc__, argv)
     out, counts = Path(options.out), options.counts()
     place, settings = claim(options)
-    files.write_text(out / "set.json", files.to_json({"correlated_pair": list(CORRELATED)}) + "\n")
+    if not (out / "set.json").exists():
+        files.write_text(out / "set.json", files.to_json({"correlated_pair": list(CORRELATED)}) + "\n")
     manifests = [f"{name}.csv" for name in SETS] + ["unlabelled_truth.csv"]
     if all((out / name).exists() for name in manifests):
         log(f"{out}: already complete")

@@ -10,7 +10,7 @@ import numpy as np
 
 from lib import labels
 from lib.cli import BadInput
-from lib.evaluation import metrics
+from lib.evaluation import bootstrap, intervals, metrics
 
 FIXED = 0.5  # on every prediction; papers that name a threshold mostly use it
 PAIR = ("AU01", "AU02")
@@ -88,8 +88,48 @@ def au_section(truth, scores, names, truth_at, thresholds, pair, intensities):
     on, predicted = metrics.present(truth, truth_at), metrics.present(scores, thresholds)
     for name, table in (("correlation", metrics.correlations), ("coactivation", metrics.coactivation)):
         chosen[name] = {"aus": list(names), "true": table(on), "predicted": table(predicted)}  # [A,A] each
+    levels = np.where(intensities[:, None], truth, np.nan)
+    chosen["two_afc"] = two_afc_section(levels, scores, names)
+    chosen["calibration"] = calibration(on, levels, scores, names)
     fixed = {"threshold": FIXED, **au_numbers(truth, scores, names, truth_at, FIXED, pair)}
     return {"au": chosen, "au_fixed": fixed}
+
+
+def two_afc_section(levels, scores, names):
+    """2AFC of each AU at levels A, B and C, and means over AUs (Niinuma et al. 2022, figure 7)."""
+    per_au = {name: {letter: value for letter, value in metrics.two_afc(levels[:, k], scores[:, k]).items()
+                     if letter in "ABC"} for k, name in enumerate(names)}
+    return {"per_au": per_au, "mean": metrics.mean_of(per_au.values())}
+
+
+def calibration(on, levels, scores, names):
+    """Reliability over all AUs: how often an AU is present (`presence`), and its mean level (`level`), at each
+    reading; per_au has the expected calibration errors. A model that reads levels promises no presence."""
+    per_au = {name: {"presence_ece": metrics.reliability(on[:, k], scores[:, k])["ece"],
+                     "level_ece": metrics.reliability(levels[:, k], scores[:, k])["ece"]}
+              for k, name in enumerate(names)}
+    return {"presence": metrics.reliability(on, scores), "level": metrics.reliability(levels, scores),
+            "per_au": per_au}
+
+
+def interval_sections(people, au=None, va=None, expression=None):
+    """The report's `intervals`. au: dict of truth, scores, names, truth_at, thresholds, pair, intensities;
+    va: (truth [N,2], predicted [N,2]); expression: (truth int [N], -1 unlabelled, predicted int [N], names)."""
+    out = people.about()
+    if au:
+        columns = [au["names"].index(name) for name in au["pair"]] if au["pair"] else None
+        for section, thresholds, levels in (("au", au["thresholds"], au["intensities"]), ("au_fixed", FIXED, None)):
+            found = intervals.au_resampled(au["truth"], au["scores"], au["truth_at"], thresholds, levels, people,
+                                           columns)
+            out[section] = intervals.au_section(found, au["names"], people)
+    if va:
+        out["va"] = {name: bootstrap.intervals(numbers, people)
+                     for name, numbers in intervals.va_resampled(*va, people).items()}
+    if expression:
+        truth, predicted, names = expression
+        out["expression"] = bootstrap.intervals(
+            intervals.expression_resampled(truth, predicted, len(names), people), people)
+    return out
 
 
 def by_section(truth, scores, names, columns, where, whole):
@@ -111,6 +151,7 @@ def va_section(truth, predicted):
     """The report's `va`; truth and predicted [N,2] (valence, arousal) in [-1, 1], NaN unlabelled."""
     return {name: {"ccc": metrics.ccc(truth[:, k], predicted[:, k]), "pcc": metrics.pcc(truth[:, k], predicted[:, k]),
                    "mse": metrics.mse(truth[:, k], predicted[:, k]), "mae": metrics.mae(truth[:, k], predicted[:, k]),
+                   "sign_agreement": metrics.sign_agreement(truth[:, k], predicted[:, k]),
                    "labelled": int((~np.isnan(truth[:, k])).sum())}
             for k, name in enumerate(labels.VALENCE_AROUSAL)}
 
@@ -118,11 +159,20 @@ def va_section(truth, predicted):
 def expression_section(truth, probabilities, names):
     """The report's `expression`; truth: N names ('' unlabelled), probabilities [N,E]. Names that the model does
     not know are left out and counted."""
+    known = class_numbers(truth, names)
+    rows = np.flatnonzero(known >= 0)
+    predicted = probabilities.argmax(1)
+    unknown = sum(1 for name in truth if name and name not in names)
+    numbers = metrics.classes(known[rows], predicted[rows], names)
+    right = (predicted == known)[rows].astype(float)
+    return {**numbers, "calibration": metrics.reliability(right, probabilities[rows].max(1)),
+            "names": list(names), "labelled": len(rows), "unknown_to_model": unknown}
+
+
+def class_numbers(truth, names):
+    """Which of `names` each truth is, int [N]; -1 for '' and for other names."""
     place = {name: k for k, name in enumerate(names)}
-    rows = [i for i, name in enumerate(truth) if name in place]
-    unknown = sum(1 for name in truth if name and name not in place)
-    found = metrics.classes([place[truth[i]] for i in rows], probabilities[rows].argmax(1), names)
-    return {**found, "names": list(names), "labelled": len(rows), "unknown_to_model": unknown}
+    return np.array([place.get(name, -1) for name in truth], int)
 
 
 def subjects(data):

@@ -127,18 +127,44 @@ def ccc(truth, predicted):
     return float(2 * covariance / spread) if spread > 1e-18 else None
 
 
+def sign_agreement(truth, predicted):
+    """The share of predictions with the sign of the truth (Toisoul et al. 2021's SAGR); 0 agrees with 0 only."""
+    truth, predicted = known(truth, predicted)
+    return float(np.mean(np.sign(truth) == np.sign(predicted))) if len(truth) else None
+
+
+# ---- calibration ---------------------------------------------------------------------------------------------
+
+def reliability(truth, scores, bins=10):
+    """How often what a score promises comes true: {'bins': […], 'ece'}.
+
+    truth in [0, 1] or NaN; scores in [0, 1], cut into equal bins, the last closed at 1 (as scikit-learn's
+    calibration_curve, except that a score on an edge goes up). A bin: from, to, n, score and truth (means,
+    None when empty). ece = Σ n/N |mean score - mean truth|, the expected calibration error."""
+    truth, scores = known(truth, scores)
+    place = np.minimum((np.clip(scores, 0, 1) * bins).astype(int), bins - 1)
+    n = np.bincount(place, minlength=bins)
+    score, true = (np.bincount(place, values, minlength=bins) for values in (scores, truth))
+    rows = [{"from": k / bins, "to": (k + 1) / bins, "n": int(n[k]), "score": ratio(score[k], n[k]),
+             "truth": ratio(true[k], n[k])} for k in range(bins)]
+    return {"bins": rows, "ece": ratio(np.abs(score - true).sum(), len(truth))}
+
+
 # ---- classes and tables --------------------------------------------------------------------------------------
 
 def classes(truth, predicted, names):
-    """accuracy, macro_f1 and confusion (rows: truth, columns: prediction) of class numbers [N] into `names`.
+    """accuracy, macro_f1, f1, confusion (rows: truth, columns: prediction) of class numbers [N] into `names`.
 
-    Macro-F1 is the mean over the classes that occur in the truth."""
+    f1: {name: F1}, None for a class that does not occur in the truth. Macro-F1 is the mean of the others."""
     if not len(truth):
         return {"accuracy": None, "macro_f1": None, "confusion": None}
     from sklearn.metrics import confusion_matrix, f1_score
 
+    occur = np.unique(truth)
     return {"accuracy": float(np.mean(np.asarray(truth) == np.asarray(predicted))),
-            "macro_f1": float(f1_score(truth, predicted, labels=np.unique(truth), average="macro", zero_division=0)),
+            "macro_f1": float(f1_score(truth, predicted, labels=occur, average="macro", zero_division=0)),
+            "f1": {name: None for name in names} | {names[k]: float(value) for k, value in zip(
+                occur, f1_score(truth, predicted, labels=occur, average=None, zero_division=0))},
             "confusion": confusion_matrix(truth, predicted, labels=range(len(names))).tolist()}
 
 
