@@ -1,10 +1,15 @@
-"""Measure an exported model: a classifier on a labelled manifest, a generator on pairs, or compare reports.
+"""Measure exported models: classifiers on a labelled manifest, a generator on pairs; or compare.
 
     evaluate.py --model classifier.onnx --test test.csv > report.json
+    evaluate.py --model au01.onnx au02.onnx va.onnx --test test.csv    models of different labels, as one
+    evaluate.py --model 'personal/{subject}.onnx' --test test.csv      a model for each person
     evaluate.py --model generator.onnx --pairs pairs.csv --judge judge.onnx > report.json
-    evaluate.py --compare runs/faces/*/seed*/report.json
+    evaluate.py --compare runs/faces/*/seed*/report.json               tables of conditions
+    evaluate.py --compare fold*/predictions.csv                        folds: each, their mean, pooled
+    evaluate.py --compare a.csv b.csv --paired                         a - b on the same images, with p
 
 Stdout is the report (JSON), or the tables of --compare (Markdown). Runs on ONNX Runtime, without torch.
+Intervals in a report are 95 % bootstrap intervals over people.
 """
 from dataclasses import dataclass
 from typing import Literal, Optional
@@ -15,7 +20,9 @@ from lib.files import to_json, write_text
 
 @dataclass
 class Options:
-    model: Optional[str] = arg(None, help="exported classifier or generator", metavar="FILE.onnx")
+    model: list[str] = arg([], nargs="+", metavar="FILE.onnx",
+                           help="exported classifier or generator; several classifiers of different labels; or "
+                                "'DIR/{subject}.onnx', a classifier for each person")
     test: Optional[str] = arg(None, help="manifest with the truth, for a classifier; - is stdin", metavar="FILE.csv")
     pairs: Optional[str] = arg(None, help="source images, targets and true images, for a generator",
                                metavar="FILE.csv")
@@ -23,11 +30,14 @@ class Options:
     judge_report: Optional[str] = arg(None, help="the judge's own report: AUs that it reads badly stay out of the "
                                                  "summary", metavar="FILE.json")
     min_correlation: float = arg(0.6, help="with --judge-report: the least correlation (pcc) of an AU in the summary")
-    compare: list[str] = arg([], help="reports to put in tables, found as …/<preset>/<set>/<condition>/seed<k>/NAME",
+    compare: list[str] = arg([], help="reports to put in tables, found as …/<preset>/<set>/<condition>/seed<k>/NAME; "
+                                      "or files of --predictions: the folds of one experiment",
                              nargs="+", metavar="REPORT.json")
+    paired: bool = arg(False, help="with --compare A.csv B.csv, files of --predictions: A - B on the images of both")
     predictions: Optional[str] = arg(None, help="also write one row an image, truth beside prediction",
                                      metavar="FILE.csv", writes="file")
-    report: Optional[str] = arg(None, help="also draw plots into this folder", metavar="DIR", writes="folder")
+    report: Optional[str] = arg(None, help="also write a page of pictures, DIR/index.html", metavar="DIR",
+                                writes="folder")
     min_f1: Optional[float] = arg(None, help="exit 4 when the mean F1 over AUs is below this", metavar="X")
     present: Optional[float] = arg(None, help="a truth counts as present from this value on [0.4, occurrences 0.5]",
                                    metavar="X")
@@ -37,6 +47,7 @@ class Options:
                                                               "such as yaw pitch")
     of: Optional[str] = arg(None, help="with --by: all the images, of which --test has those with a face; how many are "
                                        "missing is said", metavar="FILE.csv")
+    stride: int = arg(1, help="measure every n-th image of each person's (or video's) images only", least=1)
     batch: int = arg(64, help="images a batch", least=1)
     device: Literal["auto", "cpu", "cuda"] = arg("auto", help="where the models run")
 
@@ -51,102 +62,120 @@ class Options:
             raise ValueError(f"--{jobs[0]} needs --model FILE.onnx")
         if self.pairs and not self.judge:
             raise ValueError("--pairs needs --judge FILE.onnx, which reads the edited images")
+        if self.pairs and len(self.model) > 1:
+            raise ValueError("--pairs measures one generator: give one --model")
         if self.min_f1 is not None and not self.test:
             raise ValueError("--min-f1 is a gate for --test")
         if self.by and not self.test or self.of and not self.by:
             raise ValueError("--by needs --test, and --of needs --by")
+        if self.stride > 1 and not self.test:
+            raise ValueError("--stride needs --test")
+        if self.paired and (len(self.compare) != 2 or not all(map(is_predictions, self.compare))):
+            raise ValueError("--paired compares two files of --predictions: --compare A.csv B.csv --paired")
         if self.predictions == "-":
             raise ValueError("--predictions needs a file: stdout is the report's")
         if len(set(self.pair)) == 1:
             raise ValueError("--pair needs two different AUs")
 
 
+def is_predictions(path):
+    """Whether a file of --compare has predictions, not a report."""
+    return str(path).endswith(".csv")
+
+
 def evaluate_classifier(options):
-    """The report on a classifier, and what the plots and --predictions need: truth, scores and their names."""
-    from lib import labels, manifest
-    from lib.evaluation import classifier_report
-    from lib.onnx_runtime import Model, check_registration, reference_images, shared_aus
+    """(report, table of --predictions, manifest, Reading)."""
+    from lib import manifest
+    from lib.evaluation import bootstrap, classifier_report, reading
+    from lib.onnx_runtime import shared_aus
 
     data = manifest.read(options.test)
-    model = Model.open(options.model, options.device, kind="classifier")
-    check_registration(model, data)
-    has_va = "valence_arousal" in model.outputs and set(labels.VALENCE_AROUSAL) & set(data.columns)
-    has_expression = model.expressions and "expression" in data.columns
-    comparable = set(model.aus) & set(data.columns) or not (has_va or has_expression)
-    names = shared_aus(model, data) if comparable else []  # raises when nothing at all can be compared
-    check_aus(options, model, data, names)
-    outputs = model.predict(data.images(), options.batch, what="evaluating",
-                            reference=reference_images(model, data))
-    out = {"model": describe_model(model), "data": describe_data(data), "n": len(data),
-           "subjects": classifier_report.subjects(data), "protocol": {"task": "classifier", "missing_labels": "masked"}}
+    if options.stride > 1:
+        data = data.take(classifier_report.every(data, options.stride))
+    readers = reading.Readers(options.model, options.device, data)
+    has_va, has_expression = reading.has_labels(data, readers.outputs)
+    comparable = set(readers.aus) & set(data.columns) or not (has_va or has_expression)
+    names = shared_aus(readers, data) if comparable else []  # raises when nothing at all can be compared
+    check_aus(options, readers, data, names)
+    found = readers.read(options.batch, classifier_report.FIXED)
+    out = {"model": readers.describe(), "data": describe_data(data), "n": len(data),
+           "subjects": classifier_report.subjects(data),
+           "protocol": {"task": "classifier", "missing_labels": "masked", "stride": options.stride}}
     table = {"path": data.columns["path"], "subject": data.text("subject")}
+    resample = {}
     if names:
-        scores = au_scores(model, outputs)[:, [model.aus.index(name) for name in names]]
-        au_report(options, model, data, names, scores, out, table)
+        resample["au"] = au_report(options, readers, data, names, found, out, table)
     if has_va:
-        va_report(data, outputs["valence_arousal"], out, table)
+        resample["va"] = va_report(data, found.valence_arousal, out, table)
     if has_expression:
-        out["expression"] = classifier_report.expression_section(data.text("expression"), outputs["expression"],
-                                                      model.expressions)
-        table["expression"] = [model.expressions[k] for k in outputs["expression"].argmax(1)]
-        table["true_expression"] = data.text("expression")
-    return out, table, data
+        resample["expression"] = expression_report(data, found, out, table)
+    out["intervals"] = classifier_report.interval_sections(bootstrap.People.of(data.text("subject")), **resample)
+    return out, table, data, found
 
 
-def check_aus(options, model, data, names):
+def check_aus(options, readers, data, names):
     """BadInput, before anything runs, when no AU is labelled or --pair names one that is not there."""
     if names and not any(cell for name in names for cell in data.columns[name]):
         raise BadInput(f"{data.name}: no AU cell is labelled, so there is nothing to compare with; give the set "
                        "that has the truth")
     if options.pair and not set(options.pair) <= set(names):
-        raise BadInput(f"--pair {' '.join(options.pair)}: {data.name} and {model.path} share "
+        raise BadInput(f"--pair {' '.join(options.pair)}: {data.name} and {readers.path} share "
                        f"{', '.join(names) or 'no AU'}; name two of these")
 
 
-def au_scores(model, outputs):
-    """AU predictions [N,A] in [0, 1] as lib.onnx_runtime reads them; BadInput where one is NaN or infinite."""
-    import numpy as np
+def au_report(options, readers, data, names, found, out, table):
+    """Add the AU sections and their protocol to the report, and AU columns to the table of predictions.
 
-    from lib import onnx_runtime
-
-    scores = onnx_runtime.au_scores(model, outputs)
-    if not np.isfinite(scores).all():
-        raise BadInput(f"{model.path}: predicts NaN or infinity for {int((~np.isfinite(scores)).any(1).sum())} "
-                       "images; train it again")
-    return scores
-
-
-def au_report(options, model, data, names, scores, out, table):
-    """Add the AU sections and their protocol to the report, and AU columns to the table of predictions."""
-    import numpy as np
-
+    Returns what intervals are made of."""
     from lib import manifest
     from lib.evaluation import classifier_report
 
-    truth = data.aus(names)
+    columns = [found.aus.index(name) for name in names]
+    truth, scores, thresholds = data.aus(names), found.au[:, columns], found.thresholds[..., columns]
     pair, pair_from = classifier_report.choose_pair(names, options.pair, classifier_report.pair_of_set(data))
-    stored = model.meta.get("thresholds") or {}
-    thresholds = np.array([stored.get(name, classifier_report.FIXED) for name in names])
-    sections = classifier_report.au_section(truth, scores, names, classifier_report.truth_thresholds(data, options.present), thresholds,
-                                 pair, ~data.occurrence())
-    out["protocol"] |= {
-        "aus": names, "aus_left_out": {"not_in_data": [name for name in model.aus if name not in names],
+    given = {"truth": truth, "scores": scores, "names": names, "thresholds": thresholds, "pair": pair,
+             "truth_at": classifier_report.truth_thresholds(data, options.present),
+             "intensities": ~data.occurrence()}
+    out["protocol"] |= au_protocol(options, readers, data, given, pair_from)
+    out |= classifier_report.au_section(**given)
+    if options.by:
+        whole = manifest.read(options.of) if options.of else data
+        out["by"] = {"of": describe_data(whole), **classifier_report.by_section(
+            classifier_report.levels(given), scores, names, options.by, cells_of(data, options.by),
+            cells_of(whole, options.by))}
+    table |= classifier_report.au_columns(data, given)
+    return given
+
+
+def au_protocol(options, readers, data, given, pair_from):
+    """How AUs were compared, for the report."""
+    import numpy as np
+
+    from lib.evaluation import classifier_report
+
+    names, thresholds = given["names"], given["thresholds"]
+    return {
+        "aus": names, "aus_left_out": {"not_in_data": [name for name in readers.aus if name not in names],
                                        "not_in_model": [name for name in data.au_names if name not in names]},
         "truth_present_from": options.present if options.present is not None else
         {"intensity": 0.4, "occurrence": 0.5},
-        "thresholds": dict(zip(names, thresholds.tolist())),
-        "thresholds_from": "model" if stored else "fixed", "threshold_fixed": classifier_report.FIXED,
-        "pair": pair, "pair_from": pair_from,
-        "occurrence_rows": int(data.occurrence().sum()), "unlabelled_au_cells": int(np.isnan(truth).sum()),
+        "thresholds": dict(zip(names, thresholds.tolist())) if thresholds.ndim == 1 else "of each person's model",
+        "thresholds_from": "model" if readers.has_thresholds else "fixed", "threshold_fixed": classifier_report.FIXED,
+        "pair": given["pair"], "pair_from": pair_from,
+        "occurrence_rows": int(data.occurrence().sum()),
+        "unlabelled_au_cells": int(np.isnan(given["truth"]).sum()),
         "mean_over": "AUs with a defined value; left_out counts the others"}
-    out |= sections
-    if options.by:
-        levels = np.where(data.occurrence()[:, None], np.nan, truth)
-        whole = manifest.read(options.of) if options.of else data
-        out["by"] = {"of": describe_data(whole), **classifier_report.by_section(
-            levels, scores, names, options.by, cells_of(data, options.by), cells_of(whole, options.by))}
-    for k, name in enumerate(names):
-        table[name], table[f"true_{name}"] = scores[:, k].tolist(), truth[:, k].tolist()
+
+
+def expression_report(data, found, out, table):
+    """Add expressions to the report and to the table of predictions; returns what intervals are made of."""
+    from lib.evaluation import classifier_report
+
+    truth, names = data.text("expression"), found.expressions
+    out["expression"] = classifier_report.expression_section(truth, found.expression, names)
+    predicted = found.expression.argmax(1)
+    table["expression"], table["true_expression"] = [names[k] for k in predicted], truth
+    return classifier_report.class_numbers(truth, names), predicted, names
 
 
 def cells_of(data, columns):
@@ -158,7 +187,7 @@ def cells_of(data, columns):
 
 
 def va_report(data, predicted, out, table):
-    """Add valence and arousal to the report and to the table of predictions."""
+    """Add valence and arousal to the report and to the table of predictions; returns truth and predictions."""
     import numpy as np
 
     from lib import labels
@@ -168,6 +197,7 @@ def va_report(data, predicted, out, table):
     out["va"] = classifier_report.va_section(truth, predicted)
     for k, name in enumerate(labels.VALENCE_AROUSAL):
         table[name], table[f"true_{name}"] = predicted[:, k].tolist(), truth[:, k].tolist()
+    return truth, predicted
 
 
 def describe_model(model):
@@ -199,22 +229,22 @@ def write_table(options, table, data):
 
 def classifier(options):
     """--test"""
-    out, table, data = evaluate_classifier(options)
+    out, table, data, found = evaluate_classifier(options)
     if options.predictions:
         write_table(options, table, data)
     if options.report:
-        from lib.evaluation import plots
+        from lib.evaluation import report_page
 
-        plots.classifier(options.report, out)
+        report_page.write(options.report, out, table, data, found)
     write_text("-", to_json(out) + "\n")
     if "au" in out:
         mean = out["au"]["mean"]
-        log(f"{options.model}: mean F1 {show(mean['f1'])} at stored thresholds, "
+        log(f"{' '.join(options.model)}: mean F1 {show(mean['f1'])} at stored thresholds, "
             f"{show(out['au_fixed']['mean']['f1'])} at 0.5; labels left out: {mean['left_out'] or 'none'}")
     if options.min_f1 is not None:
         f1 = out.get("au", {}).get("mean", {}).get("f1")
         if f1 is None or f1 < options.min_f1:
-            raise GateFailed(f"{options.model}: mean F1 {show(f1)} is below --min-f1 {options.min_f1:g}")
+            raise GateFailed(f"{' '.join(options.model)}: mean F1 {show(f1)} is below --min-f1 {options.min_f1:g}")
 
 
 def generator(options):
@@ -224,7 +254,7 @@ def generator(options):
     from lib.onnx_runtime import Model, check_registration
 
     data = manifest.read(options.pairs)
-    model = Model.open(options.model, options.device, kind="generator")
+    model = Model.open(options.model[0], options.device, kind="generator")
     judge = Model.open(options.judge, options.device, kind="classifier")
     for each in (model, judge):
         check_registration(each, data)
@@ -237,9 +267,9 @@ def generator(options):
     if options.predictions:
         write_table(options, edit_report.table(pairs), pairs.data)
     if options.report:
-        from lib.evaluation import plots
+        from lib.evaluation import report_page
 
-        plots.edits(options.report, out, pairs)
+        report_page.edits(options.report, out, pairs)
     write_text("-", to_json(out) + "\n")
 
 
@@ -250,7 +280,12 @@ def show(value):
 
 def main(argv=None):
     options = parse(Options, __doc__, argv)
-    if options.compare:
+    if options.compare and all(map(is_predictions, options.compare)):
+        from lib.evaluation import paired
+
+        table = paired.difference_table if options.paired else paired.fold_table
+        write_text("-", table(options.compare) + "\n")
+    elif options.compare:
         from lib.evaluation import comparison
 
         write_text("-", comparison.tables(options.compare) + "\n")

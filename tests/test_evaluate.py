@@ -11,9 +11,8 @@ import models
 import numpy as np
 import pytest
 
-import evaluate as script
 from lib import manifest
-from lib.evaluation import comparison, edit_report
+from lib.evaluation import comparison, edit_report, reading
 from lib.cli import BadInput
 
 ROOT = Path(__file__).parents[1]
@@ -87,7 +86,10 @@ def test_predictions_and_plots(folder):
     assert [row["AU01"] for row in rows] == ["1", "0.349", "0", "0"] and rows[3]["true_AU01"] == ""
     assert rows[0]["path"] == "../set.npy#0" and rows[1]["expression"] == "happiness"
     assert len(manifest.read(folder / "out/predictions.csv").images()) == 4
-    assert {path.name for path in (folder / "plots").iterdir()} == {"au_bars.png", "coactivation.png"}
+    assert {path.name for path in (folder / "plots").iterdir()} == {
+        "index.html", "au_bars.png", "au_levels.png", "coactivation.png", "au_reliability.png", "va_scatter.png",
+        "va_density.png", "va_agreement.png", "confusion.png", "expression_bars.png", "expression_reliability.png",
+        "mistakes.png"}
 
 
 def test_gate_and_options(folder):
@@ -119,9 +121,9 @@ def test_levels_are_read_as_their_mean():
     levels = np.zeros((1, 2, 6))
     levels[0, 0, 3], levels[0, 1, [1, 2]] = 1, 0.5
     model = SimpleNamespace(path="levels.onnx")
-    assert script.au_scores(model, {"au_level": levels}).tolist() == [[pytest.approx(0.6), pytest.approx(0.3)]]
+    assert reading.au_scores(model, {"au_level": levels}).tolist() == [[pytest.approx(0.6), pytest.approx(0.3)]]
     with pytest.raises(BadInput, match="predicts NaN"):
-        script.au_scores(model, {"au": np.array([[np.nan]])})
+        reading.au_scores(model, {"au": np.array([[np.nan]])})
 
 
 def pairs_set(place, edited, rows=6):
@@ -164,7 +166,8 @@ def test_edits_by_hand(tmp_path):
     assert per_au["AU01"]["l1_unedited"] == pytest.approx(102 * 4 / 5)
     assert (summary["aus"], summary["share_third_fulfilled"], summary["leakage_ratio"]) == (2, 1, 0)
     assert report["protocol"]["aus_in_summary"] == ["AU01", "AU12"] and report["subjects"] == 6
-    assert {path.name for path in (tmp_path / "plots").iterdir()} == {"edit_bars.png", "sheet.png"}
+    assert {path.name for path in (tmp_path / "plots").iterdir()} \
+        == {"index.html", "edit_bars.png", "sheet.png"}
     assert len(manifest.read(tmp_path / "p.csv")) == 6
 
 

@@ -132,6 +132,32 @@ def interval_sections(people, au=None, va=None, expression=None):
     return out
 
 
+def levels(given):
+    """The truth [N,A] of rows with a level, NaN in rows with an occurrence."""
+    return np.where(given["intensities"][:, None], given["truth"], np.nan)
+
+
+def au_columns(data, given):
+    """Columns of --predictions: reading and truth of each AU, and whether it counts as present in either."""
+    truth, scores = given["truth"], given["scores"]
+    on, said = metrics.present(truth, given["truth_at"]), metrics.present(scores, given["thresholds"])
+    table = {"au_kind": data.text("au_kind")} if data.occurrence().any() else {}
+    for k, name in enumerate(given["names"]):
+        table |= {name: scores[:, k].tolist(), f"true_{name}": truth[:, k].tolist(),
+                  f"present_{name}": said[:, k].tolist(), f"true_present_{name}": on[:, k].tolist()}
+    return table
+
+
+def every(data, stride):
+    """Row numbers: each `stride`-th image of every video, or of every person where no video is named."""
+    kept, met = [], {}
+    for row, (subject, video) in enumerate(zip(data.text("subject"), data.text("video"))):
+        if met.get((subject, video), 0) % stride == 0:
+            kept.append(row)
+        met[subject, video] = met.get((subject, video), 0) + 1
+    return kept
+
+
 def by_section(truth, scores, names, columns, where, whole):
     """The report's `by`: ICC and MAE of the rows that share their cells in some columns.
 
