@@ -23,16 +23,15 @@ from pathlib import Path
 import torch
 
 from lib import augment, checkpoints, classifiers, device_data, labels
-from lib.classifiers import HEADS, thresholds, torchvision_backbone
+from lib.classifiers import HEADS, mean_teacher, settings, thresholds, torchvision_backbone
 from lib.classifiers.objective import Objective
 from lib.classifiers.training_data import TrainingData
 from lib.cli import BadInput, GateFailed, arg, log, parse, progress, run
 from lib.training import Average, Best, History, Processes, learning_rate, set_learning_rate
 
 SAMPLES = 8  # validation images kept in the checkpoint, for the parity gate of export_onnx.py
-NOT_OF_THE_RUN = ("out", "resume", "device", "threads", "max_minutes", "train", "validation")
+NOT_OF_THE_RUN = ("out", "resume", "device", "threads", "max_minutes", "train", "validation", "unlabelled")
 AU = "{au}"  # stands for the AU's name in the --out of --per-au
-OPTIMISERS = ("radam", "adam", "adamw", "sgd")
 
 
 @dataclasses.dataclass
@@ -42,6 +41,9 @@ class Options:
     out: str = arg(help="where the classifier goes; last.pt and history.jsonl beside it", required=True,
                    metavar="FILE.pt", writes="file")
     per_au: bool = arg(False, help="one model an AU; --out has {au} in its folder")
+    unlabelled: list[str] = arg([], help="images that the averaged weights label while training goes on (mean "
+                                "teacher); needs --ema", nargs="+", metavar="FILE.csv")
+    consistency: float = arg(1.0, help="weight of the labels of --unlabelled images", least=0)
     weights: list[float] = arg([], help="a weight for each --train manifest, times its rows' own", nargs="+", least=0)
     tasks: list[str] = arg(["au"], help="what to learn", nargs="+", choices=list(HEADS))
     losses: list[str] = arg([], help="the loss of a task: " + "; ".join(
@@ -67,7 +69,7 @@ class Options:
     max_steps: int = arg(0, help="stop after this many steps (0: no such limit)", least=0)
     max_minutes: float = arg(0.0, help="stop after the epoch in which this time is over (0: no limit; not repeatable)",
                              least=0)
-    optimiser: str = arg("radam", help="what changes the weights; sgd has momentum 0.9", choices=list(OPTIMISERS))
+    optimiser: str = arg("radam", help="what changes the weights; sgd has momentum 0.9", choices=list(settings.OPTIMISERS))
     learning_rate: float = arg(1e-3, help="the optimiser's", least=0)
     weight_decay: float = arg(0.0, help="the optimiser's; decoupled for radam and adamw", least=0)
     schedule: str = arg("constant", help="learning rate over all steps", choices=["constant", "cosine"])
@@ -92,48 +94,15 @@ class Options:
                              "such as models/{au}/classifier.pt")
         if len(set(self.tasks) & set(classifiers.AU_HEADS)) < 1 and self.per_au:
             raise ValueError("--per-au needs a task of AUs: au, au_level or au_present")
+        if self.unlabelled and not self.ema:
+            raise ValueError("--unlabelled needs --ema, such as --ema 0.99: the average is the teacher")
         if {"au", "au_level"} <= set(self.tasks):
             raise ValueError("--tasks au au_level: both read the intensity; choose one")
         if self.pretrained != "none" and self.arch not in torchvision_backbone.NAMES:
             raise ValueError(f"--pretrained {self.pretrained}: is for {', '.join(torchvision_backbone.NAMES)}")
-        self.loss_kinds()
-        self.weights_of_tasks()
+        settings.loss_kinds(self.losses, self.tasks)
+        settings.task_weights(self.task_weights, self.tasks)
         self.aus = [labels.parse_au(name) for name in self.aus]
-
-    def loss_kinds(self):
-        """{task: loss} of --losses."""
-        kinds = pairs(self.losses, self.tasks, "--losses")
-        for task, kind in kinds.items():
-            if kind not in HEADS[task].losses:
-                raise ValueError(f"--losses {task}={kind}: {task} has {', '.join(HEADS[task].losses)}")
-        return kinds
-
-    def weights_of_tasks(self):
-        """'balanced', 'learnt' or {task: number} of --task-weights."""
-        if len(self.task_weights) == 1 and self.task_weights[0] in ("balanced", "learnt"):
-            return self.task_weights[0]
-        found = {}
-        for task, text in pairs(self.task_weights, self.tasks, "--task-weights").items():
-            try:
-                found[task] = float(text)
-            except ValueError:
-                raise ValueError(f"--task-weights {task}={text}: give a number") from None
-            if not found[task] >= 0:
-                raise ValueError(f"--task-weights {task}={text}: must be at least 0")
-        if missing := [task for task in self.tasks if task not in found]:
-            raise ValueError(f"--task-weights: no weight of {', '.join(missing)}")
-        return found
-
-
-def pairs(texts, tasks, option):
-    """Texts TASK=VALUE as a dict; ValueError for another form or task."""
-    found = {}
-    for text in texts:
-        task, equals, value = text.partition("=")
-        if not equals or task not in tasks:
-            raise ValueError(f"{option} {text}: write TASK=VALUE with a task of --tasks ({' '.join(tasks)})")
-        found[task] = value
-    return found
 
 
 class Training:
@@ -152,14 +121,15 @@ class Training:
         if options.pretrained != "none":
             self.net.backbone.load_pretrained(options.pretrained)
         self.net.start_at(data.true)
-        self.objective = Objective(self.net.heads, data.true, options.loss_kinds(), options.weights_of_tasks(),
-                                   options.rare_weight).to(device)
+        kinds = settings.loss_kinds(options.losses, options.tasks)
+        weights = settings.task_weights(options.task_weights, options.tasks)
+        self.objective = Objective(self.net.heads, data.true, kinds, weights, options.rare_weight).to(device)
         self.kept = classifiers.build(self.config).to(device, memory_format=torch.channels_last)
         self.on_gpu = device.type == "cuda"
         self.forward = torch.compile(self.net) if self.on_gpu and not options.no_compile else self.net
         self.parameters = [parameter for module in (self.net, self.objective)
                            for parameter in module.parameters() if parameter.requires_grad]
-        self.optimiser = optimiser(options, self.parameters)
+        self.optimiser = settings.optimiser(options, self.parameters)
         self.average = Average(self.net, options.ema) if options.ema else None
         self.batch = max(min(options.batch, len(data.rows)), processes.world)
         self.epoch_steps = math.ceil(len(data.rows) / self.batch)
@@ -181,18 +151,21 @@ class Training:
         order = torch.randperm(len(data.rows), generator=torch.Generator().manual_seed(seed))
         order = data.rows[order].repeat(2)[:self.epoch_steps * self.batch].to(self.device)  # fills the last batch
         draws = torch.Generator(device=self.device).manual_seed(seed * 64 + world.rank)
+        rows_drawn = torch.Generator().manual_seed(seed * 64 + world.rank)
         torch.manual_seed(seed * 64 + world.rank)  # dropout
         self.net.train()
         total, steps = torch.zeros((), device=self.device), min(self.epoch_steps, self.most_steps - self.step)
         for i in progress(range(steps), what=f"epoch {self.epoch}", unit="step"):
             chosen = order[i * self.batch:(i + 1) * self.batch][world.rank::world.world]  # [B]
-            pictures = self.pictures(chosen, draws)
+            pictures = self.pictures(data, chosen, draws)
             rate = learning_rate(options.learning_rate, self.step, self.most_steps, options.schedule)
             set_learning_rate(self.optimiser, rate)
             with torch.autocast("cuda", torch.bfloat16, enabled=self.on_gpu):
                 out = self.forward(*pictures)
             true = {key: values[chosen] for key, values in data.true.items()}
             loss, _ = self.objective(out, true, data.weight[chosen])
+            if data.unlabelled:
+                loss = loss + self.taught(data.unlabelled.draw(len(chosen), rows_drawn), draws)
             self.optimiser.zero_grad(set_to_none=True)
             loss.backward()
             world.average([parameter.grad for parameter in self.parameters])
@@ -204,16 +177,27 @@ class Training:
         world.average([buffer for buffer in self.net.buffers() if buffer.is_floating_point()])
         return total / steps
 
-    def pictures(self, rows, draws):
-        """Augmented pictures of rows [B,3,S,S], and their references, changed alike, where there are any."""
+    def pictures(self, images, rows, draws):
+        """Augmented pictures [B,3,S,S] of rows of TrainingData or Unlabelled, and their references, changed
+        alike, where there are any."""
         kind, before = self.options.augment, draws.get_state()
-        found = [augment.augment(device_data.to_float(self.data.pixels[rows]), kind, draws)]
-        if self.data.reference:
+        found = [augment.augment(device_data.to_float(images.pixels[rows]), kind, draws)]
+        if images.reference:
             after = draws.get_state()
             draws.set_state(before)
-            found.append(augment.augment(device_data.to_float(self.data.reference(rows)), kind, draws))
+            found.append(augment.augment(device_data.to_float(images.reference(rows)), kind, draws))
             draws.set_state(after)
         return found
+
+    def taught(self, rows, draws):
+        """The loss of unlabelled rows, whose labels are what the averaged weights read."""
+        images = self.data.unlabelled
+        self.kept.load_state_dict(self.average.weights(self.net))
+        true = mean_teacher.soft_truth(self.kept.eval(), self.pictures(images, rows, draws))
+        with torch.autocast("cuda", torch.bfloat16, enabled=self.on_gpu):
+            out = self.forward(*self.pictures(images, rows, draws))
+        loss, _ = self.objective(out, true, torch.ones(len(rows), device=self.device))
+        return loss * mean_teacher.weight(self.options.consistency, self.step, self.most_steps)
 
     def predict(self):
         """What the weights that would be kept say of the validation images."""
@@ -279,17 +263,6 @@ class Training:
                 "versions": {"torch": str(torch.__version__)}}
 
 
-def optimiser(options, parameters):
-    """The optimiser of --optimiser over the parameters that are trained."""
-    rate, decay = options.learning_rate, options.weight_decay
-    if options.optimiser == "radam":
-        return torch.optim.RAdam(parameters, rate, weight_decay=decay, decoupled_weight_decay=True, foreach=True)
-    if options.optimiser == "sgd":
-        return torch.optim.SGD(parameters, rate, momentum=0.9, weight_decay=decay, foreach=True)
-    chosen = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[options.optimiser]
-    return chosen(parameters, rate, weight_decay=decay, foreach=True)
-
-
 def train(options, data, device, processes):
     """Train one model, from its start or from last.pt, and write it."""
     training = Training(options, data, device, processes)
@@ -327,6 +300,8 @@ def main():
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     processes, device = Processes(options.device), device_data.device(options.device)
     data = TrainingData(options, device)
+    if options.unlabelled:
+        data.teach_also(mean_teacher.Unlabelled(options, data.checked, data.size, device))
     if not options.per_au:
         train(options, data, device, processes)
     for au in data.names["aus"] if options.per_au else ():

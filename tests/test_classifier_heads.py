@@ -13,7 +13,7 @@ import pseudo_label
 import train_classifier
 from commands import call
 from lib import checkpoints, classifiers, images, manifest, onnx_export, references
-from lib.classifiers import heads, label_tensors, losses
+from lib.classifiers import heads, label_tensors, losses, mean_teacher
 from lib.classifiers.objective import Objective
 from lib.cli import BadInput
 
@@ -305,3 +305,28 @@ def test_a_row_without_subject_and_reference_is_bad_input(tmp_path, capsys):
     path.write_text(path.read_text().replace(",a1,", ",,"))
     with pytest.raises(BadInput, match="row 3: the model needs a person's reference image"):
         references.of_rows(manifest.read(path), 16)
+
+
+# ---- mean teacher --------------------------------------------------------------------------------------------
+
+def test_the_teacher_gives_soft_labels_and_sure_expressions_only():
+    def teacher(pictures):
+        return {"au": torch.tensor([[0.3], [0.6]]), "valence_arousal": torch.tensor([[0.1, -0.2], [0.0, 0.5]]),
+                "expression": torch.tensor([[0.9, 0.1], [0.3, 0.7]])}
+    true = mean_teacher.soft_truth(teacher, [None])
+    assert torch.equal(true["au"], torch.tensor([[0.3], [0.6]]))
+    assert true["au_present"].tolist() == [[0], [1]] and true["expression"].tolist() == [0, -1]
+    weights = [mean_teacher.weight(2.0, step, 100) for step in (0, 15, 30, 90)]
+    assert weights == pytest.approx([2 * np.exp(-5), 2 * np.exp(-5 / 4), 2, 2])
+
+
+def test_unlabelled_images_teach_and_resume_repeats(data, tmp_path, capsys):
+    extra = make_set(tmp_path, "extra", 30, "f", 7)
+    more = ("--unlabelled", extra, "--ema", 0.9, "--tasks", "au", "va", "expression", "--max-steps", 6)
+    train(data, tmp_path / "with" / "c.pt", capsys, *more)
+    train(data, tmp_path / "again" / "c.pt", capsys, *more)
+    train(data, tmp_path / "less" / "c.pt", capsys, *more, "--consistency", 0)
+    first, again, less = (checkpoints.load(tmp_path / name / "c.pt")["weights"] for name in ("with", "again", "less"))
+    assert all(torch.equal(first[key], again[key]) for key in first)
+    assert not torch.equal(first["heads.au.weight"], less["heads.au.weight"])
+    assert "--ema" in train(data, tmp_path / "x.pt", capsys, "--unlabelled", extra, status=2)

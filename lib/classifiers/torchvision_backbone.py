@@ -5,6 +5,8 @@ pretrained weights only the layers from the third convolution on are trained. Th
 --tasks au_level --losses au_level=ce --pretrained imagenet --dropout 0.5 --optimiser adam --learning-rate
 5e-5 --epochs 10 --size 224`.
 """
+import contextlib
+import io
 from pathlib import Path
 
 import torch
@@ -64,7 +66,8 @@ def imagenet(name):
 
     weights = getattr(models, NAMES[name][1]).DEFAULT
     try:
-        return weights.get_state_dict(progress=False, check_hash=True)
+        with contextlib.redirect_stdout(io.StringIO()):  # where torch announces the download
+            return weights.get_state_dict(progress=False, check_hash=True)
     except (OSError, RuntimeError):  # no network; a download that was cut
         raise BadInput(f"--pretrained imagenet: {weights.url} cannot be downloaded here; download it elsewhere "
                        "and say --pretrained FILE, or say --pretrained none") from None

@@ -37,7 +37,7 @@ class TrainingData:
         self.true = {key: torch.cat([true[key] for true in trues]) for key in trues[0]}
         self.presence_as_level()
         self.check_labels()
-        self.reference = self.check_reference = None
+        self.reference = self.check_reference = self.unlabelled = None
         if options.reference != "none":
             self.reference = References(self.sets, self.size, device)
             self.check_reference = References([self.checked], self.size, device)
@@ -45,6 +45,12 @@ class TrainingData:
         self.trained_on = digest(*(part.digest() for part in self.sets))
         self.digest = digest(self.trained_on, self.checked.digest())
         self.registration = manifest.registration(self.sets, self.checked)
+
+    def teach_also(self, unlabelled):
+        """Add images without labels (lib.classifiers.mean_teacher)."""
+        self.unlabelled = unlabelled
+        self.trained_on = digest(self.trained_on, unlabelled.digest)
+        self.digest = digest(self.digest, unlabelled.digest)
 
     def presence_as_level(self):
         """An AU that has no level in any training row is learnt as its presence, 0 or 1."""

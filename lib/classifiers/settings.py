@@ -1,0 +1,55 @@
+"""Settings of train_classifier.py that are more than one number: losses and weights of tasks, optimisers."""
+import torch
+
+from lib.classifiers.heads import HEADS
+
+OPTIMISERS = ("radam", "adam", "adamw", "sgd")
+MOMENTUM = 0.9  # of sgd
+
+
+def pairs(texts, tasks, option):
+    """Texts TASK=VALUE as a dict; ValueError for another form or task."""
+    found = {}
+    for text in texts:
+        task, equals, value = text.partition("=")
+        if not equals or task not in tasks:
+            raise ValueError(f"{option} {text}: write TASK=VALUE with a task of --tasks ({' '.join(tasks)})")
+        found[task] = value
+    return found
+
+
+def loss_kinds(texts, tasks):
+    """{task: loss} of --losses; ValueError for a loss that a task does not have."""
+    kinds = pairs(texts, tasks, "--losses")
+    for task, kind in kinds.items():
+        if kind not in HEADS[task].losses:
+            raise ValueError(f"--losses {task}={kind}: {task} has {', '.join(HEADS[task].losses)}")
+    return kinds
+
+
+def task_weights(texts, tasks):
+    """'balanced', 'learnt' or {task: number} of --task-weights; ValueError for anything else."""
+    if len(texts) == 1 and texts[0] in ("balanced", "learnt"):
+        return texts[0]
+    found = {}
+    for task, text in pairs(texts, tasks, "--task-weights").items():
+        try:
+            found[task] = float(text)
+        except ValueError:
+            raise ValueError(f"--task-weights {task}={text}: give a number") from None
+        if not found[task] >= 0:
+            raise ValueError(f"--task-weights {task}={text}: must be at least 0")
+    if missing := [task for task in tasks if task not in found]:
+        raise ValueError(f"--task-weights: no weight of {', '.join(missing)}")
+    return found
+
+
+def optimiser(options, parameters):
+    """The optimiser of --optimiser over the parameters that are trained."""
+    rate, decay = options.learning_rate, options.weight_decay
+    if options.optimiser == "radam":
+        return torch.optim.RAdam(parameters, rate, weight_decay=decay, decoupled_weight_decay=True, foreach=True)
+    if options.optimiser == "sgd":
+        return torch.optim.SGD(parameters, rate, momentum=MOMENTUM, weight_decay=decay, foreach=True)
+    chosen = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[options.optimiser]
+    return chosen(parameters, rate, weight_decay=decay, foreach=True)
