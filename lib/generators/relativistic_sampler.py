@@ -1,0 +1,206 @@
+"""Faces from noise by condition, with the losses of R3GAN: our own answer to mode collapse.
+
+Huang, Gokaslan, Kuleshov, Tompkin: "The GAN is dead; long live the GAN! A Modern Baseline GAN", NeurIPS 2024
+(arXiv 2501.05441). A plain GAN may put all samples on one image that the discriminator likes. A *relativistic pairing*
+loss compares every generated image with a real one, so that real images that no sample resembles keep pulling. Zero-centred
+penalties of the discriminator's gradient at real images (R1) and at generated ones (R2) make that loss converge.
+
+Ours, and not the paper's: the two images of a pair have the same condition; the condition acts on the discriminator by
+projection (Miyato and Koyama 2018) and on the generator by a style that scales channels; a head reads the condition,
+learnt on real images alone; penalties are formed every few steps; networks are small enough for a CPU.
+"""
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from lib.generators import losses
+from lib.generators.contract import SampleDrawing, System
+
+TASKS = ("expression",)
+
+
+@dataclass
+class Config:
+    size: int = 32                 # image side in pixels, 4 · 2^n
+    noise_size: int = 64           # Z
+    width: int = 32                # channels of the largest map (half the image's side)
+    widest: int = 128              # channels of the smallest map, 4 x 4
+    learning_rate: float = 2e-4    # Adam's, of both networks
+    beta1: float = 0.0
+    beta2: float = 0.99
+    penalty: float = 0.5           # gamma of R1 and R2
+    penalty_every: int = 8         # steps; the penalty is then so many times as strong
+    w_condition: float = 0.2       # the condition as the discriminator's head reads it
+    augment: bool = True           # shift, colour and noise on all that the discriminator sees
+    balance: bool = True           # draw classes evenly
+
+
+PRESETS = {"paper": {"width": 128, "widest": 512, "penalty_every": 1}, "quick": {}}
+SCHEDULES = {"paper": {"epochs": 300, "decay_epochs": 100, "batch": 256},
+             "quick": {"epochs": 30, "decay_epochs": 10, "batch": 32}}
+
+
+def widths(config):
+    """Channels of the maps from 4 x 4 to half the image's side."""
+    side, channels = config.size // 2, [config.width]
+    while side > 4:
+        side //= 2
+        channels.append(min(channels[-1] * 2, config.widest))
+    return channels[::-1]
+
+
+def scaled(convolution, gain):
+    """A convolution whose first weights are `gain` times as large: small in residual branches (Zhang et al. 2019)."""
+    with torch.no_grad():
+        convolution.weight.mul_(gain)
+    return convolution
+
+
+class Block(nn.Module):
+    """[N,C,h,h] -> [N,C,h,h]: x + conv(act(conv(act(x)) · (1 + style))), without a norm."""
+
+    def __init__(self, channels, style=0):
+        super().__init__()
+        self.first = nn.Conv2d(channels, channels, 3, 1, 1)
+        self.second = scaled(nn.Conv2d(channels, channels, 3, 1, 1), 0.25)
+        self.style = nn.Linear(style, channels) if style else None
+
+    def forward(self, x, style=None):
+        change = self.first(F.leaky_relu(x, 0.2))
+        if self.style is not None:
+            change = change * (1 + self.style(style)[:, :, None, None])
+        return x + self.second(F.leaky_relu(change, 0.2))
+
+
+class Generator(nn.Module):
+    """noise [N,Z], y [N,C] -> image [N,3,S,S] in [-1, 1]."""
+
+    def __init__(self, config, conditions):
+        super().__init__()
+        channels, style = widths(config), 2 * config.noise_size
+        self.style = nn.Sequential(nn.Linear(config.noise_size + conditions, style), nn.LeakyReLU(0.2),
+                                   nn.Linear(style, style), nn.LeakyReLU(0.2))
+        self.start = nn.Linear(style, channels[0] * 16)
+        self.blocks = nn.ModuleList(Block(count, style) for count in channels)
+        self.narrow = nn.ModuleList(nn.Conv2d(before, after, 1) for before, after in zip(channels, channels[1:]))
+        self.image = nn.Conv2d(channels[-1], 12, 3, 1, 1)  # 2 x 2 pixels of 3 colours a place
+
+    def forward(self, noise, y):
+        style = self.style(torch.cat([noise, y * noise.shape[1] ** 0.5], 1))  # [N,2Z]
+        x = self.start(style).view(len(noise), -1, 4, 4)
+        x = self.blocks[0](x, style)
+        for narrow, block in zip(self.narrow, self.blocks[1:]):
+            x = F.interpolate(narrow(x), scale_factor=2, mode="bilinear", align_corners=False)
+            x = block(x, style)
+        return F.pixel_shuffle(self.image(F.leaky_relu(x, 0.2)), 2).tanh()
+
+
+class Discriminator(nn.Module):
+    """image [N,3,S,S], y [N,C] -> score [N] (of the pair image and condition), readings [N,C] (logits), features."""
+
+    def __init__(self, config, conditions):
+        super().__init__()
+        channels = widths(config)[::-1]
+        self.start = nn.Conv2d(12, channels[0], 3, 1, 1)
+        self.blocks = nn.ModuleList(map(Block, channels))
+        self.widen = nn.ModuleList(nn.Conv2d(before, after, 1) for before, after in zip(channels, channels[1:]))
+        self.features = nn.Linear(channels[-1] * 16, channels[-1])
+        self.score = nn.Linear(channels[-1], 1)
+        self.embed = nn.Linear(conditions, channels[-1], bias=False) if conditions else None
+        self.read = nn.Linear(channels[-1], conditions) if conditions else None
+
+    def forward(self, x, y):
+        x = self.start(F.pixel_unshuffle(x, 2))
+        for block, widen in zip(self.blocks, [*self.widen, None]):
+            x = block(x)
+            x = F.avg_pool2d(widen(x), 2) if widen is not None else x
+        features = F.leaky_relu(self.features(F.leaky_relu(x, 0.2).flatten(1)), 0.2)  # [N,F]
+        score = self.score(features)[:, 0]
+        if self.embed is None:
+            return score, features[:, :0], features
+        return score + (features * self.embed(y)).sum(1), self.read(features), features
+
+
+def zero_centred(discriminator, x, y):
+    """E[||grad_x D(x, y)||^2] over images x [N,3,S,S]: R1 where they are real, R2 where they are generated."""
+    x = x.detach().requires_grad_(True)
+    slope, = torch.autograd.grad(discriminator(x, y)[0].sum(), x, create_graph=True)
+    return slope.square().sum((1, 2, 3)).mean()
+
+
+class RelativisticSampler(System):
+    """Generator and discriminator; each step trains the discriminator, then the generator."""
+
+    kind = "sampler"
+    averaged = ("generator",)
+
+    def __init__(self, labels, config):
+        super().__init__(labels, config)
+        self.generator = Generator(config, labels.count)
+        self.discriminator = Discriminator(config, labels.count)
+        self.nets = {"generator": self.generator, "discriminator": self.discriminator}
+        self.optimisers = {name: torch.optim.Adam(net.parameters(), config.learning_rate,
+                                                  (config.beta1, config.beta2))
+                           for name, net in self.nets.items()}
+        self.drawing = SampleDrawing("normal", config.noise_size, config.balance)
+
+    def step(self, batch, step):
+        config, generator, discriminator = self.config, self.generator, self.discriminator
+        x_real, y = batch.x_real, batch.y
+        count = len(y)
+        alter = losses.augment if config.augment else (lambda pictures: pictures)
+        terms = {}
+
+        # discriminator: L_D = E[softplus(-(D(x, y) - D(G(z, y), y)))] + w E_real[condition]
+        x_fake = generator(self.draw.randn(count, config.noise_size, device=y.device), y)
+        both = alter(torch.cat([x_real, x_fake.detach()]))
+        score, readings, _ = discriminator(both, torch.cat([y, y]))
+        gap = score[:count] - score[count:]
+        d_loss = F.softplus(-gap).mean()
+        d_condition = condition_loss(readings[:count], y, batch.known, self.labels)
+        d_total = d_loss + config.w_condition * d_condition
+        if config.penalty and step % config.penalty_every == 0:
+            # gamma / 2 (E[||grad D(x)||^2] + E[||grad D(G(z))||^2]), now and then but so much stronger
+            r1 = zero_centred(discriminator, both[:count], y)
+            r2 = zero_centred(discriminator, both[count:], y)
+            d_total = d_total + config.penalty / 2 * config.penalty_every * (r1 + r2)
+            terms |= {"r1": r1.detach(), "r2": r2.detach()}
+        self.update("discriminator", d_total)
+
+        # generator: L_G = E[softplus(-(D(G(z, y), y) - D(x, y)))] + w E_fake[condition]
+        discriminator.requires_grad_(False)
+        score, readings, _ = discriminator(alter(torch.cat([x_real, x_fake])), torch.cat([y, y]))
+        g_loss = F.softplus(score[:count] - score[count:]).mean()
+        g_condition = condition_loss(readings[count:], y, batch.known, self.labels)
+        self.update("generator", g_loss + config.w_condition * g_condition)
+        discriminator.requires_grad_(True)
+        return {**terms, "d_loss": d_loss.detach(), "g_loss": g_loss.detach(), "d_gap": gap.detach().mean(),
+                "d_condition": d_condition.detach(), "g_condition": g_condition.detach()}
+
+    @property
+    def exports(self):
+        return {"sampler": self.generator}
+
+
+def condition_loss(readings, y, known, labels):
+    """Readings (logits) of conditions against y, all [N,C]; known: bool [N,C].
+
+    Expressions: cross-entropy. AUs: binary cross-entropy with the level as target. Valence and arousal: mean
+    squared error of tanh. The sum of those that there are; what is unlabelled does not act."""
+    total = readings.new_zeros(())
+    for kind in dict.fromkeys(labels.kinds):
+        part = labels.columns(kind)
+        read, true, sure = readings[:, part], y[:, part], known[:, part].float()
+        if kind == "expression":
+            error = -(read.log_softmax(1) * true) * read.shape[1]
+        elif kind == "au":
+            error = F.binary_cross_entropy_with_logits(read, true, reduction="none")
+        else:
+            error = (read.tanh() - true).square()
+        total = total + (error * sure).sum() / sure.sum().clamp(min=1)
+    return total
+
+
+System = RelativisticSampler
