@@ -16,7 +16,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from lib.generators import losses
-from lib.generators.contract import SampleDrawing, System
+from lib.generators.contract import SampleDrawing, System as Contract
+from lib.generators.sampler_blocks import condition_loss
 
 TASKS = ("expression",)
 
@@ -130,7 +131,7 @@ def zero_centred(discriminator, x, y):
     return slope.square().sum((1, 2, 3)).mean()
 
 
-class RelativisticSampler(System):
+class System(Contract):
     """Generator and discriminator; each step trains the discriminator, then the generator."""
 
     kind = "sampler"
@@ -182,25 +183,3 @@ class RelativisticSampler(System):
     @property
     def exports(self):
         return {"sampler": self.generator}
-
-
-def condition_loss(readings, y, known, labels):
-    """Readings (logits) of conditions against y, all [N,C]; known: bool [N,C].
-
-    Expressions: cross-entropy. AUs: binary cross-entropy with the level as target. Valence and arousal: mean
-    squared error of tanh. The sum of those that there are; what is unlabelled does not act."""
-    total = readings.new_zeros(())
-    for kind in dict.fromkeys(labels.kinds):
-        part = labels.columns(kind)
-        read, true, sure = readings[:, part], y[:, part], known[:, part].float()
-        if kind == "expression":
-            error = -(read.log_softmax(1) * true) * read.shape[1]
-        elif kind == "au":
-            error = F.binary_cross_entropy_with_logits(read, true, reduction="none")
-        else:
-            error = (read.tanh() - true).square()
-        total = total + (error * sure).sum() / sure.sum().clamp(min=1)
-    return total
-
-
-System = RelativisticSampler
