@@ -162,6 +162,14 @@ def learns(step, update_rate):
     return "discriminator" if step % (update_rate + 1) == 0 else "generator"
 
 
+def clipping(net, most):
+    """A hook of an optimiser: before a step, the norm of all gradients of this process is at most `most`."""
+    def hook(*_):
+        torch.nn.utils.clip_grad_norm_(net.parameters(), most)
+
+    return hook
+
+
 class System(Contract):
     """Generator and discriminator, of which one learns at a step."""
 
@@ -178,10 +186,9 @@ class System(Contract):
         rates = {"generator": config.learning_rate, "discriminator": config.learning_rate * config.d_rate}
         self.optimisers = {name: torch.optim.Adam(net.parameters(), rates[name], (config.beta1, 0.999))
                            for name, net in self.nets.items()}
-        for name, net in self.nets.items():  # clips this process's gradients, before several are averaged
+        for name, net in self.nets.items():
             if config.clip:
-                self.optimisers[name].register_step_pre_hook(
-                    lambda *_, net=net: torch.nn.utils.clip_grad_norm_(net.parameters(), config.clip))
+                self.optimisers[name].register_step_pre_hook(clipping(net, config.clip))
         self.drawing = SampleDrawing("uniform", config.noise_size)
 
     def targets(self, batch):
@@ -223,7 +230,7 @@ class System(Contract):
     def step(self, batch, step):
         config, x_real = self.config, batch.x_real
         noise = even(self.draw, len(x_real), config.noise_size, x_real.device)
-        x_fake = self.generator(noise, x_real.new_zeros(len(x_real), 0))
+        x_fake = self.generator(noise)
         if learns(step, config.update_rate) == "discriminator":
             # L_D = sum over real and generated images of w_au BCE(AUs) + w_va VA + w_real BCE(generated)
             of_real, of_fake = self.targets(batch)

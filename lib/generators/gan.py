@@ -104,7 +104,7 @@ class System(Contract):
     def step(self, batch, step):
         x_real = batch.x_real
         noise = even(self.draw, len(x_real), self.config.noise_size, x_real.device)
-        x_fake = self.generator(noise, x_real.new_zeros(len(x_real), 0))
+        x_fake = self.generator(noise)
 
         # L_D = -E[log D(x)] - E[log(1 - D(G(z)))]
         real, fake = self.discriminator(x_real), self.discriminator(x_fake.detach())

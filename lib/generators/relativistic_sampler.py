@@ -172,9 +172,10 @@ class System(Contract):
 
         # generator: L_G = E[softplus(-(D(G(z, y), y) - D(x, y)))] + w E_fake[condition]
         discriminator.requires_grad_(False)
-        score, readings, _ = discriminator(alter(torch.cat([x_real, x_fake])), torch.cat([y, y]))
-        g_loss = F.softplus(score[:count] - score[count:]).mean()
-        g_condition = condition_loss(readings[count:], y, batch.known, self.labels)
+        real, _, _ = discriminator(alter(x_real), y)
+        fake, readings, _ = discriminator(alter(x_fake), y)
+        g_loss = F.softplus(real - fake).mean()
+        g_condition = condition_loss(readings, y, batch.known, self.labels)
         self.update("generator", g_loss + config.w_condition * g_condition)
         discriminator.requires_grad_(True)
         return {**terms, "d_loss": d_loss.detach(), "g_loss": g_loss.detach(), "d_gap": gap.detach().mean(),

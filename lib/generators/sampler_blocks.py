@@ -20,10 +20,12 @@ def sides(size):
 
 class ConvolutionalGenerator(nn.Module):
     """noise [N,Z], y [N,C] -> image [N,3,S,S] in [-1, 1]: a linear layer to the smallest map, then transposed
-    convolutions that double it, with batch norm and ReLU, and tanh at the end. y is appended to the noise."""
+    convolutions that double it, with batch norm and ReLU, and tanh at the end. y is appended to the noise
+    where there are conditions."""
 
     def __init__(self, noise_size, conditions, size, width):
         super().__init__()
+        self.conditions = conditions
         maps = sides(size)
         channels = [min(width * 2 ** k, width * 8) for k in reversed(range(len(maps) - 1))] + [3]
         self.side, self.channels = maps[0], channels[0] if len(channels) > 1 else width
@@ -34,8 +36,8 @@ class ConvolutionalGenerator(nn.Module):
             layers += [nn.BatchNorm2d(after), nn.ReLU()] if after != 3 else [nn.Tanh()]
         self.grow = nn.Sequential(*layers)
 
-    def forward(self, noise, y):
-        start = self.start(torch.cat([noise, y], 1))
+    def forward(self, noise, y=None):
+        start = self.start(torch.cat([noise, y], 1) if self.conditions else noise)
         return self.grow(start.view(len(noise), self.channels, self.side, self.side))
 
 
