@@ -1,0 +1,262 @@
+"""Samplers: each family's losses worked out by hand, its steps, and the figures and alarm of sample_report."""
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from lib.evaluation import sample_report
+from lib.generators import (categorical_gan, conditional_gan, conditional_wgan, gan, relativistic_sampler,
+                            sampler_blocks)
+from lib.generators.contract import SampleBatch
+from lib.labels import Labels
+
+B = 6
+EXPRESSIONS = Labels(expressions=("anger", "joy", "neutral"))
+BOTH = Labels(aus=("AU01", "AU12"), valence_arousal=True)
+FAMILIES = {
+    "gan mlp": (gan, Labels(), {"width": 16}),
+    "gan convolutional": (gan, Labels(), {**gan.CONVOLUTIONAL, "size": 16, "width": 4}),
+    "conditional gan": (conditional_gan, EXPRESSIONS, {"size": 16, "width": 4}),
+    "conditional wgan": (conditional_wgan, EXPRESSIONS, {"size": 16, "width": 4, "n_critic": 2}),
+    "conditional wgan clip": (conditional_wgan, BOTH, {"size": 16, "width": 4, "n_critic": 2, "lipschitz": "clip"}),
+    "categorical au": (categorical_gan, Labels(aus=("AU01", "AU12")), {"update_rate": 1}),
+    "categorical va ccc": (categorical_gan, Labels(valence_arousal=True),
+                           {"size": 28, "va_loss": "ccc", "update_rate": 1}),
+    "categorical joint": (categorical_gan, BOTH, {**categorical_gan.OURS, "size": 64, "discriminator": "tiny"}),
+    "relativistic": (relativistic_sampler, EXPRESSIONS, {"size": 16, "width": 8, "widest": 16}),
+}
+
+
+def batch_of(labels, size, draws=None):
+    """A batch of random images with random labels, all known."""
+    draws = draws or torch.Generator().manual_seed(0)
+    y, known = torch.zeros(B, labels.count), {}
+    if labels.aus:
+        known["au"] = y[:, labels.columns("au")] = torch.rand(B, len(labels.aus), generator=draws)
+    if labels.valence_arousal:
+        known["valence_arousal"] = y[:, labels.columns("va")] = torch.rand(B, 2, generator=draws) * 2 - 1
+    if labels.expressions:
+        known["expression"] = torch.arange(B) % 3
+        y[:, labels.columns("expression")] = torch.eye(3)[known["expression"]]
+    x_real = torch.rand(B, 3, size, size, generator=draws) * 2 - 1
+    return SampleBatch(x_real, known, y, torch.ones_like(y, dtype=torch.bool))
+
+
+def system_of(name, seed=0):
+    """(system, a batch for it)."""
+    module, labels, settings = FAMILIES[name]
+    config = module.Config(**settings)
+    torch.manual_seed(seed)
+    return module.System(labels, config), batch_of(labels, config.size)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_steps_have_finite_losses_and_change_every_network(name):
+    system, batch = system_of(name)
+    before = {key: [p.detach().clone() for p in net.parameters()] for key, net in system.nets.items()}
+    for step in range(4):
+        terms = system.step(batch, step)
+        assert terms and all(math.isfinite(float(value)) for value in terms.values()), terms
+        assert not any(value.requires_grad for value in terms.values())
+    for key, net in system.nets.items():
+        assert any(not torch.equal(old, new) for old, new in zip(before[key], net.parameters())), key
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_exports_have_the_contracts_shapes_and_ranges(name):
+    system, batch = system_of(name)
+    for as_kind, graph in system.exports.items():
+        graph.eval()
+        if as_kind == "sampler":
+            image = graph(torch.rand(2, system.config.noise_size), batch.y[:2])
+            assert image.shape == (2, 3, system.config.size, system.config.size) and image.abs().max() <= 1
+            continue
+        out = graph(batch.x_real[:2])
+        assert out["real"].shape == (2,)
+        if system.labels.aus:
+            assert out["au"].shape == (2, len(system.labels.aus)) and 0 <= out["au"].min() <= out["au"].max() <= 1
+        if system.labels.valence_arousal:
+            assert out["valence_arousal"].shape == (2, 2) and out["valence_arousal"].abs().max() <= 1
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_presets_name_settings_and_schedules(name):
+    module = FAMILIES[name][0]
+    for preset, settings in module.PRESETS.items():
+        module.Config(**settings)
+        assert preset in module.SCHEDULES
+    assert {"paper", "quick"} <= set(module.PRESETS)
+
+
+# ---- categorical GAN ------------------------------------------------------------------------------------------
+
+def test_generated_images_have_smoothed_labels():
+    system, _ = system_of("categorical joint")
+    system.config.fake_labels, system.config.alpha = "paper", 0.9
+    batch = batch_of(BOTH, 64)
+    batch.labels["au"] = torch.tensor([[0.4, 0.39], [torch.nan, 1.0]])
+    batch.x_real, batch.labels["valence_arousal"] = batch.x_real[:2], torch.tensor([[0.5, -0.5], [torch.nan, 1.0]])
+    real, fake = system.targets(batch)
+    assert real["au"][0].tolist() == [1, 0]  # level 2 of 5 is present
+    assert real["au"][1, 0].isnan() and real["au"][1, 1] == 1
+    assert real["generated"].tolist() == [0, 0]
+    assert torch.allclose(fake["au"], torch.full((2, 2), 0.05))  # (1 - 0.9) / 2
+    assert torch.allclose(fake["generated"], torch.tensor([0.9, 0.9]))
+    assert torch.equal(fake["va"].isnan(), real["va"].isnan())  # the real batch's
+    system.config.fake_labels = "none"
+    _, fake = system.targets(batch)
+    assert fake["au"].isnan().all() and fake["va"].isnan().all()
+
+
+def test_huber_loss_is_annealed_over_1500_steps():
+    assert [categorical_gan.huber_weight(step) for step in (0, 750, 1500, 9999)] == [10, 5, 0, 0]
+
+
+def test_update_rate_says_which_network_learns():
+    order = [categorical_gan.learns(step, 2)[0] for step in range(6)]
+    assert order == ["d", "g", "g", "d", "g", "g"]
+
+
+def test_losses_of_aus_valence_and_arousal_by_hand():
+    logits, true = torch.tensor([[0.0, 2.0]]), torch.tensor([[1.0, torch.nan]])
+    assert categorical_gan.au_loss(logits, true).item() == pytest.approx(math.log(2))
+    read, true = torch.tensor([[0.5, 0.0], [0.0, 1.0]]), torch.tensor([[0.0, 1.0], [torch.nan, 1.0]])
+    assert categorical_gan.mse_loss(read, true).item() == pytest.approx(0.25 + 0.5)
+    # valence: r = t, CCC 1; arousal: r = (0, 2), t = (0, 1): cov 0.5, var 1 and 0.25, means 1 and 0.5
+    read, true = torch.tensor([[0.0, 0.0], [1.0, 2.0]]), torch.tensor([[0.0, 0.0], [1.0, 1.0]])
+    assert categorical_gan.ccc_loss(read, true).item() == pytest.approx(0 + 1 - 2 * 0.5 / (1 + 0.25 + 0.25))
+
+
+def test_running_statistics_can_be_those_of_real_images_alone():
+    system, batch = system_of("categorical joint")
+    norm = next(net for net in system.discriminator.modules() if isinstance(net, torch.nn.BatchNorm2d))
+    before = norm.running_mean.clone()
+    system.read(batch.x_real, real=False)
+    assert torch.equal(norm.running_mean, before) and norm.momentum == 0.1
+    system.read(batch.x_real, real=True)
+    assert not torch.equal(norm.running_mean, before)
+
+
+def test_gradients_are_clipped_before_a_step():
+    system, _ = system_of("categorical au")
+    weights = list(system.discriminator.parameters())
+    system.optimisers["discriminator"].zero_grad()
+    (1e6 * sum(weight.sum() for weight in weights)).backward()
+    system.optimisers["discriminator"].step()
+    norm = torch.stack([weight.grad.norm() for weight in weights]).norm()
+    assert norm.item() == pytest.approx(20, rel=1e-3)
+
+
+# ---- the other families ---------------------------------------------------------------------------------------
+
+def test_richers_networks_have_his_layers():
+    generator = gan.MlpGenerator(gan.Config())
+    assert [layer.out_features for layer in generator.layers if hasattr(layer, "out_features")] == [128, 784]
+    assert sum(p.numel() for p in gan.MlpDiscriminator(gan.Config()).parameters()) == 784 * 128 + 128 + 128 + 1
+    assert gan.xavier(torch.nn.Linear(5000, 100)).weight.std().item() == pytest.approx(0.02, rel=0.02)  # 1 / √2500
+    small = categorical_gan.SmallGenerator(categorical_gan.Config())
+    shapes = [tuple(layer.weight.shape) for layer in small.layers if isinstance(layer, torch.nn.ConvTranspose2d)]
+    assert shapes == [(100, 384, 2, 2), (384, 128, 4, 4), (128, 64, 4, 4), (64, 3, 6, 6)]
+    assert categorical_gan.SmallTrunk(28, 0.5).width == categorical_gan.SmallTrunk(32, 0.5).width == 4 * 4 * 256
+
+
+def test_a_wrong_label_is_another_images_label():
+    y = torch.eye(3)[torch.tensor([0, 0, 2])]
+    other, differs = conditional_gan.wrong_labels(y)
+    assert other.argmax(1).tolist() == [2, 0, 0] and differs.tolist() == [True, False, True]
+
+
+def test_a_real_image_with_a_wrong_label_counts_as_fake():
+    system, batch = system_of("conditional gan")
+    for net in (system.discriminator.label, system.discriminator.score):  # logit 0 for everything
+        torch.nn.init.zeros_(net.weight)
+        torch.nn.init.zeros_(net.bias)
+    terms = system.step(batch, 0)
+    assert terms["d_wrong"].item() == pytest.approx(math.log(2))
+    assert terms["d_loss"].item() == pytest.approx(2 * math.log(2))  # real, and half each of fake and wrong
+
+
+def test_wasserstein_penalty_by_hand():
+    class Sum(torch.nn.Module):  # its gradient is 1 at each of 12 numbers: norm √12
+        def forward(self, x):
+            return x.flatten(1).sum(1), None
+
+    x = torch.zeros(2, 3, 2, 2)
+    found = conditional_wgan.penalty(Sum(), x, x + 1, torch.tensor([[0.2], [0.7]]))
+    assert found.item() == pytest.approx((math.sqrt(12) - 1) ** 2)
+
+
+def test_clipped_critic_stays_within_its_bound():
+    system, batch = system_of("conditional wgan clip")
+    system.step(batch, 0)
+    assert max(p.abs().max() for p in system.critic.parameters()) <= system.config.clip
+
+
+def test_zero_centred_penalty_by_hand():
+    def score(x, y):  # gradient 3 at each of 12 numbers: squared norm 108
+        return 3 * x.flatten(1).sum(1), None, None
+
+    x = torch.zeros(2, 3, 2, 2)
+    assert relativistic_sampler.zero_centred(score, x, None).item() == pytest.approx(108)
+
+
+def test_conditions_loss_leaves_out_what_is_unlabelled():
+    labels = Labels(aus=("AU01",), valence_arousal=True, expressions=("joy", "fear"))
+    readings = torch.tensor([[0.0, 0.0, 0.0, 0.0, 0.0], [9.0, 9.0, 9.0, 9.0, -9.0]])
+    y = torch.tensor([[1.0, 0.5, 0.0, 0.0, 1.0], [0.0, 0.0, 0.0, 0.0, 1.0]])
+    known = torch.tensor([[True] * 5, [False] * 5])
+    expected = math.log(2) + (0.25 + 0) / 2 + math.log(2)
+    assert sampler_blocks.condition_loss(readings, y, known, labels).item() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("size, maps", [(28, [7, 14, 28]), (32, [4, 8, 16, 32]), (64, [4, 8, 16, 32, 64]),
+                                        (96, [6, 12, 24, 48, 96])])
+def test_maps_double_up_to_the_image(size, maps):
+    assert sampler_blocks.sides(size) == maps
+
+
+# ---- figures --------------------------------------------------------------------------------------------------
+
+def faces(count, seed, size=16):
+    """Images as varied as faces: a colour, and a bright disc somewhere. uint8 [N,S,S,3]."""
+    draw = np.random.default_rng(seed)
+    grid = np.stack(np.meshgrid(np.arange(size), np.arange(size), indexing="ij"), -1)[None]
+    centre = draw.uniform(4, size - 4, (count, 1, 1, 2))
+    disc = (np.linalg.norm(grid - centre, axis=-1) < 4)[..., None]
+    colours = draw.uniform(0, 255, (2, count, 1, 1, 3))
+    return np.where(disc, colours[0], colours[1]).astype(np.uint8)
+
+
+def test_collapse_is_seen_and_real_images_are_not_called_collapsed():
+    real, draw = faces(60, 1), np.random.default_rng(3)
+    few = faces(5, 2)[np.arange(60) % 5]
+    noisy = np.clip(few + draw.normal(0, 12, few.shape), 0, 255).astype(np.uint8)
+    constant = np.repeat(real[:1], 60, 0)
+    for sampled in (constant, few, noisy):
+        assert sample_report.collapse(sampled, real)["collapsed"]
+    found = sample_report.collapse(faces(60, 4), real)
+    assert not found["collapsed"] and found["spread"] == pytest.approx(1, abs=0.2)
+
+
+def test_distances_by_hand():
+    features = np.array([[2.0, 0], [0, 1], [3, 3], [0, -5]])
+    # within class a: (1,0) and (0,1): 1; within b: 45° and -90°: 1 + √½; averaged
+    assert sample_report.within(features, ["a", "a", "b", "b"]) == pytest.approx((1 + 1 + math.sqrt(0.5)) / 2)
+    assert math.isnan(sample_report.within(features, list("abcd")))
+    assert sample_report.nearest(features[2:3], features[:2]) == pytest.approx(1 - math.sqrt(0.5))
+
+
+def test_frechet_distance_of_gaussians():
+    draw = np.random.default_rng(0)
+    rows = draw.normal(size=(500, 3))
+    assert sample_report.frechet(rows, rows) == pytest.approx(0, abs=1e-8)
+    assert sample_report.frechet(rows, rows + [3, 0, 4]) == pytest.approx(25)  # equal covariances: |m - m'|²
+    covariance = np.cov(rows, rowvar=False)
+    assert sample_report.frechet(rows, 2 * (rows - rows.mean(0)) + rows.mean(0)) == pytest.approx(np.trace(covariance))
+
+
+def test_class_entropy():
+    assert sample_report.entropy(np.eye(4)) == pytest.approx(1)
+    assert sample_report.entropy(np.eye(4)[[1, 1, 1]]) == 0
+    assert sample_report.entropy(np.eye(4)[[0, 0, 3, 3]]) == pytest.approx(0.5)
