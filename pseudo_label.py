@@ -13,8 +13,6 @@ of which all are; rows without AU labels of their own are then au_kind=occurrenc
 --register takes the images for photos: the largest face of each is found and registered as the model was trained,
 face_confidence says how sure that is, and photos without a face are left out.
 """
-import csv
-import io
 import sys
 from dataclasses import dataclass
 from typing import Literal, Optional
@@ -61,11 +59,15 @@ def read_images(place):
 
     if place != "-":
         return manifest.read(place)
-    text, name, folder = manifest.read_text(place)
-    header = next(csv.reader(io.StringIO(text)), [])
+    given, name, folder = manifest.read_bytes(place)
+    header = next(manifest.csv_rows(given, name), [])
     if "path" in [column.strip() for column in header]:
-        return manifest.parse(text, name, folder)
-    paths = [line.strip() for line in text.splitlines() if line.strip()]
+        return manifest.parse(given, name, folder)
+    try:
+        lines = given.decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        raise BadInput(f"{name}: not text; pipe in a manifest, or one path a line") from None
+    paths = [line.strip() for line in lines if line.strip()]
     if not paths:
         raise BadInput(f"{name}: no image paths; pipe in a manifest, or one path a line")
     return manifest.Manifest(name, folder, {"path": paths})

@@ -1,17 +1,21 @@
-"""Manifests: CSV files with one image a row, the one form in which data flows between stages.
+"""Manifests: tables with one image a row, the one form in which data flows between stages.
 
-Columns: `path` (relative to the CSV; `pack.npy#17` is image 17 of a uint8 [N,H,W,3] array), then any of
-`subject`, `AU01` … `AU64`, `au_kind`, `valence`, `arousal`, `expression`, `source`, `confidence`,
-`weight`. An empty cell is unlabelled, which is not 0. Other columns pass through untouched.
+CSV, or Parquet where the file is called so (a.parquet). Columns: `path` (relative to the file; `pack.npy#17`
+is image 17 of a uint8 [N,H,W,3] array), then any of `subject`, `session`, `registration`, `reference` (a
+person's neutral or mean image, relative like `path`), `AU01` … `AU64`, `au_kind`, `valence`, `arousal`,
+`expression`, `source`, `confidence`, `weight`. An empty cell is unlabelled, which is not 0. Other columns pass
+through untouched.
 
     python -m lib.manifest merge a.csv b.csv --out all.csv     several manifests as one
+    python -m lib.manifest merge p-*of4.csv --out all.csv      … of shards: all four must be there
     python -m lib.manifest check a.csv b.csv                   read them, say what is in them
     python -m lib.manifest check a.csv --apart v.csv t.csv     … and that nobody of v.csv or t.csv is in another one
     python -m lib.manifest count a.csv                         how many images
 """
+import contextlib
 import csv
-import io
 import os
+import re
 import sys
 from collections import Counter
 from dataclasses import dataclass, field
@@ -20,9 +24,9 @@ from pathlib import Path
 import numpy as np
 
 from lib import labels
-from lib.cli import BadInput, arg, log, note, run
+from lib.cli import BadInput, arg, log, naming, note, run
 from lib.cli import parse as parse_options
-from lib.files import digest, write_text
+from lib.files import digest, replacing, write_text
 
 
 @dataclass
@@ -31,10 +35,15 @@ class Manifest:
 
     name: str                       # file it came from, for messages
     folder: Path                    # what the column `path` is relative to
-    columns: dict = field(default_factory=dict)  # name -> list of N texts
+    columns: dict = field(default_factory=dict)  # name -> list of N texts (lib.table.Columns)
+
+    def __post_init__(self):
+        from lib.table import Columns
+
+        self.columns = self.columns if isinstance(self.columns, Columns) else Columns(self.columns)
 
     def __len__(self):
-        return len(self.columns.get("path", ()))
+        return self.columns.height("path")
 
     @property
     def au_names(self):
@@ -43,10 +52,9 @@ class Manifest:
 
     def numbers(self, column, default=np.nan):
         """A numeric column, float32 [N]; an absent column or empty cell is `default`."""
-        cells = self.columns.get(column)
-        if cells is None:
+        if column not in self.columns:
             return np.full(len(self), default, np.float32)
-        return np.array([float(cell) if cell else default for cell in cells], np.float32)
+        return self.columns.numbers(column, default)
 
     def aus(self, names=None):
         """AU values, float32 [N,A] in [0, 1], NaN where unlabelled or the manifest lacks the AU."""
@@ -54,38 +62,74 @@ class Manifest:
         table = [self.numbers(name) for name in names]
         return np.stack(table, 1) if table else np.zeros((len(self), 0), np.float32)
 
+    def present(self, names=None):
+        """Whether each AU is present, float32 [N,A]: 1, 0, or NaN where unlabelled. An intensity counts from
+        level 2 of 5 on, an occurrence (column au_kind) from 0.5 on."""
+        names = self.au_names if names is None else names
+        limits = np.where(self.occurrence(), labels.PRESENT_OCCURRENCE, labels.PRESENT_INTENSITY)
+        limits = limits.astype(np.float32)  # as the values are: 0.4 reaches 0.4
+        out = np.empty((len(self), len(names)), np.float32)
+        for column, name in zip(out.T, names):  # one AU at a time: a million rows stay small
+            values = self.numbers(name)
+            column[:] = np.where(np.isnan(values), np.nan, values >= limits)
+        return out
+
     def text(self, column, default=""):
         """A column as a list of N texts."""
-        return self.columns.get(column, [default] * len(self))
+        return self.columns[column] if column in self.columns else [default] * len(self)
+
+    def distinct(self, column):
+        """The different texts of a column, in order of their first row; [""] without the column."""
+        if column not in self.columns:
+            return [""] if len(self) else []
+        return self.columns.distinct(column)
 
     def images(self):
         """References to the images, N texts that lib.images.load understands."""
-        return [reference(self.folder, path) for path in self.columns["path"]]
+        return moved(self.columns["path"], lambda path: reference(self.folder, path))
 
     def occurrence(self):
         """bool [N]: rows whose AUs are 0/1 occurrences without a level."""
         return np.array([kind == "occurrence" for kind in self.text("au_kind")], bool)
 
     def take(self, indices):
-        """The manifest of the given rows (indices or a bool mask), in that order."""
-        indices = np.arange(len(self))[np.asarray(indices)]
-        columns = {name: [cells[i] for i in indices] for name, cells in self.columns.items()}
-        return Manifest(self.name, self.folder, columns)
+        """The manifest of the given rows (indices, a slice or a bool mask), in that order."""
+        rows = np.arange(len(self))[indices if isinstance(indices, slice) else np.asarray(indices)]
+        return Manifest(self.name, self.folder, self.columns.take(rows))
+
+    def relocated(self, folder):
+        """The columns, with the paths of images relative to another folder."""
+        columns = self.columns.copy()
+        if os.path.abspath(folder) == os.path.abspath(self.folder):
+            return columns
+        for name in [name for name in columns if name == "path" or names_images(name)]:
+            columns[name] = moved(columns[name], lambda path: path and os.path.relpath(
+                reference(self.folder, path), folder))
+        return columns
 
     def digest(self):
         """A hash of the rows, which models record as what they were trained on."""
-        return digest(*(",".join([name, *cells]) for name, cells in self.columns.items()))
+        return digest(*(",".join([name, *self.columns.array(name).to_pylist()]) for name in self.columns))
 
     def write(self, path):
-        """Write as CSV; `path` cells are rewritten to be relative to the new place. `-` is stdout."""
+        """Write as CSV or Parquet; paths of images become relative to the new place. `-` is stdout."""
         folder = Path.cwd() if str(path) == "-" else Path(path).parent
-        columns = dict(self.columns)
-        if os.path.abspath(folder) != os.path.abspath(self.folder):
-            columns["path"] = [os.path.relpath(image, folder) for image in self.images()]
-            for column in [name for name in columns if names_images(name)]:
-                columns[column] = [cell and os.path.relpath(reference(self.folder, cell), folder)
-                                   for cell in columns[column]]
-        write(path, columns)
+        write(path, self.relocated(folder))
+
+
+def moved(paths, move):
+    """Paths of images as `move` rewrites them. It is asked once for each folder: a million files lie in few."""
+    folders, out = {}, []
+    for path in paths:
+        name = path.rpartition("/")[2]
+        folder = path[:len(path) - len(name)]
+        if name in ("", ".", "..") or os.sep != "/":
+            out.append(move(path))
+            continue
+        if folder not in folders:
+            folders[folder] = move(folder + "x")[:-1]
+        out.append(folders[folder] + name)
+    return out
 
 
 def names_images(column):
@@ -106,49 +150,111 @@ def number(value):
 
 
 def write(path, columns):
-    """Write {column: N cells} as CSV, replacing the file at once. Numbers get 4 decimals, NaN is empty."""
-    lengths = {name: len(cells) for name, cells in columns.items()}
+    """Write {column: N cells} as CSV or, for a name that ends in .parquet, as Parquet, replacing the file at
+    once. Numbers get 4 decimals, NaN is empty. `-` is stdout."""
+    from lib import table
+
+    columns = table.Columns(columns.cells if isinstance(columns, table.Columns) else columns)
+    lengths = {name: columns.height(name) for name in columns}
     if len(set(lengths.values())) > 1:
         raise ValueError(f"columns of unequal length: {lengths}")
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(columns)
-    cells = [[cell if isinstance(cell, str) else number(cell) for cell in column]
-             for column in columns.values()]
-    writer.writerows(zip(*cells))
-    write_text(path, out.getvalue())
+    if str(path) == "-":
+        with naming("stdout"):
+            sys.stdout.flush()
+            table.write_csv(sys.stdout.buffer, columns.cells)
+            sys.stdout.flush()
+        return
+    with replacing(path) as temporary:
+        if table.is_parquet(path):
+            table.write_parquet(temporary, columns.cells)
+        else:
+            with open(temporary, "wb") as file:
+                table.write_csv(file, columns.cells)
 
 
 def read(path, *, empty_ok=False):
     """Read and check a manifest; `-` is stdin. BadInput names file, row, column, value and remedy."""
-    return parse(*read_text(path), empty_ok=empty_ok)
+    from lib import table
+
+    if not table.is_parquet(path):
+        return parse(*read_bytes(path), empty_ok=empty_ok)
+    with readable(path):
+        columns, header = table.read_parquet(path)
+    check_header(header, path)
+    return checked(columns, str(path), Path(path).parent, empty_ok=empty_ok, first_row=1)
 
 
-def read_text(path):
-    """(text, name for messages, folder of its paths) of a CSV file, or of stdin for `-`."""
-    name, folder = ("stdin", Path.cwd()) if str(path) == "-" else (str(path), Path(path).parent)
+def read_bytes(path):
+    """(bytes or an Arrow buffer, name for messages, folder of its paths) of a CSV file, or of stdin for `-`."""
+    from lib import table
+
+    if str(path) == "-":
+        return sys.stdin.buffer.read(), "stdin", Path.cwd()
+    with readable(path):
+        return table.source(path), str(path), Path(path).parent
+
+
+@contextlib.contextmanager
+def readable(name):
+    """BadInput for a manifest that cannot be read."""
     try:
-        raw = sys.stdin.buffer.read() if name == "stdin" else Path(path).read_bytes()
-        return raw.decode("utf-8-sig"), name, folder
+        yield
     except FileNotFoundError:
         raise BadInput(f"{name}: no such manifest; give the CSV that lists the images") from None
     except IsADirectoryError:
         raise BadInput(f"{name}: is a folder; give the CSV that lists the images") from None
     except OSError as error:
-        raise BadInput(f"{name}: cannot be read ({error.strerror}); give a CSV that can be") from None
+        reason = error.strerror or " ".join(str(error).split())[:80]
+        raise BadInput(f"{name}: cannot be read ({reason}); give a CSV that can be") from None
+    except ValueError as error:  # of Arrow, for Parquet
+        reason = " ".join(str(error).split())[:80]
+        raise BadInput(f"{name}: not a Parquet table ({reason}); write it again") from None
+
+
+def parse(text, name, folder, *, empty_ok=False):
+    """Manifest from CSV text or bytes; see `read`."""
+    from lib import table
+
+    buffer = text.encode() if isinstance(text, str) else text
+    first_row = next(csv_rows(buffer, name), None)
+    if first_row is None:
+        raise BadInput(f"{name}: empty file; a manifest starts with a header line such as path,AU01,AU02")
+    header = [column.strip() for column in first_row]
+    check_header(header, name)
+    try:
+        columns = table.read_csv(buffer, header)
+    except ValueError as error:
+        columns = without_rows(buffer, header, name, error)
+    return checked(columns, name, folder, empty_ok=empty_ok, first_row=2)
+
+
+def csv_rows(buffer, name):
+    """The rows of CSV bytes, one by one; BadInput for what is no CSV or no text."""
+    from lib import table
+
+    try:
+        yield from table.rows_of(buffer)
+    except csv.Error as error:
+        raise BadInput(f"{name}: not CSV ({error}); is a quotation mark left open?") from None
     except UnicodeDecodeError:
         raise BadInput(f"{name}: not a CSV text file; a manifest is UTF-8 CSV") from None
 
 
-def parse(text, name, folder, *, empty_ok=False):
-    """Manifest from CSV text; see `read`."""
-    try:
-        rows = list(csv.reader(io.StringIO(text, newline="")))
-    except csv.Error as error:
-        raise BadInput(f"{name}: not CSV ({error}); is a quotation mark left open?") from None
-    if not rows:
-        raise BadInput(f"{name}: empty file; a manifest starts with a header line such as path,AU01,AU02")
-    header = [column.strip() for column in rows[0]]
+def without_rows(buffer, header, name, error):
+    """What Arrow could not read: BadInput says where that is; a header without rows is a manifest, though."""
+    rows = -1
+    for line, row in enumerate(csv_rows(buffer, name), 1):
+        if row and len(row) != len(header):
+            raise BadInput(f"{name}: row {line} has {len(row)} cells, the header {len(header)}; quote commas")
+        rows += bool(row)
+    if rows:
+        reason = " ".join(str(error).split())[:120]
+        raise BadInput(f"{name}: not CSV ({reason}); is a quotation mark left open?")
+    return {column: [] for column in header}
+
+
+def check_header(header, name):
+    """BadInput for a column that stands twice, is misspelt, or is missing."""
     for column, count in Counter(header).items():
         if count > 1:
             raise BadInput(f"{name}: column {column!r} stands {count} times; keep one")
@@ -156,52 +262,51 @@ def parse(text, name, folder, *, empty_ok=False):
             raise BadInput(f"{name}: column {column!r} is unknown; rename it to {meant!r}")
     if "path" not in header:
         raise BadInput(f"{name}: no column 'path' (found: {', '.join(header)[:80]}); add one with the images")
-    body = [row for row in rows[1:] if row]
-    for line, row in enumerate(rows[1:], 2):
-        if row and len(row) != len(header):
-            raise BadInput(f"{name}: row {line} has {len(row)} cells, the header {len(header)}; quote commas")
-    if not body and not empty_ok:
+
+
+def checked(columns, name, folder, *, empty_ok, first_row):
+    """The manifest of columns whose cells hold what they may; first_row: what messages call the first one."""
+    manifest = Manifest(name, Path(folder), columns)
+    if not len(manifest) and not empty_ok:
         raise BadInput(f"{name}: no rows; a manifest needs at least one image")
-    columns = {column: [row[i].strip() for row in body] for i, column in enumerate(header)}
-    check(columns, name)
-    return Manifest(name, Path(folder), columns)
+    check(manifest.columns, name, first_row)
+    return manifest
 
 
-def check(columns, name):
+def check(columns, name, first_row=2):
     """BadInput for the first cell that a known column cannot hold."""
-    for column, cells in columns.items():
+    def refuse(column, row, text):
+        cell = columns.array(column)[row].as_py()
+        raise BadInput(f"{name}: row {row + first_row}, column {column}{text.format(cell=cell)}")
+
+    for column in columns:
         if bounds := labels.value_range(column.removeprefix("target_")):
-            for row, cell in enumerate(cells, 2):
-                try:
-                    fits = not cell or bounds[0] <= float(cell) <= bounds[1]
-                except ValueError:
-                    fits = False
-                if not fits:
-                    hint = "FACS level / 5" if labels.is_au(column.removeprefix("target_")) else "a number"
-                    raise BadInput(f"{name}: row {row}, column {column}: {cell!r} is not in "
-                                   f"[{bounds[0]:g}, {bounds[1]:g}]; write {hint}, or leave the cell empty")
+            row = columns.unfit_number(column, *bounds)
+            if row is not None:
+                hint = "FACS level / 5" if labels.is_au(column.removeprefix("target_")) else "a number"
+                refuse(column, row, f": {{cell!r}} is not in [{bounds[0]:g}, {bounds[1]:g}]; "
+                                    f"write {hint}, or leave the cell empty")
         elif column in ("au_kind", "source"):
             allowed = labels.AU_KINDS if column == "au_kind" else labels.SOURCES
-            for row, cell in enumerate(cells, 2):
-                if cell and cell not in allowed:
-                    raise BadInput(f"{name}: row {row}, column {column}: {cell!r} is none of "
-                                   f"{', '.join(allowed)}; use one of them or leave the cell empty")
-    for row, cell in enumerate(columns["path"], 2):
-        if not cell:
-            raise BadInput(f"{name}: row {row}, column path is empty; name the image or drop the row")
+            row = columns.unfit_text(column, [*allowed, ""])
+            if row is not None:
+                refuse(column, row, f": {{cell!r}} is none of {', '.join(allowed)}; "
+                                    "use one of them or leave the cell empty")
+    row = columns.first_empty("path")
+    if row is not None:
+        refuse("path", row, " is empty; name the image or drop the row")
 
 
 def merge(manifests, folder):
     """One manifest with all rows; a column that a part lacks is empty there. Paths become relative to
     `folder`."""
+    from lib import table
+
     names = list(dict.fromkeys(column for part in manifests for column in part.columns))
-    columns = {name: [] for name in names}
-    for part in manifests:
-        for name in names:
-            cells = part.text(name)
-            if name == "path" or names_images(name):
-                cells = [cell and os.path.relpath(reference(part.folder, cell), folder) for cell in cells]
-            columns[name].extend(cells)
+    parts = [part.relocated(folder) for part in manifests]
+    heights = list(map(len, manifests))
+    columns = {name: table.concatenate([part.array(name) if name in part else None for part in parts], heights)
+               for name in names}
     return Manifest("+".join(part.name for part in manifests), Path(folder), columns)
 
 
@@ -215,7 +320,7 @@ def refuse_overwriting(sources, *targets):
 
 def check_disjoint(first, second, allow=False):
     """BadInput when a subject is in both manifests, unless `allow`ed (personalisation)."""
-    shared = sorted((set(first.text("subject")) & set(second.text("subject"))) - {""})
+    shared = sorted((set(first.distinct("subject")) & set(second.distinct("subject"))) - {""})
     if shared and not allow:
         raise BadInput(f"{first.name} and {second.name} share {len(shared)} subject(s), such as {shared[0]!r}; "
                        "split by subject, or say --allow-shared-subjects (make: "
@@ -233,14 +338,14 @@ def registration(manifests, validation=None):
     same way; else '', which is said, as a model of such rows cannot tell later what it expects.
 
     validation: a manifest of which it is said, too, when its rows are registered otherwise."""
-    found = list(dict.fromkeys(text for part in manifests for text in part.text("registration")))
+    found = list(dict.fromkeys(text for part in manifests for text in part.distinct("registration")))
     if len(set(map(mode, found))) > 1:
         note(f"warning: {'+'.join(part.name for part in manifests)}: registered in several ways "
              f"({', '.join(text or 'unregistered' for text in found)}), so the model remembers none; register all "
              "images alike (python -m lib.faces.register)")
         return ""
     expected = found[0] if found else ""
-    others = {text for text in validation.text("registration") if mode(text) != mode(expected)} if validation else ()
+    others = {text for text in validation.distinct("registration") if mode(text) != mode(expected)} if validation else ()
     if others:
         note(f"warning: {validation.name} is {', '.join(text or 'unregistered' for text in sorted(others))}, the training "
              f"images are {expected or 'unregistered'}; register all images alike (python -m lib.faces.register)")
@@ -249,12 +354,12 @@ def registration(manifests, validation=None):
 
 def describe(manifest):
     """Facts about a manifest, for a person: rows, subjects, and per AU how many are labelled and present."""
-    subjects = len(set(manifest.text("subject")) - {""})
+    subjects = len(set(manifest.distinct("subject")) - {""})
     lines = [f"{manifest.name}: {len(manifest)} images, {subjects} subjects"]
     for name in manifest.au_names:
         values = manifest.numbers(name)
         known = values[~np.isnan(values)]
-        present = int((known >= labels.PRESENT_INTENSITY).sum())
+        present = int(np.nansum(manifest.present([name])))
         lines.append(f"  {name}: {len(known)} labelled, {present} present, mean {known.mean() if len(known) else 0:.3f}")
     return "\n".join(lines)
 
@@ -275,7 +380,7 @@ def check_apart(parts, apart, allow):
         for other in [*parts, *apart[:i]]:
             check_disjoint(other, held, allow)
     for part in [*parts, *apart]:
-        if not any(part.text("subject")):
+        if not any(part.distinct("subject")):
             note(f"{part.name}: names no subjects; whether its people are elsewhere cannot be told")
 
 

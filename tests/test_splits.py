@@ -121,6 +121,25 @@ def test_disfa_folds(tmp_path):
     assert status == 3 and "none of DISFA's 27" in said and len(said.splitlines()) == 1
 
 
+def test_leave_one_subject_out(tmp_path):
+    path = people(tmp_path, 4)
+    status, said, _ = split_up(path, tmp_path / "out", "--protocol", "leave-one-out", "--tries", 5)
+    assert status == 0, said
+    assert [who(manifest.read(tmp_path / f"out/fold{k}/test.csv")) for k in (1, 2, 3, 4)] == [
+        {"s0"}, {"s1"}, {"s2"}, {"s3"}]
+    third = [who(manifest.read(tmp_path / f"out/fold3/{name}.csv")) for name in ("labelled", "validation")]
+    assert len(third[0]) == 2 and len(third[1]) == 1 and not third[0] & third[1]
+    manifest.write(tmp_path / "bare.csv", {"path": ["a.png", "b.png"], "subject": ["ann", ""]})
+    status, said = command(tmp_path / "bare.csv", "--out", tmp_path / "out2", "--protocol", "leave-one-out")
+    assert status == 3 and "without a subject" in said
+
+
+def test_sizes_of_parts_by_hand():
+    assert split.groups_a_part(10, [0.7, 0.15, 0.15]).tolist() == [7, 2, 1]  # 7, 1.5, 1.5
+    assert split.groups_a_part(3, [0.98, 0.01, 0.01]).tolist() == [1, 1, 1]
+    assert split.groups_a_part(7, [0.5, 0, 0.5]).tolist() == [4, 0, 3]
+
+
 def test_unlabelled_people_lose_their_labels(tmp_path):
     path = people(tmp_path)
     _, _, parts = split_up(path, tmp_path / "out", "--unlabelled", 0.5, "--tries", 50)

@@ -4,6 +4,7 @@
     python -m lib.datasets.split a.csv b.csv --out DIR --fractions 0.8 0 0.2 --tries 1 --seed 3
     python -m lib.datasets.split manifest.csv --out DIR --folds 5                   DIR/fold1/labelled.csv …
     python -m lib.datasets.split disfa.csv --out DIR --protocol disfa               its three usual folds
+    python -m lib.datasets.split manifest.csv --out DIR --protocol leave-one-out    one fold a subject
     python -m lib.datasets.split manifest.csv --out DIR --protocol column           the data set's own `partition`
 
 Of --tries random splits of the subjects the one stays whose parts are most alike in AUs, valence, arousal and
@@ -13,18 +14,17 @@ labels and go to unlabelled.csv, as do images of the labelled part that never ha
 kept together by `video`; without that each is alone. subjects.csv says who is where. An earlier split's files are
 replaced; any other file of these names, an input above all, is refused.
 """
-import contextlib
 import os
 import re
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
 from lib import labels, manifest
-from lib.cli import BadInput, arg, log, note, parse, run
-from lib.files import replacing
+from lib.cli import BadInput, arg, log, naming, note, parse, run
 
 PARTS = ("labelled", "validation", "test")
 WRITTEN = (*PARTS, "unlabelled", "subjects")
@@ -32,6 +32,7 @@ DISFA = [["SN002", "SN010", "SN001", "SN026", "SN027", "SN032", "SN030", "SN009"
          ["SN013", "SN018", "SN011", "SN028", "SN012", "SN006", "SN031", "SN021", "SN024"],
          ["SN003", "SN029", "SN023", "SN025", "SN008", "SN005", "SN007", "SN017", "SN004"]]
 OWN = {"train": 0, "training": 0, "labelled": 0, "val": 1, "valid": 1, "validation": 1, "dev": 1, "test": 2}
+LABELS = (*labels.VALENCE_AROUSAL, "expression")
 BINS = 20  # of the histograms of valence and arousal over [-1, 1]
 MOST_ROWS = 20_000_000  # subjects x tries: with many subjects every split is alike, and fewer tries do
 
@@ -42,7 +43,8 @@ class Options:
     out: str = arg(required=True, metavar="DIR", help="where the parts are written", writes="folder")
     fractions: list[float] = arg([0.7, 0.15, 0.15], nargs=3, metavar="F",
                                  help="shares of images for labelled, validation and test")
-    protocol: str = arg("fractions", help="how to split", choices=["fractions", "disfa", "column"])
+    protocol: str = arg("fractions", help="how to split",
+                        choices=["fractions", "disfa", "leave-one-out", "column"])
     folds: int = arg(0, help="cross-validation with this many folds, in place of fractions")
     validation: float = arg(0.15, help="share of a fold's other people on which its checkpoints are chosen")
     column: str = arg("partition", help="the column with train, validation, test (--protocol column)")
@@ -63,14 +65,17 @@ class Options:
 
 def groups_of(data):
     """What must stay together: (int [N] group of each row, names [G])."""
-    names = [subject or (f"video {video}" if video else path) for subject, video, path in
-             zip(data.text("subject"), data.text("video"), data.text("path"))]
+    video = data.text("video") if "video" in data.columns else None
+    if "" not in data.distinct("subject"):
+        return data.columns.codes("subject")
+    names = [subject or (f"video {video[i]}" if video and video[i] else path)
+             for i, (subject, path) in enumerate(zip(data.text("subject"), data.text("path")))]
     order = {name: i for i, name in enumerate(dict.fromkeys(names))}
     return np.array([order[name] for name in names]), list(order)
 
 
 def statistics(data):
-    """What splits are compared by: (names [F], counts float64 [N,F], blocks). A block (kind, columns) is an AU
+    """What splits are compared by: (names [F], counts bool [N,F], blocks). A block (kind, columns) is an AU
     (labelled, present), or a histogram (valence, arousal, expression)."""
     names, columns, blocks = [], [], []
 
@@ -79,21 +84,21 @@ def statistics(data):
         names.extend(titles)
         columns.extend(values)
 
-    occurrence = data.occurrence()
-    threshold = np.where(occurrence, labels.PRESENT_OCCURRENCE, labels.PRESENT_INTENSITY)
     for name in data.au_names:
-        values = data.numbers(name)
-        block("au", name, ["labelled", "present"], [~np.isnan(values), values >= threshold])
+        present = data.present([name])[:, 0]
+        block("au", name, ["labelled", "present"], [~np.isnan(present), present == 1])
     for name in labels.VALENCE_AROUSAL:
         values = data.numbers(name)
-        if not np.isnan(values).all():
-            low = np.clip(np.floor((np.nan_to_num(values, nan=-9) + 1) / 2 * BINS), -1, BINS - 1)
-            low[np.isnan(values)] = -1
-            block("histogram", name, range(BINS), [low == i for i in range(BINS)])
-    if kinds := sorted(set(data.text("expression")) - {""}):
-        cells = np.array(data.text("expression"))
-        block("histogram", "expression", kinds, [cells == kind for kind in kinds])
-    return names, np.array(columns, np.float64).reshape(len(columns), len(data)).T, blocks
+        known = ~np.isnan(values)
+        if known.any():
+            level = np.floor((np.where(known, values, -1) + 1) / 2 * BINS).clip(0, BINS - 1)
+            block("histogram", name, range(BINS), [known & (level == i) for i in range(BINS)])
+    if "expression" in data.columns:
+        codes, kinds = data.columns.codes("expression")
+        order = sorted((kind, code) for code, kind in enumerate(kinds) if kind)
+        if order:
+            block("histogram", "expression", [kind for kind, _ in order], [codes == code for _, code in order])
+    return names, np.array(columns, bool).reshape(len(columns), len(data)).T, blocks
 
 
 def gaps(part, whole, blocks):
@@ -110,34 +115,42 @@ def gaps(part, whole, blocks):
     return np.array(out)
 
 
+def groups_a_part(number, fractions):
+    """How many of `number` groups each part gets: as `fractions` [P] say, rounded, but none of a part that is to
+    have some is left without."""
+    fractions = np.asarray(fractions, float)
+    wanted = fractions > 0
+    if number < wanted.sum():
+        raise BadInput(f"{number} subject(s) cannot be split into {wanted.sum()} parts; more people are needed")
+    sizes = np.maximum(np.floor(fractions * number), wanted).astype(int)
+    while sizes.sum() != number:
+        lacking = fractions * number - sizes
+        if sizes.sum() < number:
+            sizes[np.where(wanted, lacking, -np.inf).argmax()] += 1
+        else:
+            sizes[np.where(sizes > 1, lacking, np.inf).argmin()] -= 1
+    return sizes
+
+
 def best_split(group, counts, blocks, fractions, tries, seed):
-    """Assign G groups to parts of about `fractions` of the rows. Returns (part [G], score, mean score of all tries):
-    the score of a split is the mean of its parts' gaps plus the mean gap in size."""
+    """Assign G groups to parts of about `fractions` of them, by chance. Returns (part [G], score, mean score of
+    all tries): the score of a split is the mean of its parts' gaps plus the mean gap in the share of rows."""
     fractions = np.asarray(fractions)
     wanted = np.flatnonzero(fractions)
     number = group.max() + 1
-    if number < len(wanted):
-        raise BadInput(f"{number} subject(s) cannot be split into {len(wanted)} parts; more people are needed")
-    sums = np.array([np.bincount(group, column, number) for column in counts.T]).reshape(-1, number).T  # [G,F]
-    rows = np.bincount(group).astype(float)
-    whole, random, scores, best = sums.sum(0), np.random.default_rng(seed), [], None
-    tries = max(1, min(tries, MOST_ROWS // (number * max(1, counts.shape[1]))))
-    ends = np.cumsum(fractions[wanted])[:-1] * rows.sum()
-    for _ in range(tries):
-        order = random.permutation(number)
-        middle = np.cumsum(rows[order]) - rows[order] / 2  # a group goes where its middle falls
-        cuts = np.searchsorted(middle, ends)
-        cuts = [min(max(cut, i + 1), number - len(ends) + i) for i, cut in enumerate(cuts)]
-        for i in range(1, len(cuts)):
-            cuts[i] = max(cuts[i], cuts[i - 1] + 1)  # nobody's part is empty
-        part = np.empty(number, int)
-        part[order] = wanted[np.searchsorted(cuts, np.arange(number), side="right")]
+    parts = np.repeat(np.arange(len(fractions)), groups_a_part(number, fractions))
+    sums = np.array([np.bincount(group, column, number) for column in counts.T], np.float32)
+    sums = sums.reshape(-1, number).T  # [G,F]
+    rows = np.bincount(group)
+    whole, random, scores, best = sums.sum(0, dtype=float), np.random.default_rng(seed), [], None
+    for _ in range(max(1, min(tries, MOST_ROWS // (number * max(1, counts.shape[1]))))):
+        part = random.permutation(parts)
         score = 0.0
         for p in wanted:
             inside = part == p
             score += abs(rows[inside].sum() / rows.sum() - fractions[p]) / len(wanted)
             if blocks:
-                score += gaps(sums[inside].sum(0), whole, blocks).mean() / len(wanted)
+                score += gaps(sums[inside].sum(0, dtype=float), whole, blocks).mean() / len(wanted)
         scores.append(score)
         if best is None or score < best[1]:
             best = (part, score)
@@ -162,43 +175,59 @@ def table(row_part, counts, blocks, titles):
     return "\n".join(lines)
 
 
-def write_parts(data, row_part, group, names, options, folder):
-    """Write labelled.csv, validation.csv, test.csv, unlabelled.csv and, last, subjects.csv."""
-    is_label = [name for name in data.columns if labels.is_au(name) or name in ("valence", "arousal", "expression")]
-    bare = np.array([not any(cells) for cells in zip(*(data.columns[name] for name in is_label))]
-                    if is_label else [True] * len(data))
+def hidden_rows(data, row_part, group, is_label, options):
+    """bool [N]: rows of the labelled part that go to unlabelled.csv, as they have no label or are to lose it."""
+    bare = np.ones(len(data), bool)
+    for name in is_label:
+        bare &= data.columns.empty(name)
     hidden = (row_part == 0) & bare
     if options.unlabelled:
         people = np.unique(group[(row_part == 0) & ~bare])
         inside = np.flatnonzero(np.isin(group, people) & (row_part == 0))
-        order = {person: i for i, person in enumerate(people)}
-        renumbered = np.array([order[g] for g in group[inside]])
+        renumbered = np.searchsorted(people, group[inside])
         shares = (1 - options.unlabelled, options.unlabelled)
         _, counts, blocks = statistics(data.take(inside))
         part, _, _ = best_split(renumbered, counts, blocks, shares, options.tries, options.seed)
         hidden[inside[part[renumbered] == 1]] = True
-    parts = {name: data.take((row_part == p) & ~hidden) for p, name in enumerate(PARTS)}
-    parts["unlabelled"] = data.take(hidden)
-    parts["unlabelled"].columns = {name: cells for name, cells in parts["unlabelled"].columns.items()
-                                   if name not in is_label and name != "au_kind"}
+    return hidden
+
+
+def write_parts(data, row_part, group, names, options, folder):
+    """Write labelled.csv, validation.csv, test.csv, unlabelled.csv and, last, subjects.csv."""
+    is_label = [name for name in data.columns if labels.is_au(name) or name in LABELS]
+    hidden = hidden_rows(data, row_part, group, is_label, options)
+    parts = {name: (row_part == p) & ~hidden for p, name in enumerate(PARTS)} | {"unlabelled": hidden}
     where = {}
-    for g, p, away in zip(group, row_part, hidden):
-        if p >= 0:
-            where[g] = "unlabelled" if away and where.get(g) != "labelled" else PARTS[p]
-    with contextlib.ExitStack() as stack:  # all take their places at its end, the one entered first last
-        place = lambda name: stack.enter_context(replacing(Path(folder, name + ".csv")))
-        manifest.write(place("subjects"), {"subject": [names[g] for g in where], "part": list(where.values())})
-        for name, part in parts.items():
-            if len(part):
-                part.write(place(name))
+    for name, rows in parts.items():  # who is in labelled and in unlabelled counts as labelled
+        for g in np.unique(group[rows]):
+            where.setdefault(g, name)
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=".split-", dir=folder) as unfinished:
+        for name, rows in parts.items():
+            if rows.any():
+                part = data.take(rows)
+                if name == "unlabelled":
+                    drop(part.columns, [*is_label, "au_kind"])
+                place = Path(unfinished, name + ".csv")
+                with naming(Path(folder, place.name), place):
+                    manifest.write(place, part.relocated(folder))
+        manifest.write(Path(unfinished, "subjects.csv"), {"subject": [names[g] for g in sorted(where)],
+                                                          "part": [where[g] for g in sorted(where)]})
         for name in WRITTEN:  # an earlier split's parts must not mix with this one's
             Path(folder, name + ".csv").unlink(missing_ok=True)
+        for file in sorted(Path(unfinished).iterdir(), key=lambda file: file.stem == "subjects"):
+            os.replace(file, Path(folder, file.name))
 
 
-def refuse_overwriting(options):
-    """BadInput when a part would take the place of an input, or of a file that no split wrote (a split's parts have
+def drop(columns, names):
+    """Delete columns, where they are."""
+    for name in names:
+        columns.pop(name, None)
+
+
+def refuse_overwriting(options, folds):
+    """folds: how many, 0 for none. BadInput when a part would take the place of an input, or of a file that no split wrote (a split's parts have
     its subjects.csv beside them)."""
-    folds = 3 if options.protocol == "disfa" else options.folds
     folders = [Path(options.out, f"fold{k + 1}") for k in range(folds)] or [Path(options.out)]
     inputs = {os.path.realpath(path): path for path in options.manifests if path != "-"}
     for folder in folders:
@@ -213,6 +242,8 @@ def refuse_overwriting(options):
 
 def folds_of(group, names, counts, blocks, options):
     """The fold of each group, int [G]."""
+    if options.protocol == "leave-one-out":
+        return np.arange(len(names))
     if options.protocol == "disfa":
         fold = {subject: i for i, subjects in enumerate(DISFA) for subject in subjects}
         keys = [re.search(r"SN\d+", name) for name in names]
@@ -259,12 +290,15 @@ def split_column(data, options):
 
 def main():
     options = parse(Options, __doc__)
-    refuse_overwriting(options)
     parts = [manifest.read(path) for path in options.manifests]
     data = manifest.merge(parts, Path(options.out)) if len(parts) > 1 else parts[0]
     group, names = groups_of(data)
+    if options.protocol == "leave-one-out" and "" in data.distinct("subject"):
+        raise BadInput(f"{data.name}: rows without a subject cannot be left out by subject; name whom they show")
+    folds = {"disfa": 3, "leave-one-out": len(names)}.get(options.protocol, options.folds)
+    refuse_overwriting(options, folds)
     _, counts, blocks = statistics(data)
-    if options.folds or options.protocol == "disfa":
+    if folds:
         split_folds(data, group, names, counts, blocks, options)
         return
     if options.protocol == "column":
