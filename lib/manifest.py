@@ -206,7 +206,7 @@ def readable(name):
     except OSError as error:
         reason = error.strerror or " ".join(str(error).split())[:80]
         raise BadInput(f"{name}: cannot be read ({reason}); give a CSV that can be") from None
-    except ValueError as error:  # of Arrow, for Parquet
+    except (ValueError, NotImplementedError) as error:  # of Arrow, for Parquet
         reason = " ".join(str(error).split())[:80]
         raise BadInput(f"{name}: not a Parquet table ({reason}); write it again") from None
 
