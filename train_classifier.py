@@ -50,6 +50,7 @@ class Options:
         f"{name} {' '.join(head.losses)}" for name, head in HEADS.items()), nargs="+", metavar="TASK=LOSS")
     task_weights: list[str] = arg(["balanced"], help="of several tasks: balanced, learnt, or a number for each",
                                   nargs="+", metavar="balanced|learnt|TASK=X")
+    separate: bool = arg(False, help="give each of several tasks a last stage of its own")
     rare_weight: float = arg(0.0, help="the most that a rare AU or expression may count (0: all count alike)",
                              least=0)
     aus: list[str] = arg([], help="only these AUs, such as AU01 AU12 (default: all that are labelled)", nargs="+")
@@ -115,7 +116,7 @@ class Training:
                        "valence_arousal": data.names["valence_arousal"],
                        "expressions": len(data.names["expressions"]), "dropout": options.dropout,
                        "au_heads": [name for name in options.tasks if name in classifiers.AU_HEADS],
-                       "reference": options.reference}
+                       "reference": options.reference, "separate": options.separate}
         checkpoints.seed_all(options.seed)
         self.net = classifiers.build(self.config).to(device, memory_format=torch.channels_last)
         if options.pretrained != "none":

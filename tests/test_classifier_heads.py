@@ -181,7 +181,8 @@ def test_every_combination_of_heads_trains(data, tmp_path, capsys, tasks):
 
 @pytest.mark.parametrize("tasks", EXPORTED, ids="+".join)
 def test_exports_with_parity_and_evaluates(data, tmp_path, capsys, tasks):
-    train(data, tmp_path / "c.pt", capsys, "--tasks", *tasks, "--task-weights", "learnt", "--rare-weight", 5)
+    train(data, tmp_path / "c.pt", capsys, "--tasks", *tasks, "--task-weights", "learnt", "--rare-weight", 5,
+          "--separate")
     state = checkpoints.load_finished(tmp_path / "c.pt")
     worst = onnx_export.export(state, tmp_path / "c.onnx", state["samples"].numpy())
     assert max(worst.values()) < 1e-4
@@ -244,6 +245,18 @@ def test_weights_of_a_file_are_taken_over_and_others_refused(tmp_path):
     for path, told in (("other.pth", "not those of mobilenet_v3"), ("none.pth", "no such file")):
         with pytest.raises(BadInput, match=told):
             second.backbone.load_pretrained(str(tmp_path / path))
+
+
+def test_separate_last_stages_share_the_rest(tmp_path):
+    torch.manual_seed(0)
+    config = {"architecture": "tiny", "size": 16, "aus": 2, "valence_arousal": True, "expressions": 3, "separate": True}
+    net = classifiers.build(config).eval()
+    assert set(net.stages) == {"va", "expression"}
+    out, features = net(torch.ones(1, 3, 16, 16)), net.backbone(torch.ones(1, 3, 16, 16))
+    assert torch.equal(out["features"], features) and torch.equal(out["au"], net.heads["au"](features)["au"])
+    out["au"].sum().backward()
+    assert all(parameter.grad is None for parameter in net.stages.parameters())
+    assert net.backbone.trunk[0].weight.grad is not None
 
 
 # ---- reference images ----------------------------------------------------------------------------------------

@@ -29,7 +29,7 @@ EARLIER_NAMES = {"trunk": "backbone.trunk", "squeeze": "backbone.squeeze", "feat
 
 def build(config):
     """The network of a checkpoint's config: architecture, size (pixels), aus (how many), valence_arousal
-    (bool), expressions (how many; 0 is none), dropout (default 0.2), au_heads (default: au), reference."""
+    (bool), expressions (how many; 0 is none), dropout (default 0.2), au_heads (default: au), reference, separate."""
     return Classifier(**config)
 
 
@@ -42,10 +42,13 @@ class Classifier(nn.Module):
     reference: how a picture is compared with the person's neutral or mean image, a second input of the same
     shape: 'none' not at all; 'image': the network reads picture - reference (Niinuma et al. 2022, 4.5);
     'features': its heads read features(picture) - features(reference) (one-frame calibration with a
-    Siamese network, arXiv 2409.00240)."""
+    Siamese network, arXiv 2409.00240).
+    separate: valence/arousal and expression have a last stage each, beside that of the AUs (or of the first
+    head), so that tasks share the common layers but not the last features. `features` are those of the
+    first stage."""
 
     def __init__(self, architecture, size, aus, valence_arousal=False, expressions=0, dropout=0.2,
-                 au_heads=("au",), reference="none"):
+                 au_heads=("au",), reference="none", separate=False):
         super().__init__()
         self.reference = reference
         self.backbone = BACKBONES[architecture](size, dropout)
@@ -53,6 +56,8 @@ class Classifier(nn.Module):
         counts |= {"va": 2} if valence_arousal else {}
         counts |= {"expression": expressions} if expressions else {}
         self.heads = nn.ModuleDict({name: HEADS[name](self.backbone.width, n) for name, n in counts.items()})
+        apart = [name for name in list(self.heads)[1:] if name not in AU_HEADS] if separate else []
+        self.stages = nn.ModuleDict({name: self.backbone.make_stage() for name in apart})
         self.register_load_state_dict_pre_hook(rename_earlier)
 
     @property
@@ -68,19 +73,22 @@ class Classifier(nn.Module):
             if name in AU_HEADS:
                 head.start_at(true)
 
-    def read(self, pictures, reference):
-        """Features [N,F] of pictures, compared with their references where the network does."""
+    def reader(self, pictures, reference):
+        """A function: last stage -> its features [N,F] of pictures, compared with their references."""
         if self.reference == "image":
-            return self.backbone(pictures - reference)
-        if self.reference == "features":
-            return self.backbone(pictures) - self.backbone(reference)
-        return self.backbone(pictures)
+            pictures = pictures - reference
+        maps = self.backbone.maps(pictures)
+        if self.reference != "features":
+            return lambda stage: stage(maps)
+        compared = self.backbone.maps(reference)
+        return lambda stage: stage(maps) - stage(compared)
 
     def forward(self, pictures, reference=None):
-        features = self.read(pictures, reference)  # [N,F]
+        read = self.reader(pictures, reference)
+        features = read(self.backbone.features)  # [N,F]
         out = {}
-        for head in self.heads.values():
-            out |= head(features)
+        for name, head in self.heads.items():
+            out |= head(read(self.stages[name]) if name in self.stages else features)
         if "au_present" in out:
             out.setdefault("au", out["au_present"])
         return out | {"features": features}

@@ -49,12 +49,21 @@ class Compact(nn.Module):
         self.trunk = nn.Sequential(*layers)
         squeeze = nn.Conv2d(widths[-1], SQUEEZED, 1, bias=False)
         self.squeeze = nn.Sequential(squeeze, nn.BatchNorm2d(SQUEEZED), nn.ReLU(True))
-        joined = nn.Linear(SQUEEZED * edge**2, self.width)
-        self.features = nn.Sequential(nn.Flatten(), nn.Dropout(dropout), joined, nn.ReLU(True))
+        self.inputs, self.dropout = SQUEEZED * edge**2, dropout
+        self.features = self.make_stage()
 
-    def forward(self, pictures):
+    def make_stage(self):
+        """A new last stage: maps -> features [N,F]."""
+        joined = nn.Linear(self.inputs, self.width)
+        return nn.Sequential(nn.Flatten(), nn.Dropout(self.dropout), joined, nn.ReLU(True))
+
+    def maps(self, pictures):
+        """What every last stage reads, [N,64,E,E]."""
         height, width = pictures.shape[2:]
         if height % self.fold or width % self.fold:
             pictures = F.pad(pictures, (0, -width % self.fold, 0, -height % self.fold))
         folded = F.pixel_unshuffle(pictures, self.fold)  # [N,3*fold*fold,S/fold,S/fold]
-        return self.features(self.squeeze(self.trunk(folded)))  # [N,F]
+        return self.squeeze(self.trunk(folded))
+
+    def forward(self, pictures):
+        return self.features(self.maps(pictures))  # [N,F]

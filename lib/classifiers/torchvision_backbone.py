@@ -43,8 +43,18 @@ class Backbone(nn.Module):
         self.register_buffer("mean", torch.tensor(MEAN).view(3, 1, 1), persistent=False)
         self.register_buffer("deviation", torch.tensor(DEVIATION).view(3, 1, 1), persistent=False)
 
+        self.features = nn.Identity()
+
+    def make_stage(self):
+        """A new last stage: maps -> features [N,F]."""
+        return nn.Sequential(nn.Linear(self.width, self.width), nn.ReLU())
+
+    def maps(self, pictures):
+        """What every last stage reads, [N,F]."""
+        return self.net(((pictures + 1) / 2 - self.mean) / self.deviation)
+
     def forward(self, pictures):
-        return self.net(((pictures + 1) / 2 - self.mean) / self.deviation)  # [N,F]
+        return self.features(self.maps(pictures))  # [N,F]
 
     def load_pretrained(self, source):
         """Take over weights: 'imagenet', or a file of torchvision's weights. BadInput says what is wrong."""
