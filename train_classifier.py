@@ -3,6 +3,7 @@
     train_classifier.py --train labelled.csv --validation validation.csv --out classifier.pt
     train_classifier.py --train labelled.csv synthetic.csv --weights 1 0.5 --validation validation.csv --out c.pt
     train_classifier.py --train labelled.csv --validation v.csv --tasks au va expression --losses va=ccc --out c.pt
+    train_classifier.py --init generic.pt --personalise people.csv --validation v.csv --out 'personal/{subject}.pt'
     train_classifier.py --train labelled.csv --validation v.csv --per-au --out 'models/{au}/classifier.pt'
     torchrun --nproc-per-node 4 train_classifier.py …        several GPUs
 
@@ -12,8 +13,8 @@ au_kind=occurrence teach presence, never a level. Beside --out stand history.jso
 while training goes on, last.pt for --resume: one model a folder.
 
 --tasks: au (intensity by regression), au_level (six ordinal levels), au_present (occurrence), va (valence and
-arousal), expression. Several tasks share the network; each loss is divided by that of the best constant
-reading, so that none rules the others (--task-weights).
+arousal), expression. Several tasks share the network but its last stage (--shared); each loss is divided by that
+of the best constant reading, so that none rules the others (--task-weights).
 """
 import dataclasses
 import math
@@ -23,7 +24,7 @@ from pathlib import Path
 import torch
 
 from lib import augment, checkpoints, classifiers, device_data, labels
-from lib.classifiers import HEADS, mean_teacher, settings, thresholds, torchvision_backbone
+from lib.classifiers import HEADS, mean_teacher, personal, settings, thresholds, torchvision_backbone
 from lib.classifiers.objective import Objective
 from lib.classifiers.training_data import TrainingData
 from lib.cli import BadInput, GateFailed, arg, log, parse, progress, run
@@ -31,15 +32,23 @@ from lib.training import Average, Best, History, Processes, learning_rate, set_l
 
 SAMPLES = 8  # validation images kept in the checkpoint, for the parity gate of export_onnx.py
 NOT_OF_THE_RUN = ("out", "resume", "device", "threads", "max_minutes", "train", "validation", "unlabelled")
+DEFAULTS = {"au_heads": ["au"], "reference": "none", "separate": False}  # of checkpoints that do not name them
 AU = "{au}"  # stands for the AU's name in the --out of --per-au
 
 
 @dataclasses.dataclass
 class Options:
-    train: list[str] = arg(help="manifests to learn from", nargs="+", required=True, metavar="FILE.csv")
     validation: str = arg(help="manifest that stops training and chooses thresholds", required=True, metavar="FILE.csv")
     out: str = arg(help="where the classifier goes; last.pt and history.jsonl beside it", required=True,
                    metavar="FILE.pt", writes="file")
+    train: list[str] = arg([], help="manifests to learn from", nargs="+", metavar="FILE.csv")
+    init: str = arg("", help="start from the weights of this classifier", metavar="FILE.pt")
+    personalise: str = arg("", help="with --init: go on with each person of this manifest alone; --out has {subject} "
+                           "in it, and NAME.onnx stands beside NAME.pt", metavar="FILE.csv")
+    personal_rates: list[float] = arg([1e-5, 1e-4, 1e-3], help="learning rates to choose from, on people who are both "
+                                      "in --personalise and in --validation", nargs="+", least=0)
+    personal_steps: int = arg(50, help="steps of each personal model", least=1)
+    only_heads: bool = arg(False, help="with --personalise: train the last layers only")
     per_au: bool = arg(False, help="one model an AU; --out has {au} in its folder")
     unlabelled: list[str] = arg([], help="images that the averaged weights label while training goes on (mean "
                                 "teacher); needs --ema", nargs="+", metavar="FILE.csv")
@@ -50,7 +59,7 @@ class Options:
         f"{name} {' '.join(head.losses)}" for name, head in HEADS.items()), nargs="+", metavar="TASK=LOSS")
     task_weights: list[str] = arg(["balanced"], help="of several tasks: balanced, learnt, or a number for each",
                                   nargs="+", metavar="balanced|learnt|TASK=X")
-    separate: bool = arg(False, help="give each of several tasks a last stage of its own")
+    shared: bool = arg(False, help="let several tasks share the last stage, too; else each has its own")
     rare_weight: float = arg(0.0, help="the most that a rare AU or expression may count (0: all count alike)",
                              least=0)
     aus: list[str] = arg([], help="only these AUs, such as AU01 AU12 (default: all that are labelled)", nargs="+")
@@ -90,6 +99,10 @@ class Options:
             raise ValueError(f"--weights: {len(self.weights)} weights for {len(self.train)} manifests; give one each")
         if not (0 <= self.ema < 1 and 0 <= self.dropout < 1):
             raise ValueError("--ema and --dropout are at least 0 and below 1")
+        if bool(self.train) == bool(self.personalise):
+            raise ValueError("say one of --train FILE.csv … and --personalise FILE.csv")
+        if bool(self.personalise) != (personal.SUBJECT in self.out) or self.personalise and not self.init:
+            raise ValueError(f"--personalise, and nothing else, needs --init FILE.pt and an --out with {personal.SUBJECT}")
         if self.per_au != (AU in str(Path(self.out).parent)):
             raise ValueError(f"--out {self.out}: with --per-au, and only then, its folder has {AU} in it, "
                              "such as models/{au}/classifier.pt")
@@ -116,12 +129,15 @@ class Training:
                        "valence_arousal": data.names["valence_arousal"],
                        "expressions": len(data.names["expressions"]), "dropout": options.dropout,
                        "au_heads": [name for name in options.tasks if name in classifiers.AU_HEADS],
-                       "reference": options.reference, "separate": options.separate}
+                       "reference": options.reference, "separate": len(options.tasks) > 1 and not options.shared}
         checkpoints.seed_all(options.seed)
         self.net = classifiers.build(self.config).to(device, memory_format=torch.channels_last)
+        if options.init:
+            self.start_from(options.init)
         if options.pretrained != "none":
             self.net.backbone.load_pretrained(options.pretrained)
-        self.net.start_at(data.true)
+        if not options.init:
+            self.net.start_at(data.true)
         kinds = settings.loss_kinds(options.losses, options.tasks)
         weights = settings.task_weights(options.task_weights, options.tasks)
         self.objective = Objective(self.net.heads, data.true, kinds, weights, options.rare_weight).to(device)
@@ -138,6 +154,16 @@ class Training:
         self.epoch, self.step, self.seconds, self.best, self.best_weights = 0, 0, 0.0, Best(), None
         run_of = dataclasses.asdict(options)
         self.run = {key: value for key, value in run_of.items() if key not in NOT_OF_THE_RUN} | {"data": data.digest}
+
+    def start_from(self, path):
+        """Take over the weights of a finished classifier of the same kind."""
+        state = checkpoints.load_finished(path)
+        differs = [key for key, value in self.config.items()
+                   if state["config"].get(key, DEFAULTS.get(key)) != value and key != "dropout"]
+        if differs or state["labels"] != self.data.names:
+            raise BadInput(f"--init {path}: differs in {', '.join(differs) or 'its labels'}; train with the same "
+                           "network and tasks, or without --init")
+        self.net.load_state_dict(state["weights"])
 
     def finished(self):
         """Whether a limit is reached, or patience is over."""
@@ -179,16 +205,9 @@ class Training:
         return total / steps
 
     def pictures(self, images, rows, draws):
-        """Augmented pictures [B,3,S,S] of rows of TrainingData or Unlabelled, and their references, changed
-        alike, where there are any."""
-        kind, before = self.options.augment, draws.get_state()
-        found = [augment.augment(device_data.to_float(images.pixels[rows]), kind, draws)]
-        if images.reference:
-            after = draws.get_state()
-            draws.set_state(before)
-            found.append(augment.augment(device_data.to_float(images.reference(rows)), kind, draws))
-            draws.set_state(after)
-        return found
+        """Augmented pictures [B,3,S,S] of rows of TrainingData or Unlabelled, and their references, if any."""
+        reference = images.reference(rows) if images.reference else None
+        return augment.both(images.pixels[rows], reference, self.options.augment, draws)
 
     def taught(self, rows, draws):
         """The loss of unlabelled rows, whose labels are what the averaged weights read."""
@@ -300,6 +319,9 @@ def main():
     torch.set_flush_denormal(True)  # numbers near 0 are slow on CPUs
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     processes, device = Processes(options.device), device_data.device(options.device)
+    if options.personalise:
+        personal.personalise(options, device)
+        return
     data = TrainingData(options, device)
     if options.unlabelled:
         data.teach_also(mean_teacher.Unlabelled(options, data.checked, data.size, device))

@@ -5,6 +5,8 @@ All draws come from a generator that the caller seeds by epoch, so that a resume
 import torch
 import torch.nn.functional as F
 
+from lib.device_data import to_float
+
 #         flip, shift (share of the side), zoom, rotation (radians), light, colour, noise (sd, on [-1, 1])
 KINDS = {
     "none": None,
@@ -62,3 +64,16 @@ def photographed(pictures, generator):
     for place in (row, column):
         behind = behind * ((place - draw(1, 1, 1)).abs() < LARGEST_COVER / 2 * draw(1, 1, 1))
     return torch.lerp(pictures, (2 * draw(3, 1, 1) - 1).expand_as(pictures), behind)
+
+
+def both(pixels, reference, kind, generator):
+    """Augmented pictures of uint8 pixels [N,H,W,3], and of a reference [N,H,W,3], or None, changed alike: a list
+    of one or two float [N,3,H,W]."""
+    before = generator.get_state()
+    found = [augment(to_float(pixels), kind, generator)]
+    if reference is not None:
+        after = generator.get_state()
+        generator.set_state(before)
+        found.append(augment(to_float(reference), kind, generator))
+        generator.set_state(after)
+    return found

@@ -11,6 +11,7 @@ from torch import nn
 
 from lib.classifiers import losses
 
+AU_SHARE = 3  # an AU counts thrice beside another label: of valence, arousal and expression AUs tell the most
 PRESENT_LEVEL = 2  # from this FACS level on an AU counts as present (as lib.labels.PRESENT_INTENSITY)
 
 
@@ -34,11 +35,12 @@ class Head(nn.Linear):
     losses = {}   # name: function of (prediction, truth, weight); the first is the default
     label = ""    # which entry of the truth it learns
     outputs = ()  # what forward gives
+    counts = 1    # how much a label counts beside those of other heads
 
     @property
-    def labels(self):
-        """How many labels of a row it learns."""
-        return self.out_features
+    def share(self):
+        """How much it counts beside other heads: `counts` for each label of a row."""
+        return self.counts * self.out_features
 
     def loss(self, kind, out, true, weight):
         """The loss `kind` of the network's outputs `out`. weight: [N] or [N,A]."""
@@ -65,6 +67,7 @@ class Intensity(Head):
 
     label = "au"
     outputs = ("au",)
+    counts = AU_SHARE
     losses = {"mse": losses.masked_mse, "huber": losses.masked_huber, "bce": losses.masked_bce,
               "ccc": losses.masked_ccc}
 
@@ -94,6 +97,7 @@ class Level(Head):
 
     label = "au"
     outputs = ("au", "au_level")
+    counts = AU_SHARE
     losses = {"ordinal": losses.masked_ordinal, "ce": losses.masked_level_cross_entropy}
 
     def __init__(self, features, count):
@@ -101,8 +105,8 @@ class Level(Head):
         self.count = count
 
     @property
-    def labels(self):
-        return self.count
+    def share(self):
+        return self.counts * self.count
 
     def forward(self, features):
         scores = super().forward(features).unflatten(1, (self.count, losses.LEVELS))
@@ -136,6 +140,7 @@ class Occurrence(Head):
 
     label = "au_present"
     outputs = ("au_present",)
+    counts = AU_SHARE
     losses = {"bce": losses.masked_bce, "mse": losses.masked_mse}
 
     def forward(self, features):
@@ -181,7 +186,7 @@ class Expression(Head):
 
     label = "expression"
     outputs = ("expression",)
-    labels = 1  # one class a row
+    share = 1  # one class a row
     losses = {"ce": losses.masked_cross_entropy}
 
     def forward(self, features):

@@ -1,9 +1,9 @@
 """The loss of a classifier with several heads: each head's own loss, and how they are weighed.
 
-`balanced` divides a head's loss by that of its best constant reading, and multiplies it by the number of its
-labels: 20 AUs count 20, valence and arousal 2, one expression 1. Without it the mean squared error of rare AUs
-(0.037 on rendered faces) drowns beside those of valence and arousal (0.15) and cross-entropy (2): the common
-layers then learn little of the AUs.
+`balanced` divides a head's loss by that of its best constant reading, and multiplies it by how much its labels
+count (Head.share): an AU 3, valence and arousal 1 each, an expression 1. Without it the mean squared error of
+rare AUs (0.037 on rendered faces) drowns beside those of valence and arousal (0.15) and cross-entropy (2): the
+common layers then learn little of the AUs.
 `learnt` lets training find the weights (Kendall, Gal and Cipolla 2018, "Multi-Task Learning Using
 Uncertainty to Weigh Losses"): sum over heads of exp(-s) L + s/2, with a learnt s, over
 losses L divided by those of the constant readings.
@@ -32,8 +32,8 @@ class Objective(nn.Module):
         if isinstance(weights, dict):
             self.scale |= {name: weights[name] for name in heads if name in weights}
         elif len(heads) > 1:
-            labels = {name: 1 if learnt else head.labels for name, head in heads.items()}
-            self.scale = {name: labels[name] / self.of_constant(name, head, true) for name, head in heads.items()}
+            share = {name: 1 if learnt else head.share for name, head in heads.items()}
+            self.scale = {name: share[name] / self.of_constant(name, head, true) for name, head in heads.items()}
         self.log_variance = nn.ParameterDict({name: nn.Parameter(torch.zeros(())) for name in heads if learnt})
 
     @torch.no_grad()
