@@ -193,10 +193,10 @@ class Expression(Head):
         return {"expression": super().forward(features).softmax(1)}
 
     def constant(self, true):
-        counts = self.counts(true)
+        counts = self.frequencies(true)
         return {"expression": (counts / counts.sum().clamp(min=1))[None]}
 
-    def counts(self, true):
+    def frequencies(self, true):
         """How often each class is there, [E]."""
         known = true["expression"][true["expression"] >= 0]
         return torch.bincount(known, minlength=self.out_features).float()
@@ -206,7 +206,7 @@ class Expression(Head):
 
     def rare(self, true, most):
         """Weights of the classes [E]: as often as the most frequent one, at most `most`."""
-        counts = self.counts(true)
+        counts = self.frequencies(true)
         return (counts.max() / counts.clamp(min=1)).clamp(1, most)
 
     def cell_weight(self, true, weight, rare):
