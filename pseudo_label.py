@@ -2,6 +2,8 @@
 
     pseudo_label.py --model classifier.onnx --images unlabelled.csv --out pseudo.csv
     find photos -name '*.jpg' | pseudo_label.py --model classifier.onnx --images - --register > aus.csv
+    seq 4 | parallel pseudo_label.py --model c.onnx --images u.csv --shard {}/4 --out pseudo-{}of4.csv
+    python -m lib.manifest merge pseudo-*of4.csv --out pseudo.csv     refuses a set of which a shard is missing
 
 --images is any manifest, or - for a manifest or bare image paths (one a line) on stdin. Rows keep their order.
 A row of which at least one cell was filled gets source=pseudo and a confidence: the mean over the model's AUs of
@@ -125,15 +127,11 @@ def fill(data, found, relabel=False):
     """Put the found labels into empty cells (or all, to relabel); bool [N]: rows of which a cell was filled."""
     import numpy as np
 
-    from lib.manifest import number
-
     filled = np.zeros(len(data), bool)
     for column, values in found.items():
-        old = data.text(column)
-        cells = [value if isinstance(value, str) else number(value) for value in values]
-        take = np.array([relabel or not cell for cell in old], bool)
-        data.columns[column] = [new if use else cell for new, cell, use in zip(cells, old, take)]
-        filled |= take & np.array([cell != "" for cell in cells], bool)
+        take = np.full(len(data), True) if relabel else data.empty(column)
+        data.columns.put(column, take, values)
+        filled |= take & ~data.empty(column)
     return filled
 
 
@@ -183,17 +181,16 @@ def label(data, model, options, references=None, faces=None):
     own = np.zeros(len(data), bool)  # rows that keep AU labels of their own
     for name in data.au_names:
         if not (options.relabel and name in model.aus):
-            own |= np.array([cell != "" for cell in data.columns[name]], bool)
+            own |= ~data.empty(name)
     filled = fill(data, found, options.relabel)
-    data.columns["source"] = ["pseudo" if new else old for new, old in zip(filled, data.text("source"))]
+    data.columns.put("source", filled, "pseudo")
     sure = confidences(model, outputs)
     if sure is not None:
-        data.columns["confidence"] = [f"{value:.4f}" if new else old
-                                      for value, new, old in zip(sure, filled, data.text("confidence"))]
+        data.columns.put("confidence", filled, [f"{value:.4f}" for value in sure])
     occurs = bool(options.threshold) or model.meta.get("au_kind") == "occurrence"
     if model.aus and (occurs or "au_kind" in data.columns):
         kind = "occurrence" if occurs else "intensity"
-        data.columns["au_kind"] = [old if keep else kind for old, keep in zip(data.text("au_kind"), own)]
+        data.columns.put("au_kind", ~own, kind)
     return filled
 
 
@@ -204,7 +201,7 @@ def own_labels(data):
     from lib.labels import VALENCE_AROUSAL
 
     names = [*data.au_names, *VALENCE_AROUSAL, "expression"]
-    return np.array([any(cells) for cells in zip(*(data.text(name) for name in names))], bool)
+    return np.any([~data.empty(name) for name in names], 0)
 
 
 def columns_of(model):

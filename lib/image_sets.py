@@ -80,8 +80,7 @@ class ImageSet:
         """Put the images in their place, then write the manifest; columns {name: a cell an image}."""
         if self.format == "npy":
             if self.written < self.count:  # some were dropped: shorten the pack
-                kept = np.array(self.array[:self.written])
-                np.save(self.temporary, kept)
+                images.write_pack(self.temporary, np.array(self.array[:self.written]))
             else:
                 self.array.flush()
             paths = [f"{self.target.name}#{i}" for i in range(self.written)]

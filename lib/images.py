@@ -3,6 +3,7 @@
 A reference is a file's path, or `pack.npy#17` for image 17 of a uint8 [N,H,W,3] array.
 """
 import functools
+import logging
 import os
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,8 @@ from lib.files import allocate, digest, replacing
 FILTER = "bicubic"  # Pillow's, antialiased; the name goes into model metadata
 MOST_PIXELS = 64_000_000
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # `load` says it in one line, from fewer pixels on
+warnings.filterwarnings("ignore", module="PIL")  # of damaged files: they are read, or `load` says in one line why not
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 CACHED_FROM = 500  # sets with fewer files are decoded anew each time
 
 
@@ -58,7 +61,8 @@ def load(reference):
 
 def as_rgb(image):
     """A Pillow image as 8-bit RGB."""
-    image = ImageOps.exif_transpose(image)
+    image.load()  # what follows the pixels in the file may turn the picture
+    ImageOps.exif_transpose(image, in_place=True)
     if image.mode in ("I;16", "I;16B", "I;16L", "I", "F"):  # 16-bit grey and floats: Pillow would clip, not scale
         values = np.nan_to_num(np.asarray(image, np.float64))
         top = values.max(initial=0)
@@ -67,7 +71,7 @@ def as_rgb(image):
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def resize(image, size):
@@ -75,6 +79,27 @@ def resize(image, size):
     if image.shape[:2] == (size, size):
         return image
     return np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BICUBIC))
+
+
+def batch(rows, size):
+    """Images of references or uint8 [H,W,3] arrays as uint8 [n,size,size,3]. Rows that follow each other in a pack
+    are that part of its memory; a reference that repeats is decoded once."""
+    together = rows if isinstance(rows, np.ndarray) else pack_part(rows)
+    if together is not None and together.shape[1:3] == (size, size):
+        return np.ascontiguousarray(together)
+    known = {row: resize(load(row), size) for row in {row for row in rows if isinstance(row, str)}}
+    return np.stack([known[row] if isinstance(row, str) else resize(row, size) for row in rows])
+
+
+def pack_part(rows):
+    """Images i to i + n of a pack, uint8 [n,H,W,3], when `rows` are its references in that order; else None."""
+    path, _, start = rows[0].rpartition("#") if isinstance(rows[0], str) else ("", "", "")
+    if not (path.endswith(".npy") and start.isdigit()):
+        return None
+    start = int(start)
+    if list(rows) != [f"{path}#{i}" for i in range(start, start + len(rows))]:
+        return None
+    return pack(path)[start:start + len(rows)] if start + len(rows) <= len(pack(path)) else None
 
 
 def load_all(references, size=None, what="decoding"):
@@ -133,8 +158,17 @@ def new_pack(path, count, size):
 
 def save_pack(path, images):
     """Write uint8 [N,H,W,3] as a pack, replacing the file at once."""
-    with replacing(path) as temporary, open(temporary, "wb") as file:
-        np.save(file, np.asarray(images, np.uint8))
+    with replacing(path) as temporary:
+        write_pack(temporary, np.asarray(images, np.uint8))
+
+
+def write_pack(path, array):
+    """Write an array as a .npy file. As `np.save`, but a full disk is an OSError that says so: NumPy's own short
+    write has no errno."""
+    array = np.ascontiguousarray(array)
+    with open(path, "wb") as file:
+        np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
+        file.write(array.data)
 
 
 def sheet(rows, gap=2, scale=1):

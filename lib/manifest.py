@@ -78,6 +78,10 @@ class Manifest:
         """A column as a list of N texts."""
         return self.columns[column] if column in self.columns else [default] * len(self)
 
+    def empty(self, column):
+        """bool [N]: rows whose cell is empty; all, without the column."""
+        return self.columns.empty(column) if column in self.columns else np.full(len(self), True)
+
     def distinct(self, column):
         """The different texts of a column, in order of their first row; [""] without the column."""
         if column not in self.columns:
@@ -146,7 +150,7 @@ def number(value):
     """A number as a manifest holds it: at most 4 decimals, empty for NaN or None."""
     if value is None or value != value:
         return ""
-    return f"{value:.4f}".rstrip("0").rstrip(".") or "0"
+    return f"{value:z.4f}".rstrip("0").rstrip(".")
 
 
 def write(path, columns):
@@ -364,6 +368,24 @@ def describe(manifest):
     return "\n".join(lines)
 
 
+def check_shards(paths):
+    """BadInput when files called *-1of4.csv, *-2of4.csv … are merged and one of them is lacking, or there twice:
+    a shard that failed would leave a hole that nobody sees."""
+    found = {}
+    for path in paths:
+        if match := re.fullmatch(r"(.*?)-?(\d+)of(\d+)", Path(path).stem):
+            stem, part, parts = match.groups()
+            found.setdefault((str(Path(path).parent / stem), int(parts)), []).append(int(part))
+    for (stem, parts), numbers in found.items():
+        lacking = sorted(set(range(1, parts + 1)) - set(numbers))
+        if lacking:
+            raise BadInput(f"{stem}: shard {lacking[0]} of {parts} is not among the files ({len(lacking)} of "
+                           f"{parts} are lacking); run --shard {lacking[0]}/{parts} again, or name its file too")
+        if len(numbers) > parts:
+            raise BadInput(f"{stem}: shard {Counter(numbers).most_common(1)[0][0]} of {parts} is named twice; "
+                           "name each file once")
+
+
 @dataclass
 class Options:
     action: str = arg(args=["action"], choices=["merge", "check", "count"], metavar="merge|check|count",
@@ -386,6 +408,8 @@ def check_apart(parts, apart, allow):
 
 def main():
     options = parse_options(Options, __doc__)
+    if options.action == "merge":
+        check_shards(options.manifests)
     parts = [read(path) for path in options.manifests]
     if options.action == "check":
         apart = [read(path) for path in options.apart]

@@ -123,16 +123,10 @@ class Model:
         out = {}
         for name, rows in feeds.items():
             if "uint8" in self.inputs[name].type and len(self.inputs[name].shape) == 4:
-                out[name] = np.stack(decoded(rows[part], self.image_size))
+                out[name] = images.batch(rows[part], self.image_size)
             else:
                 out[name] = np.ascontiguousarray(rows[part], np.float32)
         return out
-
-
-def decoded(rows, size):
-    """Images of references or uint8 arrays at the model's size; a reference that repeats is decoded once."""
-    known = {row: images.resize(images.load(row), size) for row in set(r for r in rows if isinstance(r, str))}
-    return [known[row] if isinstance(row, str) else images.resize(row, size) for row in rows]
 
 
 def has_gpu():

@@ -87,6 +87,13 @@ class Columns(MutableMapping):
         """The different texts of a column, in order of their first row."""
         return pc.unique(self.array(name)).to_pylist()
 
+    def put(self, name, rows, cells):
+        """Set the cells of some rows, bool [N], to N cells or to one text; the others stay as they are, or are
+        empty where the column is new."""
+        new = pa.scalar(cells) if isinstance(cells, str) else as_text(cells)
+        old = self.array(name) if name in self else pa.scalar("")
+        self.cells[name] = chunked(pc.if_else(pa.array(rows), new, old))
+
     def empty(self, name):
         """bool [N]: which cells of a column are empty."""
         return pc.equal(self.array(name), "").to_numpy()
@@ -137,12 +144,19 @@ def fits(cell, low, high):
 
 def as_text(cells):
     """Cells as texts, pa.ChunkedArray of string [N]: null is "", and of a list numbers as `lib.manifest.number` says."""
-    if not isinstance(cells, pa.ChunkedArray):
-        cells = pa.array([cell if isinstance(cell, str) else number(cell) for cell in cells], pa.string())
-        return cells if isinstance(cells, pa.ChunkedArray) else pa.chunked_array([cells])
+    if isinstance(cells, np.ndarray) and cells.dtype.kind == "f":  # the same as `number`, at once
+        values = np.round(cells.astype(np.float64), 4) + 0.0  # no -0
+        cells = chunked(pa.array(values, from_pandas=True))
+    elif not isinstance(cells, pa.ChunkedArray):
+        return chunked(pa.array([cell if isinstance(cell, str) else number(cell) for cell in cells], pa.string()))
     if pa.types.is_string(cells.type):
         return cells
     return pc.fill_null(pc.cast(cells, pa.string()), "")
+
+
+def chunked(cells):
+    """An Arrow array in the form of this module."""
+    return cells if isinstance(cells, pa.ChunkedArray) else pa.chunked_array([cells])
 
 
 def concatenate(parts, heights):

@@ -118,3 +118,52 @@ atexit.register(lambda: print("pyarrow" in sys.modules, file=sys.stderr))
 runpy.{run}, run_name="__main__")"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=ENVIRONMENT)
     assert done.returncode == 0 and done.stderr.splitlines()[-1] == "False", done.stderr
+
+
+def test_merging_shards_refuses_an_incomplete_set(tmp_path):
+    for part in (1, 2, 4):
+        (tmp_path / f"p-{part}of4.csv").write_text(f"path\n{part}.png\n")
+    line = ["-m lib.manifest", "merge", "p-1of4.csv", "p-2of4.csv", "p-4of4.csv"]
+    fail(3, ["p: shard 3 of 4 is not among the files (1 of 4 are lacking)", "--shard 3/4"], *line, cwd=tmp_path)
+    (tmp_path / "p-3of4.csv").write_text("path\n3.png\n")
+    fail(3, "shard 1 of 4 is named twice", *line, "p-3of4.csv", "p-1of4.csv", cwd=tmp_path)
+    (tmp_path / "other-12.csv").write_text("path\nx.png\n")
+    out, _ = succeed(*line, "p-3of4.csv", "other-12.csv", cwd=tmp_path)
+    assert out.split() == ["path", "1.png", "2.png", "4.png", "3.png", "x.png"]
+
+
+def test_many_numbers_are_written_like_one():
+    values = np.concatenate([np.random.default_rng(0).random(5000), np.arange(0, 1, 1 / 64), [0, 1, -0.00001, 12.5]])
+    for kind in (np.float32, np.float64):
+        cells = values.astype(kind)
+        assert table.as_text(cells).to_pylist() == [manifest.number(value) for value in cells]
+    assert table.as_text(np.array([np.nan, .5])).to_pylist() == ["", "0.5"] and manifest.number(-0.00001) == "0"
+
+
+def test_put_sets_some_cells_and_keeps_the_text_of_the_others(tmp_path):
+    data = manifest.parse("path,AU01\nx,0.50\ny,\nz,0.1\n", "a.csv", tmp_path)
+    data.columns.put("AU01", np.array([False, True, True]), np.array([.9, .9, np.nan], np.float32))
+    data.columns.put("source", np.array([False, True, False]), "pseudo")
+    assert data.columns == {"path": ["x", "y", "z"], "AU01": ["0.50", "0.9", ""], "source": ["", "pseudo", ""]}
+
+
+def test_a_full_disk_is_named_by_the_pack_writer():
+    from lib import images
+
+    with pytest.raises(OSError) as error:
+        images.write_pack("/dev/full", np.zeros((40, 64, 64, 3), np.uint8))
+    assert error.value.errno == 28  # ENOSPC; NumPy's own short write has none
+
+
+def test_a_batch_of_a_pack_is_its_memory(tmp_path):
+    from lib import images
+
+    pack = np.random.default_rng(0).integers(0, 255, (6, 4, 4, 3), np.uint8)
+    images.save_pack(tmp_path / "a.npy", pack)
+    name = [f"{tmp_path}/a.npy#{i}" for i in range(7)]
+    assert np.shares_memory(images.batch(name[2:5], 4), images.pack(f"{tmp_path}/a.npy"))
+    for rows in ([2, 3, 4], [4, 2], [0], [1, 1]):
+        assert np.array_equal(images.batch([name[i] for i in rows], 4), pack[rows])
+    assert images.batch(name[:2], 8).shape == (2, 8, 8, 3)
+    with pytest.raises(BadInput, match="images 0 to 5"):
+        images.batch(name[4:], 4)

@@ -179,7 +179,7 @@ def hidden_rows(data, row_part, group, is_label, options):
     """bool [N]: rows of the labelled part that go to unlabelled.csv, as they have no label or are to lose it."""
     bare = np.ones(len(data), bool)
     for name in is_label:
-        bare &= data.columns.empty(name)
+        bare &= data.empty(name)
     hidden = (row_part == 0) & bare
     if options.unlabelled:
         people = np.unique(group[(row_part == 0) & ~bare])

@@ -7,6 +7,7 @@ from multiprocessing.connection import wait
 
 import numpy as np
 
+from lib import images
 from lib.cli import progress
 from lib.files import replacing
 
@@ -82,8 +83,8 @@ def follow_parent():
 
 def render_chunk(plan, size, device, path):
     """Render a chunk into its file; the number of frames."""
-    with replacing(path) as temporary, open(temporary, "wb") as file:
-        np.save(file, render(plan, size, device))
+    with replacing(path) as temporary:
+        images.write_pack(temporary, render(plan, size, device))
     return len(plan)
 
 
