@@ -239,7 +239,7 @@ $(2)/truth/seed%/classifier.pt: $(3) | $(READY)
 	$(call learn,$(4) $(5:.csv=_truth.csv),$(6),$($(9)_CLASSIFIER_$(PRESET)) $(CLASSIFIER_$(1)))
 
 $(2)/generator/seed%/generator.pt: $(2)/pseudo/seed1/pseudo.csv $(2)/supervised/seed1/classifier.onnx
-	$(PY) train_generator.py --arch expression-manipulator --train $(4) $$< --validation $(6) --out $$@ \
+	$(PY) train_generator.py --train $(4) $$< --validation $(6) --out $$@ \
 	  --reader $(2)/supervised/seed1/classifier.onnx --seed $$* --device $(DEVICE) --resume $($(9)_GENERATOR_$(PRESET)) $(GENERATOR_$(1))
 
 $(2)/synthetic/manifest.csv: $(2)/generator/seed$(GENERATOR_SEED)/generator.onnx

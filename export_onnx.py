@@ -10,7 +10,7 @@ import dataclasses
 
 import numpy as np
 
-from lib.cli import BadInput, arg, log, parse, run
+from lib.cli import arg, log, parse, run
 
 MOST_PARITY_IMAGES = 64
 
@@ -20,6 +20,8 @@ class Options:
     checkpoint: str = arg(help="trained model, FILE.pt", args=["checkpoint"])
     out: str = arg(help="where the model goes; its metadata go to the same name with .json", required=True,
                    metavar="FILE.onnx", writes="file")
+    as_: str = arg("", args=["--as"], choices=["editor", "sampler", "classifier"], help="what to export of a generator "
+                   "[its own kind]; classifier is its discriminator")
     parity_images: str = arg("", help="manifest of images to compare on (default: those kept in the checkpoint)",
                              metavar="FILE.csv")
     tolerance: float = arg(1e-4, help="largest difference allowed in outputs that are not images")
@@ -32,7 +34,7 @@ class Options:
 
 
 def parity_images(options, checkpoint):
-    """Real images uint8 [N,S,S,3] of the model's size."""
+    """Real images uint8 [N,S,S,3] of the model's size, or None where none are at hand."""
     from lib import images, manifest
 
     size = checkpoint["config"]["size"]
@@ -40,9 +42,8 @@ def parity_images(options, checkpoint):
         references = manifest.read(options.parity_images).images()
         spread = np.linspace(0, len(references) - 1, min(len(references), MOST_PARITY_IMAGES)).astype(int)
         return np.stack([images.resize(images.load(references[i]), size) for i in spread])
-    if checkpoint.get("samples") is None:
-        raise BadInput(f"{options.checkpoint}: keeps no sample images; give --parity-images FILE.csv")
-    return checkpoint["samples"].numpy()
+    samples = checkpoint.get("samples")
+    return None if samples is None else samples.numpy()
 
 
 def main():
@@ -51,7 +52,7 @@ def main():
 
     checkpoint = checkpoints.load_finished(options.checkpoint)
     worst = onnx_export.export(checkpoint, options.out, parity_images(options, checkpoint), options.tolerance,
-                               options.checkpoint)
+                               options.checkpoint, options.as_ or None)
     log(f"{options.out}: agrees with PyTorch at batches 1, 2 and 7; largest difference "
         + ", ".join(f"{name} {value:.2g}" for name, value in worst.items()))
 

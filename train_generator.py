@@ -1,9 +1,10 @@
-"""Train a generator that edits faces by action unit.
+"""Train a generator: an editor of faces by action unit, expression or valence/arousal, or a sampler of faces.
 
-    python train_generator.py --train labelled.csv pseudo.csv --validation validation.csv --out generator.pt
+    train_generator.py --train labelled.csv pseudo.csv --validation validation.csv --out generator.pt
+    torchrun --nproc-per-node 2 train_generator.py …        several GPUs, or several processes on a CPU
 
-Beside --out: history.jsonl (one line an epoch), epochs/NNNN.png (the same validation faces each time, one
-column an AU) and, while training goes on, NAME.last.pt, from which the same command with --resume goes on exactly.
+Beside --out: history.jsonl (one line an epoch), epochs/NNNN.png (the same validation faces, or the same noise, each
+time) and, while training goes on, NAME.last.pt, from which the same command with --resume goes on exactly.
 """
 import math
 import time
@@ -13,41 +14,47 @@ from typing import Optional
 
 import torch
 
-from lib import device_data, checkpoints, generators, images, labels, manifest
+from lib import checkpoints, device_data, generators, images, labels, manifest
+from lib.classifiers.label_tensors import label_names
 from lib.cli import BadInput, GateFailed, arg, log, parse, progress, run
 from lib.files import digest
-from lib.generators import watch
-from lib.generators.pairs import Pairs
-from lib.classifiers.label_tensors import label_names
-from lib.training import History
+from lib.generators import editing, sampling
+from lib.training import Average, Draws, History, Processes
 
+KINDS = {"editor": editing, "sampler": sampling}
+TASKS = ("au", "va", "expression")
+SCHEDULE = {"epochs": 50, "decay_epochs": 20, "batch": 16}
 NOT_OF_THE_RUN = ("out", "resume", "device", "threads", "train", "validation", "reader")
 
 
 @dataclass
 class Options:
-    train: list[str] = arg(nargs="+", required=True, metavar="FILE.csv", help="manifests with AU labels, real and pseudo")
-    validation: str = arg(help="manifest of other people; their edits choose the epoch", required=True, metavar="FILE.csv")
+    train: list[str] = arg(nargs="+", required=True, metavar="FILE.csv", help="manifests with labels, real and pseudo")
+    validation: str = arg(help="manifest of other people; an editor is watched on them, which chooses the epoch", required=True, metavar="FILE.csv")
     out: str = arg(help="where the checkpoint goes", required=True, metavar="FILE.pt", writes="file")
-    arch: str = arg("expression-manipulator", choices=list(generators.ARCHITECTURES), help="published system")
-    preset: str = arg("quick", help="the architecture's settings: paper, quick, or grid for MNIST")
+    arch: str = arg("", choices=list(generators.ARCHITECTURES), help="generator [the first of these that has the preset]")
+    preset: str = arg("quick", help="the architecture's settings: paper, quick, …")
     config: list[str] = arg([], nargs="+", metavar="NAME=VALUE", help="replace settings of the preset, e.g. width=32 w_pair=0")
     weights: list[float] = arg([], nargs="+", metavar="W", least=0, help="a weight for each --train manifest, times its "
                                "rows' own: how often its images are drawn")
+    tasks: list[str] = arg([], nargs="+", choices=TASKS, help="labels to learn [the architecture's]")
     aus: list[str] = arg([], nargs="+", metavar="AUxx", help="only these AUs (default: all that are labelled)")
     size: Optional[int] = arg(None, help="image side in pixels (default: the first image's)", least=1)
-    epochs: int = arg(50, help="how many epochs", least=1)
-    decay_epochs: int = arg(20, help="over how many last epochs the learning rate falls to 0", least=0)
-    epoch_images: Optional[int] = arg(None, help="generator images an epoch (default: the training set's size)",
+    epochs: Optional[int] = arg(None, help="how many epochs [the preset's, else 50]", least=1)
+    decay_epochs: Optional[int] = arg(None, help="over how many last epochs the learning rate falls to 0 [the preset's, "
+                                                 "else 20]", least=0)
+    epoch_images: Optional[int] = arg(None, help="images an epoch (default: the training set's size)",
                                        least=1)
-    batch: int = arg(16, help="images a step", least=1)
-    ema: float = arg(0.998, help="averaging of the generator's weights")
-    level: float = arg(0.7, help="AU level of the validation edits (1 for MNIST)")
-    reader: str = arg("", metavar="FILE.onnx", help="supervised classifier that reads the validation edits (without it the discriminator does)")
+    batch: Optional[int] = arg(None, help="images a step, over all processes [the preset's, else 16]", least=1)
+    ema: float = arg(0.998, help="averaging of weights")
+    level: float = arg(0.7, help="level of AUs, valence and arousal in the validation edits (1 for MNIST)")
+    reader: str = arg("", metavar="FILE.onnx", help="supervised classifier that reads what the generator makes (an editor without it is "
+                                                       "read by its discriminator)")
     flip: bool = arg(True, help="do not mirror images (needed where left and right differ, as with digits)")
     seed: int = arg(0, help="seed of everything random", least=0)
     device: str = arg("auto", help="where it trains", choices=["auto", "cpu", "cuda"])
     threads: int = arg(0, help="CPU threads, 0 for all", least=0)
+    stop_on_alarm: bool = arg(False, help="leave with status 4 at the first alarm")
     resume: bool = arg(False, help="go on from NAME.last.pt beside --out")
     allow_shared_subjects: bool = arg(False, help="train and validation may share people")
 
@@ -58,6 +65,7 @@ class Options:
             raise ValueError("--ema is at least 0 and below 1, --level above 0 and at most 1")
         if self.weights and len(self.weights) != len(self.train):
             raise ValueError(f"--weights: {len(self.weights)} weights for {len(self.train)} manifests; give one each")
+        self.arch = self.arch or generators.default_for(self.preset)
         self.aus = [labels.parse_au(name) for name in self.aus]
         if wrong := [text for text in self.config if "=" not in text]:
             raise ValueError(f"--config {wrong[0]}: write NAME=VALUE")
@@ -68,190 +76,213 @@ class Options:
         return dict(text.split("=", 1) for text in self.config)
 
 
+    def fill_schedule(self, schedule):
+        """Epochs, decay and batch that the command line does not say: the preset's, else SCHEDULE."""
+        for name, value in {**SCHEDULE, **schedule}.items():
+            if getattr(self, name) is None:
+                setattr(self, name, value)
+
+
 def main():
     options = parse(Options, __doc__)
     if options.threads:
         torch.set_num_threads(options.threads)
+    processes = Processes(options.device)
     checkpoints.seed_all(options.seed)
-    device = device_data.device(options.device)
-    trainer = Trainer(options, device)
+    trainer = Trainer(options, device_data.device(options.device), processes)
     if options.resume and trainer.last.exists():
         trainer.resume()
-    log(trainer.summary())
-    history = History(trainer.folder / "history.jsonl", keep=trainer.epoch)
-    if not trainer.epoch:
-        trainer.warm_up()
-    for epoch in range(trainer.epoch, options.epochs):
-        losses, speed = trainer.train_epoch(epoch)
-        trainer.finish_epoch(epoch, losses, speed, history)
-    trainer.write_result()
+    trainer.train()
+    processes.close()
 
 
 class Trainer:
     """Everything that lasts longer than an epoch."""
 
-    def __init__(self, options, device):
-        self.options, self.device = options, device
+    def __init__(self, options, device, processes=None):
+        self.options, self.device, self.processes = options, device, processes or Processes("cpu")
         self.out = Path(options.out)
         self.folder = self.out.parent
         self.last = self.folder / f"{self.out.stem}.last.pt"
+        source = generators.module(options.arch)
         generators.configure(options.arch, options.preset, options.overrides)  # refuses before images are decoded
-        train, factors, validation = self.read()
-        self.data = device_data.Set(train, self.aus, options.size, device)
+        options.fill_schedule(getattr(source, "SCHEDULES", {}).get(options.preset, {}))
+        train, factors, validation = self.read(options.tasks or source.TASKS)
+        self.data, table = self.decode(train, options.size)
         self.data.weight *= factors.to(device)
         if not self.data.weight.any():
             raise BadInput(f"{train.name}: all weights are 0; nothing is left to learn from")
-        self.pairs = Pairs(train, self.data.aus, weight=self.data.weight)
-        self.config = generators.configure(options.arch, options.preset, {**options.overrides, "size": self.data.size})
-        if not self.pairs.count and "critic_every" not in options.overrides:
-            self.config.critic_every = 1  # without true images of the same person the discriminator teaches alone
-        self.source = generators.module(options.arch)
-        self.system = self.source.System(len(self.aus), self.config)
-        if not self.pairs.count and not (self.system.asked(0) and set(self.system.shares) - {"pair"}):
-            raise BadInput(f"{train.name}: no two images of one session or subject, of which these settings learn alone; "
-                           "add a column session, or change --config")
-        self.generator = self.system.generator.to(device, memory_format=torch.channels_last)
-        self.discriminator = self.system.discriminator.to(device, memory_format=torch.channels_last)
-        self.average = {name: value.detach().clone() for name, value in self.generator.state_dict().items()}
-        self.optimisers = self.system.optimisers(fused=True)
-        self.rates = [group["lr"] for optimiser in self.optimisers for group in optimiser.param_groups]
-        self.watch = watch.Watch(device_data.Set(validation, self.aus, self.data.size, device),
-                                 options.level, options.reader)
+        self.system = self.build(source)
+        kind = KINDS[self.system.kind]
+        self.batches = kind.Batches(self.data, table, self.system, options.flip)
+        self.averages = {name: Average(self.system.nets[name], options.ema)
+                         for name in self.system.averaged or self.system.nets}
+        self.rates = {name: [group["lr"] for group in optimiser.param_groups]
+                      for name, optimiser in self.system.optimisers.items()}
+        self.watch = kind.Watch(*self.decode(validation, self.data.size), self.system, options.level, options.reader)
+        self.local_batch = max(1, options.batch // self.processes.world)
         self.steps = max(1, (options.epoch_images or len(self.data)) // options.batch)
         self.epoch = self.step = 0
-        self.best = {"error": float("inf"), "epoch": -1, "weights": None}
+        self.best = {"error": math.inf, "epoch": -1, "nets": None}
         self.trained_on, self.registration = train.digest(), manifest.registration([train], validation)
         reader = [Path(options.reader)] if options.reader else []
         self.run = {name: value for name, value in asdict(options).items() if name not in NOT_OF_THE_RUN} | {
             "config": self.system.config_dict(), "data": digest(self.trained_on, validation.digest(), *reader)}
 
-    def read(self):
-        """(training manifest, float32 [N] its sources' weights, validation manifest); sets the AUs to learn."""
+    def read(self, tasks):
+        """(training manifest, float32 [N] its sources' weights, validation manifest); sets the labels to learn."""
         options = self.options
         parts = [manifest.read(path) for path in options.train]
-        self.aus = label_names(parts, ["au"], options.aus)["aus"]
+        self.labels = labels.Labels(**label_names(parts, tasks, options.aus)) if tasks else labels.Labels()
         for part in parts:
-            if not set(self.aus) & set(part.au_names):
-                raise BadInput(f"{part.name}: has none of the AUs {' '.join(self.aus)}; label it first (pseudo_label.py)")
+            if self.labels.count and not has_labels(self.labels, part):
+                raise BadInput(f"{part.name}: has none of the labels {' '.join(self.labels.conditions)}; label it first "
+                               "(pseudo_label.py)")
         validation = manifest.read(options.validation)
         for part in parts:
             manifest.check_disjoint(part, validation, options.allow_shared_subjects)
         factors = [torch.full((len(part),), factor) for part, factor in zip(parts, options.weights or [1.0] * len(parts))]
         return manifest.merge(parts, self.folder), torch.cat(factors), validation
 
+    def decode(self, part, size):
+        """(lib.device_data.Set, its conditions [N,C] with NaN where unlabelled), on the device."""
+        data = device_data.Set(part, [], size, self.device)
+        return data, torch.from_numpy(self.labels.encode(part)).to(self.device)
+
+    def build(self, source):
+        """The system, on the device; its optimisers average gradients over the processes."""
+        options, world = self.options, self.processes
+        config = generators.configure(options.arch, options.preset, {**options.overrides, "size": self.data.size})
+        system = source.System(self.labels, config)
+        for net in system.nets.values():
+            net.to(self.device, memory_format=torch.channels_last)
+        system.draw = Draws(world.rank, world.world)
+        for optimiser in system.optimisers.values() if world.world > 1 else ():
+            optimiser.register_step_pre_hook(lambda each, *_: world.average(
+                [value.grad for group in each.param_groups for value in group["params"] if value.grad is not None]))
+        return system
+
     def summary(self):
         """What is trained on, for people."""
-        return (f"{len(self.data)} images, {len(self.aus)} AUs, {self.pairs.count} images have others of the same "
-                f"session; {self.steps} steps an epoch on {self.device}")
+        return (f"{self.options.arch}: {len(self.data)} images, {self.labels.count} conditions, {self.batches.summary()}; "
+                f"{self.steps} steps an epoch on {self.device}")
 
-    def warm_up(self):
-        """Teach the discriminator's label head on real images, where the settings ask for it."""
-        steps = self.config.d_warmup if self.system.asked(0) else 0
-        for step in progress(range(steps), what="warm-up", unit="step"):
-            batch = self.source.make_batch(self.data, self.pairs, self.system, 4 * self.options.batch, self.options.flip)
-            loss = self.system.warmup_loss(batch)
-            self.optimisers[1].zero_grad(set_to_none=True)
-            loss.backward()
-            self.optimisers[1].step()
-        if steps:
-            log(f"warm-up: the discriminator reads AUs with a squared error of {loss.item():.4f} "
-                f"(variance {spread(self.data.aus):.4f})")
+    def train(self):
+        """All epochs, then the finished checkpoint."""
+        first = self.processes.first
+        if first:
+            log(self.summary())
+        history = History(self.folder / "history.jsonl", keep=self.epoch) if first else None
+        if not self.epoch:
+            said = self.system.warm_up(lambda times: self.batches.draw(times * self.local_batch))
+            if said and first:
+                log(f"warm-up: {said}")
+        for epoch in range(self.epoch, self.options.epochs):
+            means, speed = self.train_epoch(epoch)
+            self.finish_epoch(epoch, means, speed, history)
+        if first:
+            self.write_result()
 
     def train_epoch(self, epoch):
-        """One epoch; returns mean losses and generator images a second."""
-        options, config = self.options, self.config
+        """One epoch; returns mean losses and images a second."""
+        options, system = self.options, self.system
         remaining = min(1.0, (options.epochs - epoch) / (options.decay_epochs + 1)) if options.decay_epochs else 1.0
-        for optimiser, rate in zip(self.optimisers, self.rates):
-            for group in optimiser.param_groups:
+        for name, optimiser in system.optimisers.items():
+            for group, rate in zip(optimiser.param_groups, self.rates[name]):
                 group["lr"] = rate * remaining
         sums, counts, start = {}, {}, time.perf_counter()
         for _ in progress(range(self.steps), what=f"epoch {epoch}", unit="step"):
-            batch = self.update(self.system.generator_loss, self.optimisers[0], sums, counts)
-            if self.system.asked(self.step):
-                for _ in range(config.n_critic):  # the first time on what the generator has just made
-                    self.update(self.system.discriminator_loss, self.optimisers[1], sums, counts, batch)
-                    batch = None
+            batch = self.batches.draw(self.local_batch, epoch)
+            with torch.autocast("cuda", torch.bfloat16, enabled=self.device.type == "cuda"):
+                terms = system.step(batch, self.step)
+            for name, value in terms.items():  # sums stay on the device: reading them each step would stall it
+                sums[name] = sums.get(name, 0) + value.float()
+                counts[name] = counts.get(name, 0) + 1
             self.step += 1
-            decay = min(options.ema, (1 + self.step) / (10 + self.step))
-            torch._foreach_lerp_([value for value in self.average.values()],
-                                 [value.detach() for value in self.generator.state_dict().values()], 1 - decay)
-        means = {name: (total / counts[name]).item() for name, total in sums.items()}
+            for average in self.averages.values():
+                average.update(self.step)
+        names = sorted(sums)
+        self.processes.average([sums[name] for name in names])
+        means = {name: (sums[name] / counts[name]).item() for name in sums}
         return means, self.steps * options.batch / (time.perf_counter() - start)
 
-    def update(self, loss, optimiser, sums, counts, batch=None):
-        """One step of one network, on a new batch unless one is given; returns the batch."""
-        batch = batch or self.source.make_batch(self.data, self.pairs, self.system, self.options.batch, self.options.flip)
-        with torch.autocast("cuda", torch.bfloat16, enabled=self.device.type == "cuda"):
-            total, terms = loss(batch, self.step)
-        optimiser.zero_grad(set_to_none=True)
-        if torch.is_tensor(total):  # no loss is due in this step where pairs are few and the discriminator not asked
-            total.backward()
-            optimiser.step()
-        for name, value in terms.items():  # sums stay on the device: reading them each step would stall it
-            sums[name] = sums.get(name, 0) + value.detach().float()
-            counts[name] = counts.get(name, 0) + 1
-        return batch
-
     def finish_epoch(self, epoch, means, speed, history):
-        """Look at the validation faces, write history, sheet and last.pt, remember the best epoch."""
-        current = {name: value.clone() for name, value in self.generator.state_dict().items()}
-        self.generator.load_state_dict(self.average)
-        self.generator.eval()
-        seen, sheet = self.watch.look(self.generator, self.discriminator)
-        if not all(map(math.isfinite, [*means.values(), seen["condition_error"]])):
-            raise GateFailed(f"training diverged in epoch {epoch}: losses or edits are not finite; lower learning_rate "
-                             "and d_learning_rate by --config")
-        better = seen["condition_error"] < self.best["error"]
-        if better:
-            self.best = {"error": seen["condition_error"], "epoch": epoch,
-                         "weights": {name: value.clone() for name, value in self.average.items()}}
-        self.generator.load_state_dict(current)
-        self.generator.train()
-        line = {"epoch": epoch, "step": self.step, **{name: round(value, 5) for name, value in means.items()},
-                **seen, "images_per_second": round(speed, 1), "best_epoch": self.best["epoch"]}
-        history.write(line)
-        images.save(self.folder / "epochs" / f"{epoch:04d}.png", sheet)
-        log(f"epoch {epoch}: condition error {seen['condition_error']:.4f} (unedited {seen['unedited_error']:.4f}), "
-            f"target read {seen['target_rise']:+.3f} of {self.options.level:g}, {speed:.0f} images/s"
-            + (" *" if better else ""))
-        for text in self.watch.alarms(seen, means, epoch):
-            log(f"  alarm: {text}")
+        """Look at what is made with averaged weights, write history, sheet and last.pt, remember the best epoch."""
         self.epoch = epoch + 1
+        if not self.processes.first:
+            return
+        system, nets = self.system, self.system.nets
+        current = {name: {key: value.clone() for key, value in net.state_dict().items()} for name, net in nets.items()}
+        averaged = {name: average.weights(nets[name]) for name, average in self.averages.items()}
+        for name, weights in averaged.items():
+            nets[name].load_state_dict(weights)
+        for net in nets.values():
+            net.eval()
+        figures, sheet = self.watch.look(system.exports)
+        score = self.watch.score(figures)
+        if not all(map(math.isfinite, [*means.values(), score or 0])):
+            raise GateFailed(f"training diverged in epoch {epoch}: losses or results are not finite; lower the learning "
+                             "rates by --config")
+        better = score is None or score < self.best["error"]
+        if better:
+            self.best = {"error": score, "epoch": epoch,
+                         "nets": {name: {key: value.clone() for key, value in net.state_dict().items()}
+                                  for name, net in nets.items()}}
+        for name, net in nets.items():
+            net.load_state_dict(current[name])
+            net.train()
+        alarms = self.watch.alarms(figures, means, epoch)
+        history.write({"epoch": epoch, "step": self.step, **{name: round(value, 5) for name, value in means.items()},
+                       **figures, "images_per_second": round(speed, 1), "best_epoch": self.best["epoch"],
+                       **({"alarms": alarms} if alarms else {})})
+        images.save(self.folder / "epochs" / f"{epoch:04d}.png", sheet)
+        log(f"epoch {epoch}: {self.watch.said(figures)}, {speed:.0f} images/s" + (" *" if better else ""))
+        for text in alarms:
+            log(f"  alarm: {text}")
+        self.save_last(current, averaged)
+        if alarms and self.options.stop_on_alarm:
+            raise GateFailed(f"alarm in epoch {epoch}: {alarms[0]}")
+
+    def save_last(self, current, averaged):
+        """Write last.pt, from which `resume` goes on."""
         checkpoints.save(self.last, {
-            "kind": "generator-training", "weights": self.generator.state_dict(), "average": self.average,
-            "discriminator": self.discriminator.state_dict(), "epoch": self.epoch, "step": self.step,
-            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
+            "kind": "generator-training", "nets": current, "averages": averaged, "epoch": self.epoch, "step": self.step,
+            "optimisers": {name: optimiser.state_dict() for name, optimiser in self.system.optimisers.items()},
             "best": self.best, "random": checkpoints.random_states(), "run": self.run})
 
     def resume(self):
         """Take up training where last.pt was written."""
         state = checkpoints.load(self.last, "generator-training")
         if changed := [key for key in self.run if state.get("run", {}).get(key) != self.run[key]]:
-            raise BadInput(f"{self.last}: is of another run ({', '.join(changed)} differ); remove it, or give another "
-                           "--out")
-        self.generator.load_state_dict(state["weights"])
-        self.discriminator.load_state_dict(state["discriminator"])
-        for optimiser, saved in zip(self.optimisers, state["optimisers"]):
-            optimiser.load_state_dict(saved)
-        self.average = {name: value.to(self.device) for name, value in state["average"].items()}
+            raise BadInput(f"{self.last}: belongs to another run ({', '.join(changed)} differ); remove it, or give "
+                           "another --out")
+        for name, net in self.system.nets.items():
+            net.load_state_dict(state["nets"][name])
+        for name, average in self.averages.items():
+            average.restore(state["averages"][name])
+        for name, optimiser in self.system.optimisers.items():
+            optimiser.load_state_dict(state["optimisers"][name])
         self.best, self.epoch, self.step = state["best"], state["epoch"], state["step"]
         checkpoints.restore_random_states(state["random"])
-        log(f"resumed after epoch {self.epoch - 1}")
+        if self.processes.first:
+            log(f"resumed after epoch {self.epoch - 1}")
 
     def write_result(self):
         """The finished checkpoint: the best epoch's averaged weights."""
-        log(f"kept epoch {self.best['epoch']}: condition error {self.best['error']:.4f}")
+        error = self.best["error"]
+        log(f"kept epoch {self.best['epoch']}" + ("" if error is None else f": condition error {error:.4f}"))
         checkpoints.save(self.out, {
             "kind": "generator", "architecture": self.options.arch, "config": self.system.config_dict(),
-            "labels": {"aus": self.aus}, "weights": self.best["weights"], "epoch": self.best["epoch"],
-            "condition_error": self.best["error"], "trained_on": self.trained_on, "registration": self.registration,
+            "labels": self.labels.as_dict(), "nets": self.best["nets"], "epoch": self.best["epoch"],
+            "condition_error": error, "trained_on": self.trained_on, "registration": self.registration,
             "samples": self.watch.samples(), "versions": {"torch": str(torch.__version__)}})
         self.last.unlink(missing_ok=True)  # finished: nothing to resume
 
 
-def spread(aus):
-    """Mean over AUs of the variance of their labels [N,C], NaN left out."""
-    return (aus - aus.nanmean(0)).square().nanmean(0).nanmean().item()
+def has_labels(wanted, part):
+    """Whether a manifest labels a single cell of the labels that are to be learnt."""
+    table = wanted.encode(part)
+    return bool((table == table).any())
 
 
 if __name__ == "__main__":

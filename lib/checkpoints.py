@@ -49,7 +49,8 @@ def load_finished(path):
     state = load(path)
     if "optimiser" in state or "optimisers" in state or state["kind"] not in ("classifier", "generator"):
         raise BadInput(f"{path}: is of a training that has not finished; go on with --resume, then export its --out")
-    if missing := [key for key in ("config", "labels", "weights") if key not in state]:
+    weights = "weights" if "weights" in state or state["kind"] == "classifier" else "nets"
+    if missing := [key for key in ("config", "labels", weights) if key not in state]:
         raise BadInput(f"{path}: lacks {', '.join(missing)}; train it again")
     return state
 

@@ -5,6 +5,8 @@ AUs are columns AU01 … AU64 with FACS level / 5 in [0, 1]; a leading zero is p
 import re
 from dataclasses import dataclass
 
+import numpy as np
+
 VALENCE_AROUSAL = ("valence", "arousal")
 TEXT_COLUMNS = ("path", "subject", "reference", "au_kind", "expression", "source")
 NUMBER_COLUMNS = ("valence", "arousal", "confidence", "weight")
@@ -90,6 +92,19 @@ class Labels:
         kinds = self.kinds
         start = kinds.index(kind) if kind in kinds else 0
         return slice(start, start + kinds.count(kind))
+
+    def encode(self, manifest):
+        """A manifest's labels as condition columns, float32 [N,C]: NaN where unlabelled; expressions are one-hot, NaN
+        in all their columns where the name is missing or none of these."""
+        parts = [manifest.aus(list(self.aus))]
+        if self.valence_arousal:
+            parts.append(np.stack([manifest.numbers(name) for name in VALENCE_AROUSAL], 1))
+        if self.expressions:
+            names = np.array(manifest.text("expression"), object)[:, None]  # [N,1]
+            classes = (names == np.array(self.expressions, object)).astype(np.float32)  # [N,E]
+            classes[~classes.any(1)] = np.nan
+            parts.append(classes)
+        return np.concatenate(parts, 1).astype(np.float32)
 
     def as_dict(self):
         """The form that checkpoints hold."""

@@ -14,9 +14,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from lib import device_data, classifiers, generators, images
+from lib import classifiers, device_data, generators, images
 from lib.cli import BadInput, GateFailed
 from lib.files import replacing, to_json
+from lib.generators import conditions
+from lib.labels import Labels
 
 PARITY_BATCHES = (1, 2, 7)
 
@@ -38,35 +40,70 @@ class ClassifierGraph(nn.Module):
 
 
 class EditorGraph(nn.Module):
-    """`image` uint8 [N,H,W,3], `source` and `target` [N,C] -> `edited` uint8 [N,H,W,3].
+    """`image` uint8 [N,H,W,3], `source` and `target` [N,C] -> `edited` uint8 [N,H,W,3]; editors that move pixels also
+    give `flow` [N,H,W,2] (pixels), `paint` [N,H,W,3] (0-255) and `cover` [N,H,W,1] (0-1).
 
-    NaN in target keeps the source's value; NaN in source is unknown: no relative change there."""
+    NaN in source and target: see lib.generators.conditions.source_and_target."""
 
-    inputs, outputs = ("image", "source", "target"), ["edited"]
+    inputs = ("image", "source", "target")
 
-    def __init__(self, net):
+    def __init__(self, net, labels, moves):
         super().__init__()
-        self.net = net
+        self.net, self.labels = net, labels
+        self.outputs = ["edited", "flow", "paint", "cover"] if moves else ["edited"]
 
     def forward(self, image, source, target):
-        source, target = known_labels(source, target)
-        return (device_data.to_uint8(self.net.edit(device_data.to_float(image), source, target)),)
+        made = self.net(device_data.to_float(image), *conditions.source_and_target(self.labels, source, target))
+        if len(self.outputs) == 1:
+            return (device_data.to_uint8(made),)
+        last = lambda values: values.permute(0, 2, 3, 1)  # [N,C,H,W] -> [N,H,W,C]
+        return (device_data.to_uint8(made["edited"]), last(made["flow"]) * (image.shape[2] / 2),
+                (last(made["paint"]) + 1) * 127.5, last(made["cover"]))
 
 
-def known_labels(source, target):
-    """Source and target [N,C] without NaN: where one is unknown it is taken to be the other (so that their
-    difference is 0), and 0 where both are."""
-    zero = torch.zeros_like(source)
-    either = torch.where(target.isnan(), torch.where(source.isnan(), zero, source), target)  # [N,C]
-    source = torch.where(source.isnan(), either, source)
-    return source, torch.where(target.isnan(), source, target)
+class SamplerGraph(nn.Module):
+    """`noise` [N,Z] and `target` [N,C] (absent where C = 0) -> `sampled` uint8 [N,H,W,3]. NaN in target is unknown."""
+
+    outputs = ["sampled"]
+
+    def __init__(self, net, labels):
+        super().__init__()
+        self.net, self.labels = net, labels
+        self.inputs = ("noise", "target") if labels.count else ("noise",)
+
+    def forward(self, noise, target=None):
+        if target is None:
+            target = noise.new_zeros(noise.shape[0], 0)
+        elif self.labels.count:
+            target = conditions.without_gaps(self.labels, target)
+        return (device_data.to_uint8(self.net(noise, target).clamp(-1, 1)),)
 
 
-def wrap(checkpoint, name="the checkpoint"):
-    """The graph to export for a finished checkpoint, in evaluation mode on the CPU."""
+class CriticGraph(nn.Module):
+    """`image` uint8 [N,H,W,3] -> what a generator's discriminator reads: `au` in [0,1], `valence_arousal` in [-1,1],
+    `expression`, `real`, `features`, those that it has."""
+
+    inputs = ("image",)
+    low = {"au": 0.0, "valence_arousal": -1.0}
+
+    def __init__(self, net, size):
+        super().__init__()
+        self.net = net
+        with torch.no_grad():
+            self.outputs = list(net(torch.zeros(2, 3, size, size)))
+
+    def forward(self, image):
+        out = self.net(device_data.to_float(image))
+        return tuple(out[name].clamp(self.low[name], 1.0) if name in self.low else out[name] for name in self.outputs)
+
+
+def wrap(checkpoint, name="the checkpoint", which=None):
+    """The graph to export for a finished checkpoint, in evaluation mode on the CPU.
+
+    which: of a generator's exports (editor, sampler, classifier); None is the system's own kind."""
     try:
         if checkpoint["kind"] == "generator":
-            return EditorGraph(generators.build(checkpoint)).eval()
+            return generator_graph(checkpoint, name, which)
         net = classifiers.build(checkpoint["config"])
         net.load_state_dict(checkpoint["weights"])
         return ClassifierGraph(net).eval()
@@ -74,18 +111,60 @@ def wrap(checkpoint, name="the checkpoint"):
         raise BadInput(f"{name}: its weights do not fit the network that this version builds; train it again") from None
 
 
-def example(graph, checkpoint, pictures, seed=0):
-    """Inputs for a graph, dict of arrays: the given images uint8 [N,S,S,3], and AUs drawn from a seed, some NaN."""
-    inputs = {"image": pictures}
+def generator_graph(checkpoint, name, which):
+    """The graph of one of a generator's exports; see `wrap`."""
+    system = generators.build(checkpoint)
+    which = which or system.kind
+    if which not in system.exports:
+        raise BadInput(f"{name}: gives no {which}; say --as {' or '.join(system.exports)}")
+    if which == "classifier" and "discriminator" in system.nets and "discriminator" not in checkpoint_nets(checkpoint):
+        raise BadInput(f"{name}: was trained by an earlier version and holds no discriminator; train it again")
+    net = system.exports[which].eval()
+    if which == "sampler":
+        graph = SamplerGraph(net, system.labels)
+        graph.noise, graph.noise_size = system.noise_drawing.noise, system.noise_drawing.noise_size
+    elif which == "classifier":
+        graph = CriticGraph(net, system.config.size)
+        graph.real_kind = system.real_kind
+    else:
+        with torch.no_grad():
+            blank = torch.zeros(1, system.labels.count)
+            made = net(torch.zeros(1, 3, system.config.size, system.config.size), blank, blank)
+        graph = EditorGraph(net, system.labels, isinstance(made, dict))
+    graph.kind = which
+    return graph.eval()
+
+
+def checkpoint_nets(checkpoint):
+    """Names of the networks whose weights a generator's checkpoint holds."""
+    return set(checkpoint["nets"]) if "nets" in checkpoint else {"generator"}
+
+
+def example(graph, checkpoint, pictures, seed=0, count=8):
+    """Inputs for a graph, dict of arrays: the given images uint8 [N,S,S,3] where it takes images, and conditions and
+    noise drawn from a seed, some conditions NaN."""
+    inputs = {}
+    if "image" in graph.inputs:
+        inputs["image"], count = pictures, len(pictures)
     if "reference" in graph.inputs:
         inputs["reference"] = pictures[::-1].copy()
-    if "source" in graph.inputs:
-        draw = np.random.default_rng(seed)
-        shape = (len(pictures), len(checkpoint["labels"]["aus"]))
-        for name in ("source", "target"):
+    draw = np.random.default_rng(seed)
+    for name in ("source", "target"):
+        if name in graph.inputs:
+            shape = (count, Labels(**names_of(checkpoint)).count)
             values = draw.random(shape, np.float32)
             inputs[name] = np.where(draw.random(shape) < 0.1, np.float32(np.nan), values)
+    if "noise" in graph.inputs:
+        inputs["noise"] = draw.standard_normal((count, graph.noise_size), np.float32)
+        if graph.noise == "uniform":
+            inputs["noise"] = np.tanh(inputs["noise"])
     return inputs
+
+
+def names_of(checkpoint):
+    """A checkpoint's label names, {'aus', 'valence_arousal', 'expressions'}."""
+    blank = {"aus": [], "valence_arousal": False, "expressions": []}
+    return {name: checkpoint["labels"].get(name, default) for name, default in blank.items()}
 
 
 def convert(graph, inputs):
@@ -118,15 +197,18 @@ def quiet(*names):
             logging.getLogger(name).setLevel(level)
 
 
-def metadata(checkpoint, size):
-    """What a host must know, a dict of JSON values (each stands as text in the model's metadata_props)."""
+def metadata(checkpoint, size, graph=None):
+    """What a host must know, a dict of JSON values (each stands as text in the model's metadata_props).
+
+    graph: what is exported of a generator's checkpoint."""
     import onnx
 
-    labels = checkpoint["labels"]
-    return {
-        "kind": checkpoint["kind"], "architecture": checkpoint.get("architecture", ""),
-        "aus": labels.get("aus", []), "expressions": labels.get("expressions", []),
-        "valence_arousal": bool(labels.get("valence_arousal", False)),
+    labels = names_of(checkpoint)
+    kind = checkpoint["kind"] if graph is None else getattr(graph, "kind", checkpoint["kind"])
+    found = {
+        "kind": "editor" if kind == "generator" else kind, "architecture": checkpoint.get("architecture", ""),
+        "aus": labels["aus"], "expressions": labels["expressions"],
+        "valence_arousal": bool(labels["valence_arousal"]),
         "au_kind": checkpoint.get("au_kind", "intensity"),
         "image_size": size, "color_order": "RGB", "resize_filter": f"{images.FILTER}, antialiased",
         "crop": "none: the whole image, resized to image_size",
@@ -135,6 +217,13 @@ def metadata(checkpoint, size):
         "epoch": checkpoint.get("best_epoch", checkpoint.get("epoch")),
         "versions": {**checkpoint.get("versions", {}), "export_torch": str(torch.__version__), "onnx": onnx.__version__},
     }
+    if found["kind"] in ("editor", "sampler"):
+        conditioned = Labels(**labels)
+        found |= {"conditions": conditioned.conditions, "condition_kind": conditioned.kinds}
+    for name in ("noise", "real_kind"):
+        if hasattr(graph, name):
+            found[name] = getattr(graph, name)
+    return found
 
 
 def parity(graph, path, inputs):
@@ -148,8 +237,9 @@ def parity(graph, path, inputs):
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     worst = dict.fromkeys(graph.outputs, 0.0)
     for count in PARITY_BATCHES:
-        for start in range(0, len(inputs["image"]), count):
-            rows = (start + np.arange(count)) % len(inputs["image"])
+        total = len(next(iter(inputs.values())))
+        for start in range(0, total, count):
+            rows = (start + np.arange(count)) % total
             feed = {name: np.ascontiguousarray(values[rows]) for name, values in inputs.items()}
             with torch.no_grad():
                 ours = graph(*(torch.from_numpy(feed[name]) for name in graph.inputs))
@@ -160,26 +250,30 @@ def parity(graph, path, inputs):
     return worst
 
 
-def check_parity(worst, graph, tolerance):
-    """GateFailed when an output differs by more than the tolerance (one level for uint8 images)."""
+def check_parity(worst, size, tolerance):
+    """GateFailed when an output differs by more than the tolerance: one level for uint8 images; for what is measured in
+    levels of 255 or in pixels of an image of this size, the tolerance times that range."""
+    ranges = {"edited": 1 / tolerance, "sampled": 1 / tolerance, "paint": 255, "flow": size}
     for name, difference in worst.items():
-        limit = 1.0 if name == "edited" else tolerance
+        limit = tolerance * ranges.get(name, 1)
         if difference > limit:
             raise GateFailed(f"output {name!r} differs by {difference:.3g} between PyTorch and ONNX Runtime "
                              f"(allowed: {limit:g}); nothing was written")
 
 
-def export(checkpoint, out, pictures, tolerance=1e-4, name="the checkpoint"):
+def export(checkpoint, out, pictures, tolerance=1e-4, name="the checkpoint", which=None):
     """Write OUT.onnx and OUT.json, or neither; returns the parity found, {output: largest difference}.
 
     checkpoint: dict as lib.checkpoints.load_finished gives it; pictures: real images uint8 [N,S,S,3] for the parity
-    gate; name: the checkpoint's, for messages."""
+    gate, None for a sampler; name: the checkpoint's, for messages; which: see `wrap`."""
     import onnx
 
-    graph = wrap(checkpoint, name)
+    graph, size = wrap(checkpoint, name, which), checkpoint["config"]["size"]
+    if "image" in graph.inputs and pictures is None:
+        raise BadInput(f"{name}: keeps no sample images; give --parity-images FILE.csv")
     inputs = example(graph, checkpoint, pictures)
     model = convert(graph, {name: values[np.arange(2) % len(values)] for name, values in inputs.items()})
-    meta = json.loads(to_json(metadata(checkpoint, pictures.shape[1])))
+    meta = json.loads(to_json(metadata(checkpoint, size, graph)))
     onnx.helper.set_model_props(model, {key: json.dumps(value) for key, value in meta.items()})
     onnx.checker.check_model(model)
     missing = {*graph.inputs} - {item.name for item in model.graph.input}
@@ -189,6 +283,6 @@ def export(checkpoint, out, pictures, tolerance=1e-4, name="the checkpoint"):
     with replacing(out) as temporary, replacing(out.with_suffix(".json")) as beside:  # .json is renamed first
         onnx.save(model, temporary)
         worst = parity(graph, temporary, inputs)
-        check_parity(worst, graph, tolerance)
+        check_parity(worst, size, tolerance)
         beside.write_text(to_json(meta) + "\n", encoding="utf-8")
     return worst

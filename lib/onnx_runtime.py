@@ -1,7 +1,7 @@
 """Exported models: open an ONNX file, know its labels, feed it images while others are being decoded.
 
 No torch. What a model is stands in its metadata (`metadata_props`, each value JSON; the same object in
-NAME.json beside NAME.onnx): kind (classifier or generator), architecture, aus (AU names in order of the
+NAME.json beside NAME.onnx): kind (classifier, editor, sampler), architecture, aus (AU names in order of the
 output), expressions, image_size, color_order, resize_filter, crop, registration, thresholds
 ({AU name: value}), trained_on, versions.
 """
@@ -16,8 +16,10 @@ import numpy as np
 
 from lib import images, references
 from lib.cli import BadInput, note, progress
+from lib.labels import Labels
 from lib.manifest import mode
 
+GENERATORS = ("editor", "sampler")
 AHEAD = 3  # batches that are decoded before the model asks for them
 
 
@@ -29,16 +31,20 @@ class Model:
         self.inputs = {item.name: item for item in session.get_inputs()}
         self.outputs = [item.name for item in session.get_outputs()]
         self.kind = meta["kind"]
+        if self.kind == "generator":  # as earlier versions called both
+            self.kind = "editor" if "edited" in self.outputs else "sampler"
         labels = meta.get("labels")
         labels = labels if isinstance(labels, dict) else {}
         self.aus = list(meta.get("aus") or labels.get("aus") or [])
         self.expressions = list(meta.get("expressions") or labels.get("expressions") or [])
+        self.labels = Labels(tuple(self.aus), bool(meta.get("valence_arousal")), tuple(self.expressions))
         self.image_size = int(meta["image_size"])
 
     @classmethod
     def open(cls, path, device="auto", threads=None, kind=None):
         """Open a model file. device: auto (a GPU when there is one), cpu or cuda. threads: of the CPU, None
-        is OMP_NUM_THREADS or else all cores. kind: what it must be, when given.
+        is OMP_NUM_THREADS or else all cores. kind: what it must be, when given (generator: editor or
+        sampler).
 
         BadInput when it is missing, no ONNX model, without metadata, of another kind, or when the GPU that
         was asked for is not there."""
@@ -62,7 +68,7 @@ class Model:
             reason = " ".join(str(error).split())[:120]
             raise BadInput(f"{path}: not a usable ONNX model ({reason}); export it again") from None
         model = cls(path, session, read_metadata(path, session))
-        if kind and model.kind != kind:
+        if kind and kind != model.kind and not (kind == "generator" and model.kind in GENERATORS):
             raise BadInput(f"{path}: is a {model.kind}, not a {kind}; give a {kind}.onnx")
         return model
 

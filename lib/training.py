@@ -149,6 +149,15 @@ class Draws:
         """float32 [count, *shape], standard normal."""
         return self.mine(torch.randn(count * self.world, *shape, device=device))
 
+    def randn_like(self, tensor):
+        """Standard normal numbers in the shape and memory layout of `tensor` [count, …]."""
+        shape = (len(tensor) * self.world, *tensor.shape[1:])
+        flat = tensor.dim() == 4 and not tensor.is_contiguous() \
+            and tensor.is_contiguous(memory_format=torch.channels_last)
+        layout = torch.channels_last if flat else torch.contiguous_format
+        return self.mine(torch.empty(shape, device=tensor.device, dtype=tensor.dtype,
+                                     memory_format=layout).normal_())
+
     def randint(self, high, count, *shape, device="cpu"):
         """int64 [count, *shape], even in [0, high)."""
         return self.mine(torch.randint(high, (count * self.world, *shape), device=device))

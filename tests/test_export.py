@@ -3,6 +3,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -12,6 +13,8 @@ import torch
 from torch import nn
 
 from lib import checkpoints, classifiers, generators, onnx_export
+from lib.generators import conditions, contract
+from lib.labels import Labels
 from lib.cli import GateFailed
 
 ROOT = Path(__file__).parent.parent
@@ -41,7 +44,9 @@ def classifier():
 
 @pytest.fixture
 def editor(monkeypatch):
-    monkeypatch.setattr(generators, "build", lambda checkpoint: Brighten().eval())
+    monkeypatch.setattr(generators, "build", lambda checkpoint: SimpleNamespace(
+        kind="editor", exports={"editor": contract.Editor(Brighten())}, nets={}, labels=Labels(tuple(AUS)),
+        config=SimpleNamespace(size=8)))
     return {"kind": "generator", "architecture": "brighten", "config": {"size": 8}, "labels": {"aus": AUS},
             "weights": {}, "samples": torch.randint(0, 256, (3, 8, 8, 3), dtype=torch.uint8)}
 
@@ -122,6 +127,6 @@ def test_editor_keeps_what_is_unknown(editor, tmp_path):
 
 def test_unknown_labels_become_equal():
     nan = float("nan")
-    source, target = onnx_export.known_labels(torch.tensor([[nan, nan, 0.2, 0.3]]), torch.tensor([[0.8, nan, nan, 0.9]]))
+    source, target = conditions.known_values(torch.tensor([[nan, nan, 0.2, 0.3]]), torch.tensor([[0.8, nan, nan, 0.9]]))
     assert torch.equal(source, torch.tensor([[0.8, 0.0, 0.2, 0.3]]))
     assert torch.equal(target, torch.tensor([[0.8, 0.0, 0.2, 0.9]]))

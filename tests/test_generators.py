@@ -5,10 +5,33 @@ import pytest
 import torch
 
 from lib.cli import BadInput
-from lib.generators import blocks, configure, frame_alignment, losses, pairs
-from lib.generators.expression_manipulator import PRESETS, Config, Finer, System
-from lib.generators.pairs import Batch, make_batch
+from lib.generators import blocks, configure, editing, expression_manipulator, frame_alignment, losses, pairs
+from lib.generators.contract import EditBatch, EditDrawing
+from lib.generators.warp_editor import PRESETS, Config, Finer, System as WarpEditor
+from lib.labels import Labels
 from lib.manifest import Manifest
+from lib.training import Draws
+
+
+def labels_of(count):
+    """As many AUs."""
+    return Labels(tuple(f"AU{k + 1:02d}" for k in range(count)))
+
+
+def System(count, config):
+    """A warp editor of so many AUs."""
+    return WarpEditor(labels_of(count), config)
+
+
+def small(**config):
+    """Settings of a small warp editor."""
+    return Config(**{"size": 16, "width": 8, "levels": 1, "stem": 4, "joined": 8, "pair_emphasis": 3.0,
+                     "register_pairs": False, **config})
+
+
+def batch_of(image, label, target, **more):
+    """An EditBatch of pairs."""
+    return EditBatch(image, {}, label, target, ~label.isnan(), ["pair"] * len(image), **more)
 
 
 def parameters(network):
@@ -17,14 +40,14 @@ def parameters(network):
 
 def test_paper_networks_have_the_published_size():
     with torch.device("meta"):
-        system = System(12, Config())
+        system = expression_manipulator.System(labels_of(12), expression_manipulator.Config())
     assert parameters(system.generator) == pytest.approx(57.5, rel=0.02)
     assert parameters(system.discriminator) == pytest.approx(44.8, rel=0.02)
 
 
-@pytest.mark.parametrize("overrides", [{}, {"head": "direct"}, {"stem": "2", "levels": "3"}, {"size": "96"}])
+@pytest.mark.parametrize("overrides", [{}, {"stem": "2", "levels": "3"}, {"size": "96"}])
 def test_networks_keep_the_image_size(overrides):
-    config = configure("expression-manipulator", "quick", {"width": "16", **overrides})
+    config = configure("warp-editor", "quick", {"width": "16", **overrides})
     system = System(5, config)
     image = torch.rand(2, 3, config.size, config.size) * 2 - 1
     edited = system.generator.edit(image, torch.zeros(2, 5), torch.rand(2, 5))
@@ -38,13 +61,14 @@ def test_quick_network_begins_as_the_identity_and_a_paper_sized_one_runs():
     image = torch.rand(1, 3, 64, 64) * 1.8 - 0.9
     quick = System(5, Config(**PRESETS["quick"])).generator
     assert torch.allclose(quick(image, torch.ones(1, 5)), image, atol=1e-6)
-    published = System(5, Config(size=32, width=8)).generator
+    published = expression_manipulator.System(labels_of(5), expression_manipulator.Config(size=32, width=8)).generator
     assert published(image[:, :, :32, :32], torch.ones(1, 5)).shape == (1, 3, 32, 32)
 
 
 def test_only_the_difference_of_aus_counts():
     torch.manual_seed(0)
-    generator = System(4, Config(size=32, width=8, levels=3)).generator
+    config = expression_manipulator.Config(size=32, width=8, levels=3)
+    generator = expression_manipulator.System(labels_of(4), config).generator
     image = torch.rand(1, 3, 32, 32)
     a, b = torch.tensor([[0.5, 0, 0, 0.25]]), torch.tensor([[0.75, 0, 0, 1.0]])
     assert torch.equal(generator.edit(image, a, b), generator.edit(image, a + 0.25, b + 0.25))
@@ -84,6 +108,7 @@ def test_masked_mse_skips_the_unlabelled():
 def test_total_variation_of_a_ramp():
     ramp = torch.arange(3.0).view(1, 1, 1, 3).expand(2, 3, 3, 3)  # rises by 1 along x, constant along y
     assert losses.total_variation(ramp) == pytest.approx(3 * 3 * 2)  # channels x rows x steps of 1²
+    assert losses.total_variation(ramp * 2, power=1) == pytest.approx(3 * 3 * 2 * 2)  # … of |2|
 
 
 def test_adversarial_losses_by_hand():
@@ -120,8 +145,7 @@ def test_a_movement_back_undoes_it():
 
 
 def test_what_is_too_dark_can_be_painted_lighter():
-    net = System(2, Config(size=16, width=8, levels=1, stem=4, skip_from=0, kernel=3, norm="group", head="warp",
-                           inject="modulate")).generator
+    net = System(2, small()).generator
     out = torch.zeros(1, 5, 16, 16)
     out[:, :3] = -9
     out.requires_grad_()
@@ -139,7 +163,7 @@ def test_a_plain_region_is_not_chequered():
 
 def test_the_warp_head_doubles_its_way_back():
     with pytest.raises(BadInput, match="power of two"):
-        System(2, Config(size=24, levels=1, stem=3, head="warp"))
+        System(2, Config(size=24, levels=1, stem=3, d_stem=3))
 
 
 def test_an_expression_is_no_head_movement():
@@ -160,12 +184,11 @@ def test_the_pair_loss_forgives_the_head_and_not_the_face():
     opened[:, :, 36:48, 24:40] = -0.8
 
     def loss(answer, **config):
-        system = System(2, Config(size=64, width=8, levels=2, stem=4, skip_from=0, kernel=3, norm="group", head="warp",
-                                  inject="modulate", w_adversarial=0, w_condition=0, w_self=0, w_cycle=0, w_variation=0,
-                                  w_pair=1, shares="pair=1", **config))
+        system = System(2, small(size=64, levels=2, w_adversarial=0, w_condition=0, w_cycle=0, w_pair=1,
+                                 shares="pair=1", **config))
         label = torch.zeros(2, 2)
-        batch = Batch(pictures, label, label, label, ["pair"] * 2, answer)
-        return system.generator_loss(batch, 1)[1]["g_pair"].item()  # an untrained warp head returns its input
+        batch = batch_of(pictures, label, label, x_true=answer)
+        return system.step(batch, 1)["g_pair"].item()  # an untrained warp head returns its input
 
     assert loss(moved, register_pairs=True) < 0.2 * loss(moved)
     assert loss(opened, register_pairs=True) > 5 * loss(moved, register_pairs=True)
@@ -186,34 +209,37 @@ def test_pairs_stay_in_their_session_and_show_rare_aus():
 def toy_batch(aus, sessions, count=400, shares="pair=1", doubles=False):
     """A batch of images that are black but for their row's number."""
     manifest = Manifest("m", ".", {"path": ["x"] * len(sessions), "session": sessions})
-    data = SimpleNamespace(aus=aus, images=lambda rows: rows.float().view(-1, 1, 1, 1).expand(-1, 3, 2, 2))
-    system = SimpleNamespace(shares={kind: float(share) for kind, share in (part.split("=") for part in shares.split(","))},
-                             config=SimpleNamespace(noisy_targets=0.0, doubles=doubles))
+    data = SimpleNamespace(manifest=manifest, weight=torch.ones(len(sessions)),
+                           images=lambda rows: rows.float().view(-1, 1, 1, 1).expand(-1, 3, 2, 2))
+    drawing = EditDrawing({kind: float(share) for kind, share in (part.split("=") for part in shares.split(","))},
+                          doubles=doubles)
+    system = SimpleNamespace(drawing=drawing, labels=labels_of(aus.shape[1]), draw=Draws())
     torch.manual_seed(0)
-    return make_batch(data, pairs.Pairs(manifest, aus), system, count, flip=False)
+    return editing.Batches(data, aus, system, flip=False).draw(count)
 
 
 def test_pairs_ask_only_for_what_both_images_label():
     nan = float("nan")
     aus = torch.tensor([[0.8, nan, 0.2], [0.0, nan, nan], [nan, 0.9, nan], [nan, 0.1, 0.5], [nan, nan, nan]])
     batch = toy_batch(aus, ["a", "a", "a", "b", "b"])
-    i, j = batch.image[:, 0, 0, 0].long(), batch.answer[:, 0, 0, 0].long()
-    asked = {(a, b): change for a, b, change in zip(i.tolist(), j.tolist(), (batch.target - batch.source).tolist())}
+    i, j = batch.x_real[:, 0, 0, 0].long(), batch.x_true[:, 0, 0, 0].long()
+    asked = {(a, b): change for a, b, change in zip(i.tolist(), j.tolist(), (batch.y_trg - batch.y_org).tolist())}
     # 2 shares no label with 0 and 1, and 3 is alone, as 4 has none; one of the two shows an AU
     assert set(asked) == {(0, 0), (0, 1), (1, 0), (2, 2)}
     assert asked[0, 1] == pytest.approx([-0.8, 0, 0]) and asked[1, 0] == pytest.approx([0.8, 0, 0])
     assert asked[0, 0] == asked[2, 2] == [0, 0, 0]
-    assert not (batch.source.isnan().any() or batch.target.isnan().any()) and batch.label.isnan().any()
+    assert not (batch.y_org.isnan().any() or batch.y_trg.isnan().any())
+    assert batch.labels["au"].isnan().any() and torch.equal(batch.labels["au"].isnan(), ~batch.known)
 
 
 @pytest.mark.parametrize("kind", ["single", "change", "permuted", "self"])
 def test_unknown_aus_are_never_asked_to_change(kind):
     aus = torch.tensor([[0.8, float("nan"), 0.0], [float("nan"), 0.5, 0.1]])
     batch = toy_batch(aus, ["", ""], shares=f"{kind}=1")
-    change = batch.target - batch.source
-    assert not change[batch.label.isnan()].any() and change[~batch.label.isnan()].any() == (kind != "self")
+    change = batch.y_trg - batch.y_org
+    assert not change[~batch.known].any() and change[batch.known].any() == (kind != "self")
     if kind == "single":  # one of the two AUs that are known, each about as often
-        chosen = (batch.target > 0)[~batch.label.isnan()].view(-1, 2).float()
+        chosen = (batch.y_trg > 0)[batch.known].view(-1, 2).float()
         assert (chosen.sum(1) == 1).all() and 0.4 < chosen.mean(0)[0] < 0.6
 
 
@@ -223,11 +249,11 @@ def test_doubles_have_the_aus_of_the_source_and_are_others_of_its_session():
     batch = toy_batch(aus, ["a"] * 5 + ["b"] * 4, doubles=True)
     number = lambda pictures: pictures[:, 0, 0, 0].long().tolist()
     found = {}
-    for row, double in zip(number(batch.image), number(batch.double)):
+    for row, double in zip(number(batch.x_real), number(batch.x_double)):
         found.setdefault(row, set()).add(double)
     # an AU that the source knows and the other does not counts as wholly different, one unknown to the source as nothing
     assert found == {0: {1}, 1: {0}, 2: {0, 1}, 3: {0, 1, 2}, 4: {2}, 5: {6}, 6: {5}, 7: {8}, 8: {5, 6, 7}}
-    assert toy_batch(aus, ["a"] * 5 + ["b"] * 4).double is None
+    assert toy_batch(aus, ["a"] * 5 + ["b"] * 4).x_double is None
 
 
 def test_comparing_changes_does_not_ask_for_noise_to_go():
@@ -238,12 +264,11 @@ def test_comparing_changes_does_not_ask_for_noise_to_go():
     noise = lambda: torch.randn(1024, 1, 16, 16).expand(-1, 3, -1, -1) * 0.4
     image, double, answer = noise(), noise(), digit + noise()
     label = torch.zeros(1024, 1)
-    batch = Batch(image, label, label, label + 1, ["pair"] * 1024, answer, double)
+    batch = batch_of(image, label, label + 1, x_true=answer, x_double=double)
     edits = {"draws": image + digit, "leaves": image, "wipes": digit.expand(1024, -1, -1, -1)}
-    system = System(1, Config(size=16, width=8, levels=1, stem=4, skip_from=0, kernel=3, norm="group", head="warp",
-                              inject="modulate", doubles=True))
+    system = System(1, small(doubles=True))
     changes = {name: system.change_loss(edit, batch, image).item() for name, edit in edits.items()}
-    answers = {name: system.pair_loss(edit, answer, image).item() for name, edit in edits.items()}
+    answers = {name: system.pair_loss(edit, batch, image).item() for name, edit in edits.items()}
     assert min(changes, key=changes.get) == "draws" and min(answers, key=answers.get) == "wipes"
     # 16 of 256 pixels at 0.3, 8 of 64 at 0.15, 4 of 16 at 0.075; noise has its own share in all three edits
     energy = (16 / 256 * 0.3 ** 2 + 4 * 8 / 64 * 0.15 ** 2 + 16 * 4 / 16 * 0.075 ** 2) / 21
@@ -253,8 +278,7 @@ def test_comparing_changes_does_not_ask_for_noise_to_go():
 @pytest.mark.parametrize("position", [0, 4])
 def test_only_a_map_of_positions_tells_places_of_a_black_picture_apart(position):
     torch.manual_seed(0)
-    net = System(1, Config(size=64, width=8, levels=1, stem=4, skip_from=0, kernel=3, norm="group", head="warp",
-                           inject="modulate", joined=8, position=position)).generator
+    net = System(1, small(size=64, position=position)).generator
     torch.nn.init.normal_(net.head.weight, std=0.05)
     black = torch.full((2, 3, 64, 64), -1.0)
     drawn = net.paint(torch.zeros_like(black), net.head(net.finer(torch.ones(2, 8, 16, 16), black)))[..., 16:48, 16:48]
@@ -285,7 +309,7 @@ def test_no_pairs_without_people():
 def test_targets_by_kind():
     torch.manual_seed(0)
     source = torch.tensor([[0.8, 0.0, float("nan")]] * 4)
-    target = pairs.draw(["self", "single", "change", "permuted"], source, torch.full((5, 3), 0.5))
+    target = pairs.draw(["self", "single", "change", "permuted"], source, torch.full((5, 3), 0.5), labels_of(3))
     assert torch.equal(target[0, :2], source[0, :2])
     assert (torch.nan_to_num(target[1]) > 0).sum() == 1
     assert ((target[2] != source[2])[:2]).sum() <= 1
@@ -295,3 +319,31 @@ def test_targets_by_kind():
 def test_shares_fill_the_batch():
     assert pairs.share_out(8, {"self": 1, "single": 3}) == ["self"] * 2 + ["single"] * 6
     assert len(pairs.share_out(7, {"a": 1, "b": 1, "c": 1})) == 7
+
+
+def test_targets_of_expressions_and_feelings():
+    torch.manual_seed(0)
+    labels = Labels(("AU12",), True, ("anger", "joy"))  # AU12, valence, arousal, anger, joy
+    source = torch.tensor([[0.2, 0.1, -0.1, 1.0, 0.0]]).repeat(60, 1)
+    pool = torch.tensor([[0.9, -1.0, 1.0, 0.0, 1.0]])
+    permuted = pairs.draw(["permuted"] * 60, source, pool, labels, jitter=0.1)
+    assert (permuted[:, 3:] == pool[:, 3:]).all()  # classes are not jittered
+    assert permuted[:, 1:3].abs().max() <= 1 and permuted[:, 1].max() > -1  # -1 ± 0.1, kept in [-1, 1]
+    free = pairs.draw(["permuted"] * 60, source, pool, labels, jitter=0.1, clamp=False)
+    assert free[:, 1].min() < -1
+    single = pairs.draw(["single"] * 60, source, pool, labels)
+    classes = single[:, 3:]
+    assert ((classes == 0) | (classes == 1)).all() and (classes.sum(1) == 1).all()
+    assert (single[:, 1:3] != source[:, 1:3]).any(1).float().mean() > 0.2
+
+
+def test_source_noise_is_shared_with_the_labels_and_targets_may_leave_the_range():
+    manifest = Manifest("m", ".", {"path": ["x"] * 4})
+    data = SimpleNamespace(manifest=manifest, weight=torch.ones(4), images=lambda rows: torch.zeros(len(rows), 3, 32, 32))
+    drawing = EditDrawing({"permuted": 1.0}, target_noise=0.1, source_noise=0.02, clamp=False, crop=True)
+    system = SimpleNamespace(drawing=drawing, labels=labels_of(2), draw=Draws())
+    torch.manual_seed(0)
+    batch = editing.Batches(data, torch.tensor([[0.0, 1.0]] * 4), system).draw(200)
+    assert torch.equal(batch.labels["au"], batch.y_org) and batch.x_real.shape == (200, 3, 32, 32)
+    assert 0 < (batch.y_org - torch.tensor([0.0, 1.0])).abs().max() <= 0.02
+    assert batch.y_trg.max() > 1.02 and batch.y_trg.min() < -0.02

@@ -15,7 +15,7 @@ from PIL import Image
 
 import train_generator
 from lib import checkpoints, cli, generators, images, manifest, onnx_export
-from lib.generators.watch import Watch
+from lib.generators.editing import Watch
 from models import classifier
 
 ROOT = Path(__file__).parent.parent
@@ -75,9 +75,11 @@ def test_killed_and_resumed_equals_uninterrupted_bit_for_bit(data, tmp_path):
     assert out == resumed.stdout == "" and "resumed after epoch" in resumed.stderr
     assert history(tmp_path / "whole") == history(tmp_path / "cut")
     first, second = (checkpoints.load(tmp_path / name / "g.pt", "generator") for name in ("whole", "cut"))
-    assert first["epoch"] == second["epoch"] and first["weights"].keys() == second["weights"].keys()
-    for name, value in first["weights"].items():
-        assert torch.equal(value, second["weights"][name]), name
+    assert first["epoch"] == second["epoch"] and set(first["nets"]) == {"generator", "discriminator"}
+    for net, weights in first["nets"].items():
+        assert weights.keys() == second["nets"][net].keys()
+        for name, value in weights.items():
+            assert torch.equal(value, second["nets"][net][name]), name
     for folder in (tmp_path / "whole", tmp_path / "cut"):
         names = {path.name for path in folder.iterdir()}
         assert names == {"g.pt", "history.jsonl", "epochs"}  # finished: nothing to resume
@@ -94,7 +96,8 @@ def test_killed_and_resumed_equals_uninterrupted_bit_for_bit(data, tmp_path):
     assert sheets[0].shape == (6 * 34 - 2, 3 * 34 - 2, 3)
     assert all(np.array_equal(sheet[:, :32], sheets[0][:, :32]) for sheet in sheets)  # the same faces each time
     assert first["labels"]["aus"] == AUS and first["samples"].dtype == torch.uint8
-    edited = generators.build(first).edit(torch.zeros(2, 3, 32, 32), torch.zeros(2, 2), torch.ones(2, 2))
+    editor = generators.build(first).exports["editor"]
+    edited = editor(torch.zeros(2, 3, 32, 32), torch.zeros(2, 2), torch.ones(2, 2))
     assert edited.shape == (2, 3, 32, 32) and torch.isfinite(edited).all()
 
 
@@ -120,11 +123,13 @@ def test_the_reader_reads_the_edits(data, tmp_path, monkeypatch, capsys):
 
 
 def test_the_published_network_runs_small(data, tmp_path, monkeypatch, capsys):
-    done = run(data, tmp_path / "g.pt", ("--preset", "paper", "--epochs", 1, "--decay-epochs", 0, "--epoch-images", 8),
+    """The first architecture that has the preset `paper` is the Expression Manipulator."""
+    done = run(data, tmp_path / "g.pt", ("--preset", "paper", "--epochs", 1, "--decay-epochs", 0, "--epoch-images", 32),
                monkeypatch, capsys, config=("width=8", "d_width=8", "levels=3"))
     assert done[0] == 0, done[1]
     line = history(tmp_path)[0]
-    assert {"g_self", "g_variation", "d_penalty"} <= set(line) and line["step"] == 1
+    assert {"g_self", "g_smooth", "d_penalty"} <= set(line) and line["step"] == 4
+    assert checkpoints.load(tmp_path / "g.pt")["architecture"] == "expression-manipulator"
 
 
 def test_unlabelled_aus_are_masked(data, tmp_path, monkeypatch, capsys):
@@ -144,10 +149,10 @@ def test_weighted_sources(data, tmp_path, monkeypatch, capsys):
     options = train_generator.Options(train=[str(data[0]), str(other)], validation=str(data[1]), out="g.pt",
                                       weights=[0.5, 3.0], config=list(SMALL))
     trainer = train_generator.Trainer(options, torch.device("cpu"))
-    assert trainer.data.weight.tolist() == [0.5] * 24 + [6.0] * 8 and trainer.aus == ["AU01", "AU04", "AU12"]
-    assert (trainer.pairs.rows(1000) >= 24).float().mean() == pytest.approx(48 / 60, abs=0.05)
+    assert trainer.data.weight.tolist() == [0.5] * 24 + [6.0] * 8 and list(trainer.labels.aus) == ["AU01", "AU04", "AU12"]
+    assert (trainer.batches.pairs.rows(1000) >= 24).float().mean() == pytest.approx(48 / 60, abs=0.05)
     options.weights = [1.0, 0.0]
-    assert train_generator.Trainer(options, torch.device("cpu")).pairs.rows(1000).max() == 23
+    assert train_generator.Trainer(options, torch.device("cpu")).batches.pairs.rows(1000).max() == 23
     more = ("--train", data[0], other, "--weights")
     for weights, status, told in (((1,), 2, "1 weights for 2"), ((0, 0), 3, "all weights are 0"), ((1, -1), 2, "at least 0")):
         found = run(data, tmp_path / "g.pt", (*more, *weights), monkeypatch, capsys)
@@ -172,7 +177,7 @@ def test_registration_reaches_the_exported_metadata(data, tmp_path, monkeypatch,
         status, said = run((given, data[1]), tmp_path / "g.pt", more, monkeypatch, capsys)
         assert status == 0 and ("is unregistered, the training images are 2d-32" in said) == (expected is not None)
         found = onnx_export.metadata(checkpoints.load_finished(tmp_path / "g.pt"), 32)
-        assert found["registration"] == expected and found["kind"] == "generator" and found["versions"]["torch"]
+        assert found["registration"] == expected and found["kind"] == "editor" and found["versions"]["torch"]
 
 
 @pytest.mark.parametrize("more, status, told", [

@@ -1,13 +1,21 @@
-"""Published generators, one file each. A module here offers `Config`, `PRESETS`, `System` and `make_batch`.
+"""Generators, one file each. What a file must offer stands in contract.py.
 
 To add one: write its file and name it in ARCHITECTURES.
 """
+import dataclasses
 import importlib
 
 from lib.cli import BadInput
+from lib.labels import Labels
 
 ARCHITECTURES = {
+    "warp-editor": "lib.generators.warp_editor",
     "expression-manipulator": "lib.generators.expression_manipulator",
+    "gan": "lib.generators.gan",
+    "conditional-gan": "lib.generators.conditional_gan",
+    "conditional-wgan": "lib.generators.conditional_wgan",
+    "categorical-gan": "lib.generators.categorical_gan",
+    "relativistic-sampler": "lib.generators.relativistic_sampler",
 }
 
 
@@ -16,6 +24,14 @@ def module(architecture):
     if architecture not in ARCHITECTURES:
         raise BadInput(f"unknown architecture {architecture!r}; there are {', '.join(ARCHITECTURES)}")
     return importlib.import_module(ARCHITECTURES[architecture])
+
+
+def default_for(preset):
+    """The first architecture of the table that has a preset; the first of all where none has it."""
+    for architecture in ARCHITECTURES:
+        if preset in module(architecture).PRESETS:
+            return architecture
+    return next(iter(ARCHITECTURES))
 
 
 def configure(architecture, preset, overrides):
@@ -27,18 +43,42 @@ def configure(architecture, preset, overrides):
     for name, value in overrides.items():
         if not hasattr(config, name):
             raise BadInput(f"{architecture} has no setting {name!r}; it has {', '.join(vars(config))}")
-        kind = type(getattr(config, name))
-        try:
-            setattr(config, name, value in ("1", "true", "True") if kind is bool else kind(value))
-        except ValueError:
-            raise BadInput(f"setting {name}={value}: not of type {kind.__name__}") from None
+        setattr(config, name, as_type(name, value, type(getattr(config, name))))
     return config
 
 
-def build(checkpoint):
-    """The generator of a checkpoint, with its averaged weights, in evaluation mode.
+def as_type(name, value, kind):
+    """A setting's text as int, float, str or bool; BadInput where it is none."""
+    if kind is bool and not isinstance(value, bool):
+        if str(value).lower() not in ("1", "0", "true", "false", "yes", "no"):
+            raise BadInput(f"setting {name}={value}: say true or false")
+        return str(value).lower() in ("1", "true", "yes")
+    try:
+        return kind(value)
+    except ValueError:
+        raise BadInput(f"setting {name}={value}: not of type {kind.__name__}") from None
 
-    Its `edit(image [N,3,S,S] in [-1,1], source [N,C], target [N,C])` gives images of the same shape."""
-    system = module(checkpoint["architecture"]).System(len(checkpoint["labels"]["aus"]), checkpoint["config"])
-    system.generator.load_state_dict(checkpoint["weights"])
-    return system.generator.eval()
+
+def build(checkpoint):
+    """The System of a finished checkpoint, with the weights that it keeps, in evaluation mode."""
+    checkpoint = modern(checkpoint)
+    source = module(checkpoint["architecture"])
+    names = {field.name for field in dataclasses.fields(source.Config)}
+    config = source.Config(**{name: value for name, value in checkpoint["config"].items() if name in names})
+    system = source.System(Labels(**checkpoint["labels"]), config)
+    for name, weights in checkpoint["nets"].items():
+        system.nets[name].load_state_dict(weights)
+    for net in system.nets.values():
+        net.eval()
+    return system
+
+
+def modern(checkpoint):
+    """A checkpoint in today's form. Earlier ones have the generator's weights alone, and call the warp editor
+    `expression-manipulator` (its settings have a `head`)."""
+    if "nets" in checkpoint:
+        return checkpoint
+    config, architecture = dict(checkpoint["config"]), checkpoint["architecture"]
+    if architecture == "expression-manipulator" and config.get("head") == "warp":
+        architecture = "warp-editor"
+    return {**checkpoint, "architecture": architecture, "config": config, "nets": {"generator": checkpoint["weights"]}}

@@ -20,6 +20,7 @@ expressions 0 or 1 (one-hot).
 from dataclasses import asdict, dataclass, field
 
 import torch
+from torch import nn
 
 from lib.training import Draws
 
@@ -106,6 +107,11 @@ class System:
         images."""
         raise NotImplementedError
 
+    def learn_without_pairs(self):
+        """Called before training where no two images show one person and kind `pair` is asked for: rows of that kind go
+        to the other kinds. Whether there is still something to learn from."""
+        return len(self.drawing.shares) > 1
+
     def warm_up(self, draw_batch):
         """Before the first step: whatever must be learnt beforehand. draw_batch(n) draws a batch n times as large as
         a step's. Returns a text for the log, or ''."""
@@ -123,6 +129,11 @@ class System:
                      (probabilities), `real` [N] (a probability, or a Wasserstein score), `features` [N,F]"""
         raise NotImplementedError
 
+    @property
+    def noise_drawing(self):
+        """The SampleDrawing that says which noise the export `sampler` takes."""
+        return self.drawing
+
     real_kind = "probability"  # what the classifier's output `real` is: probability | score
 
     def update(self, name, loss):
@@ -134,3 +145,34 @@ class System:
     def config_dict(self):
         """Settings as the checkpoint holds them."""
         return asdict(self.config)
+
+
+class Editor(nn.Module):
+    """The export graph of a network with `edit(image, source, target)`."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def forward(self, image, source, target):
+        return self.net.edit(image, source, target)
+
+
+class LabelReader(nn.Module):
+    """The export graph of a discriminator, image -> (scores [N,…], readings [N,C]): `au`, `valence_arousal`,
+    `expression` (the readings' softmax), and `real`, the mean score."""
+
+    def __init__(self, net, labels):
+        super().__init__()
+        self.net, self.labels = net, labels
+
+    def forward(self, image):
+        score, reading = self.net(image)
+        out = {}
+        if self.labels.aus:
+            out["au"] = reading[:, self.labels.columns("au")]
+        if self.labels.valence_arousal:
+            out["valence_arousal"] = reading[:, self.labels.columns("va")]
+        if self.labels.expressions:
+            out["expression"] = reading[:, self.labels.columns("expression")].softmax(1)
+        return out | {"real": score.flatten(1).mean(1)}

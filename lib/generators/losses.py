@@ -2,6 +2,8 @@
 import torch
 from torch.nn import functional as F
 
+from lib.training import Draws, over_processes
+
 
 def masked_mse(predicted, true):
     """Mean of (predicted - true)² over entries where `true` is not NaN: [N,C], [N,C] -> scalar.
@@ -9,7 +11,7 @@ def masked_mse(predicted, true):
     Without any known entry the loss is 0 (and has a gradient of 0)."""
     known = (~torch.isnan(true)).float()
     error = (predicted - torch.nan_to_num(true)).square() * known
-    return error.sum() / known.sum().clamp(min=1e-8)
+    return error.sum() / over_processes(known.sum()).clamp(min=1e-8)
 
 
 def critic_loss(kind, real, fake):
@@ -27,23 +29,26 @@ def deceive_loss(kind, fake):
     return -fake.mean() if kind == "wgan-gp" else F.softplus(-fake).mean()
 
 
-def gradient_penalty(discriminator, real, fake):
-    """WGAN-GP: E[(‖∇D(x̂)‖₂ - 1)²] at random points x̂ between real and fake images [N,3,H,W]."""
-    mix = torch.rand(len(real), 1, 1, 1, device=real.device)
+def gradient_penalty(discriminator, real, fake, draw=Draws()):
+    """WGAN-GP: E[(‖∇D(x̂)‖₂ - 1)²] at random points x̂ between real and fake images [N,3,H,W].
+
+    discriminator: image -> score, or a tuple that begins with it."""
+    mix = draw.rand(len(real), 1, 1, 1, device=real.device)
     between = (mix * real + (1 - mix) * fake).detach().requires_grad_(True)
-    score, _ = discriminator(between)
+    score = discriminator(between)
+    score = score[0] if isinstance(score, tuple) else score
     slope, = torch.autograd.grad(score.sum(), between, create_graph=True)
     return (slope.flatten(1).norm(dim=1) - 1).square().mean()
 
 
-def real_penalty(discriminator, real):
+def real_penalty(discriminator, real, draw=Draws()):
     """R1 on both heads: E[‖∇ score‖² + ‖∇ labels‖²] at real images [N,3,H,W] (Mescheder et al. 2018).
 
     On the label head it makes adversarial patterns expensive: an invisible change of the image cannot move
     a reading whose gradient is small."""
     real = real.detach().requires_grad_(True)
     score, labels = discriminator(real)
-    signs = torch.randint(0, 2, labels.shape, device=labels.device) * 2.0 - 1
+    signs = draw.randint(2, *labels.shape, device=labels.device) * 2.0 - 1
     slope, = torch.autograd.grad(score.mean((1, 2, 3)).sum() + (labels * signs).sum(), real, create_graph=True)
     return slope.square().sum((1, 2, 3)).mean()
 
@@ -64,14 +69,14 @@ def pyramid_l1(edited, true, source, scales=3, emphasis=3.0):
     return total / scales
 
 
-def total_variation(pictures):
-    """Sum over the image of squared differences of neighbours, mean over the batch: [N,3,H,W] -> scalar."""
-    down = (pictures[:, :, 1:] - pictures[:, :, :-1]).square().sum((1, 2, 3))
-    right = (pictures[..., 1:] - pictures[..., :-1]).square().sum((1, 2, 3))
+def total_variation(pictures, power=2):
+    """Sum over the image of |differences of neighbours|^power, mean over the batch: [N,3,H,W] -> scalar."""
+    down = (pictures[:, :, 1:] - pictures[:, :, :-1]).abs().pow(power).sum((1, 2, 3))
+    right = (pictures[..., 1:] - pictures[..., :-1]).abs().pow(power).sum((1, 2, 3))
     return (down + right).mean()
 
 
-def augment(pictures, shift=3, noise=0.03, colour=0.1):
+def augment(pictures, shift=3, noise=0.03, colour=0.1, draw=Draws()):
     """One random differentiable change an image (shift, brightness and contrast, noise) for every image that
     a discriminator sees (Zhao et al. 2020): it then cannot rely on pixel-exact patterns.
 
@@ -80,9 +85,9 @@ def augment(pictures, shift=3, noise=0.03, colour=0.1):
     device = pictures.device
     theta = torch.zeros(n, 2, 3, device=device)
     theta[:, 0, 0] = theta[:, 1, 1] = 1
-    theta[:, :, 2] = (torch.rand(n, 2, device=device) * 2 - 1) * shift * 2 / size
+    theta[:, :, 2] = (draw.rand(n, 2, device=device) * 2 - 1) * shift * 2 / size
     grid = F.affine_grid(theta, pictures.shape, align_corners=False)
     pictures = F.grid_sample(pictures, grid, padding_mode="border", align_corners=False)
-    gain = 1 + (torch.rand(n, 1, 1, 1, device=device) * 2 - 1) * colour
-    bias = (torch.rand(n, 3, 1, 1, device=device) * 2 - 1) * colour
-    return pictures * gain + bias + torch.randn_like(pictures) * noise
+    gain = 1 + (draw.rand(n, 1, 1, 1, device=device) * 2 - 1) * colour
+    bias = (draw.rand(n, 3, 1, 1, device=device) * 2 - 1) * colour
+    return pictures * gain + bias + draw.randn_like(pictures) * noise

@@ -1,35 +1,35 @@
-"""What a training step is given: images, the AUs asked of them, and true images of the same person as answers.
+"""Which images a training step of an editor is given, and the conditions asked of them.
 
-Kinds: `permuted` another sample's AUs (Ling et al. 2020), `single` one AU alone, `change` one AU of the
-source set anew, `self` the source's own AUs (the output must be the input), and `pair` the AUs of another
-image J of the same person in the same session, so that J itself is the true answer (the idiosyncratic loss
-of Niinuma et al. 2022 compares with it).
+Kinds: `permuted` another sample's conditions (Ling et al. 2020), `single` one condition alone, `change` one
+condition of the source set anew, `self` the source's own (the output must be the input), and `pair` the
+conditions of another image J of the same person in the same session, so that J itself is the true image (the
+idiosyncratic loss of Niinuma et al. 2022 compares with it).
 """
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 
 from lib.device_data import codes
+from lib.generators import conditions
 
 
 MOST = 2000  # images among which a double is looked for
 
 
 class Pairs:
-    """Pairs (I, J) of images of one person in one session (column `session`, else `subject`).
+    """Pairs (I, J) of images of one person in one session (column `session`, else `subject`; `by` any: of all).
 
-    An AU is drawn first, evenly, then a J that shows it, then an I of the same session: rare AUs are seen
+    A condition is drawn first, evenly, then a J that shows it, then an I of the same session: rare AUs are seen
     as often as common ones. A third of the pairs are swapped, so that AUs are also switched off. What either of
-    the two does not label is not asked for; an I that shares no labelled AU with J gives way to J itself.
-    weight [N]: J, and the rows of other kinds, are drawn in proportion to it."""
+    the two does not label is not asked for; an I that shares no label with J gives way to J itself.
+    table [N,C]: conditions, NaN unknown; weight [N]: J, and the rows of other kinds, are drawn in proportion."""
 
-    def __init__(self, manifest, aus, present=0.15, weight=None):
-        column = "session" if "session" in manifest.columns else "subject"
-        group = codes(manifest.text(column))
+    def __init__(self, manifest, table, present=0.15, weight=None, by="session"):
+        column = by if by in manifest.columns else "subject"
+        group = np.zeros(len(manifest), np.int64) if by == "any" else codes(manifest.text(column))
         even = weight is None or bool((weight == weight[0]).all())
         self.total, self.weight = len(manifest), None if even else weight.double().cpu()
-        self.known, self.aus = ~torch.isnan(aus).cpu(), torch.nan_to_num(aus.cpu())  # [N,C]
+        table = table.cpu()
+        self.known, self.table = ~torch.isnan(table), torch.nan_to_num(table)  # [N,C]
         usable = (group >= 0) & self.known.any(1).numpy()
         if self.weight is not None:
             usable &= (self.weight > 0).numpy()
@@ -45,8 +45,8 @@ class Pairs:
         for g, rows in enumerate(members):
             home[rows] = g
         self.home = torch.from_numpy(home)  # [N]
-        shows = (aus.cpu() >= present) & (self.home >= 0)[:, None]
-        self.showing = [torch.nonzero(shows[:, a]).flatten() for a in range(aus.shape[1])]
+        shows = (self.table.abs() >= present) & (self.home >= 0)[:, None]
+        self.showing = [torch.nonzero(shows[:, k]).flatten() for k in range(table.shape[1])]
         self.showing = [rows for rows in self.showing if len(rows)] or [torch.nonzero(self.home >= 0).flatten()]
 
     def rows(self, count):
@@ -82,34 +82,48 @@ class Pairs:
             if len(others) > MOST:
                 others = others[torch.randint(len(others), (MOST,))]
             others = others[others != row]
-            distance = torch.where(self.known[others], (self.aus[others] - self.aus[row]).abs(), 1.0)
+            distance = torch.where(self.known[others], (self.table[others] - self.table[row]).abs(), 1.0)
             distance = distance[:, self.known[row]].sum(1)
             found[k] = others[(distance + 1e-3 * torch.rand(len(others))).argmin()]
         return found
 
 
-def draw(kinds, source, pool, *, jitter=0.1, levels=(0.3, 1.0)):
+def draw(kinds, source, pool, labels, *, jitter=0.1, levels=(0.3, 1.0), clamp=True):
     """Targets for sources [N,C] (NaN unknown): kinds is a list of N names other than `pair`.
 
-    pool [M,C] holds the AUs that `permuted` draws from. AUs that the source does not label stay NaN."""
+    permuted   another image's conditions, from pool [M,C]; AUs, valence and arousal with U(±jitter)
+    single     one condition: an AU at a level, the others at 0; or a class; or a value of valence or arousal
+    change     one condition changed: an AU that is on goes off, and the reverse; or another class, another value
+    self       the source's own
+    What the source does not label stays NaN. levels: (lowest, highest) of an AU; clamp: keep jittered values in range."""
     n, c = source.shape
     target = source.clone()
-    low, high = levels
     others = pool[torch.randint(len(pool), (n,), device=source.device)]
     amount = torch.rand(n, c, device=source.device)
     chosen = torch.randint(c, (n,), device=source.device)
     known = ~torch.isnan(source)
     for i in torch.nonzero(~known[torch.arange(n, device=source.device), chosen] & known.any(1)).flatten().tolist():
         chosen[i] = torch.nonzero(known[i]).flatten()[chosen[i] % known[i].sum()]
+    low, high = conditions.limits(labels, source)
+    wide = torch.tensor([kind != "expression" for kind in labels.kinds], device=source.device)
     for i, kind in enumerate(kinds):
         if kind == "permuted":
-            target[i] = (others[i] + (amount[i] * 2 - 1) * jitter).clamp(0, 1)
-        elif kind == "single":
-            target[i] = 0
-            target[i, chosen[i]] = low + (high - low) * amount[i, 0]
-        elif kind == "change":
-            off = source[i, chosen[i]] >= 0.4  # what is on goes off, what is off comes on
-            target[i, chosen[i]] = 0 if off else low + (high - low) * amount[i, 0]
+            target[i] = others[i] + (amount[i] * 2 - 1) * jitter * wide
+            if clamp:
+                target[i] = torch.minimum(torch.maximum(target[i], low), high)
+        elif kind in ("single", "change"):
+            k = int(chosen[i])
+            alone = labels.columns(labels.kinds[k])
+            if labels.kinds[k] == "va":
+                target[i, k] = amount[i, 0] * 2 - 1
+                continue
+            level = levels[0] + (levels[1] - levels[0]) * amount[i, 0] if labels.kinds[k] == "au" else 1.0
+            if kind == "single" or labels.kinds[k] == "expression":
+                target[i, alone] = 0
+                target[i, k] = level
+            else:
+                off = source[i, k] >= 0.4  # what is on goes off, what is off comes on
+                target[i, k] = 0 if off else level
     return torch.where(torch.isnan(target) | ~known, source, target)
 
 
@@ -118,52 +132,3 @@ def share_out(count, shares):
     total = sum(shares.values())
     edges = np.round(np.cumsum([0, *shares.values()]) / total * count).astype(int)
     return [kind for kind, start, end in zip(shares, edges, edges[1:]) for _ in range(end - start)]
-
-
-@dataclass
-class Batch:
-    """One step's data; rows of a kind stand together."""
-
-    image: torch.Tensor    # [B,3,S,S]
-    label: torch.Tensor    # [B,C] the source's AUs, NaN where unlabelled
-    source: torch.Tensor   # [B,C] the same without NaN
-    target: torch.Tensor   # [B,C] without NaN; equals source where unlabelled
-    kinds: list            # B names
-    answer: torch.Tensor = None  # [P,3,S,S] true images of the rows of kind `pair`
-    double: torch.Tensor = None  # [P,3,S,S] other images with these rows' AUs, for systems that ask for them
-
-    def kind_rows(self, kind):
-        """slice of the rows of a kind, or None."""
-        return slice(self.kinds.index(kind), self.kinds.index(kind) + self.kinds.count(kind)) \
-            if kind in self.kinds else None
-
-
-def make_batch(data, pairs, system, size, flip=True, levels=(0.3, 1.0)):
-    """Draw a batch from `data` (lib.device_data.Set): kinds as config.shares says; without pairs, their rows
-    go to the other kinds."""
-    shares = dict(system.shares)
-    if not pairs.count:
-        shares.pop("pair", None)
-    kinds = share_out(size, shares)
-    paired = kinds.count("pair")
-    kinds.sort(key=lambda kind: kind != "pair")
-    rows = pairs.rows(size)
-    if paired:
-        rows[:paired], answers = pairs.draw(paired)
-    label = data.aus[rows]
-    source = torch.nan_to_num(label)
-    target = draw(kinds, label, data.aus, jitter=system.config.noisy_targets, levels=levels)
-    image, answer, double = data.images(rows), None, None
-    if paired:
-        target[:paired] = data.aus[answers]
-        answer = data.images(answers)
-        if system.config.doubles:
-            double = data.images(pairs.doubles(rows[:paired]))
-    target = torch.where(torch.isnan(target) | torch.isnan(label), source, target)  # unknown: unchanged
-    if flip:
-        mirrored = (torch.rand(size, 1, 1, 1) < 0.5).to(image.device)
-        image = torch.where(mirrored, image.flip(3), image)
-        if paired:
-            answer = torch.where(mirrored[:paired], answer.flip(3), answer)
-            double = None if double is None else torch.where(mirrored[:paired], double.flip(3), double)
-    return Batch(image, label, source, target, kinds, answer, double)

@@ -90,7 +90,7 @@ class Generator(nn.Module):
 
     def forward(self, noise, y):
         style = self.style(torch.cat([noise, y * noise.shape[1] ** 0.5], 1))  # [N,2Z]
-        x = self.start(style).view(len(noise), -1, 4, 4)
+        x = self.start(style).view(noise.shape[0], -1, 4, 4)
         x = self.blocks[0](x, style)
         for narrow, block in zip(self.narrow, self.blocks[1:]):
             x = F.interpolate(narrow(x), scale_factor=2, mode="bilinear", align_corners=False)

@@ -38,7 +38,7 @@ class ConvolutionalGenerator(nn.Module):
 
     def forward(self, noise, y=None):
         start = self.start(torch.cat([noise, y], 1) if self.conditions else noise)
-        return self.grow(start.view(len(noise), self.channels, self.side, self.side))
+        return self.grow(start.view(noise.shape[0], self.channels, self.side, self.side))
 
 
 class ConvolutionalTrunk(nn.Module):

@@ -1,0 +1,114 @@
+"""Samplers in training: how their batches are drawn, and how they are watched on the same noise every epoch."""
+import torch
+
+from lib import images
+from lib.cli import BadInput
+from lib.device_data import to_uint8
+from lib.generators import conditions
+from lib.generators.contract import SampleBatch
+from lib.generators.editing import exploded
+from lib.onnx_runtime import Model
+
+ROWS = 8       # draws of noise on the sheet, a row each
+COLUMNS = 10   # conditions on it at most; a sampler without conditions has as many columns of noise
+SAMPLES = 64   # samples that figures are taken over
+
+
+class Batches:
+    """Batches of a training set. data: lib.device_data.Set; table [N,C]: conditions, NaN unlabelled."""
+
+    def __init__(self, data, table, system, flip=True):
+        self.data, self.table, self.system, self.flip = data, table, system, flip
+        self.weight = data.weight.double().cpu()
+        if system.drawing.balance:
+            self.weight = self.weight * evenly(table).cpu()
+
+    def summary(self):
+        """What there is to draw from, for people."""
+        return f"{self.system.labels.count} conditions"
+
+    def draw(self, count, epoch=0):
+        """A SampleBatch of `count` rows for each process: drawn for all of them, then cut."""
+        draw, labels = self.system.draw, self.system.labels
+        total = count * draw.world
+        rows = draw.mine(torch.multinomial(self.weight, total, replacement=True))
+        picture, label = self.data.images(rows), self.table[rows]
+        if self.flip:
+            mirrored = draw.mine(torch.rand(total, 1, 1, 1) < 0.5).to(picture.device)
+            picture = torch.where(mirrored, picture.flip(3), picture)
+        return SampleBatch(x_real=picture, labels=conditions.as_labels(labels, label),
+                           y=conditions.without_gaps(labels, label), known=~label.isnan(), epoch=epoch)
+
+
+def evenly(table):
+    """Weights [N] with which every condition column is drawn about equally often: the sum over the columns that a row
+    shows of 1 / how often they are shown; rows that show none count as the rarest column does."""
+    shown = (table >= 0.4).double()  # NaN is not shown
+    counts = shown.sum(0).clamp(min=1)
+    weight = (shown / counts).sum(1)
+    return torch.where(shown.any(1), weight, weight.new_tensor(1 / max(1.0, float((~shown.any(1)).sum()))))
+
+
+def draw_noise(drawing, count, generator):
+    """float32 [count,Z] on the CPU: normal, or even in [-1, 1]."""
+    if drawing.noise == "uniform":
+        return torch.rand(count, drawing.noise_size, generator=generator) * 2 - 1
+    return torch.randn(count, drawing.noise_size, generator=generator)
+
+
+class Watch:
+    """The same noise every epoch; targets are conditions of real validation rows."""
+
+    def __init__(self, data, table, system, level, reader=""):
+        self.labels, self.system = system.labels, system
+        self.real = data.pixels[torch.linspace(0, len(data) - 1, min(SAMPLES, len(data))).long()].cpu()
+        device = data.pixels.device
+        generator = torch.Generator().manual_seed(0)
+        self.noise = draw_noise(system.drawing, SAMPLES, generator).to(device)
+        known = torch.nonzero((~table.isnan()).any(1)).flatten() if self.labels.count else torch.arange(len(table))
+        if not len(known):
+            raise BadInput(f"{data.manifest.name}: has none of the labels to learn "
+                           f"({', '.join(self.labels.conditions)}); give a labelled set")
+        rows = known[torch.linspace(0, len(known) - 1, SAMPLES).long()]
+        self.target = conditions.without_gaps(self.labels, table[rows]).to(device)
+        self.reader = Model.open(reader, kind="classifier") if reader else None
+
+    def samples(self):
+        """None: export checks a sampler's parity on drawn noise."""
+        return None
+
+    @torch.no_grad()
+    def look(self, exports):
+        """(figures, contact sheet uint8)."""
+        sampler = exports["sampler"]
+        made = sampler(self.noise, self.target).clamp(-1, 1)
+        figures = {"spread": (made - made.mean(0)).square().mean().sqrt().item() * 127.5,
+                   "real_spread": self.real.float().std(0, correction=0).mean().item()}
+        return {name: round(value, 5) for name, value in figures.items()}, self.sheet(sampler)
+
+    def sheet(self, sampler):
+        """Rows: draws of noise. Columns: one condition each, or further draws where there are no conditions."""
+        noise, c = self.noise[:ROWS], min(self.labels.count, COLUMNS)
+        if not c:
+            wide = to_uint8(sampler(self.noise, self.target)).cpu().numpy()
+            return images.sheet([list(wide[i::ROWS]) for i in range(ROWS)])
+        rows = []
+        for each in noise:
+            asked = torch.eye(self.labels.count, device=each.device)[:c]
+            rows.append(list(to_uint8(sampler(each.expand(c, -1), asked)).cpu().numpy()))
+        return images.sheet(rows)
+
+    def score(self, figures):
+        """None: the last epoch is kept, as no figure says which samples are best."""
+        return None
+
+    def said(self, figures):
+        """An epoch's figures, for people."""
+        return f"samples differ by {figures['spread']:.1f} of 255 (real images {figures['real_spread']:.1f})"
+
+    def alarms(self, seen, means, epoch):
+        """What looks wrong, in plain words; [] when nothing does."""
+        texts = [exploded(means)] if exploded(means) else []
+        if epoch >= 2 and seen["spread"] < 0.1 * seen["real_spread"]:
+            texts.append("the generator has collapsed: all samples are alike")
+        return texts
