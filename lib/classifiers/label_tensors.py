@@ -48,10 +48,9 @@ def truth(part, names, device="cpu"):
     true = {}
     if names["aus"]:
         values, occurs = part.aus(names["aus"]), part.occurrence()[:, None]
-        there = np.where(np.isnan(values), np.nan, present(part, names["aus"])).astype(np.float32)
         levels = np.where(occurs, np.float32(np.nan), values)
         true["au"] = torch.from_numpy(levels).to(device)
-        true["au_present"] = torch.from_numpy(np.where(occurs, values, there)).to(device)
+        true["au_present"] = torch.from_numpy(np.where(occurs, values, part.present(names["aus"]))).to(device)
     if names["valence_arousal"]:
         values = [part.numbers(name) for name in labels.VALENCE_AROUSAL]
         true["valence_arousal"] = torch.from_numpy(np.stack(values, 1)).to(device)
@@ -68,9 +67,8 @@ def any_label(true):
 
 
 def present(part, names):
-    """bool [N,A]: AUs at level 2 of 5 or above; for occurrences, those at 0.5 or above. False where unlabelled."""
-    limit = np.where(part.occurrence(), labels.PRESENT_OCCURRENCE, labels.PRESENT_INTENSITY)  # [N]
-    return part.aus(names) >= limit[:, None]
+    """bool [N,A]: AUs that are there; False where unlabelled."""
+    return part.present(names) == 1
 
 
 def extra_rows(have, count, seed):
