@@ -4,10 +4,12 @@
     python -m lib.references test.csv --by least --model generic.onnx --out test_least.csv
     python -m lib.references test.csv --by labels --out test_oracle.csv
 
-The column `reference` of the result names each row's reference image. `mean` writes the mean image of each
-person beside --out. `least` takes the person's frame of which a model reads the least AU activity. `labels`
-takes the frame whose own labels are least: with the labels of test people that is an oracle, not a method.
+The column `reference` of the result names each row's reference image. `mean` writes the mean image
+of each person beside --out. `least` takes the person's frame of which a model reads the least AU
+activity. `labels` takes the frame whose own labels are least: with the labels of test people that
+is an oracle, not a method.
 """
+
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,9 +24,17 @@ COLUMN = "reference"
 @dataclass
 class Options:
     manifest: str = arg(args=["manifest"], metavar="FILE.csv", help="the images")
-    by: str = arg(help="how each person's reference is chosen", required=True, choices=["mean", "least", "labels"])
-    out: str = arg(help="where the manifest with the column reference goes", required=True, metavar="FILE.csv",
-                   writes="file")
+    by: str = arg(
+        help="how each person's reference is chosen",
+        required=True,
+        choices=["mean", "least", "labels"],
+    )
+    out: str = arg(
+        help="where the manifest with the column reference goes",
+        required=True,
+        metavar="FILE.csv",
+        writes="file",
+    )
     model: str = arg("", help="AU classifier, for --by least", metavar="FILE.onnx")
     size: int = arg(0, help="side of mean images in pixels (0: that of the first image)", least=0)
     drop: bool = arg(False, help="leave the chosen frames out of the result")
@@ -39,16 +49,21 @@ class Options:
 def of_rows(data, size, wanted_by="the model"):
     """The reference of each row of a manifest: N paths or images uint8 [S,S,3].
 
-    The column `reference`; where its cell is empty or the column absent, the mean of the images that the
-    manifest has of the row's subject. BadInput where a row has neither reference nor subject."""
+    The column `reference`; where its cell is empty or the column absent, the mean of the images
+    that the manifest has of the row's subject. BadInput where a row has neither reference nor
+    subject."""
     cells, subjects = data.text(COLUMN), data.text("subject")
     for row, (cell, subject) in enumerate(zip(cells, subjects), 2):
         if not cell and not subject:
-            raise BadInput(f"{data.name}: row {row}: {wanted_by} needs a person's reference image; fill in the "
-                           "column reference, or subject for the mean of each person's images")
+            raise BadInput(
+                f"{data.name}: row {row}: {wanted_by} needs a person's reference image; fill in the "
+                "column reference, or subject for the mean of each person's images"
+            )
     means = mean_images(data, {subject for cell, subject in zip(cells, subjects) if not cell}, size)
-    return [manifest.reference(data.folder, cell) if cell else means[subject]
-            for cell, subject in zip(cells, subjects)]
+    return [
+        manifest.reference(data.folder, cell) if cell else means[subject]
+        for cell, subject in zip(cells, subjects)
+    ]
 
 
 def mean_images(data, wanted, size):
@@ -57,16 +72,25 @@ def mean_images(data, wanted, size):
     for subject, image in zip(data.text("subject"), data.images()):
         if subject in wanted:
             total, count = sums.get(subject, (0, 0))
-            sums[subject] = total + images.resize(images.load(image), size).astype(np.uint32), count + 1
-    return {subject: (total / count).round().astype(np.uint8) for subject, (total, count) in sums.items()}
+            sums[subject] = (
+                total + images.resize(images.load(image), size).astype(np.uint32),
+                count + 1,
+            )
+    return {
+        subject: (total / count).round().astype(np.uint8)
+        for subject, (total, count) in sums.items()
+    }
 
 
 def activity(data, options):
-    """How much the AUs of each row show, float [N]: as a model reads them, or as the labels say (NaN unknown)."""
+    """How much the AUs of each row show, float [N]: as a model reads them, or as the labels say
+    (NaN unknown)."""
     if options.by == "labels":
         aus = data.aus()
         if not aus.shape[1]:
-            raise BadInput(f"{data.name}: has no AU columns for --by labels; say --by mean or least")
+            raise BadInput(
+                f"{data.name}: has no AU columns for --by labels; say --by mean or least"
+            )
         return np.where(np.isnan(aus).all(1), np.nan, np.nansum(aus, 1))
     from lib.onnx_runtime import Model, au_scores, reference_images
 
@@ -76,10 +100,15 @@ def activity(data, options):
 
 
 def least_active(subjects, amount):
-    """{subject: row of the least activity}, the first of equals; a subject whose rows are all NaN is left out."""
+    """{subject: row of the least activity}, the first of equals; a subject whose rows are all NaN
+    is left out."""
     chosen = {}
     for row, (subject, value) in enumerate(zip(subjects, amount)):
-        if subject and value == value and (subject not in chosen or value < amount[chosen[subject]]):
+        if (
+            subject
+            and value == value
+            and (subject not in chosen or value < amount[chosen[subject]])
+        ):
             chosen[subject] = row
     return chosen
 
@@ -99,10 +128,15 @@ def main():
     manifest.refuse_overwriting([options.manifest], options.out)
     subjects = data.text("subject")
     if not any(subjects):
-        raise BadInput(f"{data.name}: names no subjects; a reference is one person's, so fill in the column subject")
+        raise BadInput(
+            f"{data.name}: names no subjects; a reference is one person's, so fill in the column subject"
+        )
     keep = np.ones(len(data), bool)
     if options.by == "mean":
-        cells = {subject: str(Path(place).absolute()) for subject, place in write_means(data, options).items()}
+        cells = {
+            subject: str(Path(place).absolute())
+            for subject, place in write_means(data, options).items()
+        }
     else:
         chosen, references = least_active(subjects, activity(data, options)), data.images()
         cells = {subject: references[row] for subject, row in chosen.items()}
@@ -110,7 +144,9 @@ def main():
             keep[list(chosen.values())] = False
     data.columns[COLUMN] = [relative(cells.get(subject, ""), data.folder) for subject in subjects]
     if lacking := sum(not cell for cell in data.columns[COLUMN]):
-        note(f"{data.name}: {lacking} of {len(data)} rows have no reference: no subject, or no labels")
+        note(
+            f"{data.name}: {lacking} of {len(data)} rows have no reference: no subject, or no labels"
+        )
     data.take(keep).write(options.out)
 
 

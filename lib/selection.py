@@ -1,13 +1,15 @@
 """Which pseudo-labels to keep: those that the model is sure of, and as many of each class.
 
-A cell's confidence is the distance between value p and threshold t as a share of the greatest possible one,
-|p - t| / max over [0, 1] on p's side (|2p - 1| when t is 0.5).
+A cell's confidence is the distance between value p and threshold t as a share of the greatest
+possible one, |p - t| / max over [0, 1] on p's side (|2p - 1| when t is 0.5).
 """
+
 import numpy as np
 
 
 def cell_confidence(scores, at):
-    """How sure each AU reading is, float [N,A] in [0, 1]. scores: [N,A] in [0, 1]; at: thresholds [A]."""
+    """How sure each AU reading is, float [N,A] in [0, 1]. scores: [N,A] in [0, 1]; at: thresholds
+    [A]."""
     room = np.where(scores < at, at, 1 - np.asarray(at))
     return (np.abs(scores - at) / np.maximum(room, 1e-6)).clip(0, 1)
 
@@ -24,8 +26,8 @@ def balanced_cells(scores, at, most):
 
 
 def balanced_rows(probabilities, most):
-    """bool [N]: of every class the `most` rows whose probability of it is highest, among those that are most
-    likely of it. probabilities: [N,E]."""
+    """bool [N]: of every class the `most` rows whose probability of it is highest, among those that
+    are most likely of it. probabilities: [N,E]."""
     best, chosen = probabilities.argmax(1), np.zeros(len(probabilities), bool)
     for k in range(probabilities.shape[1]):
         rows = np.flatnonzero(best == k)

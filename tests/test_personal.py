@@ -1,44 +1,82 @@
-"""Personal models: one process, a learning rate chosen on validation people, and less error on the person."""
+"""Personal models: one process, a learning rate chosen on validation people, and less error on the
+person."""
+
 import numpy as np
 import pytest
 import torch
+from commands import call
 
 import evaluate
 import train_classifier
-from commands import call
 from lib import checkpoints, images, manifest
 
 AUS = ("AU01", "AU12")
 
 
 def faces(folder, name, people, count, seed):
-    """Stripes whose brightness is the AU, upside down for odd people: what a generic model cannot know."""
+    """Stripes whose brightness is the AU, upside down for odd people: what a generic model cannot
+    know."""
     draw = np.random.default_rng(seed)
     levels = draw.integers(0, 6, (len(people) * count, 2)) / 5
     subjects = np.repeat(people, count)
     shown = np.where(np.array([int(s[1:]) % 2 for s in subjects])[:, None] == 1, 1 - levels, levels)
-    images.save_pack(folder / f"{name}.npy", (shown.repeat(8, 1)[:, None, :, None] * 200 + 20).repeat(16, 1).repeat(3, 3))
-    manifest.write(folder / f"{name}.csv", {"path": [f"{name}.npy#{i}" for i in range(len(levels))],
-                                            "subject": list(subjects), AUS[0]: list(levels[:, 0]),
-                                            AUS[1]: list(levels[:, 1])})
+    images.save_pack(
+        folder / f"{name}.npy",
+        (shown.repeat(8, 1)[:, None, :, None] * 200 + 20).repeat(16, 1).repeat(3, 3),
+    )
+    manifest.write(
+        folder / f"{name}.csv",
+        {
+            "path": [f"{name}.npy#{i}" for i in range(len(levels))],
+            "subject": list(subjects),
+            AUS[0]: list(levels[:, 0]),
+            AUS[1]: list(levels[:, 1]),
+        },
+    )
     return folder / f"{name}.csv"
 
 
 @pytest.fixture(scope="module")
 def sets(tmp_path_factory):
     folder = tmp_path_factory.mktemp("people")
-    return {"generic": faces(folder, "generic", ["g0", "g2"], 40, 0), "people": faces(folder, "people", ["v1", "t1", "t2"], 30, 1),
-            "validation": faces(folder, "validation", ["v1", "w2"], 20, 2), "test": faces(folder, "test", ["t1", "t2"], 20, 3),
-            "folder": folder}
+    return {
+        "generic": faces(folder, "generic", ["g0", "g2"], 40, 0),
+        "people": faces(folder, "people", ["v1", "t1", "t2"], 30, 1),
+        "validation": faces(folder, "validation", ["v1", "w2"], 20, 2),
+        "test": faces(folder, "test", ["t1", "t2"], 20, 3),
+        "folder": folder,
+    }
 
 
 @pytest.fixture(scope="module")
 def generic(sets):
     import sys
+
     out = sets["folder"] / "generic.pt"
-    old, sys.argv = sys.argv, ["train_classifier.py", "--train", str(sets["generic"]), "--validation",
-                               str(sets["validation"]), "--out", str(out), "--arch", "tiny", "--device", "cpu", "--batch",
-                               "20", "--max-steps", "60", "--augment", "grid", "--learning-rate", "0.005"]
+    old, sys.argv = (
+        sys.argv,
+        [
+            "train_classifier.py",
+            "--train",
+            str(sets["generic"]),
+            "--validation",
+            str(sets["validation"]),
+            "--out",
+            str(out),
+            "--arch",
+            "tiny",
+            "--device",
+            "cpu",
+            "--batch",
+            "20",
+            "--max-steps",
+            "60",
+            "--augment",
+            "grid",
+            "--learning-rate",
+            "0.005",
+        ],
+    )
     try:
         train_classifier.main()
     finally:
@@ -47,37 +85,85 @@ def generic(sets):
 
 
 def personalise(sets, generic, capsys, out, *more, status=0):
-    code, shown, said = call(train_classifier.main, capsys, "--init", generic, "--personalise", sets["people"],
-                             "--validation", sets["validation"], "--out", out, "--device", "cpu", "--augment", "none",
-                             "--batch", 20, *more)
+    code, shown, said = call(
+        train_classifier.main,
+        capsys,
+        "--init",
+        generic,
+        "--personalise",
+        sets["people"],
+        "--validation",
+        sets["validation"],
+        "--out",
+        out,
+        "--device",
+        "cpu",
+        "--augment",
+        "none",
+        "--batch",
+        20,
+        *more,
+    )
     assert code == status and not shown, said
     return said
 
 
 def errors(sets, model, capsys, tmp_path):
     """Mean absolute error of each test person."""
-    code, _, said = call(evaluate.main, capsys, "--model", model, "--test", sets["test"], "--predictions", tmp_path / "p.csv")
+    code, _, said = call(
+        evaluate.main,
+        capsys,
+        "--model",
+        model,
+        "--test",
+        sets["test"],
+        "--predictions",
+        tmp_path / "p.csv",
+    )
     assert code == 0, said
     found = manifest.read(tmp_path / "p.csv")
-    apart = np.abs(found.aus(AUS) - np.stack([found.numbers(f"true_{au}") for au in AUS], 1)).mean(1)
+    apart = np.abs(found.aus(AUS) - np.stack([found.numbers(f"true_{au}") for au in AUS], 1)).mean(
+        1
+    )
     return {s: apart[np.array(found.text("subject")) == s].mean() for s in ("t1", "t2")}
 
 
 def test_each_person_has_a_model_that_knows_them(sets, generic, capsys, tmp_path):
-    said = personalise(sets, generic, capsys, tmp_path / "{subject}.pt", "--personal-rates", 1e-7, 3e-3)
-    assert "validation, 1 people: generic model" in said and "learning rate 0.003: 2 personal models" in said
-    assert sorted(path.name for path in tmp_path.glob("*.onnx")) == ["t1.onnx", "t2.onnx"]  # v1 is of validation
+    said = personalise(
+        sets, generic, capsys, tmp_path / "{subject}.pt", "--personal-rates", 1e-7, 3e-3
+    )
+    assert (
+        "validation, 1 people: generic model" in said
+        and "learning rate 0.003: 2 personal models" in said
+    )
+    assert sorted(path.name for path in tmp_path.glob("*.onnx")) == [
+        "t1.onnx",
+        "t2.onnx",
+    ]  # v1 is of validation
     from lib import onnx_export
+
     state = checkpoints.load_finished(generic)
     onnx_export.export(state, sets["folder"] / "generic.onnx", state["samples"].numpy())
     before = errors(sets, sets["folder"] / "generic.onnx", capsys, tmp_path)
     after = errors(sets, tmp_path / "{subject}.onnx", capsys, tmp_path)
-    assert after["t1"] < 0.8 * before["t1"] and checkpoints.load(tmp_path / "t1.pt")["personal"] == "t1"
+    assert (
+        after["t1"] < 0.8 * before["t1"]
+        and checkpoints.load(tmp_path / "t1.pt")["personal"] == "t1"
+    )
 
 
 def test_only_the_last_layers(sets, generic, capsys, tmp_path):
-    personalise(sets, generic, capsys, tmp_path / "{subject}.pt", "--personal-rates", 1e-3, "--only-heads",
-                "--personal-steps", 3)
+    personalise(
+        sets,
+        generic,
+        capsys,
+        tmp_path / "{subject}.pt",
+        "--personal-rates",
+        1e-3,
+        "--only-heads",
+        "--personal-steps",
+        3,
+    )
     before, after = (checkpoints.load(path)["weights"] for path in (generic, tmp_path / "t1.pt"))
     changed = {key for key in before if not torch.equal(before[key], after[key])}
     assert changed == {"heads.au.weight", "heads.au.bias"}
@@ -91,5 +177,7 @@ def test_what_is_wrong_is_said(sets, generic, capsys, tmp_path):
     assert "cannot be chosen" in personalise(stranger, generic, capsys, out, status=3)
     unnamed = tmp_path / "unnamed.csv"
     unnamed.write_text(f"path,subject,AU01\n{sets['folder'] / 'test.npy'}#0,,0.2\n")
-    assert "row 2, column subject is empty" in personalise({**sets, "people": unnamed}, generic, capsys, out, status=3)
+    assert "row 2, column subject is empty" in personalise(
+        {**sets, "people": unnamed}, generic, capsys, out, status=3
+    )
     assert not list(tmp_path.glob("*.pt"))

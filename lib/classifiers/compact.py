@@ -4,14 +4,15 @@ They start with a space-to-depth step, which keeps every pixel and spares the co
 resolution. They keep *where* a feature was seen up to the last layer: faces are registered, so AU01
 is always near the upper edge.
 """
+
 import torch.nn.functional as F
 from torch import nn
 
 #          space-to-depth, width of each stage, blocks a stage, features
 DESIGNS = {
-    "tiny": (4, (16, 32), 1, 32),               # tests, PRESET=smoke
+    "tiny": (4, (16, 32), 1, 32),  # tests, PRESET=smoke
     "compact": (4, (48, 96, 192), 1, 192),
-    "wide": (2, (48, 96, 192, 384), 2, 384),    # for a GPU
+    "wide": (2, (48, 96, 192, 384), 2, 384),  # for a GPU
 }
 LARGEST_MAP = 6  # stages of the last width are added until the map is at most 6 x 6
 SQUEEZED = 64  # channels of the map that the last layer reads
@@ -22,7 +23,9 @@ def plain_stage(before, after, stride, blocks):
     layers = []
     for block in range(blocks):
         first = block == 0
-        convolution = nn.Conv2d(before if first else after, after, 3, stride if first else 1, 1, bias=False)
+        convolution = nn.Conv2d(
+            before if first else after, after, 3, stride if first else 1, 1, bias=False
+        )
         layers += [convolution, nn.BatchNorm2d(after), nn.ReLU(True)]
     return nn.Sequential(*layers)
 

@@ -1,18 +1,22 @@
 """Heads: what a classifier reads from its features, and how each reading is taught.
 
-A head is a class here and a line in HEADS. It says its outputs, its possible losses (the first is the
-default), and what it would read if it knew nothing but the marginals of the labels.
+A head is a class here and a line in HEADS. It says its outputs, its possible losses (the first is
+the default), and what it would read if it knew nothing but the marginals of the labels.
 
-The truth is a dict of tensors, as lib.classifiers.label_tensors.truth makes it: `au` [N,A] (FACS level / 5,
-NaN where there is no level), `au_present` [N,A] (1, 0 or NaN), `valence_arousal` [N,2], `expression` [N].
+The truth is a dict of tensors, as lib.classifiers.label_tensors.truth makes it: `au` [N,A] (FACS
+level / 5, NaN where there is no level), `au_present` [N,A] (1, 0 or NaN), `valence_arousal` [N,2],
+`expression` [N].
 """
+
 import torch
 from torch import nn
 
 from lib.classifiers import losses
 
-AU_SHARE = 3  # an AU counts thrice beside another label: of valence, arousal and expression AUs tell the most
-PRESENT_LEVEL = 2  # from this FACS level on an AU counts as present (as lib.labels.PRESENT_INTENSITY)
+AU_SHARE = 3  # an AU counts thrice beside another label: AUs tell most of the others
+PRESENT_LEVEL = (
+    2  # from this FACS level on an AU counts as present (as lib.labels.PRESENT_INTENSITY)
+)
 
 
 def rare_weights(have, most):
@@ -32,10 +36,10 @@ def occurrences_only(true):
 class Head(nn.Linear):
     """A linear layer from features [N,F] to readings. Subclasses fill in what follows."""
 
-    losses = {}   # name: function of (prediction, truth, weight); the first is the default
-    label = ""    # which entry of the truth it learns
+    losses = {}  # name: function of (prediction, truth, weight); the first is the default
+    label = ""  # which entry of the truth it learns
     outputs = ()  # what forward gives
-    counts = 1    # how much a label counts beside those of other heads
+    counts = 1  # how much a label counts beside those of other heads
 
     @property
     def share(self):
@@ -47,7 +51,8 @@ class Head(nn.Linear):
         raise NotImplementedError
 
     def constant(self, true):
-        """The reading that is best when pictures are not looked at, as a dict like forward's, of one row."""
+        """The reading that is best when pictures are not looked at, as a dict like forward's, of
+        one row."""
         raise NotImplementedError
 
     def cell_weight(self, true, weight, rare):
@@ -63,13 +68,18 @@ class Head(nn.Linear):
 class Intensity(Head):
     """AU intensity by regression: `au` [N,A] in [0, 1], FACS level / 5.
 
-    Rows with an occurrence in place of a level teach presence only (lib.classifiers.losses.masked_presence)."""
+    Rows with an occurrence in place of a level teach presence only
+    (lib.classifiers.losses.masked_presence)."""
 
     label = "au"
     outputs = ("au",)
     counts = AU_SHARE
-    losses = {"mse": losses.masked_mse, "huber": losses.masked_huber, "bce": losses.masked_bce,
-              "ccc": losses.masked_ccc}
+    losses = {
+        "mse": losses.masked_mse,
+        "huber": losses.masked_huber,
+        "bce": losses.masked_bce,
+        "ccc": losses.masked_ccc,
+    }
 
     def forward(self, features):
         return {"au": super().forward(features).sigmoid()}
@@ -81,7 +91,11 @@ class Intensity(Head):
 
     def constant(self, true):
         mean = true["au"].nanmean(0)
-        return {"au": torch.where(mean.isnan(), true["au_present"].nanmean(0), mean).nan_to_num(0.5)[None]}
+        return {
+            "au": torch.where(mean.isnan(), true["au_present"].nanmean(0), mean).nan_to_num(0.5)[
+                None
+            ]
+        }
 
     def loss(self, kind, out, true, weight):
         level = self.losses[kind](out["au"], true["au"], weight)
@@ -92,8 +106,9 @@ class Intensity(Head):
 
 
 class Level(Head):
-    """AU intensity as six ordinal levels: `au_level` [N,A,6] probabilities; the reading `au` [N,A] is their
-    expected value / 5 (Niinuma et al. 2022). A row with an occurrence teaches P(level >= 2)."""
+    """AU intensity as six ordinal levels: `au_level` [N,A,6] probabilities; the reading `au` [N,A]
+    is their expected value / 5 (Niinuma et al. 2022). A row with an occurrence teaches P(level >=
+    2)."""
 
     label = "au"
     outputs = ("au", "au_level")
@@ -121,7 +136,9 @@ class Level(Head):
 
     def constant(self, true):
         levels = (true["au"] * (losses.LEVELS - 1)).round()  # [N,A]
-        shares = torch.stack([(levels == k).sum(0) for k in range(losses.LEVELS)], 1).float()  # [A,6]
+        shares = torch.stack(
+            [(levels == k).sum(0) for k in range(losses.LEVELS)], 1
+        ).float()  # [A,6]
         shares = (shares + 0.1) / (shares + 0.1).sum(1, keepdim=True)
         steps = torch.arange(losses.LEVELS, device=shares.device)
         return {"au_level": shares[None], "au": (shares * steps).sum(1)[None] / (losses.LEVELS - 1)}
@@ -136,7 +153,8 @@ class Level(Head):
 
 
 class Occurrence(Head):
-    """AU occurrence: `au_present` [N,A], the probability that the AU is there (level 2 or above)."""
+    """AU occurrence: `au_present` [N,A], the probability that the AU is there (level 2 or
+    above)."""
 
     label = "au_present"
     outputs = ("au_present",)
@@ -210,10 +228,17 @@ class Expression(Head):
         return (counts.max() / counts.clamp(min=1)).clamp(1, most)
 
     def cell_weight(self, true, weight, rare):
-        return weight * torch.where(true["expression"] >= 0, rare[true["expression"].clamp(min=0)], 1.0)
+        return weight * torch.where(
+            true["expression"] >= 0, rare[true["expression"].clamp(min=0)], 1.0
+        )
 
 
 #        a head's name is what --tasks calls it
-HEADS = {"au": Intensity, "au_level": Level, "au_present": Occurrence, "va": ValenceArousal,
-         "expression": Expression}
+HEADS = {
+    "au": Intensity,
+    "au_level": Level,
+    "au_present": Occurrence,
+    "va": ValenceArousal,
+    "expression": Expression,
+}
 AU_HEADS = ("au", "au_level", "au_present")

@@ -1,8 +1,9 @@
 """The judge: a residual network of another design than the compact ones, so that it errs otherwise.
 
-He et al. 2016, "Identity Mappings in Deep Residual Networks", with squeeze-and-excitation (Hu et al.
-2018). It reads the images that a generator has edited.
+He et al. 2016, "Identity Mappings in Deep Residual Networks", with squeeze-and-excitation (Hu et
+al. 2018). It reads the images that a generator has edited.
 """
+
 from torch import nn
 
 DESIGN = (4, (64, 128, 192), 2, 256)  # as in lib.classifiers.compact
@@ -15,17 +16,25 @@ def residual_stage(before, after, stride, blocks):
 
 
 class Residual(nn.Module):
-    """[N,C,H,W] -> [N,D,H/s,W/s]: a bottleneck of convolutions with squeeze-and-excitation, added to
-    the input (averaged and projected where the shape changes)."""
+    """[N,C,H,W] -> [N,D,H/s,W/s]: a bottleneck of convolutions with squeeze-and-excitation, added
+    to the input (averaged and projected where the shape changes)."""
 
     def __init__(self, before, after, stride):
         super().__init__()
         inner = after // 2
         self.body = nn.Sequential(
-            nn.Conv2d(before, inner, 1, bias=False), nn.BatchNorm2d(inner), nn.SiLU(True),
-            nn.Conv2d(inner, inner, 3, stride, 1, bias=False), nn.BatchNorm2d(inner), nn.SiLU(True),
-            nn.Conv2d(inner, after, 1, bias=False), nn.BatchNorm2d(after))
-        self.excite = nn.Sequential(nn.Linear(after, after // 8), nn.SiLU(True), nn.Linear(after // 8, after))
+            nn.Conv2d(before, inner, 1, bias=False),
+            nn.BatchNorm2d(inner),
+            nn.SiLU(True),
+            nn.Conv2d(inner, inner, 3, stride, 1, bias=False),
+            nn.BatchNorm2d(inner),
+            nn.SiLU(True),
+            nn.Conv2d(inner, after, 1, bias=False),
+            nn.BatchNorm2d(after),
+        )
+        self.excite = nn.Sequential(
+            nn.Linear(after, after // 8), nn.SiLU(True), nn.Linear(after // 8, after)
+        )
         nn.init.zeros_(self.body[-1].weight)  # every block starts as the identity
         self.short = nn.Identity()
         if stride > 1 or before != after:

@@ -1,9 +1,10 @@
 """Losses of classifiers, for labels that may be missing.
 
-NaN in a truth (-1 in a class) is unlabelled: it does not act, and is not read as 0. Every loss is a mean
-over the labels that are known. `weight` is [N], one a row, or [N,C], one a label. A weight below 1 makes a
-label count less; it does not change what the others count.
+NaN in a truth (-1 in a class) is unlabelled: it does not act, and is not read as 0. Every loss is a
+mean over the labels that are known. `weight` is [N], one a row, or [N,C], one a label. A weight
+below 1 makes a label count less; it does not change what the others count.
 """
+
 import torch
 
 LEAST = 1e-6  # probabilities are kept this far from 0 and 1 before the logarithm
@@ -23,7 +24,8 @@ def masked_mse(predicted, true, weight):
 
 
 def masked_huber(predicted, true, weight, delta=0.1):
-    """Mean of weight * h(e): h = e²/2 where |e| <= delta, delta (|e| - delta/2) beyond (Huber 1964).
+    """Mean of weight * h(e): h = e²/2 where |e| <= delta, delta (|e| - delta/2) beyond (Huber
+    1964).
 
     predicted, true: [N,C]."""
     known = ~true.isnan()  # [N,C]
@@ -50,11 +52,14 @@ def masked_cross_entropy(probabilities, true, weight):
     probabilities: [N,E]; true: int64 [N], -1 is unlabelled; weight: [N]."""
     known = true >= 0  # [N]
     picked = probabilities.float().gather(1, true.clamp(min=0)[:, None])[:, 0]  # [N]
-    return torch.where(known, -weight * picked.clamp(min=1e-6).log(), 0.0).sum() / known.sum().clamp(min=1)
+    return torch.where(
+        known, -weight * picked.clamp(min=1e-6).log(), 0.0
+    ).sum() / known.sum().clamp(min=1)
 
 
 def masked_ccc(predicted, true, weight):
-    """1 - CCC, the mean over the C columns; CCC = 2 cov / (var p + var t + (mean p - mean t)²) (Lin 1989).
+    """1 - CCC, the mean over the C columns; CCC = 2 cov / (var p + var t + (mean p - mean t)²) (Lin
+    1989).
 
     predicted, true: [N,C]. Means are weighted. A column with fewer than two labels does not act."""
     terms = []
@@ -88,8 +93,8 @@ def level_tails(levels):
 def masked_ordinal(levels, true, weight):
     """Ordinal loss: the mean binary cross-entropy of the five questions "is the level at least k?".
 
-    The questions are those of Frank and Hall (2001) and Niu et al. (2016). An error of several levels costs
-    more than one of a single level. levels: [N,A,6]; true: levels / 5 [N,A]."""
+    The questions are those of Frank and Hall (2001) and Niu et al. (2016). An error of several
+    levels costs more than one of a single level. levels: [N,A,6]; true: levels / 5 [N,A]."""
     flat = spread(weight).expand_as(true).reshape(-1, 1)
     asked = level_tails(levels).reshape(-1, LEVELS - 1)
     return masked_bce(asked, tails(true).reshape(-1, LEVELS - 1), flat)
@@ -108,10 +113,12 @@ def masked_level_cross_entropy(levels, true, weight):
 
 
 def masked_presence(reading, present, weight, present_from=0.4, absent_to=0.2):
-    """What presence alone says of a level: mean of weight * (how far the reading is outside the range)².
+    """What presence alone says of a level: mean of weight * (how far the reading is outside the
+    range)².
 
-    present 1: the reading is to be at least `present_from` (level 2); present 0: at most `absent_to`
-    (level 1). Inside the range nothing is said, as an occurrence has no level. reading, present: [N,A]."""
+    present 1: the reading is to be at least `present_from` (level 2); present 0: at most
+    `absent_to` (level 1). Inside the range nothing is said, as an occurrence has no level. reading,
+    present: [N,A]."""
     known = ~present.isnan()  # [N,A]
     chance = torch.where(known, present, 0.5)
     short = (present_from - reading.float()).clamp(min=0).square()

@@ -1,11 +1,12 @@
 """Mean teacher: images without labels are taught by the average of the network's own weights.
 
-Tarvainen and Valpola 2017, "Mean teachers are better role models". The teacher reads each image under other
-random changes than the network; its readings are soft labels of the network's own losses (with squared
-errors that is the paper's consistency cost). An expression is taught only where the teacher is sure of it.
-The weight of this loss rises over the first part of training, while the teacher knows little:
-w(t) = w exp(-5 (1 - t/T)²).
+Tarvainen and Valpola 2017, "Mean teachers are better role models". The teacher reads each image
+under other random changes than the network; its readings are soft labels of the network's own
+losses (with squared errors that is the paper's consistency cost). An expression is taught only
+where the teacher is sure of it. The weight of this loss rises over the first part of training,
+while the teacher knows little: w(t) = w exp(-5 (1 - t/T)²).
 """
+
 import math
 
 import torch
@@ -14,13 +15,14 @@ from lib import device_data, manifest
 from lib.classifiers.training_data import References
 from lib.files import digest
 
-SURE = 0.8   # least probability of an expression that is taught
-RISE = 0.3   # share of all steps over which the weight rises
+SURE = 0.8  # least probability of an expression that is taught
+RISE = 0.3  # share of all steps over which the weight rises
 PRESENT = 0.4  # an AU reading that counts as present, for --rare-weight
 
 
 class Unlabelled:
-    """The images of --unlabelled manifests. pixels: uint8 [N,S,S,3]; reference: as in TrainingData."""
+    """The images of --unlabelled manifests. pixels: uint8 [N,S,S,3]; reference: as in
+    TrainingData."""
 
     def __init__(self, options, checked, size, device):
         sets = [manifest.read(path) for path in options.unlabelled]
@@ -44,7 +46,8 @@ def weight(most, step, steps):
 
 @torch.no_grad()
 def soft_truth(teacher, pictures):
-    """The teacher's readings of pictures as a truth, like lib.classifiers.label_tensors.truth gives."""
+    """The teacher's readings of pictures as a truth, like lib.classifiers.label_tensors.truth
+    gives."""
     out = teacher(*pictures)
     true = {}
     if "au" in out:

@@ -1,8 +1,11 @@
-"""Personal models: a trained classifier goes on learning from images of one person (Niinuma et al. 2022, 4.2.3).
+"""Personal models: a trained classifier goes on learning from images of one person (Niinuma et al.
+2022, 4.2.3).
 
-All people of a manifest in one process. The learning rate is the one at which the personal models of the
-validation people err least on those people's own validation images; it is chosen once, for all.
+All people of a manifest in one process. The learning rate is the one at which the personal models
+of the validation people err least on those people's own validation images; it is chosen once, for
+all.
 """
+
 import copy
 from pathlib import Path
 
@@ -23,24 +26,33 @@ SUBJECT = "{subject}"  # stands for the person in --out
 class People:
     """Images and labels of a manifest on the device, and which rows are whose.
 
-    pixels: uint8 [N,S,S,3]; true: as label_tensors.truth gives it; weight: [N]; rows: {subject: int64 [n]}."""
+    pixels: uint8 [N,S,S,3]; true: as label_tensors.truth gives it; weight: [N]; rows: {subject:
+    int64 [n]}."""
 
     def __init__(self, path, generic, device):
         self.data = manifest.read(path)
         subjects = self.data.text("subject")
         if "" in subjects:
-            raise BadInput(f"{self.data.name}: row {subjects.index('') + 2}, column subject is empty; personal models "
-                           "need the person of every image")
+            raise BadInput(
+                f"{self.data.name}: row {subjects.index('') + 2}, column subject is empty; "
+                "personal models need the person of every image"
+            )
         size, names = generic["config"]["size"], generic["labels"]
         found = device_data.Set(self.data, [], size, device)
         self.pixels, self.weight = found.pixels, found.weight
         self.true = label_tensors.truth(self.data, names, device)
         if not label_tensors.any_label(self.true):
-            raise BadInput(f"{self.data.name}: has none of the labels of the classifier; give rows that are labelled")
+            raise BadInput(
+                f"{self.data.name}: has none of the classifier's labels; give labelled rows"
+            )
         compares = generic["config"].get("reference", "none") != "none"
         self.reference = References([self.data], size, device) if compares else None
-        self.rows = {subject: torch.tensor([i for i, other in enumerate(subjects) if other == subject], device=device)
-                     for subject in dict.fromkeys(subjects)}
+        self.rows = {
+            subject: torch.tensor(
+                [i for i, other in enumerate(subjects) if other == subject], device=device
+            )
+            for subject in dict.fromkeys(subjects)
+        }
 
     def labels(self, rows):
         """The truth of some rows."""
@@ -52,17 +64,23 @@ class Personal:
 
     def __init__(self, options, generic, people, device):
         self.options, self.generic, self.device = options, generic, device
-        self.net = classifiers.build(generic["config"]).to(device, memory_format=torch.channels_last)
+        self.net = classifiers.build(generic["config"]).to(
+            device, memory_format=torch.channels_last
+        )
         self.start = generic["weights"]
         kinds = settings.loss_kinds(options.losses, list(self.net.heads))
         weights = settings.task_weights(options.task_weights, list(self.net.heads))
-        self.objective = Objective(self.net.heads, people.true, kinds, weights, options.rare_weight).to(device)
+        self.objective = Objective(
+            self.net.heads, people.true, kinds, weights, options.rare_weight
+        ).to(device)
         self.parameters = list((self.net.heads if options.only_heads else self.net).parameters())
 
     def fit(self, people, rows, rate):
-        """The weights after --personal-steps on a person's rows, from the generic ones; a state_dict.
+        """The weights after --personal-steps on a person's rows, from the generic ones; a
+        state_dict.
 
-        Normalisation keeps the generic statistics, as a few images of one person have none of their own."""
+        Normalisation keeps the generic statistics, as a few images of one person have none of their
+        own."""
         options = self.options
         self.net.load_state_dict(self.start)
         self.net.eval()
@@ -71,7 +89,11 @@ class Personal:
         draws = torch.Generator(device=self.device).manual_seed(options.seed)
         order = torch.Generator().manual_seed(options.seed)
         for _ in range(options.personal_steps):
-            chosen = rows[torch.randint(len(rows), (min(options.batch, len(rows)),), generator=order).to(self.device)]
+            chosen = rows[
+                torch.randint(len(rows), (min(options.batch, len(rows)),), generator=order).to(
+                    self.device
+                )
+            ]
             out = self.net(*augmented(people, chosen, options.augment, draws))
             loss, _ = self.objective(out, people.labels(chosen), people.weight[chosen])
             optimiser.zero_grad(set_to_none=True)
@@ -93,47 +115,75 @@ class Personal:
         rates = self.options.personal_rates
         if not both:
             if len(rates) > 1:
-                raise BadInput(f"{checked.data.name}: none of its people is in {people.data.name}, so the learning "
-                               "rate cannot be chosen; give images of validation people, or one --personal-rates")
+                raise BadInput(
+                    f"{checked.data.name}: none of its people is in {people.data.name}, so the "
+                    "learning rate cannot be chosen; give images of validation people, or one "
+                    "--personal-rates"
+                )
             return rates[0]
-        before = np.mean([self.error(self.start, checked, checked.rows[subject]) for subject in both])
+        before = np.mean(
+            [self.error(self.start, checked, checked.rows[subject]) for subject in both]
+        )
         log(f"validation, {len(both)} people: generic model {before:.5f}")
         errors = []
         for rate in rates:
-            found = [self.error(self.fit(people, people.rows[subject], rate), checked, checked.rows[subject])
-                     for subject in both]
+            found = [
+                self.error(
+                    self.fit(people, people.rows[subject], rate), checked, checked.rows[subject]
+                )
+                for subject in both
+            ]
             errors.append(np.mean(found))
-            log(f"validation: learning rate {rate:g}: {errors[-1]:.5f}, "
-                f"{sum(np.array(found) < before)} of {len(both)} people below the generic mean")
+            log(
+                f"validation: learning rate {rate:g}: {errors[-1]:.5f}, "
+                f"{sum(np.array(found) < before)} of {len(both)} people below the generic mean"
+            )
         if min(errors) >= before:
-            log("warning: no learning rate is better than the generic model on the validation people")
+            log("warning: no learning rate beats the generic model on the validation people")
         return rates[int(np.argmin(errors))]
 
 
 def augmented(people, rows, kind, draws):
     """Augmented pictures of rows, and their references, changed alike, where there are any."""
-    return augment.both(people.pixels[rows], people.reference and people.reference(rows), kind, draws)
+    return augment.both(
+        people.pixels[rows], people.reference and people.reference(rows), kind, draws
+    )
 
 
 def personalise(options, device):
-    """Write a checkpoint and an ONNX model for each person of --personalise who is not a validation person."""
+    """Write a checkpoint and an ONNX model for each person of --personalise who is not a validation
+    person."""
     generic = checkpoints.load_finished(options.init)
     if generic["kind"] != "classifier":
-        raise BadInput(f"{options.init}: is a {generic['kind']}, not a classifier; give the generic classifier")
+        raise BadInput(
+            f"{options.init}: is a {generic['kind']}, not a classifier; give the generic classifier"
+        )
     people = People(options.personalise, generic, device)
     checked = People(options.validation, generic, device)
     personal = Personal(options, generic, people, device)
     rate = personal.choose_rate(people, checked)
     subjects = [subject for subject in people.rows if subject not in checked.rows]
     if not subjects:
-        raise BadInput(f"{people.data.name}: all its people are of validation; add those who are to get a model")
+        raise BadInput(
+            f"{people.data.name}: all its people are of validation; add those who get a model"
+        )
     log(f"learning rate {rate:g}: {len(subjects)} personal models")
     for subject in subjects:
         rows = people.rows[subject]
-        state = {**generic, "weights": personal.fit(people, rows, rate), "personal": subject,
-                 "trained_on": digest(generic.get("trained_on", ""), people.data.take(rows.cpu().numpy()).digest())}
+        state = {
+            **generic,
+            "weights": personal.fit(people, rows, rate),
+            "personal": subject,
+            "trained_on": digest(
+                generic.get("trained_on", ""), people.data.take(rows.cpu().numpy()).digest()
+            ),
+        }
         out = Path(options.out.replace(SUBJECT, subject))
         checkpoints.save(out, state)
-        onnx_export.export(checkpoints.load_finished(out), out.with_suffix(".onnx"), state["samples"].cpu().numpy(),
-                           name=str(out))
+        onnx_export.export(
+            checkpoints.load_finished(out),
+            out.with_suffix(".onnx"),
+            state["samples"].cpu().numpy(),
+            name=str(out),
+        )
     log(f"{options.out}: {len(subjects)} people, each also as .onnx")

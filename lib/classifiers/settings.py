@@ -1,4 +1,6 @@
-"""Settings of train_classifier.py that are more than one number: losses and weights of tasks, optimisers."""
+"""Settings of train_classifier.py that are more than one number: losses and weights of tasks,
+optimisers."""
+
 import torch
 
 from lib.classifiers.heads import HEADS
@@ -13,7 +15,9 @@ def pairs(texts, tasks, option):
     for text in texts:
         task, equals, value = text.partition("=")
         if not equals or task not in tasks:
-            raise ValueError(f"{option} {text}: write TASK=VALUE with a task of --tasks ({' '.join(tasks)})")
+            raise ValueError(
+                f"{option} {text}: write TASK=VALUE with a task of --tasks ({' '.join(tasks)})"
+            )
         found[task] = value
     return found
 
@@ -48,8 +52,12 @@ def optimiser(options, parameters):
     """The optimiser of --optimiser over the parameters that are trained."""
     rate, decay = options.learning_rate, options.weight_decay
     if options.optimiser == "radam":
-        return torch.optim.RAdam(parameters, rate, weight_decay=decay, decoupled_weight_decay=True, foreach=True)
+        return torch.optim.RAdam(
+            parameters, rate, weight_decay=decay, decoupled_weight_decay=True, foreach=True
+        )
     if options.optimiser == "sgd":
-        return torch.optim.SGD(parameters, rate, momentum=MOMENTUM, weight_decay=decay, foreach=True)
+        return torch.optim.SGD(
+            parameters, rate, momentum=MOMENTUM, weight_decay=decay, foreach=True
+        )
     chosen = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[options.optimiser]
     return chosen(parameters, rate, weight_decay=decay, foreach=True)

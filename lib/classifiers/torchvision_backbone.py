@@ -1,10 +1,11 @@
 """Backbones of torchvision, with ImageNet's weights, those of a file, or none.
 
-`vgg16` is that of Niinuma et al. 2022: the fully connected layers up to the last but one are kept, and with
-pretrained weights only the layers from the third convolution on are trained. Their settings: `--arch vgg16
---tasks au_level --losses au_level=ce --pretrained imagenet --dropout 0.5 --optimiser adam --learning-rate
-5e-5 --epochs 10 --size 224`.
+`vgg16` is that of Niinuma et al. 2022: the fully connected layers up to the last but one are kept,
+and with pretrained weights only the layers from the third convolution on are trained. Their
+settings: `--arch vgg16 --tasks au_level --losses au_level=ce --pretrained imagenet --dropout 0.5
+--optimiser adam --learning-rate 5e-5 --epochs 10 --size 224`.
 """
+
 import contextlib
 import io
 from pathlib import Path
@@ -57,16 +58,21 @@ class Backbone(nn.Module):
         return self.features(self.maps(pictures))  # [N,F]
 
     def load_pretrained(self, source):
-        """Take over weights: 'imagenet', or a file of torchvision's weights. BadInput says what is wrong."""
+        """Take over weights: 'imagenet', or a file of torchvision's weights. BadInput says what is
+        wrong."""
         weights = imagenet(self.name) if source == "imagenet" else of_file(source)
         last = NAMES[self.name][2] + "."
         weights = {key: value for key, value in weights.items() if not key.startswith(last)}
         try:
             self.net.load_state_dict(weights)
         except RuntimeError:
-            raise BadInput(f"--pretrained {source}: its weights are not those of {self.name}; "
-                           "give the file of this network") from None
-        for parameter in self.net.features[:FROZEN[self.name]].parameters() if self.name in FROZEN else ():
+            raise BadInput(
+                f"--pretrained {source}: its weights are not those of {self.name}; "
+                "give the file of this network"
+            ) from None
+        for parameter in (
+            self.net.features[: FROZEN[self.name]].parameters() if self.name in FROZEN else ()
+        ):
             parameter.requires_grad_(False)
 
 
@@ -79,18 +85,24 @@ def imagenet(name):
         with contextlib.redirect_stdout(io.StringIO()):  # where torch announces the download
             return weights.get_state_dict(progress=False, check_hash=True)
     except (OSError, RuntimeError):  # no network; a download that was cut
-        raise BadInput(f"--pretrained imagenet: {weights.url} cannot be downloaded here; download it elsewhere "
-                       "and say --pretrained FILE, or say --pretrained none") from None
+        raise BadInput(
+            f"--pretrained imagenet: {weights.url} cannot be downloaded here; "
+            "download it elsewhere and say --pretrained FILE, or say --pretrained none"
+        ) from None
 
 
 def of_file(path):
     """The weights in a file of torch, {name: tensor}."""
     if not Path(path).is_file():
-        raise BadInput(f"--pretrained {path}: no such file; say imagenet, none, or a file of torchvision's weights")
+        raise BadInput(
+            f"--pretrained {path}: no such file; say imagenet, none, or a file of weights"
+        )
     try:
         weights = torch.load(path, map_location="cpu", weights_only=True)
     except Exception:  # torch raises many kinds for files that are no weights
         weights = None
     if not isinstance(weights, dict):
-        raise BadInput(f"--pretrained {path}: not a file of weights; give one that torch.save wrote")
+        raise BadInput(
+            f"--pretrained {path}: not a file of weights; give one that torch.save wrote"
+        )
     return weights

@@ -1,4 +1,5 @@
 """Training and validation sets of a classifier on the device: images, labels and weights."""
+
 import copy
 
 import numpy as np
@@ -13,9 +14,10 @@ from lib.files import digest
 class TrainingData:
     """Images and labels of all sets; every image is decoded once.
 
-    pixels: uint8 [N,S,S,3]; true: labels as lib.classifiers.label_tensors.truth gives them; weight: float32
-    [N]; rows: int64 [M], the rows of an epoch (a row may stand several times when up-sampled).
-    check: the validation lib.device_data.Set; check_true: its labels; checked: its manifest."""
+    pixels: uint8 [N,S,S,3]; true: labels as lib.classifiers.label_tensors.truth gives them; weight:
+    float32 [N]; rows: int64 [M], the rows of an epoch (a row may stand several times when
+    up-sampled). check: the validation lib.device_data.Set; check_true: its labels; checked: its
+    manifest."""
 
     def __init__(self, options, device):
         self.sets = [manifest.read(path) for path in options.train]
@@ -25,12 +27,16 @@ class TrainingData:
         self.names = label_tensors.label_names(self.sets, options.tasks, options.aus)
         self.check_true = label_tensors.truth(self.checked, self.names, device)
         if not label_tensors.any_label(self.check_true):
-            raise BadInput(f"{self.checked.name}: has none of the labels to learn "
-                           f"({', '.join(self.names['aus']) or ', '.join(options.tasks)}); give a labelled set")
+            raise BadInput(
+                f"{self.checked.name}: has none of the labels to learn "
+                f"({', '.join(self.names['aus']) or ', '.join(options.tasks)}); give a labelled set"
+            )
         self.size = options.size or len(images.load(self.sets[0].images()[0]))
         self.check = device_data.Set(self.checked, self.names["aus"], self.size, device)
         parts = [device_data.Set(part, self.names["aus"], self.size, device) for part in self.sets]
-        self.pixels = parts[0].pixels if len(parts) == 1 else torch.cat([part.pixels for part in parts])
+        self.pixels = (
+            parts[0].pixels if len(parts) == 1 else torch.cat([part.pixels for part in parts])
+        )
         factors = options.weights or [1.0] * len(parts)
         self.weight = torch.cat([part.weight * factor for part, factor in zip(parts, factors)])
         trues = [label_tensors.truth(part, self.names, device) for part in self.sets]
@@ -70,14 +76,20 @@ class TrainingData:
         """Say which labels the validation set lacks: they do not help to choose the best epoch."""
         for name, true in self.check_true.items():
             if not label_tensors.any_label({name: true}):
-                note(f"warning: {self.checked.name}: has no label of {name}, so the best epoch is chosen without it")
+                note(
+                    f"warning: {self.checked.name}: has no label of {name}, so the best epoch is chosen without it"
+                )
 
     def draw_rows(self, options):
         """Fill in `rows`: all, and those that --upsample repeats."""
         rows = np.arange(len(self.pixels))
         if options.upsample:
-            have = np.concatenate([label_tensors.present(part, self.names["aus"]) for part in self.sets])
-            rows = np.concatenate([rows, label_tensors.extra_rows(have, options.upsample, options.seed)])
+            have = np.concatenate(
+                [label_tensors.present(part, self.names["aus"]) for part in self.sets]
+            )
+            rows = np.concatenate(
+                [rows, label_tensors.extra_rows(have, options.upsample, options.seed)]
+            )
         self.rows = torch.from_numpy(rows)
 
     def only(self, au, options):
@@ -87,14 +99,21 @@ class TrainingData:
         one.names = {**self.names, "aus": [au]}
         for name in ("true", "check_true"):
             whole = getattr(self, name)
-            setattr(one, name, {key: value[:, [column]] if key in ("au", "au_present") else value
-                                for key, value in whole.items()})
+            setattr(
+                one,
+                name,
+                {
+                    key: value[:, [column]] if key in ("au", "au_present") else value
+                    for key, value in whole.items()
+                },
+            )
         one.draw_rows(options)
         return one
 
 
 class References:
-    """Each row's reference image, kept once a person or path. Call with rows for uint8 [B,S,S,3]."""
+    """Each row's reference image, kept once a person or path. Call with rows for uint8
+    [B,S,S,3]."""
 
     def __init__(self, sets, size, device):
         known, places, pictures = {}, [], []
@@ -103,7 +122,9 @@ class References:
                 key = found if isinstance(found, str) else id(found)
                 if key not in known:
                     known[key] = len(pictures)
-                    pictures.append(images.resize(images.load(found), size) if isinstance(found, str) else found)
+                    pictures.append(
+                        images.resize(images.load(found), size) if isinstance(found, str) else found
+                    )
                 places.append(known[key])
         self.pixels = torch.from_numpy(np.stack(pictures)).to(device)  # [U,S,S,3]
         self.place = torch.tensor(places, device=device)  # [N]

@@ -1,0 +1,273 @@
+"""One training of a classifier: its network, optimiser and objective, and where it stands."""
+
+import dataclasses
+import math
+
+import torch
+
+from lib import augment, checkpoints, classifiers
+from lib.classifiers import mean_teacher, settings, thresholds
+from lib.classifiers.objective import Objective
+from lib.cli import BadInput, GateFailed, log, progress
+from lib.training import Average, Best, learning_rate, set_learning_rate
+
+SAMPLES = 8  # validation images kept in the checkpoint, for the parity gate of export_onnx.py
+NOT_OF_THE_RUN = (
+    "out",
+    "resume",
+    "device",
+    "threads",
+    "max_minutes",
+    "train",
+    "validation",
+    "unlabelled",
+)
+DEFAULTS = {
+    "au_heads": ["au"],
+    "reference": "none",
+    "separate": False,
+}  # of checkpoints that do not name them
+
+
+class Training:
+    """The network and where its training stands. Every draw of an epoch follows from the seed and
+    the epoch's number, so an epoch that was killed is repeated exactly."""
+
+    def __init__(self, options, data, device, processes):
+        self.options, self.data, self.device, self.processes = options, data, device, processes
+        self.config = {
+            "architecture": options.arch,
+            "size": data.size,
+            "aus": len(data.names["aus"]),
+            "valence_arousal": data.names["valence_arousal"],
+            "expressions": len(data.names["expressions"]),
+            "dropout": options.dropout,
+            "au_heads": [name for name in options.tasks if name in classifiers.AU_HEADS],
+            "reference": options.reference,
+            "separate": len(options.tasks) > 1 and not options.shared,
+        }
+        checkpoints.seed_all(options.seed)
+        self.net = classifiers.build(self.config).to(device, memory_format=torch.channels_last)
+        if options.init:
+            self.start_from(options.init)
+        if options.pretrained != "none":
+            self.net.backbone.load_pretrained(options.pretrained)
+        if not options.init:
+            self.net.start_at(data.true)
+        kinds = settings.loss_kinds(options.losses, options.tasks)
+        weights = settings.task_weights(options.task_weights, options.tasks)
+        self.objective = Objective(
+            self.net.heads, data.true, kinds, weights, options.rare_weight
+        ).to(device)
+        self.kept = classifiers.build(self.config).to(device, memory_format=torch.channels_last)
+        self.on_gpu = device.type == "cuda"
+        self.forward = (
+            torch.compile(self.net) if self.on_gpu and not options.no_compile else self.net
+        )
+        self.parameters = [
+            parameter
+            for module in (self.net, self.objective)
+            for parameter in module.parameters()
+            if parameter.requires_grad
+        ]
+        self.optimiser = settings.optimiser(options, self.parameters)
+        self.average = Average(self.net, options.ema) if options.ema else None
+        self.batch = max(min(options.batch, len(data.rows)), processes.world)
+        self.epoch_steps = math.ceil(len(data.rows) / self.batch)
+        self.most_steps = min(options.epochs * self.epoch_steps, options.max_steps or math.inf)
+        self.epoch, self.step, self.seconds, self.best, self.best_weights = 0, 0, 0.0, Best(), None
+        run_of = dataclasses.asdict(options)
+        self.run = {key: value for key, value in run_of.items() if key not in NOT_OF_THE_RUN} | {
+            "data": data.digest
+        }
+
+    def start_from(self, path):
+        """Take over the weights of a finished classifier of the same kind."""
+        state = checkpoints.load_finished(path)
+        differs = [
+            key
+            for key, value in self.config.items()
+            if state["config"].get(key, DEFAULTS.get(key)) != value and key != "dropout"
+        ]
+        if differs or state["labels"] != self.data.names:
+            raise BadInput(
+                f"--init {path}: differs in {', '.join(differs) or 'its labels'}; train with the same "
+                "network and tasks, or without --init"
+            )
+        self.net.load_state_dict(state["weights"])
+
+    def finished(self):
+        """Whether a limit is reached, or patience is over."""
+        options = self.options
+        return (
+            self.step >= self.most_steps
+            or 0 < options.max_minutes * 60 <= self.seconds
+            or self.epoch >= max(self.best.epoch + options.patience, options.min_epochs)
+        )
+
+    def train_epoch(self):
+        """One pass over the rows; the mean loss as a tensor."""
+        options, data, world = self.options, self.data, self.processes
+        seed = options.seed * 1_000_003 + self.epoch
+        order = torch.randperm(len(data.rows), generator=torch.Generator().manual_seed(seed))
+        order = (
+            data.rows[order].repeat(2)[: self.epoch_steps * self.batch].to(self.device)
+        )  # fills the last batch
+        draws = torch.Generator(device=self.device).manual_seed(seed * 64 + world.rank)
+        rows_drawn = torch.Generator().manual_seed(seed * 64 + world.rank)
+        torch.manual_seed(seed * 64 + world.rank)  # dropout
+        self.net.train()
+        total, steps = (
+            torch.zeros((), device=self.device),
+            min(self.epoch_steps, self.most_steps - self.step),
+        )
+        for i in progress(range(steps), what=f"epoch {self.epoch}", unit="step"):
+            chosen = order[i * self.batch : (i + 1) * self.batch][world.rank :: world.world]  # [B]
+            pictures = self.pictures(data, chosen, draws)
+            rate = learning_rate(
+                options.learning_rate, self.step, self.most_steps, options.schedule
+            )
+            set_learning_rate(self.optimiser, rate)
+            with torch.autocast("cuda", torch.bfloat16, enabled=self.on_gpu):
+                out = self.forward(*pictures)
+            true = {key: values[chosen] for key, values in data.true.items()}
+            loss, _ = self.objective(out, true, data.weight[chosen])
+            if data.unlabelled:
+                loss = loss + self.taught(data.unlabelled.draw(len(chosen), rows_drawn), draws)
+            self.optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            world.average([parameter.grad for parameter in self.parameters])
+            self.optimiser.step()
+            self.step += 1
+            if self.average:
+                self.average.update(self.step)
+            total += loss.detach()
+        world.average([buffer for buffer in self.net.buffers() if buffer.is_floating_point()])
+        return total / steps
+
+    def pictures(self, images, rows, draws):
+        """Augmented pictures [B,3,S,S] of rows of TrainingData or Unlabelled, and their references,
+        if any."""
+        reference = images.reference(rows) if images.reference else None
+        return augment.both(images.pixels[rows], reference, self.options.augment, draws)
+
+    def taught(self, rows, draws):
+        """The loss of unlabelled rows, whose labels are what the averaged weights read."""
+        images = self.data.unlabelled
+        self.kept.load_state_dict(self.average.weights(self.net))
+        true = mean_teacher.soft_truth(self.kept.eval(), self.pictures(images, rows, draws))
+        with torch.autocast("cuda", torch.bfloat16, enabled=self.on_gpu):
+            out = self.forward(*self.pictures(images, rows, draws))
+        loss, _ = self.objective(out, true, torch.ones(len(rows), device=self.device))
+        return loss * mean_teacher.weight(self.options.consistency, self.step, self.most_steps)
+
+    def predict(self):
+        """What the weights that would be kept say of the validation images."""
+        return classifiers.predict(self.kept, self.data.check.pixels, self.data.check_reference)
+
+    def validate(self, loss):
+        """Score the weights that would be kept; a line for the history, and whether they are the
+        best so far."""
+        data = self.data
+        self.kept.load_state_dict(
+            self.average.weights(self.net) if self.average else self.net.state_dict()
+        )
+        predicted = self.predict()
+        score, terms = self.objective(predicted, data.check_true, data.check.weight, fixed=True)
+        self.processes.average([loss, score])  # so that all processes decide alike
+        row = {
+            "epoch": self.epoch,
+            "step": self.step,
+            "loss": float(loss),
+            "validation_loss": float(score),
+        }
+        if not math.isfinite(row["loss"]):
+            raise GateFailed(
+                f"training diverged in epoch {self.epoch} (loss {row['loss']}); lower --learning-rate"
+            )
+        if data.names["aus"]:
+            readings = predicted["au"].cpu().numpy()
+            row["validation_f1"] = thresholds.choose(readings, data.checked, data.names["aus"])[1]
+        if len(terms) > 1:
+            row |= {f"validation_{task}": float(value) for task, value in terms.items()}
+        if self.best.improves(row["validation_loss"], self.epoch):
+            self.best_weights = {
+                key: value.clone() for key, value in self.kept.state_dict().items()
+            }
+        return row | {"best_epoch": self.best.epoch}
+
+    def save_last(self, path):
+        """Write last.pt, from which `resume` goes on."""
+        checkpoints.save(
+            path,
+            {
+                "kind": "classifier",
+                "config": self.config,
+                "labels": self.data.names,
+                "run": self.run,
+                "weights": self.net.state_dict(),
+                "average": self.average and self.average.weights(self.net),
+                "objective": self.objective.state_dict(),
+                "optimiser": self.optimiser.state_dict(),
+                "epoch": self.epoch,
+                "step": self.step,
+                "seconds": self.seconds,
+                "best_score": self.best.score,
+                "best_epoch": self.best.epoch,
+                "best_weights": self.best_weights,
+            },
+        )
+
+    def resume(self, path):
+        """Take up training where last.pt was written."""
+        state = checkpoints.load(path, "classifier")
+        if changed := [key for key in self.run if state.get("run", {}).get(key) != self.run[key]]:
+            raise BadInput(
+                f"{path}: is of another run ({', '.join(changed)} differ); remove it, or give another --out"
+            )
+        self.net.load_state_dict(state["weights"])
+        self.objective.load_state_dict(state["objective"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        if self.average:
+            self.average.restore(state["average"])
+        self.epoch, self.step, self.seconds = state["epoch"], state["step"], state["seconds"]
+        self.best, self.best_weights = (
+            Best(state["best_score"], state["best_epoch"]),
+            state["best_weights"],
+        )
+        log(f"{path}: going on after epoch {self.epoch}")
+
+    def product(self):
+        """The finished checkpoint: the best epoch's weights, thresholds, and what an export
+        needs."""
+        if self.best_weights is None:
+            raise GateFailed("no epoch had a finite validation loss; lower --learning-rate")
+        data = self.data
+        self.kept.load_state_dict(self.best_weights)
+        aus, limits = data.names["aus"], {}
+        if aus:
+            predicted = self.predict()["au"].cpu().numpy()
+            limits, _ = thresholds.choose(predicted, data.checked, aus)
+        spread = (
+            torch.linspace(0, len(data.check) - 1, min(SAMPLES, len(data.check)))
+            .long()
+            .to(self.device)
+        )
+        return {
+            "kind": "classifier",
+            "architecture": self.options.arch,
+            "config": self.config,
+            "labels": data.names,
+            "au_kind": self.data.au_kind(self.config["au_heads"]),
+            "weights": self.best_weights,
+            "thresholds": limits,
+            "samples": data.check.pixels[spread],
+            "trained_on": data.trained_on,
+            "registration": data.registration,
+            "run": self.run,
+            "best_epoch": self.best.epoch,
+            "best_score": self.best.score,
+            "epoch": self.epoch,
+            "step": self.step,
+            "versions": {"torch": str(torch.__version__)},
+        }
