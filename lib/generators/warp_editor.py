@@ -39,6 +39,7 @@ class Config:
     kernel: int = 3            # of the MSF modules' outer convolutions
     joined: int = 128          # channels before the head
     fine: int = 16             # channels at full resolution in the head
+    cover: bool = False        # the head can also take away what is moved, so that paint covers it (teeth, a dark mouth)
     position: int = 0          # channels of a learned map beside the image there, and whether one is added to the
                                # stem's features, for pictures that do not show which place is which
     d_width: int = 64
@@ -126,10 +127,15 @@ class Generator(nn.Module):
         self.join = convolve(channels, config.joined, 3, 1, "group", "relu")
         self.gain = nn.Linear(conditions, config.joined, bias=False)
         self.finer = Finer(config.joined, config.stem, config.fine, config.position, config.size)
-        self.head = nn.Conv2d(2 * config.fine, 3 + 2, 3, padding=1, bias=False)  # paint and flow
+        outputs = 3 + 2 + config.cover  # paint, flow, and how much is taken away
+        self.head = nn.Conv2d(2 * config.fine, outputs, 3, padding=1, bias=False)
         nn.init.zeros_(self.head.weight)  # begins as the identity, and learns where to leave it
 
     def forward(self, image, relative):
+        return self.paint(image, self.head_of(image, relative))
+
+    def head_of(self, image, relative):
+        """The head's output [N,5 or 6,S,S]; 0 where `relative` is."""
         config = self.config
         x = F.pixel_unshuffle(image, config.stem) if config.stem > 1 else image
         features = []
@@ -146,22 +152,60 @@ class Generator(nn.Module):
                 low = next(fuse)(features[level], low, relative)
                 d = torch.cat([d, low], 1)
         gain = self.gain(relative)[..., None, None]  # [N,J,1,1], zero where nothing is to change
-        return self.paint(image, self.head(self.finer(self.join(d) * gain, image)))
+        return self.head(self.finer(self.join(d) * gain, image))
 
     def paint(self, image, out):
         """Move the pixels of `image`, then repaint what movement cannot make (teeth, furrows)."""
-        paint, flow = out.split([3, 2], 1)
-        flow = flow * 0.1
+        return self.compose(image, out)[0]
+
+    def compose(self, image, out):
+        """(edited, moved, flow) of an image and the head's output.
+
+        moved(p) = image(p + flow(p)),  edited = (1 - gone) moved + paint / 2, cut to [-1, 1]"""
+        paint, flow = out[:, :3], out[:, 3:5] * 0.1
         if self.training:  # NaN coordinates crash grid_sample's backward: let a diverged run end with a message
             flow = torch.nan_to_num(flow)
-        painted = flow_warp(image, flow) + paint * 0.5
-        shown = painted.clamp(-1, 1)
-        # clamped pixels keep their gradient: else what is once too dark stays so, and its neighbours make up for it
-        return painted + (shown - painted).detach() if self.training else shown
+        moved = flow_warp(image, flow)
+        if self.config.cover:
+            painted = moved * (1 - self.cut(out[:, 5:], 0, 1)) + paint * 0.5
+        else:
+            painted = moved + paint * 0.5
+        return self.cut(painted, -1, 1), moved, flow
+
+    def cut(self, values, low, high):
+        """values within a range. In training what is beyond it keeps its gradient: else what is once too dark stays
+        so, and its neighbours make up for it."""
+        shown = values.clamp(low, high)
+        return values + (shown - values).detach() if self.training else shown
+
+    def parts(self, image, source, target):
+        """What a host needs to apply an edit at a photo's own resolution: dict of `edited`, `flow`, `paint`, `cover`."""
+        edited, moved, flow = self.compose(image, self.head_of(image, target - source))
+        return {"edited": edited, "flow": flow, **matte(moved, edited)}
 
     def edit(self, image, source, target):
         """Image [N,3,S,S] with conditions `source` [N,C] changed to `target` [N,C]; none may be NaN."""
         return self(image, target - source)
+
+
+def matte(moved, edited, least=0.004):
+    """The smallest `cover` [N,1,S,S] in [0, 1] and the `paint` [N,3,S,S] in [-1, 1] with
+
+        edited = (1 - cover) moved + cover paint
+
+    to within half a level of 255. Where cover is below `least` the paint tends to the moved image: it is free there."""
+    change = edited - moved
+    room = torch.where(change > 0, 1 - moved, 1 + moved).clamp(min=0.02)  # how far the image could change at most
+    cover = (change.abs() / room).amax(1, keepdim=True).clamp(max=1)
+    paint = moved + change * cover / (cover.square() + least ** 2)
+    return {"paint": paint.clamp(-1, 1), "cover": cover}
+
+
+class Editor(contract.Editor):
+    """The export graph: the edit and the parts that it is made of."""
+
+    def forward(self, image, source, target):
+        return self.net.parts(image, source, target)
 
 
 class Finer(nn.Module):
@@ -210,7 +254,7 @@ class System(contract.System):
 
     @property
     def exports(self):
-        return {"editor": contract.Editor(self.generator),
+        return {"editor": Editor(self.generator),
                 "classifier": contract.LabelReader(self.discriminator, self.labels)}
 
     def asks_critic(self, step):
