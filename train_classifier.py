@@ -1,21 +1,24 @@
-"""Train a classifier of action units, and of valence/arousal and expressions where they are labelled.
+"""Train a classifier of action units, and of valence/arousal and expressions where they are
+labelled.
 
-    train_classifier.py --train labelled.csv --validation validation.csv --out classifier.pt
-    train_classifier.py --train labelled.csv synthetic.csv --weights 1 0.5 --validation validation.csv --out c.pt
-    train_classifier.py --train labelled.csv --validation v.csv --tasks au va expression --losses va=ccc --out c.pt
-    train_classifier.py --init generic.pt --personalise people.csv --validation v.csv --out 'personal/{subject}.pt'
-    train_classifier.py --train labelled.csv --validation v.csv --per-au --out 'models/{au}/classifier.pt'
+    train_classifier.py --train labelled.csv --validation validation.csv --out c/classifier.pt
+    train_classifier.py --train labelled.csv synthetic.csv --weights 1 0.5 --validation v.csv …
+    train_classifier.py --train labelled.csv --tasks au va expression --losses va=ccc …
+    train_classifier.py --train labelled.csv --per-au --out 'models/{au}/classifier.pt' …
+    train_classifier.py --init generic.pt --personalise people.csv --out 'own/{subject}.pt' …
     torchrun --nproc-per-node 4 train_classifier.py …        several GPUs
 
-Defaults are Table 1 of the thesis (batch 100, at most 1,000 epochs, patience 20 on the validation set, MSE,
-RAdam, 1e-3). Empty cells are masked; an AU that one manifest lacks is masked for its rows. Rows with
-au_kind=occurrence teach presence, never a level. Beside --out stand history.jsonl (one line an epoch) and,
-while training goes on, last.pt for --resume: one model a folder.
+Defaults are Table 1 of the thesis (batch 100, at most 1,000 epochs, patience 20 on the validation
+set, MSE, RAdam, 1e-3). Empty cells are masked; an AU that one manifest lacks is masked for its
+rows. Rows with au_kind=occurrence teach presence, never a level. Beside --out stand history.jsonl
+(one line an epoch) and, while training goes on, last.pt for --resume: one model a folder.
 
---tasks: au (intensity by regression), au_level (six ordinal levels), au_present (occurrence), va (valence and
-arousal), expression. Several tasks share the network but its last stage (--shared); each loss is divided by that
-of the best constant reading, so that none rules the others (--task-weights).
+--tasks: au (intensity by regression), au_level (six ordinal levels), au_present (occurrence), va
+(valence and arousal), expression. Several tasks share the network but its last stage (--shared);
+each loss is divided by that of the best constant reading, so that none rules the others
+(--task-weights).
 """
+
 import dataclasses
 import math
 import time
@@ -35,52 +38,114 @@ AU = "{au}"  # stands for the AU's name in the --out of --per-au
 
 @dataclasses.dataclass
 class Options:
-    validation: str = arg(help="manifest that stops training and chooses thresholds", required=True, metavar="FILE.csv")
-    out: str = arg(help="where the classifier goes; last.pt and history.jsonl beside it", required=True,
-                   metavar="FILE.pt", writes="file")
+    validation: str = arg(
+        help="manifest that stops training and chooses thresholds",
+        required=True,
+        metavar="FILE.csv",
+    )
+    out: str = arg(
+        help="where the classifier goes; last.pt and history.jsonl beside it",
+        required=True,
+        metavar="FILE.pt",
+        writes="file",
+    )
     train: list[str] = arg([], help="manifests to learn from", nargs="+", metavar="FILE.csv")
     init: str = arg("", help="start from the weights of this classifier", metavar="FILE.pt")
-    personalise: str = arg("", help="with --init: go on with each person of this manifest alone; --out has {subject} "
-                           "in it, and NAME.onnx stands beside NAME.pt", metavar="FILE.csv")
-    personal_rates: list[float] = arg([1e-5, 1e-4, 1e-3], help="learning rates to choose from, on people who are both "
-                                      "in --personalise and in --validation", nargs="+", least=0)
+    personalise: str = arg(
+        "",
+        help="with --init: go on with each person of this manifest alone; --out has {subject} "
+        "in it, and NAME.onnx stands beside NAME.pt",
+        metavar="FILE.csv",
+    )
+    personal_rates: list[float] = arg(
+        [1e-5, 1e-4, 1e-3],
+        help="learning rates to choose from, on people who are both "
+        "in --personalise and in --validation",
+        nargs="+",
+        least=0,
+    )
     personal_steps: int = arg(50, help="steps of each personal model", least=1)
     only_heads: bool = arg(False, help="with --personalise: train the last layers only")
     per_au: bool = arg(False, help="one model an AU; --out has {au} in its folder")
-    unlabelled: list[str] = arg([], help="images that the averaged weights label while training goes on (mean "
-                                "teacher); needs --ema", nargs="+", metavar="FILE.csv")
+    unlabelled: list[str] = arg(
+        [],
+        help="images that the averaged weights label while training goes on (mean "
+        "teacher); needs --ema",
+        nargs="+",
+        metavar="FILE.csv",
+    )
     consistency: float = arg(1.0, help="weight of the labels of --unlabelled images", least=0)
-    weights: list[float] = arg([], help="a weight for each --train manifest, times its rows' own", nargs="+", least=0)
+    weights: list[float] = arg(
+        [], help="a weight for each --train manifest, times its rows' own", nargs="+", least=0
+    )
     tasks: list[str] = arg(["au"], help="what to learn", nargs="+", choices=list(HEADS))
-    losses: list[str] = arg([], help="the loss of a task: " + "; ".join(
-        f"{name} {' '.join(head.losses)}" for name, head in HEADS.items()), nargs="+", metavar="TASK=LOSS")
-    task_weights: list[str] = arg(["balanced"], help="of several tasks: balanced, learnt, or a number for each",
-                                  nargs="+", metavar="balanced|learnt|TASK=X")
-    shared: bool = arg(False, help="let several tasks share the last stage, too; else each has its own")
-    rare_weight: float = arg(0.0, help="the most that a rare AU or expression may count (0: all count alike)",
-                             least=0)
-    aus: list[str] = arg([], help="only these AUs, such as AU01 AU12 (default: all that are labelled)", nargs="+")
-    upsample: int = arg(0, help="additional draws from the training rows, rare AUs more often", least=0)
+    losses: list[str] = arg(
+        [],
+        help="the loss of a task: "
+        + "; ".join(f"{name} {' '.join(head.losses)}" for name, head in HEADS.items()),
+        nargs="+",
+        metavar="TASK=LOSS",
+    )
+    task_weights: list[str] = arg(
+        ["balanced"],
+        help="of several tasks: balanced, learnt, or a number for each",
+        nargs="+",
+        metavar="balanced|learnt|TASK=X",
+    )
+    shared: bool = arg(
+        False, help="let several tasks share the last stage, too; else each has its own"
+    )
+    rare_weight: float = arg(
+        0.0, help="the most that a rare AU or expression may count (0: all count alike)", least=0
+    )
+    aus: list[str] = arg(
+        [], help="only these AUs, such as AU01 AU12 (default: all that are labelled)", nargs="+"
+    )
+    upsample: int = arg(
+        0, help="additional draws from the training rows, rare AUs more often", least=0
+    )
     arch: str = arg("compact", help="network", choices=list(classifiers.BACKBONES))
-    pretrained: str = arg("none", help="first weights of a torchvision network: imagenet, none, or a file of them",
-                          metavar="imagenet|none|FILE")
+    pretrained: str = arg(
+        "none",
+        help="first weights of a torchvision network: imagenet, none, or a file of them",
+        metavar="imagenet|none|FILE",
+    )
     size: int = arg(0, help="image side in pixels (0: that of the first training image)", least=0)
-    reference: str = arg("none", help="compare with the person's neutral or mean image (column reference, else the "
-                         "mean): image subtracts it, features subtracts its features",
-                         choices=list(classifiers.REFERENCES))
-    augment: str = arg("faces", help="random changes of training images", choices=list(augment.KINDS))
+    reference: str = arg(
+        "none",
+        help="compare with the person's neutral or mean image (column reference, else the "
+        "mean): image subtracts it, features subtracts its features",
+        choices=list(classifiers.REFERENCES),
+    )
+    augment: str = arg(
+        "faces", help="random changes of training images", choices=list(augment.KINDS)
+    )
     batch: int = arg(100, help="images a step, over all processes", least=1)
     epochs: int = arg(1000, help="most epochs", least=1)
-    patience: int = arg(20, help="stop after this many epochs without a better validation loss", least=1)
+    patience: int = arg(
+        20, help="stop after this many epochs without a better validation loss", least=1
+    )
     min_epochs: int = arg(0, help="do not stop early before this epoch", least=0)
     max_steps: int = arg(0, help="stop after this many steps (0: no such limit)", least=0)
-    max_minutes: float = arg(0.0, help="stop after the epoch in which this time is over (0: no limit; not repeatable)",
-                             least=0)
-    optimiser: str = arg("radam", help="what changes the weights; sgd has momentum 0.9", choices=list(settings.OPTIMISERS))
+    max_minutes: float = arg(
+        0.0,
+        help="stop after the epoch in which this time is over (0: no limit; not repeatable)",
+        least=0,
+    )
+    optimiser: str = arg(
+        "radam",
+        help="what changes the weights; sgd has momentum 0.9",
+        choices=list(settings.OPTIMISERS),
+    )
     learning_rate: float = arg(1e-3, help="the optimiser's", least=0)
     weight_decay: float = arg(0.0, help="the optimiser's; decoupled for radam and adamw", least=0)
-    schedule: str = arg("constant", help="learning rate over all steps", choices=["constant", "cosine"])
-    ema: float = arg(0.0, help="average the weights with this decay, such as 0.99, and keep the average (0: do not)")
+    schedule: str = arg(
+        "constant", help="learning rate over all steps", choices=["constant", "cosine"]
+    )
+    ema: float = arg(
+        0.0,
+        help="average the weights with this decay, such as 0.99, and keep the average (0: do not)",
+    )
     dropout: float = arg(0.2, help="share of features left out while training")
     seed: int = arg(0, help="of weights, order and augmentation", least=0)
     device: str = arg("auto", help="where it trains", choices=["auto", "cpu", "cuda"])
@@ -93,27 +158,50 @@ class Options:
         if not self.out.endswith(".pt"):
             raise ValueError(f"--out {self.out}: a checkpoint's name ends in .pt")
         if self.weights and len(self.weights) != len(self.train):
-            raise ValueError(f"--weights: {len(self.weights)} weights for {len(self.train)} manifests; give one each")
+            raise ValueError(
+                f"--weights: {len(self.weights)} weights for {len(self.train)} manifests; "
+                "give one each"
+            )
         if not (0 <= self.ema < 1 and 0 <= self.dropout < 1):
             raise ValueError("--ema and --dropout are at least 0 and below 1")
         if bool(self.train) == bool(self.personalise):
             raise ValueError("say one of --train FILE.csv … and --personalise FILE.csv")
-        if bool(self.personalise) != (personal.SUBJECT in self.out) or self.personalise and not self.init:
-            raise ValueError(f"--personalise, and nothing else, needs --init FILE.pt and an --out with {personal.SUBJECT}")
+        by_person = personal.SUBJECT in self.out
+        if bool(self.personalise) != by_person or (self.personalise and not self.init):
+            raise ValueError(
+                "--personalise, and nothing else, needs --init FILE.pt and an --out with {subject}"
+            )
         if self.per_au != (AU in str(Path(self.out).parent)):
-            raise ValueError(f"--out {self.out}: with --per-au, and only then, its folder has {AU} in it, "
-                             "such as models/{au}/classifier.pt")
+            raise ValueError(
+                f"--out {self.out}: with --per-au, and only then, its folder has {AU} in it, "
+                "such as models/{au}/classifier.pt"
+            )
         if len(set(self.tasks) & set(classifiers.AU_HEADS)) < 1 and self.per_au:
             raise ValueError("--per-au needs a task of AUs: au, au_level or au_present")
         if self.unlabelled and not self.ema:
-            raise ValueError("--unlabelled needs --ema, such as --ema 0.99: the average is the teacher")
+            raise ValueError(
+                "--unlabelled needs --ema, such as --ema 0.99: the average is the teacher"
+            )
         if {"au", "au_level"} <= set(self.tasks):
             raise ValueError("--tasks au au_level: both read the intensity; choose one")
         if self.pretrained != "none" and self.arch not in torchvision_backbone.NAMES:
-            raise ValueError(f"--pretrained {self.pretrained}: is for {', '.join(torchvision_backbone.NAMES)}")
+            raise ValueError(
+                f"--pretrained {self.pretrained}: is for {', '.join(torchvision_backbone.NAMES)}"
+            )
         settings.loss_kinds(self.losses, self.tasks)
         settings.task_weights(self.task_weights, self.tasks)
         self.aus = [labels.parse_au(name) for name in self.aus]
+
+
+def say_start(training, device):
+    """Say which network learns what from how much."""
+    data, aus = training.data, training.data.names["aus"]
+    millions = sum(parameter.numel() for parameter in training.net.parameters()) / 1e6
+    log(
+        f"{training.options.arch} {data.size}x{data.size}, {millions:.2f} M parameters, "
+        f"on {device}: {len(data.rows)} rows an epoch, {len(data.check)} of validation, "
+        f"{len(aus)} AUs {' '.join(aus)}"
+    )
 
 
 def train(options, data, device, processes):
@@ -124,25 +212,30 @@ def train(options, data, device, processes):
         training.resume(last)
     if processes.first:
         history = History(Path(options.out).with_name("history.jsonl"), keep=training.epoch)
-        log(f"{options.arch} {data.size}x{data.size}, {sum(p.numel() for p in training.net.parameters()) / 1e6:.2f} M "
-            f"parameters, on {device}: {len(data.rows)} rows an epoch, {len(data.check)} of validation, "
-            f"{len(data.names['aus'])} AUs {' '.join(data.names['aus'])}")
+        say_start(training, device)
     while not training.finished():
         training.epoch, started, before = training.epoch + 1, time.perf_counter(), training.step
         loss = training.train_epoch()
         rate = (training.step - before) * training.batch / (time.perf_counter() - started)
         row = training.validate(loss)
         training.seconds += time.perf_counter() - started
-        if processes.first:  # the history first: a line too many is dropped on resuming, one too few would be lost
+        if processes.first:
+            # the history first: a line too many is dropped on resuming, one too few would be lost
             history.write(row | {"images_per_second": rate, "seconds": training.seconds})
             training.save_last(last)
-            log(f"epoch {row['epoch']}: loss {row['loss']:.5f}, validation {row['validation_loss']:.5f}, "
-                f"F1 {row.get('validation_f1', math.nan):.3f}, best epoch {row['best_epoch']}, {rate:.0f} images/s")
+            log(
+                f"epoch {row['epoch']}: loss {row['loss']:.5f}, "
+                f"validation {row['validation_loss']:.5f}, "
+                f"F1 {row.get('validation_f1', math.nan):.3f}, "
+                f"best epoch {row['best_epoch']}, {rate:.0f} images/s"
+            )
     if processes.first:
         checkpoints.save(options.out, training.product())
         last.unlink(missing_ok=True)  # finished: nothing to resume
-        log(f"{options.out}: epoch {training.best.epoch} of {training.epoch}, "
-            f"validation loss {training.best.score:.5f}")
+        log(
+            f"{options.out}: epoch {training.best.epoch} of {training.epoch}, "
+            f"validation loss {training.best.score:.5f}"
+        )
 
 
 def main():

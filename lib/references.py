@@ -56,7 +56,8 @@ def of_rows(data, size, wanted_by="the model"):
     for row, (cell, subject) in enumerate(zip(cells, subjects), 2):
         if not cell and not subject:
             raise BadInput(
-                f"{data.name}: row {row}: {wanted_by} needs a person's reference image; fill in the "
+                f"{data.name}: row {row}: {wanted_by} needs a person's reference image; fill in "
+                "the "
                 "column reference, or subject for the mean of each person's images"
             )
     means = mean_images(data, {subject for cell, subject in zip(cells, subjects) if not cell}, size)
@@ -129,7 +130,8 @@ def main():
     subjects = data.text("subject")
     if not any(subjects):
         raise BadInput(
-            f"{data.name}: names no subjects; a reference is one person's, so fill in the column subject"
+            f"{data.name}: names no subjects; a reference is one person's, "
+            "so fill in the column subject"
         )
     keep = np.ones(len(data), bool)
     if options.by == "mean":
@@ -145,7 +147,8 @@ def main():
     data.columns[COLUMN] = [relative(cells.get(subject, ""), data.folder) for subject in subjects]
     if lacking := sum(not cell for cell in data.columns[COLUMN]):
         note(
-            f"{data.name}: {lacking} of {len(data)} rows have no reference: no subject, or no labels"
+            f"{data.name}: {lacking} of {len(data)} rows have no reference: "
+            "no subject, or no labels"
         )
     data.take(keep).write(options.out)
 

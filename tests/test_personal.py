@@ -169,6 +169,17 @@ def test_only_the_last_layers(sets, generic, capsys, tmp_path):
     assert changed == {"heads.au.weight", "heads.au.bias"}
 
 
+def test_a_training_starts_from_a_finished_one(sets, generic, capsys, tmp_path):
+    arguments = ("--train", sets["people"], "--validation", sets["test"], "--allow-shared-subjects")
+    arguments += ("--init", generic, "--max-steps", 1, "--learning-rate", 0, "--device", "cpu")
+    code, _, said = call(train_classifier.main, capsys, *arguments, "--arch", "tiny", "--out", tmp_path / "c.pt")
+    assert code == 0, said
+    before, after = (checkpoints.load(path)["weights"] for path in (generic, tmp_path / "c.pt"))
+    assert all(torch.equal(before[key], after[key]) for key in before if key.startswith("heads"))
+    code, _, said = call(train_classifier.main, capsys, *arguments, "--arch", "compact", "--out", tmp_path / "d.pt")
+    assert code == 3 and "differs in architecture" in said
+
+
 def test_what_is_wrong_is_said(sets, generic, capsys, tmp_path):
     out = tmp_path / "{subject}.pt"
     assert "--out with {subject}" in personalise(sets, generic, capsys, tmp_path / "x.pt", status=2)

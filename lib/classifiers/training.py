@@ -91,8 +91,8 @@ class Training:
         ]
         if differs or state["labels"] != self.data.names:
             raise BadInput(
-                f"--init {path}: differs in {', '.join(differs) or 'its labels'}; train with the same "
-                "network and tasks, or without --init"
+                f"--init {path}: differs in {', '.join(differs) or 'its labels'}; train with the "
+                "same network and tasks, or without --init"
             )
         self.net.load_state_dict(state["weights"])
 
@@ -183,7 +183,8 @@ class Training:
         }
         if not math.isfinite(row["loss"]):
             raise GateFailed(
-                f"training diverged in epoch {self.epoch} (loss {row['loss']}); lower --learning-rate"
+                f"training diverged in epoch {self.epoch} (loss {row['loss']}); "
+                "lower --learning-rate"
             )
         if data.names["aus"]:
             readings = predicted["au"].cpu().numpy()
@@ -223,7 +224,8 @@ class Training:
         state = checkpoints.load(path, "classifier")
         if changed := [key for key in self.run if state.get("run", {}).get(key) != self.run[key]]:
             raise BadInput(
-                f"{path}: is of another run ({', '.join(changed)} differ); remove it, or give another --out"
+                f"{path}: is of another run ({', '.join(changed)} differ); "
+                "remove it, or give another --out"
             )
         self.net.load_state_dict(state["weights"])
         self.objective.load_state_dict(state["objective"])

@@ -77,7 +77,8 @@ class TrainingData:
         for name, true in self.check_true.items():
             if not label_tensors.any_label({name: true}):
                 note(
-                    f"warning: {self.checked.name}: has no label of {name}, so the best epoch is chosen without it"
+                    f"warning: {self.checked.name}: has no label of {name}, "
+                    "so the best epoch is chosen without it"
                 )
 
     def draw_rows(self, options):
