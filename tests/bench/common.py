@@ -1,0 +1,84 @@
+"""Timing side by side: every figure is a ratio of two things run in turn, round after round, on one machine."""
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass
+class Row:
+    """One line of the table. ratio: {round: ours against the other}, more is better unless `aim` says otherwise."""
+
+    what: str
+    ours: str
+    other: str
+    ratios: list
+    aim: str = ""
+
+    def markdown(self):
+        middle, low, high = np.median(self.ratios), min(self.ratios), max(self.ratios)
+        return f"| {self.what} | {self.ours} | {self.other} | {middle:.2f} ({low:.2f}-{high:.2f}) | {self.aim} |"
+
+
+HEADER = "| what | this project | against | ratio: median (range) | aim |\n|---|---|---|---|---|"
+
+
+def interleaved(sides, rounds):
+    """{name: seconds of each round} of {name: function}, after one round that does not count. Every other round
+    goes backwards, so that a machine that grows slower favours nobody."""
+    seconds = {name: [] for name in sides}
+    for number in range(rounds + 1):
+        order = list(sides) if number % 2 else list(reversed(sides))
+        for name in order:
+            start = time.perf_counter()
+            sides[name]()
+            if number:
+                seconds[name].append(time.perf_counter() - start)
+    return seconds
+
+
+def speedup(other, ours):
+    """Per round: how many times as fast ours is."""
+    return [a / b for a, b in zip(other, ours)]
+
+
+@dataclass
+class Ran:
+    """A finished process: seconds of wall and of processor time, and its greatest memory in MB."""
+
+    seconds: float
+    processor: float
+    megabytes: float
+
+
+def process(*arguments, cwd=ROOT):
+    """Run Python with arguments in a process of its own; CalledProcessError when it fails."""
+    start = time.perf_counter()
+    child = subprocess.Popen([sys.executable, *map(str, arguments)], cwd=cwd, stdout=subprocess.DEVNULL,
+                             stderr=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    _, status, usage = os.wait4(child.pid, 0)
+    child.returncode = os.waitstatus_to_exitcode(status)
+    if child.returncode:
+        raise subprocess.CalledProcessError(child.returncode, child.args)
+    scale = 1e6 if sys.platform == "darwin" else 1e3
+    return Ran(time.perf_counter() - start, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / scale)
+
+
+def processes(sides, rounds):
+    """{name: [Ran of each round]} of {name: arguments of Python}, in turn."""
+    out = {name: [] for name in sides}
+    for number in range(rounds):
+        for name in list(sides) if number % 2 else list(reversed(sides)):
+            out[name].append(process(*sides[name]))
+    return out
+
+
+def median(runs, field):
+    """The median of a field of several `Ran`."""
+    return float(np.median([getattr(run, field) for run in runs]))
