@@ -137,7 +137,7 @@ def run(main):
         log(f"{name}: interrupted")
         status = INTERRUPTED
     except BadInput as error:
-        log(f"{name}: {error}")
+        log(f"{name}: {one_line(error)}")
         status = BAD_INPUT
     except GateFailed as error:
         log(f"{name}: {error}")
@@ -153,6 +153,11 @@ def run(main):
     if status in (DONE, GATE_FAILED):
         say_notes()
     sys.exit(status)
+
+
+def one_line(text):
+    """A text without line ends and other control characters, which a damaged file may have put there."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in str(text))
 
 
 @contextlib.contextmanager

@@ -2,9 +2,12 @@
 
 A reference is a file's path, or `pack.npy#17` for image 17 of a uint8 [N,H,W,3] array.
 """
+import contextlib
 import functools
 import logging
 import os
+import sys
+import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,6 +23,7 @@ MOST_PIXELS = 64_000_000
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # `load` says it in one line, from fewer pixels on
 warnings.filterwarnings("ignore", module="PIL")  # of damaged files: they are read, or `load` says in one line why not
 logging.getLogger("PIL").addHandler(logging.NullHandler())
+SILENCE = threading.Lock()
 CACHED_FROM = 500  # sets with fewer files are decoded anew each time
 
 
@@ -30,8 +34,9 @@ def pack(path):
         array = np.load(path, mmap_mode="r")
     except FileNotFoundError:
         raise BadInput(f"{path}: no such image pack; is it beside its manifest?") from None
-    except (ValueError, EOFError, OSError) as error:
-        raise BadInput(f"{path}: not a readable .npy pack ({error}); make it again") from None
+    except Exception as error:  # of a damaged header NumPy raises nearly anything
+        reason = " ".join(str(error).split())[:120]
+        raise BadInput(f"{path}: not a readable .npy pack ({reason}); make it again") from None
     if array.dtype != np.uint8 or array.ndim != 4 or array.shape[3] != 3:
         raise BadInput(f"{path}: holds {array.dtype} {list(array.shape)}, not uint8 [N,H,W,3] images")
     return array
@@ -52,6 +57,8 @@ def load(reference):
         with Image.open(reference) as image:
             if image.width * image.height > MOST_PIXELS:
                 raise BadInput(f"{reference}: {image.width}x{image.height} pixels; shrink it below 64 megapixels")
+            with silent() if image.format == "TIFF" else contextlib.nullcontext():
+                image.load()  # what follows the pixels in the file may turn the picture
             return np.asarray(as_rgb(image))
     except FileNotFoundError:
         raise BadInput(f"{reference}: no such image; correct its path") from None
@@ -59,9 +66,23 @@ def load(reference):
         raise BadInput(f"{reference}: cannot be decoded ({error}); replace the file or drop its row") from None
 
 
+@contextlib.contextmanager
+def silent():
+    """What libraries in C write to stderr vanishes: libtiff does so of damaged files, whatever Pillow is told."""
+    with SILENCE:
+        sys.stderr.flush()
+        kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+        try:
+            os.dup2(nowhere, 2)
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            os.close(nowhere)
+
+
 def as_rgb(image):
     """A Pillow image as 8-bit RGB."""
-    image.load()  # what follows the pixels in the file may turn the picture
     ImageOps.exif_transpose(image, in_place=True)
     if image.mode in ("I;16", "I;16B", "I;16L", "I", "F"):  # 16-bit grey and floats: Pillow would clip, not scale
         values = np.nan_to_num(np.asarray(image, np.float64))

@@ -218,3 +218,26 @@ def test_command_lines_refuse_unknown_and_shortened_options():
     fail(2, "--imagez", "pseudo_label.py", "--model", "m", "--images", "i", "--imagez", "x")
     fail(2, "--rec", "synthesize.py", "--model", "m", "--out", "o", "--rec", "random")
     fail(2, "required", "pseudo_label.py")
+
+
+def test_damaged_files_are_one_line(tmp_path):
+    """Control characters of a header would break the line; NumPy's reader of a pack raises nearly anything."""
+    (tmp_path / "a.csv").write_bytes(b"p\x1dath,AU01\nx.png,1\n")
+    fail(3, "p\\x1dath", "-m lib.manifest", "check", "a.csv", cwd=tmp_path)
+    np.save(tmp_path / "p.npy", np.zeros((2, 4, 4, 3), np.uint8))
+    (tmp_path / "p.npy").write_bytes((tmp_path / "p.npy").read_bytes().replace(b"4, 4, 3)", b"4, ((\n(  "))
+    with pytest.raises(BadInput, match="not a readable .npy pack") as error:
+        images.load(f"{tmp_path}/p.npy#0")
+    assert "\n" not in str(error.value)
+
+
+def test_libtiff_says_nothing(tmp_path, capfd):
+    file = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (32, 32, 3), np.uint8)).save(
+        file, "TIFF", compression="tiff_lzw")
+    content = bytearray(file.getvalue())
+    content[200:2000] = bytes(1800)
+    (tmp_path / "x.tiff").write_bytes(content)
+    with pytest.raises(BadInput, match="cannot be decoded"):
+        images.load(str(tmp_path / "x.tiff"))
+    assert capfd.readouterr().err == ""
