@@ -53,6 +53,13 @@ def real_penalty(discriminator, real, draw=Draws()):
     return slope.square().sum((1, 2, 3)).mean()
 
 
+def critic_penalty(kind, discriminator, real, fake):
+    """The gradient penalty that belongs to an adversarial loss: WGAN-GP's, or R1."""
+    if kind == "wgan-gp":
+        return gradient_penalty(discriminator, real, fake)
+    return real_penalty(discriminator, real)
+
+
 def pyramid_l1(edited, true, source, scales=3, emphasis=3.0):
     """L1 between an edited and a true image of one person, at full, half and quarter resolution.
 

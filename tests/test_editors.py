@@ -1,0 +1,388 @@
+"""The editors of the papers: losses worked out by hand, steps, exports, resume."""
+
+import copy
+import math
+import warnings
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+
+from lib.cli import BadInput
+from lib.generators import fexgan, ganimation, losses, stargan
+from lib.generators.contract import EditBatch
+from lib.generators.residual_blocks import StarDiscriminator, shares_of
+from lib.labels import Labels
+
+AUS = Labels(aus=("AU04", "AU12", "AU26"))
+CLASSES = Labels(expressions=("anger", "joy", "neutral"))
+MIXED = Labels(aus=("AU12",), valence_arousal=True, expressions=("joy", "neutral"))
+SMALL = {"size": 16, "width": 8, "d_width": 8}
+TINY = {**SMALL, "halvings": 1, "blocks": 1, "stem": 2, "norm": "group", "d_layers": 2}
+BOTH = {"ganimation": ganimation, "stargan": stargan}
+
+
+def make(module, labels, preset="paper", **settings):
+    torch.manual_seed(0)
+    small = SMALL if module is fexgan else TINY
+    config = module.Config(**{**module.PRESETS[preset], **small, **settings})
+    return module.System(labels, config)
+
+
+def make_batch(labels, kinds=("pair",) * 4 + ("permuted",) * 2, epoch=0, size=16):
+    """Smooth images, one known condition each; the last row is unlabelled."""
+    rows = len(kinds)
+    draw = torch.Generator().manual_seed(1)
+    picture = lambda count: torch.rand(count, 3, size, size, generator=draw) * 2 - 1
+    part = labels.columns("expression")
+    y_org, y_trg = (
+        torch.rand(rows, labels.count, generator=draw),
+        torch.rand(rows, labels.count, generator=draw),
+    )
+    if labels.expressions:
+        count = len(labels.expressions)
+        y_org[:, part], y_trg[:, part] = (
+            torch.eye(count)[torch.arange(rows) % count],
+            torch.eye(count)[torch.arange(1, rows + 1) % count],
+        )
+    known = torch.ones(rows, labels.count, dtype=torch.bool)
+    known[-1] = False
+    paired = list(kinds).count("pair")
+    return EditBatch(
+        picture(rows),
+        {},
+        y_org,
+        torch.where(known, y_trg, y_org),
+        known,
+        list(kinds),
+        picture(paired) if paired else None,
+        epoch=epoch,
+    )
+
+
+def weights(system):
+    return {name: copy.deepcopy(net.state_dict()) for name, net in system.nets.items()}
+
+
+def changed(before, system):
+    """Names of the networks whose parameters have changed."""
+    return {
+        name
+        for name, net in system.nets.items()
+        if any(not torch.equal(before[name][key], value) for key, value in net.named_parameters())
+    }
+
+
+SYSTEMS = [
+    (ganimation, AUS, {}),
+    (ganimation, Labels(("AU12",), True), {"mask": False, "w_pair": 1.0}),
+    (ganimation, AUS, {"adversarial": "nonsaturating", "augment": True}),
+    (stargan, AUS, {}),
+    (stargan, CLASSES, {}),
+    (stargan, MIXED, {"au_loss": "mse", "w_pair": 1.0}),
+    (stargan, AUS, {"norm": "instance", "stem": 1, "halvings": 2}),
+    (fexgan, CLASSES, {}),
+    (fexgan, CLASSES, {"scale_label": False}),
+]
+
+
+@pytest.mark.parametrize("module, labels, settings", SYSTEMS)
+def test_every_network_learns_and_losses_are_finite(module, labels, settings):
+    system = make(module, labels, **settings, **({} if module is fexgan else {"n_critic": 1}))
+    before, terms = weights(system), system.step(make_batch(labels), 0)
+    assert changed(before, system) == set(system.nets)
+    assert all(math.isfinite(value) and not value.requires_grad for value in terms.values())
+    assert {"d_gap", "g_adversarial", "g_condition", "g_change"} <= set(terms)
+    assert set(system.averaged) < set(system.nets)
+    unpaired = make_batch(labels, ("permuted",) * 4)
+    assert "g_pair" not in system.step(unpaired, 1)
+
+
+@pytest.mark.parametrize("preset", ["paper", "quick"])
+@pytest.mark.parametrize(
+    "module, labels", [(ganimation, AUS), (stargan, AUS), (stargan, CLASSES), (fexgan, CLASSES)]
+)
+def test_presets_build_at_their_own_size(module, labels, preset):
+    config = module.Config(**module.PRESETS[preset])
+    with torch.device("meta"):
+        system = module.System(labels, config)
+        image, y = torch.zeros(2, 3, config.size, config.size), torch.zeros(2, labels.count)
+    for net in system.nets.values():
+        net.eval()
+    edited = system.exports["editor"](image, y, y)
+    assert edited.shape == image.shape and set(module.SCHEDULES[preset]) == {
+        "epochs",
+        "decay_epochs",
+        "batch",
+    }
+    if (
+        preset == "paper" and module is not fexgan
+    ):  # the published sizes: 8.5 and 44.9 million, 17 AUs
+        count = lambda net: sum(p.numel() for p in net.parameters()) / 1e6
+        assert count(system.generator) == pytest.approx(8.5, abs=0.1)
+        assert count(system.discriminator) == pytest.approx(44.9, abs=0.2)
+
+
+def test_ganimation_losses_by_hand():
+    """Heads of zeros: C = 0 and A = 1/2 everywhere, so that G(x) = x / 2 and G(G(x)) = x / 4."""
+    system = make(ganimation, AUS, n_critic=1, w_pair=1.0)
+    torch.nn.init.zeros_(system.generator.colour.weight)
+    torch.nn.init.zeros_(system.generator.attention.weight)
+    torch.nn.init.zeros_(system.discriminator.labels.weight)  # reads 0 for every AU
+    torch.nn.init.zeros_(
+        system.discriminator.patch.weight
+    )  # scores 0 everywhere: its gradient is 0
+    batch = make_batch(AUS)
+    x, size = batch.x_real, batch.x_real.abs().mean().item()
+    terms = system.step(batch, 0)
+    assert terms["g_change"].item() == pytest.approx(size / 2)
+    assert terms["g_cycle"].item() == pytest.approx(size * 3 / 4)
+    assert terms["g_pair"].item() == pytest.approx((x[:4] / 2 - batch.x_true).abs().mean().item())
+    assert (
+        terms["g_mask_mean"].item() == 0.5
+        and terms["g_mask"].item() == 1.0
+        and terms["g_smooth"].item() == 0
+    )
+    assert terms["d_adversarial"].item() == terms["d_gap"].item() == 0
+    assert terms["d_penalty"].item() == pytest.approx(1)  # (0 - 1)²
+    assert terms["d_condition"].item() == pytest.approx(
+        batch.y_org[:5].square().mean().item()
+    )  # row 6 is unlabelled
+
+
+def test_mask_smoothness_by_hand():
+    mask = torch.zeros(2, 1, 3, 3)
+    mask[0, 0, 1, 1] = 0.5  # four neighbours differ by 0.5 in one of two masks
+    assert losses.total_variation(mask).item() == pytest.approx(4 * 0.25 / 2)
+
+
+def test_a_saturated_mask_is_seen_and_returns_the_input():
+    system = make(ganimation, AUS)
+    torch.nn.init.constant_(
+        system.generator.attention.weight, 1e3
+    )  # features after ReLU are not negative
+    batch = make_batch(AUS)
+    terms = system.step(batch, 0)
+    assert terms["g_mask_mean"] > 0.97
+    x_fake, mask = system.generator(batch.x_real, batch.y_trg)
+    kept = mask.expand_as(x_fake) == 1
+    assert torch.equal(x_fake[kept], batch.x_real[kept]) and kept.float().mean() > 0.9
+
+
+def test_niinuma_removes_the_masks_losses_and_adds_the_idiosyncratic_one():
+    paper, niinuma = (
+        ganimation.Config(**ganimation.PRESETS[name]) for name in ("paper", "niinuma")
+    )
+    assert (paper.w_mask, paper.w_smooth, paper.w_pair) == (0.1, 1e-5, 0)
+    assert (niinuma.w_mask, niinuma.w_smooth, niinuma.w_pair, niinuma.size) == (0, 0, 1, 224)
+    assert (niinuma.w_adversarial, niinuma.w_condition, niinuma.w_cycle) == (1, 160, 10)
+    assert niinuma.mask and "pair" in shares_of(niinuma.shares)
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_the_generator_learns_at_every_fifth_step(name):
+    system = make(BOTH[name], AUS)
+    learnt = []
+    for step in range(10):
+        before = weights(system)
+        system.step(make_batch(AUS), step)
+        learnt.append(changed(before, system))
+    both = {"generator", "discriminator"}
+    assert learnt == ([{"discriminator"}] * 4 + [both]) * 2
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_settings_say_when_critic_and_cycle_take_part(name):
+    system = make(
+        BOTH[name], AUS, n_critic=1, critic_every=3, cycle_every=2, penalty_every=2, w_pair=1.0
+    )
+    seen = [set(system.step(make_batch(AUS), step)) for step in range(7)]
+    assert [("d_condition" in terms, "g_condition" in terms) for terms in seen] == [
+        (step % 3 == 0,) * 2 for step in range(7)
+    ]
+    assert ["g_cycle" in terms for terms in seen] == [step % 2 == 0 for step in range(7)]
+    assert ["d_penalty" in terms for terms in seen] == [step in (0, 6) for step in range(7)]
+
+
+def test_stargan_classifies_by_hand():
+    system = make(stargan, MIXED)  # AU12, valence, arousal, joy, neutral
+    y = torch.tensor([[1.0, 0.5, -0.5, 0.0, 1.0]] * 2)
+    known = torch.tensor([[True] * 5, [False] * 5])
+    zeros = torch.zeros(2, 5)
+    assert system.classify(zeros, y, known).item() == pytest.approx(
+        math.log(2) + 0.25 + math.log(2)
+    )
+    system.config.au_loss = "mse"
+    assert system.classify(zeros + 0.25, y, known).item() == pytest.approx(
+        0.75**2 + ((math.tanh(0.25) - 0.5) ** 2 + (math.tanh(0.25) + 0.5) ** 2) / 2 + math.log(2)
+    )
+    assert system.classify(zeros, y, known & False).item() == 0
+    only = make(stargan, CLASSES)
+    assert only.classify(
+        torch.zeros(1, 3), torch.eye(3)[:1], torch.ones(1, 3, dtype=torch.bool)
+    ).item() == pytest.approx(math.log(3))
+
+
+def test_fexgan_divergence_by_hand():
+    mu, log_variance = (
+        torch.tensor([[1.0, 0.0], [0.0, 0.0]]),
+        torch.tensor([[0.0, math.log(2)], [0.0, 0.0]]),
+    )
+    # -½(1 + 0 - 1 - 1) - ½(1 + ln 2 - 0 - 2) in the first image, 0 in the second
+    assert fexgan.divergence(mu, log_variance).item() == pytest.approx(
+        (0.5 + (1 - math.log(2)) / 2) / 2
+    )
+
+
+def test_fexgan_draws_around_mu_by_the_log_variance_and_scales_the_label():
+    system = make(fexgan, CLASSES)
+    system.draw.randn = lambda count, *shape, device="cpu": torch.full((count, *shape), 2.0)
+    fed = []
+    system.decoder.register_forward_pre_hook(
+        lambda net, inputs: fed.append([each.detach() for each in inputs])
+    )
+    batch = make_batch(CLASSES, ("pair",) * 6)
+    mu, log_variance = system.encoder(batch.x_real, batch.y_org)
+    system.step(batch, 0)
+    z, a_t = fed[0]
+    assert torch.allclose(z, mu + 2 * (log_variance / 2).exp(), atol=1e-5)
+    assert torch.equal(a_t, 2 * batch.y_trg)
+
+
+def test_fexgan_teaches_the_class_of_fakes_and_lowers_only_the_binary_weight():
+    system = make(fexgan, CLASSES, w_pair=0.0, w_kl=0.0, w_binary_late=0.0)
+    torch.nn.init.zeros_(system.discriminator.expression.weight)
+    torch.nn.init.zeros_(system.discriminator.expression.bias)
+    terms = system.step(make_batch(CLASSES, ("pair",) * 6), 0)
+    for name in (
+        "d_class_real",
+        "d_class_fake",
+    ):  # three classes, alike for an untrained head (row 6 unlabelled)
+        assert terms[name].item() == pytest.approx(math.log(3))
+    for epoch, known, learns in ((49, False, True), (50, False, False), (50, True, True)):
+        system = make(fexgan, CLASSES, w_pair=0.0, w_kl=0.0, w_binary_late=0.0)
+        batch = make_batch(CLASSES, ("pair",) * 6, epoch=epoch)
+        batch.known[:] = known
+        before = weights(system)
+        system.step(batch, 0)
+        assert ("decoder" in changed(before, system)) == learns
+
+
+@pytest.mark.parametrize("module, labels, settings", [SYSTEMS[2], SYSTEMS[5], SYSTEMS[7]])
+def test_exports_have_their_shapes_and_onnx_gives_the_same(module, labels, settings, tmp_path):
+    system = make(module, labels, **settings)
+    for net in system.nets.values():
+        net.eval()
+    batch = make_batch(labels)
+    inputs = {
+        "editor": {"image": batch.x_real, "source": batch.y_org, "target": batch.y_trg},
+        "classifier": {"image": batch.x_real},
+    }
+    if module is fexgan:
+        inputs["sampler"] = {
+            "noise": torch.randn(6, system.sampling.noise_size),
+            "target": batch.y_trg,
+        }
+    assert set(system.exports) == set(inputs)
+    for name, graph in system.exports.items():
+        with torch.no_grad():
+            out = graph.eval()(*inputs[name].values())
+        out = out if isinstance(out, dict) else {"made": out}
+        found = in_onnx(graph, inputs[name], list(out), tmp_path / f"{name}.onnx")
+        for key, value in out.items():
+            assert np.abs(value.numpy() - found[key]).max() < 1e-4, (name, key)
+    shapes = {
+        "au": (6, len(labels.aus)),
+        "valence_arousal": (6, 2),
+        "expression": (6, len(labels.expressions)),
+        "real": (6,),
+    }
+    read = system.exports["classifier"](batch.x_real)
+    assert {key: tuple(value.shape) for key, value in read.items()} == {
+        key: shape
+        for key, shape in shapes.items()
+        if shape[-1] and (key != "valence_arousal" or labels.valence_arousal)
+    }
+    score = getattr(system.config, "adversarial", "") == "wgan-gp"
+    assert system.real_kind == ("score" if score else "probability")
+
+
+def in_onnx(graph, inputs, outputs, file):
+    """{output: array} of the exported graph, traced with two rows and run with all."""
+    rows = {name: {0: torch.export.Dim("n", min=1)} for name in inputs}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            graph,
+            tuple(value[:2] for value in inputs.values()),
+            dynamo=True,
+            verbose=False,
+            input_names=list(inputs),
+            output_names=outputs,
+            dynamic_shapes=tuple(rows.values()),
+        )
+    program.save(str(file))
+    session = onnxruntime.InferenceSession(str(file))
+    feeds = {node.name: inputs[node.name].numpy() for node in session.get_inputs()}
+    return dict(zip(outputs, session.run(outputs, feeds)))
+
+
+@pytest.mark.parametrize(
+    "module, labels", [(ganimation, AUS), (stargan, CLASSES), (fexgan, CLASSES)]
+)
+def test_edits_differ_by_target_and_are_repeatable(module, labels):
+    system = make(module, labels)
+    for net in system.nets.values():
+        net.eval()
+    batch = make_batch(labels)
+    edit = lambda source, target: system.exports["editor"](batch.x_real, source, target)
+    first = edit(batch.y_org, batch.y_trg)
+    assert torch.equal(first, edit(batch.y_org, batch.y_trg))
+    assert not torch.allclose(first[:-1], edit(batch.y_org, batch.y_org)[:-1], atol=1e-6)
+    # only FExGAN's encoder is told the source
+    assert torch.equal(first, edit(batch.y_trg, batch.y_trg)) == (module is not fexgan)
+
+
+@pytest.mark.parametrize("module, labels", [(ganimation, AUS), (stargan, MIXED), (fexgan, CLASSES)])
+def test_resumed_equals_uninterrupted(module, labels):
+    def steps(system, first, last):
+        for step in range(first, last):
+            system.step(make_batch(labels), step)
+
+    whole = make(module, labels, preset="quick")
+    steps(whole, 0, 6)
+    half = make(module, labels, preset="quick")
+    steps(half, 0, 3)
+    random, saved = torch.get_rng_state(), weights(half)
+    optimisers = {name: copy.deepcopy(each.state_dict()) for name, each in half.optimisers.items()}
+    again = make(module, labels, preset="quick")
+    for name, net in again.nets.items():
+        net.load_state_dict(saved[name])
+    for name, optimiser in again.optimisers.items():
+        optimiser.load_state_dict(optimisers[name])
+    torch.set_rng_state(random)
+    steps(again, 3, 6)
+    for name, state in weights(whole).items():
+        for key, value in state.items():
+            assert torch.equal(value, again.nets[name].state_dict()[key]), (name, key)
+
+
+def test_settings_that_do_not_fit_are_refused_in_a_line():
+    for module, labels, settings, mentions in (
+        (ganimation, CLASSES, {}, "take stargan or fexgan"),
+        (fexgan, AUS, {}, "--tasks expression"),
+        (fexgan, CLASSES, {"size": 24}, "--size 64 or 128"),
+        (stargan, AUS, {"size": 18}, "a multiple of 4"),
+        (stargan, AUS, {"shares": "pair"}, "shares=pair"),
+    ):
+        with pytest.raises(BadInput, match=mentions):
+            make(module, labels, **settings)
+
+
+def test_the_discriminator_reads_the_whole_map():
+    net = StarDiscriminator(
+        5, 24, width=4, layers=6
+    )  # 24 -> 12 -> 6 -> 3: an odd map is not halved
+    score, readings = net(torch.zeros(2, 3, 24, 24))
+    assert score.shape == (2, 1, 3, 3) and readings.shape == (2, 5)
