@@ -11,6 +11,9 @@ from lib.labels import Labels
 ARCHITECTURES = {
     "warp-editor": "lib.generators.warp_editor",
     "expression-manipulator": "lib.generators.expression_manipulator",
+    "ganimation": "lib.generators.ganimation",
+    "stargan": "lib.generators.stargan",
+    "fexgan": "lib.generators.fexgan",
     "gan": "lib.generators.gan",
     "conditional-gan": "lib.generators.conditional_gan",
     "conditional-wgan": "lib.generators.conditional_wgan",

@@ -163,7 +163,11 @@ class System(Contract):
                            "discriminator": torch.optim.Adam(self.discriminator.parameters(),
                                                              **adam)}
         self.drawing = EditDrawing({"pair": 1.0}, pair_by="subject")
-        self.sampling = SampleDrawing("normal", config.latent)  # what the exported sampler is fed
+
+    @property
+    def noise_drawing(self):
+        """Noise of the exported sampler."""
+        return SampleDrawing("normal", self.config.latent)
 
     def step(self, batch, step):
         config, labels = self.config, self.labels

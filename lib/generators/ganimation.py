@@ -20,7 +20,7 @@ from torch import nn
 
 from lib.cli import BadInput
 from lib.generators import losses
-from lib.generators.contract import EditDrawing, System as Contract
+from lib.generators.contract import EditDrawing, Editor, System as Contract
 from lib.generators.residual_blocks import (ResidualHead, ResidualTrunk, StarDiscriminator,
                                             check_size, shares_of)
 
@@ -97,16 +97,9 @@ class Generator(nn.Module):
         mask = self.attention(features).sigmoid()
         return mask * image + (1 - mask) * colour, mask
 
-
-class Editor(nn.Module):
-    """The exported graph: the source's AUs are an input that GANimation does not use."""
-
-    def __init__(self, generator):
-        super().__init__()
-        self.generator = generator
-
-    def forward(self, image, source, target):
-        return self.generator(image, target)[0]
+    def edit(self, image, source, target):
+        """The edited image; GANimation does not use the source's conditions."""
+        return self(image, target)[0]
 
 
 class Reader(nn.Module):
@@ -147,10 +140,15 @@ class System(Contract):
         self.drawing = EditDrawing(shares_of(config.shares), target_noise=config.target_noise)
         self.real_kind = "score" if config.adversarial == "wgan-gp" else "probability"
 
+    def learn_without_pairs(self):
+        """The discriminator then teaches alone, and is asked at every step."""
+        self.config.critic_every = 1
+        return super().learn_without_pairs()
+
     def see(self, pictures):
         """The discriminator's scores and readings of what it may see of the pictures."""
         if self.config.augment:
-            pictures = losses.augment(pictures, self.config.shift)
+            pictures = losses.augment(pictures, self.config.shift, draw=self.draw)
         return self.discriminator(pictures)
 
     def step(self, batch, step):
@@ -175,7 +173,7 @@ class System(Contract):
             # + λ_gp E[(‖∇D(x̂)‖ - 1)²]
             if step // config.critic_every % config.penalty_every == 0:
                 terms["d_penalty"] = losses.critic_penalty(
-                    config.adversarial, self.discriminator, x_real, x_fake.detach())
+                    config.adversarial, self.discriminator, x_real, x_fake.detach(), self.draw)
                 d_loss = d_loss + config.w_penalty * config.penalty_every * terms["d_penalty"]
             self.update("discriminator", d_loss)
             terms["d_gap"] = score_real.mean() - score_fake.mean()

@@ -53,11 +53,11 @@ def real_penalty(discriminator, real, draw=Draws()):
     return slope.square().sum((1, 2, 3)).mean()
 
 
-def critic_penalty(kind, discriminator, real, fake):
+def critic_penalty(kind, discriminator, real, fake, draw=Draws()):
     """The gradient penalty that belongs to an adversarial loss: WGAN-GP's, or R1."""
     if kind == "wgan-gp":
-        return gradient_penalty(discriminator, real, fake)
-    return real_penalty(discriminator, real)
+        return gradient_penalty(discriminator, real, fake, draw)
+    return real_penalty(discriminator, real, draw)
 
 
 def pyramid_l1(edited, true, source, scales=3, emphasis=3.0):

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from lib.generators import losses
-from lib.generators.contract import EditDrawing, System as Contract
+from lib.generators.contract import EditDrawing, Editor, System as Contract
 from lib.generators.residual_blocks import (ResidualHead, ResidualTrunk, StarDiscriminator,
                                             check_size, shares_of)
 from lib.generators.sampler_blocks import condition_loss, probabilities
@@ -81,16 +81,9 @@ class Generator(nn.Module):
     def forward(self, image, y_trg):
         return self.colour(self.trunk(image, y_trg)).tanh()
 
-
-class Editor(nn.Module):
-    """The exported graph: the source's conditions are an input that StarGAN does not use."""
-
-    def __init__(self, generator):
-        super().__init__()
-        self.generator = generator
-
-    def forward(self, image, source, target):
-        return self.generator(image, target)
+    def edit(self, image, source, target):
+        """The edited image; StarGAN does not use the source's conditions."""
+        return self(image, target)
 
 
 class Reader(nn.Module):
@@ -129,10 +122,15 @@ class System(Contract):
         self.drawing = EditDrawing(shares_of(config.shares), pair_by=config.pair_by)
         self.real_kind = "score" if config.adversarial == "wgan-gp" else "probability"
 
+    def learn_without_pairs(self):
+        """The discriminator then teaches alone, and is asked at every step."""
+        self.config.critic_every = 1
+        return super().learn_without_pairs()
+
     def see(self, pictures):
         """The discriminator's scores and readings of what it may see of the pictures."""
         if self.config.augment:
-            pictures = losses.augment(pictures, self.config.shift)
+            pictures = losses.augment(pictures, self.config.shift, draw=self.draw)
         return self.discriminator(pictures)
 
     def classify(self, readings, y, known):
@@ -165,7 +163,7 @@ class System(Contract):
             # + λ_gp E[(‖∇D(x̂)‖ - 1)²]
             if step // config.critic_every % config.penalty_every == 0:
                 terms["d_penalty"] = losses.critic_penalty(
-                    config.adversarial, self.discriminator, x_real, x_fake.detach())
+                    config.adversarial, self.discriminator, x_real, x_fake.detach(), self.draw)
                 d_loss = d_loss + config.w_penalty * config.penalty_every * terms["d_penalty"]
             self.update("discriminator", d_loss)
             terms["d_gap"] = score_real.mean() - score_fake.mean()
