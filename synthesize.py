@@ -2,13 +2,16 @@
 
     synthesize.py --model generator.onnx --source a.csv --recipe single-au --level 0.7 --count 3000 --out DIR
     synthesize.py --model generator.onnx --source a.csv b.csv --set AU12=0.8 AU06=0.5 --out DIR
+    synthesize.py --model generator.onnx --source a.csv --recipe mix --mix anger+sadness --out DIR
     synthesize.py --model generator.onnx --image photo.jpg --assume-neutral --set AU12=0.8 --out edited.png
+    synthesize.py --model generator.onnx --image photo.jpg --assume-neutral --set AU12=1 --strip 0:1:0.1 --out smile.gif
 
 DIR gets images.npy (one pack, the fastest to write and to read; --format png makes files, 1,000 a folder) and,
 last, manifest.csv: source=synthetic, the target as label, and source_path, the image that was edited. Recipes:
 single-au (each source, one AU at a time, others 0), emotions (FACS combinations), deactivate (one active AU off),
-random (rows of --targets, or independent AUs), reweight (every level of every AU equally often). --count edits
-are dealt evenly over AUs and sources. Shards of one command (--shard i/n) may share DIR; they write
+random (rows of --targets, or independent AUs), reweight (every level of every AU equally often); for models of
+expressions, expressions (neutral faces to each) and mix (several at once). --count edits are dealt evenly over AUs
+and sources. Shards of one command (--shard i/n) may share DIR; they write
 manifest-iofn.csv, which `python -m lib.manifest merge DIR/manifest-*.csv --out DIR/manifest.csv` joins.
 Sampling generators (noise in place of images) need no --source. Runs on ONNX Runtime, without torch.
 """
@@ -28,26 +31,30 @@ class Options:
     model: str = arg(help="exported generator", required=True, metavar="FILE.onnx")
     out: str = arg(help="folder for the images and their manifest; with --image, the PNG to write", required=True)
     source: list[str] = arg([], nargs="+", help="manifests of the images to edit; - is stdin", metavar="FILE.csv")
-    recipe: Literal["single-au", "emotions", "deactivate", "random", "reweight"] = arg(
-        "single-au", help="which edits to make")
-    set: list[str] = arg([], nargs="+", metavar="AUxx=LEVEL", help="explicit edits instead of a recipe; other AUs are "
-                                                                    "kept")
+    recipe: str = arg("", choices=["single-au", "emotions", "deactivate", "random", "reweight", "expressions", "mix"],
+                      help="which edits to make [single-au; expressions where the model knows no AUs]")
+    set: list[str] = arg([], nargs="+", metavar="NAME=VALUE", help="explicit edits instead of a recipe: AU12=0.8, "
+                         "valence=-0.5, anger=1; other AUs, valence and arousal are kept")
+    mix: list[str] = arg([], nargs="+", metavar="NAME+NAME", help="for --recipe mix [anger+sadness, happiness+disgust, "
+                                                                  "fear+surprise, those that the model has]")
     level: float = arg(0.7, help="level that AUs are set to, FACS level / 5 (thesis: 0.7 for faces, 1 for MNIST)")
     level_range: list[float] = arg([], nargs=2, metavar=("LOW", "HIGH"), help="draw levels evenly from here instead")
     count: Optional[int] = arg(None, help="how many images [each edit of each source once]", least=1)
-    sources: str = arg("", choices=["neutral", "all"], help="which rows to edit [neutral for single-au and emotions, "
-                                                            "else all]")
+    sources: str = arg("", choices=["neutral", "all"], help="which rows to edit [neutral for single-au, emotions, "
+                                                            "expressions and mix, else all]")
     neutral_below: float = arg(0.1, help="a source is neutral when all its AUs are under this, half of FACS level A",
                                least=0)
     targets: str = arg("", help="manifest of target rows for random and reweight [reweight: the sources]",
                        metavar="FILE.csv")
-    classifier: str = arg("", help="reads AUs that the sources lack", metavar="FILE.onnx")
-    assume_neutral: bool = arg(False, help="AUs that the sources lack are 0")
+    classifier: str = arg("", help="reads labels that the sources lack", metavar="FILE.onnx")
+    assume_neutral: bool = arg(False, help="the sources are neutral where they have no label")
     check: str = arg("", help="classifier that reads the edits; those that disagree with their target are dropped, so "
                               "fewer than --count may remain", metavar="FILE.onnx")
     max_error: float = arg(0.3, help="with --check: largest mean |reading - target|, over edited AUs and over the rest",
                            least=0)
     image: str = arg("", help="edit this one photo's face by --set", metavar="PHOTO")
+    strip: str = arg("", metavar="FROM:TO:STEP", help="with --image, several edits: the values of --set times FROM to TO; "
+                     "side by side (.png), or an animation (.gif, .webp)")
     registration: str = arg("", choices=["crop", "2d", "3d", "tight", "none"], help="how the face of --image is cut "
                             "out; none: the photo is one [what the model was trained on, else tight]")
     sheet: str = arg("", help="also write a contact sheet: a row a source, a column an AU or emotion",
@@ -63,18 +70,42 @@ class Options:
     def __post_init__(self):
         if not 0 <= self.levels[0] <= self.levels[1] <= 1:
             raise ValueError("--level and --level-range lie in [0, 1], LOW first")
-        if self.image and not (self.values and self.out.lower().endswith(".png")):
-            raise ValueError("--image needs --set AUxx=LEVEL and --out FILE.png")
+        forms = (".png", ".gif", ".webp") if self.strip else (".png",)
+        if self.image and not (self.values and self.out.lower().endswith(forms)):
+            raise ValueError(f"--image needs --set NAME=VALUE and --out FILE{' or '.join(forms)}")
         if self.image and self.source:
             raise ValueError("say either --image or --source")
-        self.sources = self.sources or ("neutral" if self.recipe in ("single-au", "emotions") and not self.values
-                                        else "all")
+        if self.strip and not self.image:
+            raise ValueError("--strip needs --image PHOTO and --set NAME=VALUE")
+        if self.mix and self.recipe != "mix":
+            raise ValueError("--mix needs --recipe mix")
+        self.values, self.factors  # refuse what cannot be read
         check_shard(self.shard)
+
+    def settle(self, model):
+        """Recipe and sources where the command line does not say, for a model."""
+        self.recipe = self.recipe or ("single-au" if model.aus or not model.expressions else "expressions")
+        by_neutral = ("single-au", "emotions", "expressions", "mix")
+        self.sources = self.sources or ("neutral" if self.recipe in by_neutral and not self.values else "all")
 
     @property
     def values(self):
-        """--set as {AU: level}."""
+        """--set as {name: value}."""
         return dict(map(explicit, self.set))
+
+    @property
+    def factors(self):
+        """--strip as numbers: '0:1:0.5' is 0, 0.5, 1; without it 1."""
+        if not self.strip:
+            return [1.0]
+        try:
+            first, last, step = map(float, self.strip.split(":"))
+            count = int((last - first) / step + 1e-6) + 1
+        except (ValueError, ZeroDivisionError, OverflowError):
+            count = 0
+        if not (1 <= count <= 1000 and 0 <= first <= 1 and 0 <= last <= 1):
+            raise ValueError(f"--strip {self.strip}: say FROM:TO:STEP within [0, 1], such as 0:1:0.1")
+        return [round(first + k * step, 6) for k in range(count)]
 
     @property
     def levels(self):
@@ -83,17 +114,22 @@ class Options:
 
 
 def explicit(text):
-    """'AU12=0.8' -> ('AU12', 0.8); ValueError for anything else."""
-    from lib.labels import parse_au
+    """'AU12=0.8' -> ('AU12', 0.8), 'valence=-0.5', 'anger=1'; ValueError for anything else."""
+    import re
+
+    from lib.labels import VALENCE_AROUSAL, parse_au
 
     name, _, value = text.partition("=")
+    if re.fullmatch(r"(?i)(au[ _-]?)?\d+", name):
+        name = parse_au(name)
+    low = -1 if name in VALENCE_AROUSAL else 0
     try:
         level = float(value)
     except ValueError:
-        level = -1.0
-    if not 0 <= level <= 1:
-        raise ValueError(f"--set {text}: say AUxx=LEVEL with a level in [0, 1], such as AU12=0.8")
-    return parse_au(name), level
+        level = -2.0
+    if not (name and low <= level <= 1):
+        raise ValueError(f"--set {text}: say NAME=VALUE, such as AU12=0.8 or anger=1 in [0, 1], valence=-0.5 in [-1, 1]")
+    return name, level
 
 
 def check_shard(text):
@@ -109,22 +145,32 @@ def make_plan(data, known, model, options):
     import numpy as np
 
     from lib import manifest, recipes
-    from lib.onnx_runtime import shared_aus
 
+    names, kinds = model.labels.conditions, model.labels.kinds
+    if not names:  # a sampler without conditions
+        return recipes.Plan(np.arange(len(known)), known, [""] * len(known), [""] * len(known))
     targets = None
     if options.targets:
         rows = manifest.read(options.targets)
-        shared_aus(model, rows)
-        targets = rows.aus(model.aus)
-    rows = recipes.neutral(known, options.neutral_below) if options.sources == "neutral" else np.arange(len(known))
-    plan = recipes.make(options.recipe, known[rows], model.aus, count=options.count, levels=options.levels,
-                        seed=options.seed, targets=targets, values=options.values)
+        targets = model.labels.encode(rows)
+        if np.isnan(targets).all():
+            raise BadInput(f"{rows.name}: has none of the labels of {model.path} ({', '.join(names)}); give target rows "
+                           "of the same labels")
+    rows = np.arange(len(known))
+    if options.sources == "neutral" and model.edits:
+        recipes.check_kinds(options.recipe, names, kinds, targets)
+        rows = recipes.neutral(known, options.neutral_below, names, kinds if options.recipe not in recipes.OF_CLASSES
+                               else ["expression" if kind == "expression" else "" for kind in kinds])
+    plan = recipes.make(options.recipe, known[rows], names, kinds=kinds, count=options.count, levels=options.levels,
+                        seed=options.seed, targets=targets, values=options.values, mixes=options.mix,
+                        neutral_too=not model.edits)
     plan.source = rows[plan.source]
-    blind = np.isnan(known[plan.source]) & ~np.isnan(plan.target)
+    relative = np.array(kinds) != "expression"  # an unknown expression may be edited: the model is told that it is
+    blind = np.isnan(known[plan.source]) & ~np.isnan(plan.target) & relative
     if model.edits and blind.any():
-        au = model.aus[int(blind.any(0).argmax())]
+        name = names[int(blind.any(0).argmax())]
         raise BadInput(f"{data.name}: {int(blind.any(1).sum())} of {len(plan)} edits start from images without a label "
-                       f"of {au}; read it with --classifier FILE.onnx, or say --assume-neutral")
+                       f"of {name}; read it with --classifier FILE.onnx, or say --assume-neutral")
     return plan
 
 
@@ -133,8 +179,8 @@ def write_set(data, known, plan, model, check, options):
     import numpy as np
 
     from lib.image_sets import ImageSet
-    from lib.manifest import number, refuse_overwriting
-    from lib.synthesis import inputs, rejected, write_sheet
+    from lib.manifest import refuse_overwriting
+    from lib.synthesis import inputs, label_columns, rejected, write_sheet
 
     from_source = known[plan.source] if model.edits else np.zeros_like(plan.target)
     labels = np.where(np.isnan(plan.target), from_source, plan.target)
@@ -147,7 +193,7 @@ def write_set(data, known, plan, model, check, options):
     with ImageSet(options.out, len(plan), model.image_size, options.format, tag) as out:
         packs = {image.rpartition("#")[0] for image in data.images()}
         refuse_overwriting([*options.source, *packs], out.manifest, out.target)
-        for rows, results in model.stream(batch=options.batch, what="synthesizing",
+        for rows, results in model.stream(batch=options.batch, what="synthesizing", outputs=[output],
                                           **inputs(data, known, plan, model, options)):
             images, keep = results[output], np.arange(rows.start, rows.stop)
             if check:
@@ -162,9 +208,7 @@ def write_set(data, known, plan, model, check, options):
                            f"({dict(dropped)}); raise it, or train the generator longer")
         kept = np.array(kept)
         columns = {name: [data.columns[name][i] for i in plan.source[kept]] for name in PASSED if name in data.columns}
-        columns |= {au: [number(value) for value in labels[kept, k]] for k, au in enumerate(model.aus)}
-        if any(plan.expression):
-            columns["expression"] = [plan.expression[i] for i in kept]
+        columns |= label_columns(model.labels, labels[kept], [plan.expression[i] for i in kept])
         columns |= {"source": ["synthetic"] * len(kept), "edit": [plan.edit[i] for i in kept]}
         if model.edits:
             images = data.images()
@@ -194,6 +238,22 @@ def edit_one(photo, found, edit, size):
     return paste(photo, found, edit(found.picture)) if found else edit(resize(photo, size))
 
 
+def write_pictures(path, pictures):
+    """Pictures uint8 [H,W,3] side by side as PNG, or as the frames of a GIF or WebP animation."""
+    import numpy as np
+    from PIL import Image
+
+    from lib import images
+    from lib.files import replacing
+
+    if path.lower().endswith(".png"):
+        return images.save(path, np.concatenate(pictures, 1))
+    frames = [Image.fromarray(picture) for picture in pictures]
+    with replacing(path) as temporary:
+        frames[0].save(temporary, format=path.rpartition(".")[2].upper(), save_all=True, append_images=frames[1:],
+                       duration=80, loop=0)
+
+
 def edit_photo(model, options):
     """--image: the face of one photo edited by --set."""
     import tempfile
@@ -202,7 +262,7 @@ def edit_photo(model, options):
 
     from lib import images, manifest
     from lib.faces.paste import face_for, registration_of
-    from lib.synthesis import known_aus, write_sheet
+    from lib.synthesis import known_conditions, write_sheet
 
     photo = images.load(options.image)
     found = face_for(photo, model.image_size, model.meta.get("registration"), options.registration, options.image)
@@ -213,13 +273,17 @@ def edit_photo(model, options):
             images.save(path, found.picture)
         shown = registration_of(found, model.meta.get("registration"), options.registration)
         data = manifest.Manifest(options.image, Path.cwd(), {"path": [path], "registration": [shown]})
-        known = known_aus(data, model, options)
+        known = known_conditions(data, model, options)
         plan = make_plan(data, known, model, options)
 
-        def edit(face):
-            return model.once(image=face[None], source=known, target=np.asarray(plan.target))["edited"][0]
+        def edited(factor):
+            """The photo after an edit to the values of --set times a factor."""
+            def edit(face):
+                return model.once(image=face[None], source=known, target=plan.target * np.float32(factor))["edited"][0]
 
-        images.save(options.out, edit_one(photo, found, edit, model.image_size))
+            return edit_one(photo, found, edit, model.image_size)
+
+        write_pictures(options.out, [edited(factor) for factor in options.factors])
         if options.sheet:
             write_sheet(data, known, plan, model, options)
 
@@ -230,10 +294,11 @@ def main():
     import numpy as np
 
     from lib import manifest
-    from lib.onnx_runtime import Model, check_registration, shard, shared_aus
-    from lib.synthesis import known_aus
+    from lib.onnx_runtime import Model, check_registration, shard
+    from lib.synthesis import check_reads, known_conditions
 
     model = Model.open(options.model, options.device, options.threads, kind="generator")
+    options.settle(model)
     if options.image:
         if not model.edits:
             raise BadInput(f"{options.model}: samples new faces and cannot edit --image; give an editing generator")
@@ -244,14 +309,14 @@ def main():
     if model.edits:
         data = read_sources(options.source)
         check_registration(model, data)
-        known = known_aus(data, model, options)
+        known = known_conditions(data, model, options)
     else:
         if not options.count:
             raise BadInput(f"{options.model}: samples faces from noise; say how many with --count")
         data = manifest.Manifest("noise", Path.cwd(), {"path": [""] * options.count})
-        known = np.zeros((options.count, len(model.aus)), np.float32)
+        known = np.zeros((options.count, model.labels.count), np.float32)
     if check:
-        shared_aus(check, manifest.Manifest(options.model, Path.cwd(), dict.fromkeys(model.aus, [])))
+        check_reads(check, model)
         if model.edits:
             check_registration(check, data)  # edits are registered as their sources are
     plan = make_plan(data, known, model, options)

@@ -1,4 +1,4 @@
-"""Recipes: which source image is edited to which target AUs.
+"""Recipes: which source image is edited to which target AUs or expressions.
 
 A recipe deals `count` edits evenly: numbers of edits differ by at most one between AUs (or emotions, or
 AU levels) and between sources, and no edit is made twice before every other has been made. Same seed, same plan.
@@ -8,6 +8,9 @@ AU levels) and between sources, and no edit is made twice before every other has
     random       target rows of a manifest, or independent AUs
     reweight     semantic resampling (Niinuma et al. 2022, 4.2.2): every level 1 to 5 of every AU equally often, the
                  targets being true label rows, the sources rows that do not show the AU
+    expressions  each expression of a model of classes, from neutral faces (Siddiqui 2021)
+    mix          several expressions at once, such as anger+sadness (Siddiqui 2021)
+Targets are condition columns of the model: AUs, valence and arousal, expressions. NaN keeps the source's value.
 """
 import math
 from collections import Counter
@@ -19,7 +22,9 @@ from lib.cli import BadInput, note
 from lib.labels import PRESENT_INTENSITY, au_name
 from lib.onnx_runtime import brief
 
-NAMES = ("single-au", "emotions", "deactivate", "random", "reweight")
+NAMES = ("single-au", "emotions", "deactivate", "random", "reweight", "expressions", "mix")
+OF_CLASSES = ("expressions", "mix")
+MIXES = (("anger", "sadness"), ("happiness", "disgust"), ("joy", "disgust"), ("fear", "surprise"))
 EMOTIONS = {"happiness": (6, 12), "surprise": (1, 2, 5, 26), "fear": (1, 2, 4, 5, 7, 20, 26), "sadness": (1, 4, 15),
             "anger": (4, 5, 7, 23), "disgust": (9, 15, 17), "contempt": (12, 14)}
 IMPOSSIBLE = (("AU26", "AU27"), ("AU05", "AU43"), ("AU24", "AU25"), ("AU24", "AU26"), ("AU24", "AU27"),
@@ -32,7 +37,7 @@ ABSENT = 0.2       # an AU below level 1 of 5 counts as not shown
 class Plan:
     """M edits, those of one source together."""
     source: np.ndarray      # index of the source, int [M]
-    target: np.ndarray      # target AUs, float32 [M,C] in [0, 1] with 4 decimals; NaN keeps the source's
+    target: np.ndarray      # target conditions, float32 [M,C] with 4 decimals; NaN keeps the source's
     edit: list              # what is done, M texts such as 'AU12=0.7'
     expression: list        # M names of emotions, '' where there is none
 
@@ -44,35 +49,107 @@ class Plan:
         return Plan(self.source[rows], self.target[rows], self.edit[rows], self.expression[rows])
 
 
-def make(name, source, aus, *, count=None, levels=(0.7, 0.7), seed=0, targets=None, values=None):
-    """The plan of a recipe. source [K,C] AU values of the sources, NaN unknown; aus: their C names; count: how many
-    edits, None for every one once; levels: (lowest, highest), drawn evenly when they differ; targets [T,C]:
-    rows to draw from (random, reweight); values {AU: level}: explicit edits instead of a recipe."""
+def make(name, source, names, *, kinds=None, count=None, levels=(0.7, 0.7), seed=0, targets=None, values=None,
+         mixes=(), neutral_too=False):
+    """The plan of a recipe. source [K,C] conditions of the sources, NaN unknown; names and kinds: of the C columns
+    (without kinds they are AUs); count: how many edits, None for every one once; levels: of AUs, (lowest, highest),
+    drawn evenly when they differ; targets [T,C]: rows to draw from (random, reweight); values {name: value}: explicit
+    edits instead of a recipe; mixes: of expressions, 'anger+sadness'; neutral_too: also make the neutral expression."""
     rng = np.random.default_rng(seed)
+    kinds = kinds or ["au"] * len(names)
     if values:
-        unknown = [au for au in values if au not in aus]
-        if unknown:
-            raise BadInput(f"--set {unknown[0]}: the model does not know it; it has {', '.join(aus)}")
-        text = " ".join(f"{au}={value:g}" for au, value in values.items())
-        row = np.array([values.get(au, np.nan) for au in aus], np.float32)
-        edits = [(text, "", row)]
-        plan = every(source, edits, count, (1.0, 1.0), rng)
-    elif name in ("single-au", "emotions"):
-        plan = every(source, variants(name, aus), count, levels, rng)
-    elif name == "deactivate":
-        plan = deactivate(source, aus, count, rng)
-    elif name == "random":
-        plan = random(source, aus, count, levels, rng, targets)
+        edits = [explicit(values, names, kinds)]
+        plan = every(source, edits, count, (1.0, 1.0), rng, kinds)
     else:
-        plan = reweight(source, aus, count, rng, source if targets is None else targets)
+        check_kinds(name, names, kinds, targets)
+        if name in ("single-au", "emotions", *OF_CLASSES):
+            plan = every(source, variants(name, names, kinds, mixes, neutral_too), count, levels, rng, kinds)
+        else:
+            plan = of_aus(name, source, names, kinds, count, levels, rng, targets)
     plan = plan_by_source(plan)
     plan.target = np.round(plan.target.astype(np.float64), 4).astype(np.float32)
     return plan
 
 
-def variants(name, aus):
-    """The edits that a recipe makes of a source: [(text or AU, emotion, target [C] at level 1)]."""
-    if name == "single-au":
+def explicit(values, names, kinds):
+    """The edit of --set: (text, expression, target [C]). Where it names an expression, those that it does not name are
+    0."""
+    for name in values:
+        if name not in names:
+            raise BadInput(f"--set {name}: the model does not know it; it has {', '.join(names)}")
+    row = np.array([values.get(name, np.nan) for name in names], np.float32)
+    classes = np.array(kinds) == "expression"
+    if not np.isnan(row[classes]).all():
+        row[classes] = np.nan_to_num(row[classes])
+    return " ".join(f"{name}={value:g}" for name, value in values.items()), "", row
+
+
+def check_kinds(recipe, names, kinds, targets):
+    """BadInput where a model lacks the kind of labels that a recipe edits."""
+    if recipe in OF_CLASSES:
+        if "expression" not in kinds:
+            raise BadInput(f"--recipe {recipe}: the model knows no expressions; it has {brief(names)}. Use a recipe of "
+                           "AUs, or a model of expressions")
+    elif "au" not in kinds and not (recipe == "random" and targets is not None):
+        raise BadInput(f"--recipe {recipe}: the model knows no AUs; it has {brief(names)}. Use --set"
+                       + (", or --recipe expressions" if "expression" in kinds else ""))
+
+
+def of_aus(recipe, source, names, kinds, count, levels, rng, targets):
+    """The plans of `deactivate`, `random` and `reweight`: on the AU columns, the others keep the source's value."""
+    if recipe == "random" and targets is not None:
+        return random(source, names, count, levels, rng, targets)
+    columns = np.flatnonzero(np.array(kinds) == "au")
+    source, aus = source[:, columns], [names[k] for k in columns]
+    if recipe == "deactivate":
+        plan = deactivate(source, aus, count, rng)
+    elif recipe == "random":
+        plan = random(source, aus, count, levels, rng, None)
+    else:
+        plan = reweight(source, aus, count, rng, source if targets is None else targets[:, columns])
+    whole = np.full((len(plan), len(names)), np.nan, np.float32)
+    whole[:, columns] = plan.target
+    plan.target = whole
+    return plan
+
+
+def variants(name, names, kinds=None, mixes=(), neutral_too=False):
+    """The edits that a recipe makes of a source: [(text or AU, emotion, target [C] with AUs at level 1)]."""
+    kinds = np.array(kinds or ["au"] * len(names))
+    if name in OF_CLASSES:
+        classes = [name for name, kind in zip(names, kinds) if kind == "expression"]
+        found = class_variants(name, classes, mixes, neutral_too)
+    else:
+        found = au_variants(name, [name for name, kind in zip(names, kinds) if kind == "au"])
+    columns = kinds == ("expression" if name in OF_CLASSES else "au")
+    return [(text, emotion, spread(row, columns)) for text, emotion, row in found]
+
+
+def spread(row, columns):
+    """A row of one kind's columns (bool [C]) among all C; the others are NaN."""
+    whole = np.full(len(columns), np.nan, np.float32)
+    whole[columns] = row
+    return whole
+
+
+def class_variants(recipe, classes, mixes, neutral_too):
+    """[(text, emotion or '', one-hot or several-hot row)] of `expressions` and `mix`."""
+    if recipe == "expressions":
+        return [(name, name, row) for name, row in zip(classes, np.eye(len(classes), dtype=np.float32))
+                if neutral_too or name != "neutral"]
+    wanted = [tuple(mix.split("+")) for mix in mixes]
+    if missing := [(mix, name) for mix in wanted for name in mix if name not in classes]:
+        raise BadInput(f"--mix {'+'.join(missing[0][0])}: the model does not know {missing[0][1]}; it has "
+                       f"{', '.join(classes)}")
+    wanted = wanted or [mix for mix in MIXES if set(mix) <= set(classes)]
+    if not wanted:
+        raise BadInput(f"--recipe mix: say which with --mix, such as {'+'.join(classes[:2])}")
+    return [("+".join(mix), "", np.array([name in mix for name in classes], np.float32)) for mix in wanted]
+
+
+def au_variants(recipe, aus):
+    """[(text or AU, emotion, row [A] at level 1)] of `single-au` and `emotions`."""
+    if recipe == "single-au":
         return [(au, "", row) for au, row in zip(aus, np.eye(len(aus), dtype=np.float32))]
     found = []
     for emotion, numbers in EMOTIONS.items():
@@ -94,7 +171,7 @@ def deal(count, sources, edits, rng):
     return rng.permutation(sources)[source], rng.permutation(edits)[edit]
 
 
-def every(source, edits, count, levels, rng):
+def every(source, edits, count, levels, rng, kinds):
     """Each of the edits of each source."""
     possible = len(source) * len(edits)
     count = possible if count is None else count
@@ -103,7 +180,9 @@ def every(source, edits, count, levels, rng):
              f"{count - possible} of --count repeat them. Give more sources, or --level-range")
     which, edit = deal(count, len(source), len(edits), rng)
     level = rng.uniform(*levels, count).round(4)
-    target = np.stack([row for _, _, row in edits])[edit] * level[:, None]
+    aus = np.array(kinds) == "au"
+    target = np.stack([row for _, _, row in edits])[edit]
+    target = np.where(aus, target * level[:, None], target)
     text = [f"{edits[e][0]}={at:g}" if edits[e][0].startswith("AU") and "=" not in edits[e][0] else edits[e][0]
             for e, at in zip(edit, level)]
     return Plan(which, target, text, [edits[e][1] for e in edit])
@@ -178,8 +257,13 @@ def plan_by_source(plan):
                 [plan.expression[i] for i in order])
 
 
-def neutral(source, below):
-    """Rows of source [K,C] of which every AU is known and under `below`, int [n]; BadInput when there are none."""
+def neutral(source, below, names=(), kinds=None):
+    """Rows of source [K,C] that are neutral, int [n]: every AU known and under `below`, or, where the columns are
+    expressions only, of the class neutral. BadInput when there are none."""
+    kinds = np.array(kinds or ["au"] * source.shape[1])
+    if "au" not in kinds:
+        return of_neutral_class(source, names)
+    source = source[:, kinds == "au"]
     rows = np.flatnonzero((source < below).all(1))  # NaN compares as false
     if not len(rows):
         known = source[~np.isnan(source).any(1)]
@@ -188,4 +272,15 @@ def neutral(source, below):
                            "say --assume-neutral if the faces are neutral")
         raise BadInput(f"no source is neutral (all AUs under {below:g}); the nearest has an AU at "
                        f"{known.max(1).min():.4f}. Raise --neutral-below, or say --sources all")
+    return rows
+
+
+def of_neutral_class(source, names):
+    """Rows of source [K,C] of the expression neutral."""
+    if "neutral" not in names:
+        raise BadInput(f"the model knows no neutral expression (it has {brief(names)}); say --sources all")
+    rows = np.flatnonzero(source[:, list(names).index("neutral")] == 1)
+    if not len(rows):
+        raise BadInput("no source has the expression neutral; say --sources all, or --assume-neutral if the faces are "
+                       "neutral")
     return rows

@@ -1,32 +1,81 @@
 """Steps of making images with a generator: what sources show, what the model is fed, whether edits are right."""
+from pathlib import Path
+
 import numpy as np
 
 from lib import images, recipes
 from lib.cli import BadInput, note
+from lib.labels import VALENCE_AROUSAL
+from lib.manifest import Manifest, number
 from lib.onnx_runtime import Model, au_scores, brief, check_registration, reference_images, shared_aus
 
 
-def known_aus(data, model, options):
-    """AU values of the sources [K,C], float32; gaps are read by --classifier or 0 with --assume-neutral, else NaN."""
-    known = data.aus(model.aus)
+def known_conditions(data, model, options):
+    """The model's conditions of the sources [K,C], float32; gaps are read by --classifier, or neutral with
+    --assume-neutral, else NaN."""
+    known = model.labels.encode(data)
     if options.assume_neutral:
-        return np.nan_to_num(known, nan=0.0)
+        return np.where(np.isnan(known), neutral_row(model.labels), known)
     if options.classifier:
-        reader = Model.open(options.classifier, options.device, options.threads, kind="classifier")
-        check_registration(reader, data)
-        lacking = [au for au in model.aus if au not in reader.aus and au not in data.columns]
-        if lacking:
-            raise BadInput(f"{options.classifier}: does not read {brief(lacking)}, which {options.model} needs; "
-                           "give a classifier of the same AUs")
-        outputs = reader.predict(data.images(), options.batch, "reading sources",
-                                 reference=reference_images(reader, data))
-        scores = au_scores(reader, outputs).clip(0, 1).round(4)
-        for k, au in enumerate(model.aus):
-            if au in reader.aus:
-                known[:, k] = np.where(np.isnan(known[:, k]), scores[:, reader.aus.index(au)], known[:, k])
-    elif data.au_names:
+        return read_gaps(known, data, model, options)
+    has_labels = data.au_names or {*VALENCE_AROUSAL, "expression"} & set(data.columns)
+    if model.aus and data.au_names:
         shared_aus(model, data)  # refuses a manifest of quite other AUs
+    elif has_labels and np.isnan(known).all():
+        raise BadInput(f"{data.name}: has none of the labels of {model.path} ({brief(model.labels.conditions)}); give a "
+                       "manifest of the same labels, --classifier FILE.onnx, or --assume-neutral")
     return known
+
+
+def neutral_row(labels):
+    """Conditions [C] of a neutral face: 0, and the class neutral; NaN for classes where that is not among them."""
+    row = np.zeros(labels.count, np.float32)
+    classes = labels.columns("expression")
+    row[classes] = [float(name == "neutral") for name in labels.expressions]
+    if labels.expressions and "neutral" not in labels.expressions:
+        row[classes] = np.nan
+    return row
+
+
+def read_gaps(known, data, model, options):
+    """Conditions [K,C] whose gaps --classifier has read."""
+    reader = Model.open(options.classifier, options.device, options.threads, kind="classifier")
+    check_registration(reader, data)
+    outputs = reader.predict(data.images(), options.batch, "reading sources", reference=reference_images(reader, data))
+    scores = readings(reader, outputs, model.labels)
+    unread = [name for k, name in enumerate(model.labels.conditions)
+              if np.isnan(scores[:, k]).all() and np.isnan(known[:, k]).all() and name not in data.columns]
+    if unread:
+        raise BadInput(f"{options.classifier}: does not read {brief(unread)}, which {options.model} needs; "
+                       "give a classifier of the same labels")
+    classes = model.labels.columns("expression")
+    if model.labels.expressions and not np.isnan(scores[:, classes]).any():
+        scores[:, classes] = np.eye(len(model.labels.expressions))[scores[:, classes].argmax(1)]
+    return np.where(np.isnan(known), scores.round(4), known)
+
+
+def readings(reader, outputs, labels):
+    """What a classifier reads, as conditions float32 [N,C]; NaN where it lacks one."""
+    count = len(next(iter(outputs.values())))
+    found = np.full((count, labels.count), np.nan, np.float32)
+    parts = [("au", reader.aus, au_scores(reader, outputs).clip(0, 1) if reader.aus else None),
+             ("va", VALENCE_AROUSAL, outputs.get("valence_arousal")),
+             ("expression", reader.expressions, outputs.get("expression"))]
+    for kind, names, values in parts:
+        columns = labels.columns(kind)
+        for k in range(columns.start, columns.stop):
+            if values is not None and labels.conditions[k] in names:
+                found[:, k] = values[:, list(names).index(labels.conditions[k])]
+    return found
+
+
+def draw_noise(model, rows, seed):
+    """Noise float32 [n,Z] as the sampler wants it; each row's own, whatever the count."""
+    width = model.inputs["noise"].shape[1]
+    draws = [np.random.default_rng([seed, i]) for i in rows]
+    if model.meta.get("noise") == "uniform":
+        return np.stack([draw.uniform(-1, 1, width) for draw in draws]).astype(np.float32)
+    return np.stack([draw.standard_normal(width, np.float32) for draw in draws])
 
 
 def inputs(data, known, plan, model, options):
@@ -34,18 +83,42 @@ def inputs(data, known, plan, model, options):
     if model.edits:
         references = data.images()
         return {"data": [references[i] for i in plan.source], "source": known[plan.source], "target": plan.target}
-    width = model.inputs["noise"].shape[1]
-    noise = [np.random.default_rng([options.seed, i]).standard_normal(width, np.float32) for i in plan.source]
-    return {"noise": np.stack(noise), "target": np.nan_to_num(plan.target)}
+    blank = np.zeros(model.labels.count, np.float32)
+    if model.labels.expressions:
+        blank[model.labels.columns("expression")] = 1 / len(model.labels.expressions)
+    return {"noise": draw_noise(model, plan.source, options.seed),
+            "target": np.where(np.isnan(plan.target), blank, plan.target)}
+
+
+def label_columns(labels, values, expressions):
+    """Manifest columns of conditions [N,C]: AUs, valence and arousal, and the expression where one class is 1 and the
+    others 0 (a mixture is none). expressions: names that recipes gave, '' where they gave none."""
+    columns = {name: [number(value) for value in values[:, k]]
+               for k, (name, kind) in enumerate(zip(labels.conditions, labels.kinds)) if kind != "expression"}
+    classes = values[:, labels.columns("expression")]
+    one = (classes == 1).sum(1) == 1
+    one &= (classes == 0).sum(1) == classes.shape[1] - 1
+    named = [given or (labels.expressions[int(row.argmax())] if clear else "")
+             for given, row, clear in zip(expressions, classes, one)]
+    return columns | ({"expression": named} if any(named) else {})
+
+
+def check_reads(check, model):
+    """BadInput when a classifier reads none of what a generator makes; AUs that only one knows are said."""
+    if model.aus and check.aus:
+        shared_aus(check, Manifest(model.path, Path.cwd(), dict.fromkeys(model.aus, [])))
+    elif not ("valence_arousal" in check.outputs and model.labels.valence_arousal
+              or {*check.expressions} & {*model.expressions}):
+        raise BadInput(f"{check.path}: reads none of the labels of {model.path} ({brief(model.labels.conditions)}); give "
+                       "a classifier of the same labels")
 
 
 def rejected(check, model, edited, labels, changed, limit):
     """Why each edit is dropped, '' for those to keep: `check` reads edited [n,H,W,3], labels [n,C] are wanted,
-    changed bool [n,C] marks the edited AUs."""
-    both = [au for au in model.aus if au in check.aus]
-    mine = [model.aus.index(au) for au in both]
-    scores = au_scores(check, check.once(image=edited))[:, [check.aus.index(au) for au in both]]
-    error, reasons = np.abs(scores - labels[:, mine]), []
+    changed bool [n,C] marks the edited conditions."""
+    scores = readings(check, check.once(image=edited), model.labels)
+    mine = ~np.isnan(scores).all(0)
+    error, reasons = np.abs(scores - labels)[:, mine], []
     for row, is_edited in zip(error, changed[:, mine]):
         missed, moved = np.nanmean(row[is_edited]) if is_edited.any() else 0, row[~is_edited & ~np.isnan(row)]
         reasons.append("target not reached" if missed > limit else
@@ -53,22 +126,39 @@ def rejected(check, model, edited, labels, changed, limit):
     return reasons
 
 
+def sheet_edits(model, options):
+    """The columns of the sheet, [(name, target [C])]: of the recipe where it is made of such, else of all labels."""
+    labels = model.labels
+    recipe = options.recipe if options.recipe in ("emotions", "mix") else "single-au" if model.aus else "expressions"
+    found = []
+    if model.aus or labels.expressions:
+        for name, _, row in recipes.variants(recipe, labels.conditions, labels.kinds, options.mix, not model.edits):
+            aus = np.array(labels.kinds) == "au"
+            found.append((name, np.where(aus, row * options.levels[1], row)))
+    else:
+        for k, name in enumerate(labels.conditions):
+            for value in (options.levels[1], -options.levels[1]):
+                found.append((f"{name}={value:g}", np.where(np.arange(labels.count) == k, value, np.nan)))
+    return found or [("sample", np.zeros(0))]
+
+
 def write_sheet(data, known, plan, model, options):
     """A row a source: the source, then one edit a column."""
-    edits = recipes.variants("emotions" if options.recipe == "emotions" else "single-au", model.aus)
+    edits = sheet_edits(model, options)
     rows = np.unique(plan.source)
     rows = rows[np.linspace(0, len(rows) - 1, min(options.sheet_rows, len(rows))).astype(int)]
-    targets = np.stack([row * options.levels[1] for _, _, row in edits])
-    first = np.zeros((1, len(model.aus)), np.float32)  # a sampler has no source: its first column shows no AU
-    targets = targets if model.edits else np.concatenate([first, targets])
+    targets = np.stack([row for _, row in edits])
+    first = np.zeros((1, model.labels.count), np.float32)  # a sampler has no source: its first column shows no AU
+    targets = targets if model.edits or not model.aus else np.concatenate([first, targets])
     shown = recipes.Plan(np.repeat(rows, len(targets)), np.tile(targets, (len(rows), 1)).astype(np.float32), [], [])
     fed = inputs(data, known, shown, model, options)
-    made = model.predict(batch=options.batch, what="sheet", **fed)["edited" if model.edits else "sampled"]
+    output = "edited" if model.edits else "sampled"
+    made = model.predict(batch=options.batch, what="sheet", outputs=[output], **fed)[output]
     made = made.reshape(len(rows), len(targets), *made.shape[1:])
     table = []
     for i, row in enumerate(rows):
         source = [images.resize(images.load(data.images()[row]), model.image_size)] if model.edits else []
         table.append(source + list(made[i]))
     images.save(options.sheet, images.sheet(table, scale=max(1, 64 // model.image_size)))
-    note(f"{options.sheet}: columns are the {'source' if model.edits else 'AU-less sample'}, "
-         f"{', '.join(name for name, _, _ in edits)}")
+    before = ["source"] if model.edits else ["AU-less sample"] if model.aus else []
+    note(f"{options.sheet}: columns are the {', '.join([*before, *(name for name, _ in edits)])}")

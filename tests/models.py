@@ -44,8 +44,10 @@ def classifier(path, aus=AUS, size=SIZE, only=None, **meta):
                  "expressions": ["neutral", "happiness"], "thresholds": {name: 0.4 for name in aus}, **meta})
 
 
-def generator(path, aus=AUS, size=SIZE, **meta):
-    """Write the editor: edited = image + 255 x (target - source) in each stripe, clipped; NaN changes nothing."""
+def generator(path, aus=AUS, size=SIZE, labels=None, **meta):
+    """Write the editor: edited = image + 255 x (target - source) in each stripe, clipped; NaN changes nothing.
+
+    labels: metadata in place of `aus`, where the stripes are other conditions."""
     nodes = [("Sub", ["target", "source"], ["difference"], {}), ("IsNaN", ["difference"], ["unknown"], {}),
              ("Where", ["unknown", "zero", "difference"], ["relative"], {}),
              ("MatMul", ["relative", "paint"], ["flat"], {}), ("Reshape", ["flat", "shape"], ["change"], {}),
@@ -57,10 +59,10 @@ def generator(path, aus=AUS, size=SIZE, **meta):
     return save(path, nodes, constants,
                 {"image": (TensorProto.UINT8, ["N", size, size, 3]), "source": numbers, "target": numbers},
                 {"edited": (TensorProto.UINT8, ["N", size, size, 3])},
-                {"kind": "generator", "architecture": "stripes", "aus": aus, "image_size": size, **meta})
+                {"kind": "generator", "architecture": "stripes", "image_size": size, **(labels or {"aus": aus}), **meta})
 
 
-def sampler(path, aus=AUS, size=SIZE, noise=3, **meta):
+def sampler(path, aus=AUS, size=SIZE, noise=3, labels=None, **meta):
     """Write the sampling generator: sampled = 255 x target in each stripe + the first noise number."""
     nodes = [("MatMul", ["target", "paint"], ["painted"], {}), ("MatMul", ["noise", "first"], ["brightness"], {}),
              ("Add", ["painted", "brightness"], ["flat"], {}), ("Reshape", ["flat", "shape"], ["sum"], {}),
@@ -70,7 +72,7 @@ def sampler(path, aus=AUS, size=SIZE, noise=3, **meta):
     return save(path, nodes, constants,
                 {"noise": (TensorProto.FLOAT, ["N", noise]), "target": (TensorProto.FLOAT, ["N", len(aus)])},
                 {"sampled": (TensorProto.UINT8, ["N", size, size, 3])},
-                {"kind": "generator", "architecture": "stripes-from-noise", "aus": aus, "image_size": size, **meta})
+                {"kind": "generator", "architecture": "stripes-from-noise", "image_size": size, **(labels or {"aus": aus}), **meta})
 
 
 def stripes(aus, size):
