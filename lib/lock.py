@@ -1,0 +1,73 @@
+"""Run a command alone in a folder: who comes second says who works there, and waits.
+
+    python -m lib.lock runs/quick/faces make faces-em
+
+Two `make`s in one folder would take away each other's temporary files. The lock is the file .lock in the folder; it
+goes with the process that holds it, however that ends. The exit status is the command's.
+"""
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from lib.cli import USAGE, BadInput, log, run
+
+
+@contextlib.contextmanager
+def alone(folder, command):
+    """Hold the lock of a folder; says on stderr whom it waits for. command: what others are told."""
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise BadInput(f"{folder}: is a file, not a folder; choose another place") from None
+    lock, holder = FileLock(folder / ".lock"), folder / ".lock.holder"
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        log(f"{folder}: {who(holder)} works here; waiting until it has done (Ctrl-C leaves)")
+        lock.acquire()
+    try:
+        holder.write_text(f"process {os.getpid()} on {socket.gethostname()}, since {time.strftime('%H:%M')}: {command}\n")
+        yield
+    finally:
+        holder.unlink(missing_ok=True)
+        lock.release()
+
+
+def who(holder):
+    """Who holds a lock, in words."""
+    try:
+        return holder.read_text().strip() or "another process"
+    except OSError:
+        return "another process"
+
+
+def main():
+    if len(sys.argv) < 3 or sys.argv[1].startswith("-"):
+        asked = "--help" in sys.argv[1:2]
+        print(__doc__ if asked else "lock.py: give a folder and a command; see --help",
+              file=sys.stdout if asked else sys.stderr)
+        sys.exit(0 if asked else USAGE)
+    folder, command = sys.argv[1], sys.argv[2:]
+    with alone(folder, " ".join(command)):
+        try:
+            child = subprocess.Popen(command, close_fds=False)  # make's job server is an open file
+        except FileNotFoundError:
+            raise BadInput(f"{command[0]}: no such command; correct its name") from None
+        try:
+            status = child.wait()
+        except BaseException:  # terminated or interrupted: so is the command, which may still save
+            child.terminate()
+            child.wait()
+            raise
+    sys.exit(128 - status if status < 0 else status)
+
+
+if __name__ == "__main__":
+    run(main)
