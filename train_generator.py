@@ -23,6 +23,7 @@ from lib.training import Average, Draws, History, Processes
 
 KINDS = {"editor": editing, "sampler": sampling}
 TASKS = ("au", "va", "expression")
+CLOSE = 0.02  # an epoch within 2 % of the least error is kept: the later of two that are as good has learnt longer
 SCHEDULE = {"epochs": 50, "decay_epochs": 20, "batch": 16}
 NOT_OF_THE_RUN = ("out", "resume", "device", "threads", "train", "validation", "reader")
 
@@ -123,7 +124,7 @@ class Trainer:
         self.local_batch = max(1, options.batch // self.processes.world)
         self.steps = max(1, (options.epoch_images or len(self.data)) // options.batch)
         self.epoch = self.step = 0
-        self.best = {"error": math.inf, "epoch": -1, "nets": None}
+        self.best = {"error": math.inf, "least": math.inf, "epoch": -1, "nets": None}
         self.trained_on, self.registration = train.digest(), manifest.registration([train], validation)
         reader = [Path(options.reader)] if options.reader else []
         self.run = {name: value for name, value in asdict(options).items() if name not in NOT_OF_THE_RUN} | {
@@ -223,9 +224,11 @@ class Trainer:
         if not all(map(math.isfinite, [*means.values(), score or 0])):
             raise GateFailed(f"training diverged in epoch {epoch}: losses or results are not finite; lower the learning "
                              "rates by --config")
-        better = score is None or score < self.best["error"]
+        least = min(self.best["least"], math.inf if score is None else score)
+        better = score is None or score <= least * (1 + CLOSE)
+        self.best["least"] = least
         if better:
-            self.best = {"error": score, "epoch": epoch,
+            self.best = {"error": score, "least": least, "epoch": epoch,
                          "nets": {name: {key: value.clone() for key, value in net.state_dict().items()}
                                   for name, net in nets.items()}}
         for name, net in nets.items():

@@ -173,3 +173,11 @@ def over_processes(count):
     total = count.detach().clone()
     torch.distributed.all_reduce(total)
     return total / torch.distributed.get_world_size()
+
+
+def row_mean(values):
+    """Mean of rows [N,…] over the rows of all processes, whose numbers of rows may differ."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return values.mean()
+    count = torch.tensor(float(len(values)), device=values.device)
+    return values.flatten(1).mean(1).sum() / over_processes(count)

@@ -2,7 +2,7 @@
 import torch
 from torch.nn import functional as F
 
-from lib.training import Draws, over_processes
+from lib.training import Draws, over_processes, row_mean
 
 
 def masked_mse(predicted, true):
@@ -60,20 +60,27 @@ def critic_penalty(kind, discriminator, real, fake, draw=Draws()):
     return real_penalty(discriminator, real, draw)
 
 
-def pyramid_l1(edited, true, source, scales=3, emphasis=3.0):
+def pyramid_l1(edited, true, source, scales=3, emphasis=3.0, balance=0.0):
     """L1 between an edited and a true image of one person, at full, half and quarter resolution.
 
     The person has moved a little between the two frames; coarser scales forgive that and still see a mouth
     open. Pixels count up to 1 + `emphasis` times as much where source and true image differ most, since what
-    an AU moves is a small part of a face. [N,3,H,W] each -> scalar."""
-    total = 0.0
+    an AU moves is a small part of a face. Pairs count in proportion to (their mean difference)^-balance, since a
+    lid moves fewer pixels than a jaw. [N,3,H,W] each -> scalar."""
+    total, share = 0.0, pair_shares(true, source, balance)
     for scale in range(scales):
         if scale:
             edited, true, source = (F.avg_pool2d(picture, 2) for picture in (edited, true, source))
         moved = (true - source).abs().mean(1, keepdim=True)
         weight = 1 + emphasis * moved / moved.amax((2, 3), keepdim=True).clamp(min=0.05)
-        total = total + ((edited - true).abs() * weight).mean()
+        total = total + row_mean(share * (edited - true).abs() * weight)
     return total / scales
+
+
+def pair_shares(true, source, balance, least=0.01):
+    """How much each pair counts, [N,1,1,1] with mean 1: (mean |true - source| + least)^-balance, normalised."""
+    share = ((true - source).abs().mean((1, 2, 3), keepdim=True) + least) ** -balance
+    return share / over_processes(row_mean(share))
 
 
 def total_variation(pictures, power=2):

@@ -22,6 +22,7 @@ from torch.nn import functional as F
 from lib.cli import BadInput
 from lib.generators import contract, frame_alignment, losses
 from lib.generators.blocks import PatchDiscriminator, convolve, flow_warp, tile, upconvolve
+from lib.training import row_mean
 
 TASKS = ("au",)
 
@@ -51,6 +52,7 @@ class Config:
     w_cycle: float = 5.0
     w_pair: float = 40.0       # idiosyncratic loss
     pair_emphasis: float = 5.0  # how much more the pixels count that differ most between the two frames
+    pair_balance: float = 0.0  # how much more pairs count that differ little (see losses.pyramid_l1)
     register_pairs: bool = True  # take the head's movement between the two frames out of that loss
     doubles: bool = False      # that loss compares changes: the edit's, and that from a double of the source to J
     critic_every: int = 4      # the discriminator is asked, and learns, on every so many steps
@@ -308,6 +310,8 @@ class System(contract.System):
             compare = self.change_loss if config.doubles else self.pair_loss
             terms["g_pair"] = compare(x_fake[paired], batch, x_real[paired])
             g_loss = g_loss + config.w_pair * terms["g_pair"]
+        if not torch.is_tensor(g_loss) and self.draw.world > 1:
+            g_loss = 0 * x_fake.sum()  # other processes have a loss: this one takes the step with them
         if torch.is_tensor(g_loss):  # no loss is due where pairs are few and the discriminator is not asked
             self.update("g", g_loss)
 
@@ -333,7 +337,8 @@ class System(contract.System):
 
         Moving blurs. Were only edits moved, a chequered edit would pass; were only true images, a blurred one."""
         x_true = batch.x_true
-        distance = partial(losses.pyramid_l1, emphasis=self.config.pair_emphasis)
+        distance = partial(losses.pyramid_l1, emphasis=self.config.pair_emphasis,
+                           balance=self.config.pair_balance)
         if not self.config.register_pairs:
             return distance(edited, x_true, source)
         there = frame_alignment.movement(source, x_true)
@@ -349,7 +354,7 @@ class System(contract.System):
         resolution leaves a quarter of the noise, so the coarser of three scales count 4 and 16 times as much."""
         total, error = 0.0, edited - source - (batch.x_true - batch.x_double)
         for scale in range(3):
-            total = total + 4 ** scale * error.square().mean()
+            total = total + 4 ** scale * row_mean(error.square())
             error = F.avg_pool2d(error, 2)
         return total / 21
 
