@@ -99,7 +99,7 @@ def test_killed_and_resumed_equals_uninterrupted_bit_for_bit(data, tmp_path):
     assert all(np.array_equal(sheet[:, :32], sheets[0][:, :32]) for sheet in sheets)  # the same faces each time
     assert first["labels"]["aus"] == AUS and first["samples"].dtype == torch.uint8
     editor = generators.build(first).exports["editor"]
-    edited = editor(torch.zeros(2, 3, 32, 32), torch.zeros(2, 2), torch.ones(2, 2))
+    edited = editor(torch.zeros(2, 3, 32, 32), torch.zeros(2, 2), torch.ones(2, 2))["edited"]
     assert edited.shape == (2, 3, 32, 32) and torch.isfinite(edited).all()
 
 
