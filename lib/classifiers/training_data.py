@@ -59,13 +59,12 @@ class TrainingData:
         self.digest = digest(self.digest, unlabelled.digest)
 
     def presence_as_level(self):
-        """An AU that has no level in any training row is learnt as its presence, 0 or 1."""
-        if not self.names["aus"]:
-            return
-        unlevelled = self.true["au"].isnan().all(0)  # [A]
-        self.has_levels = not unlevelled.all()
-        for true in (self.true, self.check_true):
-            true["au"] = torch.where(unlevelled, true["au_present"], true["au"])
+        """Where no AU of any training row has a level, `au` learns presence, 0 or 1. (Beside levels
+        an occurrence teaches no level: lib.classifiers.losses.masked_presence.)"""
+        self.has_levels = bool(self.names["aus"]) and not bool(self.true["au"].isnan().all())
+        if self.names["aus"] and not self.has_levels:
+            for true in (self.true, self.check_true):
+                true["au"] = true["au_present"]
 
     def au_kind(self, au_heads):
         """What the reading `au` is: 'intensity', or 'occurrence' where nothing teaches a level."""

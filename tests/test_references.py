@@ -1,0 +1,131 @@
+"""Reference images: which they are, and that every reader of a model feeds them."""
+
+
+import models
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from commands import call
+from stripes import make_set, train
+
+import evaluate
+import pseudo_label
+from lib import checkpoints, classifiers, images, manifest, onnx_export, references
+from lib.cli import BadInput
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sets")
+    return make_set(folder, "train", 60, "a", 0), make_set(folder, "validation", 30, "b", 1)
+
+
+@pytest.mark.parametrize("how", ["image", "features"])
+def test_a_picture_that_is_the_reference_says_nothing_of_the_person(how):
+    torch.manual_seed(0)
+    net = classifiers.build({"architecture": "tiny", "size": 16, "aus": 2, "reference": how}).eval()
+    one, other = torch.rand(1, 3, 16, 16), torch.rand(1, 3, 16, 16)
+    same, again = net(one, one)["au"], net(other, other)["au"]
+    assert torch.allclose(same, again, atol=1e-6)
+    assert not torch.allclose(net(one, other)["au"], same, atol=1e-4)
+
+
+@pytest.mark.parametrize("how", ["image", "features"])
+def test_reference_trains_exports_and_is_fed_by_every_reader(data, tmp_path, capsys, how):
+    train(data, tmp_path / "c.pt", capsys, "--reference", how)
+    state = checkpoints.load_finished(tmp_path / "c.pt")
+    onnx_export.export(state, tmp_path / "c.onnx", state["samples"].numpy())
+    session = onnxruntime.InferenceSession(tmp_path / "c.onnx", providers=["CPUExecutionProvider"])
+    assert [item.name for item in session.get_inputs()] == ["image", "reference"]
+    code, shown, said = call(
+        evaluate.main,
+        capsys,
+        "--model",
+        tmp_path / "c.onnx",
+        "--test",
+        data[1],
+        "--predictions",
+        tmp_path / "p.csv",
+    )
+    assert code == 0, said
+    checked = manifest.read(data[1])
+    means = references.of_rows(checked, 16)
+    pixels = np.stack([images.load(path) for path in checked.images()])
+    expected = session.run(["au"], {"image": pixels, "reference": np.stack(means)})[0]
+    predicted = manifest.read(tmp_path / "p.csv").aus(["AU01", "AU12"])
+    np.testing.assert_allclose(predicted, expected, atol=1e-4)
+    code, _, said = call(
+        pseudo_label.main,
+        capsys,
+        "--model",
+        tmp_path / "c.onnx",
+        "--images",
+        data[1],
+        "--relabel",
+        "--shard",
+        "1/2",
+        "--out",
+        tmp_path / "pseudo.csv",
+    )
+    assert code == 0, said
+    labelled = manifest.read(tmp_path / "pseudo.csv").aus(["AU01", "AU12"])
+    np.testing.assert_allclose(
+        labelled, expected[:15], atol=1e-4
+    )  # the mean is over all rows, not over the shard
+
+
+def test_references_by_mean_by_least_activity_and_by_labels(tmp_path, capsys):
+    """Subject a has brightness 0, 51 and 102; b 204; the model reads brightness."""
+    models.classifier(tmp_path / "model.onnx")
+    models.dataset(
+        tmp_path,
+        [[0.4] * 4, [0] * 4, [0.2] * 4, [0.8] * 4],
+        "set.csv",
+        subjects=["a", "a", "a", "b"],
+    )
+    for how, more in (
+        ("mean", ()),
+        ("least", ("--model", tmp_path / "model.onnx")),
+        ("labels", ()),
+    ):
+        code, _, said = call(
+            references.main,
+            capsys,
+            tmp_path / "set.csv",
+            "--by",
+            how,
+            *more,
+            "--out",
+            tmp_path / "out" / f"{how}.csv",
+        )
+        assert code == 0, said
+        data = manifest.read(tmp_path / "out" / f"{how}.csv")
+        found = [images.load(item)[0, 0, 0] for item in references.of_rows(data, 8)]
+        assert found == ([51, 51, 51, 204] if how == "mean" else [0, 0, 0, 204])
+    code, _, said = call(
+        references.main,
+        capsys,
+        tmp_path / "set.csv",
+        "--by",
+        "labels",
+        "--drop",
+        "--out",
+        tmp_path / "kept.csv",
+    )
+    kept = manifest.read(tmp_path / "kept.csv")
+    assert [path.split("#")[1] for path in kept.columns["path"]] == [
+        "0",
+        "2",
+    ]  # b had one image: it is left out
+    merged = manifest.merge(
+        [kept, manifest.read(tmp_path / "out" / "least.csv")], tmp_path / "elsewhere"
+    )
+    assert all(images.load(item)[0, 0, 0] in (0, 204) for item in references.of_rows(merged, 8))
+
+
+def test_a_row_without_subject_and_reference_is_bad_input(tmp_path, capsys):
+    path = make_set(tmp_path, "set", 3, "a", 0)
+    path.write_text(path.read_text().replace(",a1,", ",,"))
+    with pytest.raises(BadInput, match="row 3: the model needs a person's reference image"):
+        references.of_rows(manifest.read(path), 16)
