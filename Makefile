@@ -378,3 +378,5 @@ results-registration: compare-registration
 
 faces-registration-check: | $(READY_FACES)  # is a turned face nearer to its frontal picture in 3D than in 2D?
 	$(PY) -m lib.faces.measure --people 50
+
+include make/checks.mk
