@@ -4,6 +4,7 @@
     evaluate.py --model au01.onnx au02.onnx va.onnx --test test.csv    models of different labels, as one
     evaluate.py --model 'personal/{subject}.onnx' --test test.csv      a model for each person
     evaluate.py --model generator.onnx --pairs pairs.csv --judge judge.onnx > report.json
+    evaluate.py --model reader.onnx --samples samples.csv --real test.csv --learnt labelled.csv --identity id.onnx
     evaluate.py --compare runs/faces/*/seed*/report.json               tables of conditions
     evaluate.py --compare fold*/predictions.csv                        folds: each, their mean, pooled
     evaluate.py --compare a.csv b.csv --paired                         a - b on the same images, with p
@@ -30,6 +31,15 @@ class Options:
     judge_report: Optional[str] = arg(None, help="the judge's own report: AUs that it reads badly stay out of the "
                                                  "summary", metavar="FILE.json")
     min_correlation: float = arg(0.6, help="with --judge-report: the least correlation (pcc) of an AU in the summary")
+    samples: Optional[str] = arg(None, help="generated images, with the conditions asked for, which --model reads; "
+                                            "needs --real, --learnt and --identity", metavar="FILE.csv")
+    real: Optional[str] = arg(None, help="with --samples: held-out real images", metavar="FILE.csv")
+    learnt: list[str] = arg([], help="with --samples: the images that the sampler learnt from", nargs="+",
+                            metavar="FILE.csv")
+    identity: Optional[str] = arg(None, help="with --samples: identity embedding (lib.evaluation.identity)",
+                                  metavar="FILE.onnx")
+    inception: Optional[str] = arg(None, help="with --samples: Inception with the output `features`, for FID",
+                                   metavar="FILE.onnx")
     compare: list[str] = arg([], help="reports to put in tables, found as …/<preset>/<set>/<condition>/seed<k>/NAME; "
                                       "or files of --predictions: the folds of one experiment",
                              nargs="+", metavar="REPORT.json")
@@ -55,15 +65,18 @@ class Options:
         from lib.labels import parse_au
 
         self.pair = [parse_au(name) for name in self.pair]
-        jobs = [name for name in ("test", "pairs", "compare") if getattr(self, name)]
+        jobs = [name for name in ("test", "pairs", "samples", "compare") if getattr(self, name)]
         if len(jobs) != 1:
-            raise ValueError("say one of --test FILE.csv, --pairs FILE.csv and --compare REPORT.json …")
+            raise ValueError("say one of --test FILE.csv, --pairs FILE.csv, --samples FILE.csv and "
+                             "--compare REPORT.json …")
         if jobs != ["compare"] and not self.model:
             raise ValueError(f"--{jobs[0]} needs --model FILE.onnx")
         if self.pairs and not self.judge:
             raise ValueError("--pairs needs --judge FILE.onnx, which reads the edited images")
         if self.pairs and len(self.model) > 1:
             raise ValueError("--pairs measures one generator: give one --model")
+        if self.samples and not (self.real and self.learnt and self.identity and len(self.model) == 1):
+            raise ValueError("--samples needs --real, --learnt, --identity and one --model, which reads the samples")
         if self.min_f1 is not None and not self.test:
             raise ValueError("--min-f1 is a gate for --test")
         if self.by and not self.test or self.of and not self.by:
@@ -273,6 +286,33 @@ def generator(options):
     write_text("-", to_json(out) + "\n")
 
 
+def samples(options):
+    """--samples"""
+    from pathlib import Path
+
+    from lib import images, manifest
+    from lib.evaluation import sample_report
+    from lib.onnx_runtime import Model
+
+    data, real = manifest.read(options.samples), manifest.read(options.real)
+    learnt = manifest.merge([manifest.read(path) for path in options.learnt], Path.cwd())
+    manifest.check_disjoint(learnt, real)
+    reader, identity = (Model.open(path, options.device, kind="classifier")
+                        for path in (options.model[0], options.identity))
+    inception = Model.open(options.inception, options.device) if options.inception else None
+    out = {"reader": describe_model(reader), "identity": describe_model(identity), "data": describe_data(data),
+           "real": describe_data(real), "learnt": describe_data(learnt),
+           "samples": sample_report.measure(data, real, learnt, reader, identity, options.batch, inception)}
+    if options.report:
+        images.save(Path(options.report) / "samples.png", sample_report.sheet(data))
+    write_text("-", to_json(out) + "\n")
+    found = out["samples"]
+    log(f"{options.samples}: asked expression read {show(found.get('accuracy_ratio'))} as well as in real images; "
+        f"diversity {show(found['diversity']['ratio'])}, nearest training image "
+        f"{show(found['nearest_training']['ratio'])} of real images'"
+        + ("; the samples have collapsed" if found["collapse"]["collapsed"] else ""))
+
+
 def show(value):
     """A number for people, or 'undefined'."""
     return "undefined" if value is None else f"{value:.3f}"
@@ -291,6 +331,8 @@ def main(argv=None):
         write_text("-", comparison.tables(options.compare) + "\n")
     elif options.pairs:
         generator(options)
+    elif options.samples:
+        samples(options)
     else:
         classifier(options)
 

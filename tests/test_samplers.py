@@ -1,11 +1,17 @@
 """Samplers: each family's losses worked out by hand, its steps, and the figures and alarm of sample_report."""
+import json
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import torch
 
-from lib.evaluation import sample_report
+import models
+from commands import NO_TORCH, ROOT, fail, succeed
+from lib import images, manifest
+from lib.evaluation import identity, sample_report
 from lib.generators import (categorical_gan, conditional_gan, conditional_wgan, gan, relativistic_sampler,
                             sampler_blocks)
 from lib.generators.contract import SampleBatch
@@ -260,3 +266,107 @@ def test_class_entropy():
     assert sample_report.entropy(np.eye(4)) == pytest.approx(1)
     assert sample_report.entropy(np.eye(4)[[1, 1, 1]]) == 0
     assert sample_report.entropy(np.eye(4)[[0, 0, 3, 3]]) == pytest.approx(0.5)
+
+
+# ---- evaluate.py --samples, and the identity embedding --------------------------------------------------------
+
+def painted(folder, name, rows, subject):
+    """A manifest of images of AU levels (tests/models.py) with expressions: [(levels, expression)]."""
+    images.save_pack(folder / f"{name}.npy", np.stack([models.paint(levels) for levels, _ in rows]))
+    manifest.write(folder / f"{name}.csv", {
+        "path": [f"{name}.npy#{k}" for k in range(len(rows))], "subject": [subject] * len(rows),
+        "expression": [expression for _, expression in rows]})
+    return folder / f"{name}.csv"
+
+
+@pytest.fixture(scope="module")
+def sample_set(tmp_path_factory):
+    """A folder with a reader that sees happiness where the last AU is above 0.5, and three sets."""
+    folder = tmp_path_factory.mktemp("samples")
+    models.classifier(folder / "reader.onnx")
+    draw = np.random.default_rng(0)
+
+    def faces_of(last, count):  # three random AUs, and the last one
+        return [[*draw.random(3), last] for _ in range(count)]
+
+    def rows(neutral, happy):
+        return [(levels, "neutral") for levels in neutral] + [(levels, "happiness") for levels in happy]
+
+    painted(folder, "real", rows(faces_of(0.1, 6), faces_of(0.9, 6)), "held-out")
+    painted(folder, "learnt", rows(faces_of(0.1, 6), faces_of(0.9, 6)), "learnt")
+    painted(folder, "sampled", rows(faces_of(0.1, 4), faces_of(0.9, 1) + faces_of(0.2, 3)), "")
+    painted(folder, "constant", rows([[0.5, 0.5, 0.5, 0.1]] * 4, [[0.5, 0.5, 0.5, 0.9]] * 4), "")
+    return folder
+
+
+def options_of(folder, name):
+    return ["--model", folder / "reader.onnx", "--identity", folder / "reader.onnx", "--real", folder / "real.csv",
+            "--learnt", folder / "learnt.csv", "--samples", folder / f"{name}.csv"]
+
+
+def test_report_of_samples_by_hand(sample_set):
+    out, said = succeed("evaluate.py", *options_of(sample_set, "sampled"), "--report", sample_set / "report")
+    found = json.loads(out)["samples"]
+    assert found["condition"]["expression"]["recall"] == {"neutral": 1, "happiness": 0.25}
+    assert found["condition_of_real"]["expression"]["mean_recall"] == 1
+    assert found["accuracy_ratio"] == pytest.approx((1 + 0.25) / 2)
+    share = np.array([7, 1]) / 8  # neutral is read in 4 + 3 of 8
+    assert found["class_entropy"]["samples"] == pytest.approx(-(share * np.log(share)).sum() / np.log(2))
+    assert found["class_entropy"]["real"] == pytest.approx(1)
+    assert found["frechet"]["features_of"].endswith("reader.onnx") and "fid" not in found
+    assert (sample_set / "report" / "samples.png").exists() and "as well as in real images" in said
+
+
+def test_repeated_samples_have_no_diversity(sample_set):
+    out, said = succeed("evaluate.py", *options_of(sample_set, "constant"))
+    found = json.loads(out)["samples"]
+    assert found["diversity"]["ratio"] == pytest.approx(0, abs=1e-6)
+    assert found["collapse"]["collapsed"] and "collapsed" in said
+
+
+def test_samples_need_their_companions_and_other_people(sample_set):
+    arguments = options_of(sample_set, "sampled")
+    fail(2, "--samples needs --real", "evaluate.py", *arguments[:4], *arguments[8:])
+    arguments[7] = sample_set / "real.csv"
+    fail(3, "share 1 subject", "evaluate.py", *arguments)
+
+
+def test_samples_are_measured_without_torch(sample_set):
+    script = [sys.executable, "-c", NO_TORCH, str(ROOT / "evaluate.py"), *options_of(sample_set, "sampled")]
+    done = subprocess.run(list(map(str, script)), capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+
+
+def test_identity_embedding_is_trained_and_exported(sample_set, tmp_path):
+    draw = np.random.default_rng(1)
+    for name, people in (("train", "abcd"), ("validation", "ef")):
+        levels = {person: draw.random(4) for person in people}
+        painted(tmp_path, name, [(levels[person] * draw.uniform(0.9, 1, 4), "") for person in people for _ in "123"], "")
+        table = manifest.read(tmp_path / f"{name}.csv")
+        manifest.write(tmp_path / f"{name}.csv", {**table.columns, "subject": [p for p in people for _ in "123"]})
+    fixed = ["--validation", tmp_path / "validation.csv", "--arch", "tiny", "--device", "cpu", "--threads", "1"]
+    _, said = succeed("-m lib.evaluation.identity", "--train", tmp_path / "train.csv", *fixed, "--steps", "3",
+                      "--batch", "6", "--out", tmp_path / "identity.pt")
+    assert "12 images of 4 people" in said and "of cases" in said
+    succeed("export_onnx.py", tmp_path / "identity.pt", "--out", tmp_path / "identity.onnx")
+    arguments = options_of(sample_set, "sampled")
+    arguments[3] = tmp_path / "identity.onnx"
+    succeed("evaluate.py", *arguments)
+    fail(3, "fewer than two people", "-m lib.evaluation.identity", "--train", sample_set / "real.csv", *fixed,
+         "--out", tmp_path / "other.pt")
+
+
+def test_verification_by_hand():
+    features = np.array([[1.0, 0], [1, 0.1], [0, 1], [0.1, 1]])
+    people = np.array([0, 0, 1, 1])
+    assert identity.verification(features, people, np.array([0, 1, 2, 3])) == 1
+    # people mixed: same-person cosines 0 and 0.198; others 0.995, 0.0995, 0.0995, 0.995: 2 of 8 comparisons won
+    assert identity.verification(features[[0, 2, 1, 3]], people, np.array([0, 1, 2, 3])) == 0.25
+    # pairs of one session do not count where there are others: person 0's pair is left out
+    assert identity.verification(features, people, np.array([0, 0, 1, 2])) == 1
+
+
+def test_margin_loss_by_hand():
+    # cosines 1 and 0; logits 16 (1 - 0.2) and 0
+    found = identity.margin_loss(torch.tensor([[2.0, 0.0]]), torch.eye(2) * 5, torch.tensor([0]))
+    assert found.item() == pytest.approx(math.log(1 + math.exp(-16 * 0.8)), rel=1e-3)
