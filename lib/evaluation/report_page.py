@@ -203,12 +203,15 @@ def features(page, data, reading):
     if reading.features is None or len(data) < 10:
         return
     from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits  # scikit-learn's own
 
     rows = np.random.default_rng(0).permutation(len(data))[:POINTS]
     values = np.asarray(reading.features, np.float64)[rows]
     if np.ptp(values, 0).max() < 1e-9:
         return
-    points = TSNE(random_state=0, perplexity=min(30, (len(rows) - 1) / 3), init="random").fit_transform(values)
+    with threadpool_limits(1):  # its threads wait for each other at every step, long on a busy machine
+        points = TSNE(random_state=0, perplexity=min(30, (len(rows) - 1) / 3), init="random",
+                      max_iter=600).fit_transform(values)
     colourings = {}
     aus = data.aus()[rows]
     if aus.size and not np.isnan(aus).all():
