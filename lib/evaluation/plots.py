@@ -127,7 +127,8 @@ def circumplex(axis):
     for side, (x, y, word) in WORDS.items():
         upright = {"right": ("right", "bottom"), "left": ("left", "bottom"), "top": ("left", "top"),
                    "bottom": ("left", "bottom")}[side]
-        axis.text(x, y, f" {word} ", fontsize=7, color="#555555", ha=upright[0], va=upright[1])
+        axis.text(x, y, f" {word} ", fontsize=7, color="#333333", ha=upright[0], va=upright[1],
+                  zorder=5, bbox={"facecolor": "white", "alpha": 0.7, "linewidth": 0, "pad": 0.5})
     axis.set_xlabel("valence", fontsize=8)
     axis.set_ylabel("arousal", fontsize=8)
 

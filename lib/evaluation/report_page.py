@@ -190,7 +190,7 @@ def expressions(page, out):
                f"F1 of each expression, {found['labelled']} images", limits=(0, 1))
     page.picture("expression_bars.png", "F1 of each expression",
                  "Bars of F1: " + ", ".join(f"{name} {number(found['f1'][name])}" for name in names) + ".",
-                 "A missing bar is an expression that does not occur.")
+                 "A bar without length is an F1 of 0, or an expression that does not occur.")
     plots.reliability(page.folder / "expression_reliability.png", {"accuracy": found["calibration"]},
                       ("probability of the expression that is read", "share that is right"))
     page.picture("expression_reliability.png", "Reliability of expressions",
