@@ -55,9 +55,15 @@ def bars(path, names, series, title, bounds=None, limits=None):
     axes.axvline(0, color="black", linewidth=0.6)
     axes.set_title(title, fontsize=9)
     if len(series) > 1:
-        axes.legend(fontsize=8, ncols=min(3, len(series)), loc="upper center", frameon=False,
-                    bbox_to_anchor=(0.5, -0.5 / figure.get_figheight()))
+        below(axes, series, 0.4 / figure.get_figheight())
     save(figure, path)
+
+
+def below(axes, names, gap):
+    """A legend under a chart, side by side where the names are short. gap: share of the chart's height."""
+    wide = sum(map(len, names)) > 40
+    axes.legend(fontsize=8, ncols=1 if wide else len(names), loc="upper center", frameon=False,
+                bbox_to_anchor=(0.5, -gap))
 
 
 def matrices(path, names, pictures, signed=()):
@@ -95,21 +101,21 @@ def confusion(path, names, counts):
 def reliability(path, curves, labels):
     """Curves of lib.evaluation.metrics.reliability (label -> result) over the diagonal, and how many readings
     each bin has. labels: (x, y)."""
-    figure, (axes, below) = canvas(2, 4.6, height_ratios=(3, 1), sharex=True)
+    figure, (axes, number) = canvas(2, 4.6, height_ratios=(3, 1), sharex=True)
     axes.plot([0, 1], [0, 1], color="#888888", linewidth=0.8, linestyle="--")
     for (label, found), colour in zip(curves.items(), COLOURS):
         rows = [row for row in found["bins"] if row["n"]]
         ece = "undefined" if found["ece"] is None else f"{found['ece']:.3f}"
         axes.plot([row["score"] for row in rows], [row["truth"] for row in rows], "o-", color=colour,
                   markersize=4, label=f"{label}, error {ece}")
-        below.step([row["from"] for row in found["bins"]] + [1],
+        number.step([row["from"] for row in found["bins"]] + [1],
                    [row["n"] for row in found["bins"]] + [found["bins"][-1]["n"]], where="post", color=colour)
     axes.set_ylabel(labels[1], fontsize=8)
     axes.legend(fontsize=8, frameon=False, loc="upper left")
-    below.set_yscale("symlog", linthresh=1)
-    below.set_xlabel(labels[0], fontsize=8)
-    below.set_ylabel("readings", fontsize=8)
-    for axis in (axes, below):
+    number.set_yscale("symlog", linthresh=1)
+    number.set_xlabel(labels[0], fontsize=8)
+    number.set_ylabel("readings", fontsize=8)
+    for axis in (axes, number):
         axis.tick_params(labelsize=8)
         axis.grid(alpha=0.3)
     save(figure, path)
@@ -187,7 +193,7 @@ def traces(path, time, groups, title, label="frame"):
 
 def histograms(path, groups, label, bins=20, limits=(-1, 1)):
     """Histograms (title -> {label: values}) one below the other; those of one title share their axes."""
-    figure, axes = canvas(len(groups), 2.2 * len(groups) + 0.4)
+    figure, axes = canvas(len(groups), 2.5 * len(groups) + 0.4)
     for axis, (title, sets) in zip(axes, groups.items()):
         edges = np.linspace(*limits, bins + 1)
         axis.hist(list(sets.values()), edges, label=list(sets), color=COLOURS[:len(sets)])
@@ -196,7 +202,7 @@ def histograms(path, groups, label, bins=20, limits=(-1, 1)):
         axis.grid(axis="y", alpha=0.3)
         axis.tick_params(labelsize=8)
         if len(sets) > 1:
-            axis.legend(fontsize=8, frameon=False)
+            below(axis, sets, 0.14)
     save(figure, path)
 
 
