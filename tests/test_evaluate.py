@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from lib import manifest
-from lib.evaluation import comparison, edit_report, reading
+from lib.evaluation import comparison, edit_report, edit_targets, reading
 from lib.cli import BadInput
 
 ROOT = Path(__file__).parents[1]
@@ -199,7 +199,7 @@ def test_change_outside_the_region():
 def test_pairs_without_a_clear_target_are_left_out():
     source = np.array([[0, 0, 0], [0, np.nan, 0], [0, 0, 0], [0.5, 0, 0]])
     target = np.array([[0, 0.5, 0.3], [np.nan, 0.4, np.nan], [0.5, 0.5, 0], [0.1, 0, 0]])
-    index, change = edit_report.main_target(source, target, ["AU26", "AU25", "AU12"])
+    index, change = edit_targets.main_target(source, target, ["AU26", "AU25", "AU12"])
     assert index.tolist() == [1, 1, -1, 0] and change[3, 0] == pytest.approx(-0.4)
 
 

@@ -17,11 +17,12 @@ import numpy as np
 
 from lib import images
 from lib.cli import BadInput, note
+from lib.evaluation import metrics
+from lib.evaluation.edit_targets import CALLED, CHANGED, asked_of
 from lib.manifest import reference
 from lib.onnx_runtime import reference_images
 
 REGION = 8        # levels of 255 from which on a pixel counts as truly changed
-CHANGED = 0.05    # AU change, FACS level / 5, from which on an AU can be a pair's target
 LEAST_RISE = 0.02  # mean true rise in the judge's reading below which fulfilment is undefined
 
 
@@ -29,14 +30,16 @@ LEAST_RISE = 0.02  # mean true rise in the judge's reading below which fulfilmen
 class Pairs:
     """What `run` found, N pairs in the order of the rows used."""
     data: object                # the manifest, rows in use
-    aus: list                   # the judge's AUs, A names
-    target_au: list             # name of each pair's target AU
-    direction: np.ndarray       # +1 or -1 [N]: the target AU rises or falls
+    aus: list                   # what the judge reads: AUs, expressions, or valence and arousal; A names
+    target_au: list             # name of each pair's target, one of these
+    direction: np.ndarray       # +1 or -1 [N]: the target rises or falls
     source: np.ndarray          # judge's readings [N,A] of the source images
     edited: np.ndarray          # … of the edited ones
     true: np.ndarray            # … of the true ones
     pixels: dict                # name -> float [N], in levels of 255; NaN where a region is empty
     pictures: dict              # 'source', 'edited', 'true' -> uint8 [N,H,W,3]
+    kind: str = "au"            # au | expression | va
+    wanted: np.ndarray = None   # [N,K] target values of that kind, NaN where not asked
     notes: dict = field(default_factory=dict)
 
     @property
@@ -44,41 +47,21 @@ class Pairs:
         return self.data.text("subject")
 
 
-def targets(data, names):
-    """(source [N,C], target [N,C]) AU values of the pairs, NaN where unlabelled."""
-    if "true_path" not in data.columns:
-        raise BadInput(f"{data.name}: no column 'true_path'; pairs name the true image of each edit there")
-    columns = [f"target_{name}" for name in names]
-    if not set(columns) & set(data.columns):
-        raise BadInput(f"{data.name}: no column target_AUxx of the generator's AUs ({', '.join(names[:4])} …)")
-    return data.aus(names), np.stack([data.numbers(column) for column in columns], 1)
-
-
-def main_target(source, target, names):
-    """The AU that each pair changes most: index [N], or -1 where none changes by more than CHANGED or two alike.
-
-    Others may change with it (AU25 opens with the jaw of AU26): they are not counted as targets."""
-    change = np.nan_to_num(target - np.nan_to_num(source))  # an unknown source counts as 0, an empty target as kept
-    size = np.sort(np.abs(change), 1)
-    clear = (size[:, -1] > CHANGED) & ((size[:, -1] - size[:, -2] > 1e-4) if len(names) > 1 else True)
-    return np.where(clear, np.abs(change).argmax(1), -1), change
-
-
 def run(model, judge, data, batch=64):
     """Edit every pair's source image and let the judge read source, edited and true image. Returns Pairs.
 
-    Pairs without a target AU that the judge knows are left out and said. All three images are judged at
+    Pairs without a target that the judge knows are left out and said. All three images are judged at
     the generator's size, so that none is sharper than another."""
     if not model.edits:
         raise BadInput(f"{model.path}: samples images from noise; --pairs needs a generator that edits images")
-    source, target = targets(data, model.aus)
-    index, change = main_target(source, target, model.aus)
-    usable = np.array([i >= 0 and model.aus[i] in judge.aus for i in index], bool)
+    asked = asked_of(model, judge, data)
+    usable = asked.usable()
     if not usable.any():
-        raise BadInput(f"{data.name}: no pair has a target AU that both {model.path} and {judge.path} know")
+        raise BadInput(f"{data.name}: no pair has a target {CALLED[asked.kind]} that both {model.path} and {judge.path} "
+                       "know")
     if not usable.all():
-        note(f"{data.name}: {(~usable).sum()} of {len(data)} pairs left out: no target AU stands out that "
-             "generator and judge know")
+        note(f"{data.name}: {(~usable).sum()} of {len(data)} pairs left out: no target {CALLED[asked.kind]} stands out "
+             "that generator and judge know")
     rows, data = np.flatnonzero(usable), data.take(usable)
     empty = [row for row, path in zip(rows, data.columns["true_path"]) if not path]
     if empty:
@@ -87,21 +70,22 @@ def run(model, judge, data, batch=64):
     size = model.image_size
     before = images.load_all(data.images(), size, "sources")
     true = images.load_all([reference(data.folder, path) for path in data.columns["true_path"]], size, "true images")
-    edited = model.predict(before, batch, "editing", ["edited"], source=source[rows], target=target[rows])["edited"]
+    edited = model.predict(before, batch, "editing", ["edited"], source=asked.source[rows],
+                           target=asked.target[rows])["edited"]
     compared = reference_images(judge, data)
-    readings = {name: read_aus(judge, pictures, batch, compared)
+    readings = {name: read(judge, asked.output, pictures, batch, compared)
                 for name, pictures in (("source", before), ("edited", edited), ("true", true))}
-    return Pairs(data, judge.aus, [model.aus[i] for i in index[rows]], np.sign(change[rows, index[rows]]),
+    index = asked.index[rows]
+    return Pairs(data, asked.judged, [asked.names[i] for i in index], np.sign(asked.direction[rows, index]),
                  **readings, pixels=pixel_distances(before, edited, true),
-                 pictures={"source": before, "edited": edited, "true": true},
+                 pictures={"source": before, "edited": edited, "true": true}, kind=asked.kind,
+                 wanted=asked.target[rows][:, model.labels.columns(asked.kind)],
                  notes={"pairs_left_out": int((~usable).sum())})
 
 
-def read_aus(judge, pictures, batch, references=None):
-    """The judge's AU readings, float64 [N,A]; references: of each picture's person, where the judge compares."""
-    if "au" not in judge.outputs:
-        raise BadInput(f"{judge.path}: has no output 'au', so it cannot judge; give an AU classifier")
-    return judge.predict(pictures, batch, "judging", ["au"], reference=references)["au"].astype(np.float64)
+def read(judge, output, pictures, batch, references=None):
+    """The judge's readings, float64 [N,A]; references: of each picture's person, where the judge compares."""
+    return judge.predict(pictures, batch, "judging", [output], reference=references)[output].astype(np.float64)
 
 
 def changed_region(source, true):
@@ -142,16 +126,50 @@ def judge_correlations(path):
 def measure(pairs, correlation=None, least=0.6):
     """The report's sections `protocol`, `edits` {per_au, summary}.
 
-    correlation: {AU: the judge's pcc}, or None to let every AU into the summary; least: pcc an AU needs."""
+    correlation: {AU: the judge's pcc}, or None to let every AU into the summary; least: pcc an AU needs. Expressions
+    and feelings have rows of the same form (readings are probabilities, or values), and figures of their own."""
+    correlation = correlation if pairs.kind == "au" else None
     readable = [name for name in pairs.aus
                 if correlation is None or (correlation.get(name) is not None and correlation[name] >= least)]
     per_au = {name: one_au(pairs, name, readable, correlation)
               for name in pairs.aus if name in pairs.target_au}
-    protocol = {"task": "editing", "judged_aus": pairs.aus, "aus_in_summary": [n for n in per_au if n in readable],
+    protocol = {"task": "editing", "kind": pairs.kind, "judged_aus": pairs.aus, "aus_in_summary": [n for n in per_au if n in readable],
                 "min_correlation": least if correlation is not None else None, "region_from_level": REGION,
-                "region_grown_by": 1, "target": f"the AU that changes most, by more than {CHANGED}", "distance_unit": "levels of 255",
+                "region_grown_by": 1, "distance_unit": "levels of 255",
+                "target": "the expression asked for" if pairs.kind == "expression" else
+                f"the {CALLED[pairs.kind]} that changes most, by more than {CHANGED}",
                 "leakage_over": "AUs that the judge reads well enough", **pairs.notes}
-    return {"protocol": protocol, "edits": {"per_au": per_au, "summary": summary(per_au, readable)}}
+    sections = {"per_au": per_au, "summary": summary(per_au, readable)}
+    if pairs.kind == "expression":
+        sections["expression"] = expression_figures(pairs)
+    if pairs.kind == "va":
+        sections["va"] = feeling_figures(pairs)
+    return {"protocol": protocol, "edits": sections}
+
+
+def expression_figures(pairs):
+    """How often the judge's most probable class is the one asked for, in edits and in the true images; each class
+    counts alike in the means."""
+    asked = np.array([pairs.aus.index(name) for name in pairs.target_au])
+    hits = {name: getattr(pairs, name).argmax(1) == asked for name in ("source", "edited", "true")}
+    per_class = {pairs.aus[k]: {name: float(hit[asked == k].mean()) for name, hit in hits.items()}
+                 for k in np.unique(asked)}
+    return {"read_as_asked": per_class,
+            "mean": {name: mean([row[name] for row in per_class.values()]) for name in hits}}
+
+
+def feeling_figures(pairs):
+    """CCC and mean absolute error of the judge's readings to the values asked for, over all pairs that ask."""
+    found = {}
+    for k, name in enumerate(pairs.aus):
+        rows = ~np.isnan(pairs.wanted[:, k])
+        wanted = pairs.wanted[rows, k].astype(np.float64)
+        found[name] = {"n": int(rows.sum()),
+                       **{f"ccc_{kind}": metrics.ccc(wanted, getattr(pairs, kind)[rows, k])
+                          for kind in ("source", "edited", "true")},
+                       **{f"mae_{kind}": mean(np.abs(wanted - getattr(pairs, kind)[rows, k]))
+                          for kind in ("source", "edited", "true")}}
+    return found
 
 
 def one_au(pairs, name, readable, correlation):
