@@ -231,6 +231,8 @@ def test_compare_prints_means_over_seeds_beside_the_thesis(folder, tmp_path):
 def test_places_of_reports():
     assert comparison.place("runs/quick/faces/em/seed3/report_natural.json") \
         == ("quick", "faces", "em", "3", "natural")
+    assert comparison.place("runs/results/quick/faces/generators/warp-editor/seed2/report.json") \
+        == ("quick", "faces", "warp-editor", "2", "test")
     assert comparison.place("report.json") == ("", "", "report.json", "", "test")
 
 

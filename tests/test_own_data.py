@@ -14,6 +14,7 @@ from PIL import Image
 import train_classifier
 from commands import ENVIRONMENT, ROOT, files, succeed
 from lib import images, manifest
+from lib.classifiers import training_data
 from lib.cli import BadInput
 from lib.faces import models
 
@@ -108,10 +109,10 @@ def test_readmes_commands_lead_from_disfa_to_a_result_table(tmp_path):
     assert report["protocol"]["unlabelled_au_cells"] == report["subjects"] == len(
         set(manifest.read(own / "test.csv").text("subject")))  # one 9 a person
     assert report["protocol"]["pair"] == ["AU01", "AU02"] and report["au"]["pooled"]["f1"] is not None
-    made = manifest.read(run / "synthetic/manifest.csv")
+    made = manifest.read(run / "em/synthetic/manifest.csv")
     assert len(made) == len(manifest.read(own / "unlabelled.csv")) and set(made.text("source")) == {"synthetic"}
     assert {Path(path).parent.name for path in made.images()} == {"synthetic"}
-    seen = Image.open(run / "synthetic/sheet.png")
+    seen = Image.open(run / "em/synthetic/sheet.png")
     assert seen.width > seen.height / 2
     again = make(run, "-q", "faces-em", **given)
     assert again.returncode == 0, make(run, "-n", "faces-em", **given).stdout
@@ -149,9 +150,10 @@ def test_sources_are_masked_and_weighted(domains, monkeypatch):
     """What a data set does not label says nothing; --weights multiplies the rows' own."""
     monkeypatch.chdir(domains)
     options = train_classifier.Options(train=["a.csv", "b.csv"], validation="c.csv", out="c.pt", weights=[1, 0.25])
-    data = train_classifier.Data(options, torch.device("cpu"))
+    data = training_data.TrainingData(options, torch.device("cpu"))
     assert data.names["aus"] == ["AU01", "AU02", "AU04", "AU12"]
-    unknown = data.true["au"].isnan()
+    assert data.true["au"][30:].isnan().all()  # occurrences say nothing about levels
+    unknown = data.true["au_present"].isnan()
     assert unknown[:30].all(0).tolist() == [False, False, True, False] and not unknown[:30, [0, 1, 3]].any()
     assert unknown[30:].all(0).tolist() == [True, False, False, True] and not unknown[30:, [1, 2]].any()
     assert data.weight.tolist() == [1.0] * 30 + [0.5] * 20

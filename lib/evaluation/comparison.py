@@ -50,8 +50,11 @@ class Run:
 def place(path):
     """(preset, set, condition, seed, test) from …/<preset>/<set>/<condition>/seed<k>/report[_test].json.
 
-    A path of another shape is its own condition."""
+    Generators stand in …/<set>/generators/<architecture>/seed<k>/: the architecture is the condition. A path of
+    another shape is its own condition."""
     parts = Path(path).absolute().parts
+    if parts[-4:-3] == ("generators",):
+        parts = parts[:-4] + parts[-3:]
     test = re.sub(r"^report_?", "", Path(path).stem) or "test"
     if len(parts) > 5 and re.fullmatch(r"seed\w+", parts[-2]):
         return parts[-5], parts[-4], parts[-3], parts[-2].removeprefix("seed"), test

@@ -1,0 +1,114 @@
+# The thesis's experiment on one data set, with one generator. The Makefile calls it:
+#   make -f make/experiment.mk SET=faces|mnist ARCH=warp-editor GOAL
+# GOAL is a condition, or data, judge, generator, synthetic, compare, results or results-generator.
+include make/settings.mk
+
+.PHONY: data judge generator synthetic compare results results-generator
+data:  # the goal where none is named
+
+ARCH ?= $(EDITOR)
+# em is the thesis's name for what the editor of faces-em makes, trained from seed 1; another generator, or another
+# seed of it, gives its name to its condition: ganimation-g1, warp-editor-g2
+usual := $(if $(filter mnist,$(SET)),$(MNIST_EDITOR),$(EDITOR))
+em := $(if $(filter $(usual)-1,$(ARCH)-$(GENERATOR_SEED)),em,$(ARCH)-g$(GENERATOR_SEED))
+generator = $(run)/generators/$(ARCH)/seed$(GENERATOR_SEED)
+
+include make/$(SET).mk
+
+# truth: as pseudo, with the true labels of the unlabelled images, which only sets made here have
+compared := supervised upsampled pseudo reweighted $(em) $(if $(own),,truth)
+conditions := $(compared) upsampled-$(em) $(em)-checked $(em)-mixed
+reports := report.json $(if $(test_natural),report_natural.json)
+.PHONY: $(conditions) em
+
+data: $(data)
+$(conditions): %: $(addprefix $(run)/%/seed$(SEED)/,$(reports))
+synthetic: $(em)
+ifneq ($(judge),)
+generator $(em): $(generator)/report.json
+else
+generator $(em): $(generator)/generator.onnx
+endif
+
+# ---- models ----------------------------------------------------------------------------------------------
+# how each condition learns; from what stands before it
+learn = --validation $(validation) --out $@ --seed $* --device $(DEVICE) --resume $(classifier_options)
+
+$(run)/supervised/seed%/classifier.pt: $(data) | $(READY)
+	$(PY) train_classifier.py --train $(labelled) $(learn)
+
+$(run)/upsampled/seed%/classifier.pt: $(data) | $(READY)
+	$(PY) train_classifier.py --train $(labelled) --upsample $(count) $(learn)
+
+$(run)/truth/seed%/classifier.pt: $(data) | $(READY)
+	$(PY) train_classifier.py --train $(labelled) $(unlabelled:.csv=_truth.csv) $(learn)
+
+$(run)/pseudo/seed%/pseudo.csv: $(run)/supervised/seed%/classifier.onnx
+	$(PY) pseudo_label.py --model $< --images $(unlabelled) --out $@ --device $(DEVICE)
+
+$(run)/pseudo/seed%/classifier.pt: $(run)/pseudo/seed%/pseudo.csv
+	$(PY) train_classifier.py --train $(labelled) $< $(learn)
+
+$(run)/reweighted/seed%/reweighted.csv: $(run)/pseudo/seed%/pseudo.csv $(run)/$(em)/synthetic/manifest.csv
+	$(PY) -m lib.balance $< --like $(run)/$(em)/synthetic/manifest.csv --out $@
+
+$(run)/reweighted/seed%/classifier.pt: $(run)/reweighted/seed%/reweighted.csv
+	$(PY) train_classifier.py --train $(labelled) $< $(learn)
+
+$(run)/generators/$(ARCH)/seed%/generator.pt: $(run)/pseudo/seed1/pseudo.csv $(run)/supervised/seed1/classifier.onnx
+	$(PY) train_generator.py --arch $(ARCH) --train $(labelled) $< --validation $(validation) --out $@ \
+	  --reader $(run)/supervised/seed1/classifier.onnx --seed $* --device $(DEVICE) --resume $(generator_options)
+
+$(run)/$(em)/seed%/classifier.pt: $(run)/$(em)/synthetic/manifest.csv
+	$(PY) train_classifier.py --train $(labelled) $< $(learn)
+
+# ---- other ways to use edits -----------------------------------------------------------------------------
+# rare AUs of the labelled images more often, and edits
+$(run)/upsampled-$(em)/seed%/classifier.pt: $(run)/$(em)/synthetic/manifest.csv
+	$(PY) train_classifier.py --train $(labelled) $< --upsample $(count) $(learn)
+
+# only edits that a classifier confirms which the generator has not seen
+$(run)/$(em)-checked/seed%/classifier.pt: $(run)/$(em)-checked/synthetic/manifest.csv
+	$(PY) train_classifier.py --train $(labelled) $< $(learn)
+
+# AUs together, as they stand in labelled rows, as well as alone
+$(run)/$(em)-mixed/seed%/classifier.pt: $(run)/$(em)/synthetic/manifest.csv $(run)/$(em)-mixed/synthetic/manifest.csv
+	$(PY) train_classifier.py --train $(labelled) $^ --weights $(labelled:%=1) 0.5 0.5 $(learn)
+
+# ---- synthetic images ------------------------------------------------------------------------------------
+synthesize = $(PY) synthesize.py --model $(generator)/generator.onnx \
+  $(if $(filter $(SAMPLERS),$(ARCH)),,--source $(labelled)) --count $(count) --out $(@D) --device $(DEVICE)
+
+$(run)/$(em)/synthetic/manifest.csv: $(generator)/generator.onnx
+	$(synthesize) --sheet $(@D)/sheet.png $(synthesis_options)
+
+$(run)/$(em)-checked/synthetic/manifest.csv: $(generator)/generator.onnx $(run)/supervised/seed2/classifier.onnx
+	$(synthesize) --check $(run)/supervised/seed2/classifier.onnx $(synthesis_options)
+
+$(run)/$(em)-mixed/synthetic/manifest.csv: $(generator)/generator.onnx
+	$(synthesize) --recipe random --targets $(firstword $(labelled)) --sources all
+
+# ---- exports and reports ---------------------------------------------------------------------------------
+%/classifier.onnx: %/classifier.pt
+	$(PY) export_onnx.py $< --out $@
+
+%/generator.onnx: %/generator.pt
+	$(PY) export_onnx.py $< --out $@
+
+$(run)/%/report.json: $(run)/%/classifier.onnx
+	$(PY) evaluate.py --model $< --test $(test) --report $(@D)/plots --device $(DEVICE) > $@.tmp && mv $@.tmp $@
+	@echo 'report: $@' >&2
+
+$(run)/%/report_natural.json: $(run)/%/classifier.onnx
+	$(PY) evaluate.py --model $< --test $(test_natural) --device $(DEVICE) > $@.tmp && mv $@.tmp $@
+
+# condition/seed1/report.json …, below $(run)
+tables := $(foreach c,$(compared),$(foreach s,$(SEEDS),$(addprefix $(c)/seed$(s)/,$(reports))))
+
+compare: $(addprefix $(run)/,$(tables))
+	$(PY) evaluate.py --compare $^
+
+# the reports behind the tables of RESULTS.md, small enough to commit
+results: compare
+	mkdir -p $(results)
+	cd $(run) && cp --parents $(tables) $(CURDIR)/$(results)

@@ -1,0 +1,99 @@
+# Rendered faces (SET=faces), or your own data (LABELLED=…): presets, data, options of each stage.
+
+# ---- presets: how much data, how long each training ------------------------------------------------------
+FACES_SIZE_smoke := 32
+FACES_SIZE_quick := 64
+FACES_SIZE_long := 64
+FACES_SIZE_paper := 128
+FACES_DATA_smoke := --labelled 300 --unlabelled 300 --validation 90 --test 210 --test-natural 120 --pairs 60 \
+  --pairs-validation 40 --judge 600 --judge-validation 100
+FACES_DATA_quick :=
+FACES_DATA_long := $(FACES_DATA_quick)
+FACES_DATA_paper := --labelled 30000 --unlabelled 60000 --validation 3000 --judge 40000
+FACES_CLASSIFIER_smoke := --max-steps 40
+FACES_CLASSIFIER_quick := --max-steps 900 --schedule cosine --ema 0.99 --patience 99
+FACES_CLASSIFIER_long := --max-steps 3000 --schedule cosine --ema 0.99 --patience 99
+FACES_CLASSIFIER_paper :=
+FACES_JUDGE_smoke := --max-steps 40
+FACES_JUDGE_quick := --max-steps 1400 --schedule cosine --learning-rate 3e-3 --ema 0.99 --weight-decay 0.02 --patience 99
+FACES_JUDGE_long := $(FACES_JUDGE_quick)
+FACES_JUDGE_paper := --max-steps 20000 --schedule cosine --learning-rate 3e-3 --ema 0.999 --weight-decay 0.02 --patience 99
+# the generator of faces-em
+FACES_GENERATOR_smoke := --epochs 2 --decay-epochs 1 --epoch-images 160 --config d_warmup=10 width=24
+FACES_GENERATOR_quick := --epochs 10 --decay-epochs 5 --epoch-images 6400
+FACES_GENERATOR_long := --epochs 24 --decay-epochs 10 --epoch-images 6400 --config width=64 joined=192 fine=24
+FACES_GENERATOR_paper := --preset paper
+# the others: their own presets, `paper` and `quick`
+FACES_OTHER_smoke := --epochs 2 --decay-epochs 1 --epoch-images 160
+FACES_OTHER_quick := --epoch-images 6400
+FACES_OTHER_long := --epochs 24 --decay-epochs 10 --epoch-images 6400
+FACES_OTHER_paper := --preset paper
+FACES_COUNT_smoke := 300
+FACES_COUNT_quick := 3000
+FACES_COUNT_long := 3000
+FACES_COUNT_paper := 60000
+
+# ---- where things are ------------------------------------------------------------------------------------
+own := $(if $(LABELLED),yes)
+FACES := $(or $(NAME),$(if $(own),mine,faces))
+FACES_RUN := runs/$(PRESET)/$(FACES)
+FACES_DIR := data/$(PRESET)/$(FACES)
+
+run := $(FACES_RUN)
+results := runs/results/$(PRESET)/$(FACES)
+labelled := $(or $(LABELLED),$(FACES_DIR)/labelled.csv)
+unlabelled := $(or $(UNLABELLED),$(FACES_DIR)/unlabelled.csv)
+validation := $(or $(VALIDATION),$(FACES_DIR)/validation.csv)
+test := $(or $(TEST),$(FACES_DIR)/test.csv)
+test_natural := $(or $(TEST_NATURAL),$(if $(own),,$(FACES_DIR)/test_natural.csv))
+data := $(if $(own),$(FACES_RUN)/.checked,$(FACES_DIR)/.done)
+
+# ---- options of each stage -------------------------------------------------------------------------------
+# as many synthetic (or repeated) images as pseudo-labelled ones
+COUNT_faces = $(if $(own),$$($(PY) -m lib.manifest count $(UNLABELLED)),$(FACES_COUNT_$(PRESET)))
+SYNTHESIS_faces := --recipe single-au --level 0.7 --sources neutral
+shared := $(if $(ALLOW_SHARED_SUBJECTS),--allow-shared-subjects)
+own_options := $(if $(own),--size $(FACES_SIZE_$(PRESET)) $(shared))
+
+count = $(COUNT_faces)
+synthesis_options = $(SYNTHESIS_faces)
+classifier_options = $(FACES_CLASSIFIER_$(PRESET)) --augment faces $(own_options)
+ifeq ($(ARCH),$(EDITOR))
+generator_options = $(FACES_GENERATOR_$(PRESET)) $(own_options)
+else
+generator_options = $(FACES_OTHER_$(PRESET)) $(own_options)
+endif
+
+# ---- data ------------------------------------------------------------------------------------------------
+$(FACES_DIR)/.done: | $(READY)
+	$(PY) -m lib.datasets.rendered_faces --out $(FACES_DIR) --size $(FACES_SIZE_$(PRESET)) --device $(DEVICE) \
+	  $(FACES_DATA_$(PRESET))
+	@touch $@
+
+# your own data: nobody whose images are learnt from is in the validation or test set
+$(FACES_RUN)/.checked: $(LABELLED) $(UNLABELLED) $(VALIDATION) $(TEST) $(TEST_NATURAL) | $(READY)
+	$(PY) -m lib.manifest check $(LABELLED) $(UNLABELLED) --apart $(VALIDATION) $(TEST) $(shared)
+	$(if $(TEST_NATURAL),$(PY) -m lib.manifest check $(LABELLED) $(UNLABELLED) $(VALIDATION) \
+	  --apart $(TEST_NATURAL) $(shared))
+	@mkdir -p $(@D) && touch $@
+
+ifneq ($(own),)
+$(warning $(FACES): your own data have no judge and no true images of edits; those checks are skipped)
+else
+# ---- the judge and the true images of edits: rendered faces only -----------------------------------------
+judge := $(run)/judge/seed1000
+
+$(judge)/classifier.pt: $(data) | $(READY)
+	$(PY) train_classifier.py --arch judge --train $(FACES_DIR)/judge.csv --validation $(FACES_DIR)/judge_validation.csv \
+	  --out $@ --seed 1000 --augment faces --device $(DEVICE) --resume $(FACES_JUDGE_$(PRESET))
+
+$(run)/generators/%/report.json: $(run)/generators/%/generator.onnx $(judge)/classifier.onnx $(judge)/report.json
+	$(PY) evaluate.py --model $< --pairs $(FACES_DIR)/pairs.csv --judge $(judge)/classifier.onnx \
+	  --judge-report $(judge)/report.json --report $(@D)/plots --device $(DEVICE) > $@.tmp && mv $@.tmp $@
+
+results-generator: $(generator)/report.json  # the report, and the sheet beside it, to commit
+	@mkdir -p $(results)/generators/$(ARCH)/seed$(GENERATOR_SEED)
+	cp $< $(<D)/plots/sheet.png $(results)/generators/$(ARCH)/seed$(GENERATOR_SEED)
+
+judge: $(judge)/report.json
+endif

