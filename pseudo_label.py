@@ -1,20 +1,22 @@
 """Label images with an exported classifier: the empty label cells of a manifest are filled in.
 
     pseudo_label.py --model classifier.onnx --images unlabelled.csv --out pseudo.csv
-    find photos -name '*.jpg' | pseudo_label.py --model classifier.onnx --images - --register > aus.csv
-    seq 4 | parallel pseudo_label.py --model c.onnx --images u.csv --shard {}/4 --out pseudo-{}of4.csv
-    python -m lib.manifest merge pseudo-*of4.csv --out pseudo.csv     refuses a set of which a shard is missing
+    find photos -name '*.jpg' | pseudo_label.py --model c.onnx --images - --register > aus.csv
+    seq 4 | parallel pseudo_label.py --model c.onnx --images u.csv --shard {}/4 --out p-{}of4.csv
+    python -m lib.manifest merge p-*of4.csv --out pseudo.csv     refuses a set that lacks a shard
 
---images is any manifest, or - for a manifest or bare image paths (one a line) on stdin. Rows keep their order.
-A row of which at least one cell was filled gets source=pseudo and a confidence: the mean over the model's AUs of
-the distance between value p and threshold t as a share of the greatest possible one, |p - t| / max over [0, 1] on
-p's side (|2p - 1| when t is 0.5), or the greatest probability of a model that only knows expressions. The values
-stay soft unless --threshold makes them 0/1; --mask-confidence and --per-class leave cells empty, and rows out
-of which all are; rows without AU labels of their own are then au_kind=occurrence
-(rows that keep some keep their au_kind). Every other column passes through. Runs on ONNX Runtime, without torch.
---register takes the images for photos: the largest face of each is found and registered as the model was trained,
-face_confidence says how sure that is, and photos without a face are left out.
+--images is any manifest, or - for a manifest or bare image paths (one a line) on stdin. Rows keep
+their order. A row of which at least one cell was filled gets source=pseudo and a confidence: the
+mean over the model's AUs of the distance between value p and threshold t as a share of the
+greatest possible one, |p - t| / max over [0, 1] on p's side (|2p - 1| when t is 0.5), or the
+greatest probability of a model that only knows expressions. The values stay soft unless
+--threshold makes them 0/1; --mask-confidence and --per-class leave cells empty, and rows out of
+which all are; rows without AU labels of their own are then au_kind=occurrence (rows that keep some
+keep their au_kind). Every other column passes through. Runs on ONNX Runtime, without torch.
+--register takes the images for photos: the largest face of each is found and registered as the
+model was trained, face_confidence says how sure that is, and photos without a face are left out.
 """
+
 import sys
 from dataclasses import dataclass
 from typing import Literal, Optional
@@ -25,22 +27,48 @@ from lib.cli import BadInput, arg, log, parse, run
 @dataclass
 class Options:
     model: str = arg(help="exported classifier", required=True, metavar="FILE.onnx")
-    images: str = arg(help="manifest of the images; - is a manifest or bare paths on stdin", required=True,
-                      metavar="FILE.csv")
-    out: str = arg("-", help="where the labelled manifest goes; - is stdout", metavar="FILE.csv", writes="file")
-    threshold: str = arg("", help="make AUs 0/1: a number, or `stored` for the model's own thresholds", metavar="X")
-    min_confidence: Optional[float] = arg(None, help="leave out images labelled with less confidence", metavar="X")
-    mask_confidence: float = arg(0.0, help="leave AU and expression cells empty that are labelled with less "
-                                 "confidence", least=0, metavar="X")
-    per_class: int = arg(0, help="keep of every AU this many of the surest presences and of the surest absences, and "
-                         "as many of every expression (0: all)", least=0, metavar="N")
+    images: str = arg(
+        help="manifest of the images; - is a manifest or bare paths on stdin",
+        required=True,
+        metavar="FILE.csv",
+    )
+    out: str = arg(
+        "-",
+        help="where the labelled manifest goes; - is stdout",
+        metavar="FILE.csv",
+        writes="file",
+    )
+    threshold: str = arg(
+        "", help="make AUs 0/1: a number, or `stored` for the model's own thresholds", metavar="X"
+    )
+    min_confidence: Optional[float] = arg(
+        None, help="leave out images labelled with less confidence", metavar="X"
+    )
+    mask_confidence: float = arg(
+        0.0,
+        help="leave AU and expression cells empty that are labelled with less confidence",
+        least=0,
+        metavar="X",
+    )
+    per_class: int = arg(
+        0,
+        help="keep of every AU this many of the surest presences and of the surest absences, and "
+        "as many of every expression (0: all)",
+        least=0,
+        metavar="N",
+    )
     relabel: bool = arg(False, help="also overwrite labels that are there")
-    register: bool = arg(False, help="find the largest face in each image, and register it as the model was trained "
-                                     "(needs `make setup-faces`)")
+    register: bool = arg(
+        False,
+        help="find the largest face in each image, and register it as the model was trained "
+        "(needs `make setup-faces`)",
+    )
     shard: str = arg("", help="only part i of n, e.g. 2/4: consecutive rows", metavar="I/N")
     batch: int = arg(64, help="images a batch", least=1)
     device: Literal["auto", "cpu", "cuda"] = arg("auto", help="where the model runs")
-    threads: Optional[int] = arg(None, help="CPU threads [OMP_NUM_THREADS, else all cores]", least=1)
+    threads: Optional[int] = arg(
+        None, help="CPU threads [OMP_NUM_THREADS, else all cores]", least=1
+    )
 
     def __post_init__(self):
         from lib.onnx_runtime import shard
@@ -52,17 +80,20 @@ class Options:
             except ValueError:
                 fits = False
             if not fits:
-                raise ValueError(f"--threshold {self.threshold}: say a number between 0 and 1, or `stored`")
+                raise ValueError(
+                    f"--threshold {self.threshold}: say a number between 0 and 1, or `stored`"
+                )
 
 
 def read_images(place):
-    """The manifest to label; on stdin a header with `path` makes a manifest, anything else is a list of paths."""
-    from lib import manifest
+    """The manifest to label; on stdin a header with `path` makes a manifest, anything else is a
+    list of paths."""
+    from lib import manifest, manifest_reading
 
     if place != "-":
         return manifest.read(place)
-    given, name, folder = manifest.read_bytes(place)
-    header = next(manifest.csv_rows(given, name), [])
+    given, name, folder = manifest_reading.read_bytes(place)
+    header = next(manifest_reading.csv_rows(given, name), [])
     if "path" in [column.strip() for column in header]:
         return manifest.parse(given, name, folder)
     try:
@@ -91,7 +122,8 @@ def predictions(model, outputs):
 
 
 def confidences(model, outputs):
-    """How sure the model is, float [N] in [0, 1], as the module's first lines define it; None when unknown."""
+    """How sure the model is, float [N] in [0, 1], as the module's first lines define it; None when
+    unknown."""
     from lib.onnx_runtime import au_scores
     from lib.selection import cell_confidence
 
@@ -120,11 +152,14 @@ def mask(found, model, outputs, options):
         keep = outputs["expression"].max(1) >= options.mask_confidence
         if options.per_class:
             keep &= selection.balanced_rows(outputs["expression"], options.per_class)
-        found["expression"] = [name if kept else "" for name, kept in zip(found["expression"], keep)]
+        found["expression"] = [
+            name if kept else "" for name, kept in zip(found["expression"], keep)
+        ]
 
 
 def fill(data, found, relabel=False):
-    """Put the found labels into empty cells (or all, to relabel); bool [N]: rows of which a cell was filled."""
+    """Put the found labels into empty cells (or all, to relabel); bool [N]: rows of which a cell
+    was filled."""
     import numpy as np
 
     filled = np.zeros(len(data), bool)
@@ -145,12 +180,17 @@ def find_faces(data, model):
     from lib.manifest import number
 
     if "reference" in model.inputs:
-        raise BadInput(f"{model.path}: compares with reference images; register both with python -m lib.faces.register")
+        raise BadInput(
+            f"{model.path}: compares with reference images; "
+            "register both with python -m lib.faces.register"
+        )
     mode = reading.mode_for(model)
     faces, confidence, reasons = reading.registered(data.images(), mode, model.image_size)
     there = np.array([not reason for reason in reasons], bool)
     if not there.any():
-        raise BadInput(f"{data.name}: no face in any of {len(data)} images; the first: {reasons[0]}")
+        raise BadInput(
+            f"{data.name}: no face in any of {len(data)} images; the first: {reasons[0]}"
+        )
     for reason in filter(None, reasons):
         log(f"left out: {reason}")
     data = data.take(there)
@@ -160,22 +200,40 @@ def find_faces(data, model):
 
 
 def label(data, model, options, references=None, faces=None):
-    """Fill in labels, source, confidence and au_kind of a manifest in place; bool [N]: rows that were filled.
+    """Fill in labels, source, confidence and au_kind of a manifest in place; bool [N]: rows that
+    were filled.
 
-    references: each row's reference image, for models that compare with one; faces: uint8 [N,S,S,3], what the model
-    sees in place of the manifest's images."""
+    references: each row's reference image, for models that compare with one; faces: uint8
+    [N,S,S,3], what the model sees in place of the manifest's images."""
     import numpy as np
 
-    wanted = [name for name in ("au", "au_level", "valence_arousal", "expression") if name in model.outputs]
-    outputs = model.predict(data.images() if faces is None else faces, options.batch, "labelling", wanted,
-                            reference=references)
+    wanted = [
+        name
+        for name in ("au", "au_level", "valence_arousal", "expression")
+        if name in model.outputs
+    ]
+    outputs = model.predict(
+        data.images() if faces is None else faces,
+        options.batch,
+        "labelling",
+        wanted,
+        reference=references,
+    )
     found = predictions(model, outputs)
     if not found:
-        raise BadInput(f"{model.path}: labels nothing that a manifest holds ({', '.join(model.outputs)}); "
-                       "give a classifier of AUs, valence and arousal, or expressions")
+        raise BadInput(
+            f"{model.path}: labels nothing that a manifest holds ({', '.join(model.outputs)}); "
+            "give a classifier of AUs, valence and arousal, or expressions"
+        )
     if options.threshold:
-        at = model.thresholds() if options.threshold == "stored" else [float(options.threshold)] * len(model.aus)
-        found.update({name: (found[name] >= t).astype(np.float32) for name, t in zip(model.aus, at)})
+        at = (
+            model.thresholds()
+            if options.threshold == "stored"
+            else [float(options.threshold)] * len(model.aus)
+        )
+        found.update(
+            {name: (found[name] >= t).astype(np.float32) for name, t in zip(model.aus, at)}
+        )
     if options.mask_confidence or options.per_class:
         mask(found, model, outputs, options)
     own = np.zeros(len(data), bool)  # rows that keep AU labels of their own
@@ -226,28 +284,44 @@ def main():
     if not options.register:
         check_registration(model, data)
     part = shard(options.shard, len(data))
-    references = reference_images(model, data)  # of all rows: a person's mean image is that of every shard
+    references = reference_images(
+        model, data
+    )  # of all rows: a person's mean image is that of every shard
     data = data.take(np.arange(len(data))[part])
     data, faces = find_faces(data, model) if options.register else (data, None)
     filled = label(data, model, options, references and references[part], faces)
     keep = np.ones(len(data), bool)
     if options.min_confidence is not None:
         if "confidence" not in data.columns:
-            raise BadInput(f"{options.model}: has neither AUs nor expressions, so no confidence; "
-                           "leave out --min-confidence")
+            raise BadInput(
+                f"{options.model}: has neither AUs nor expressions, so no confidence; "
+                "leave out --min-confidence"
+            )
         sure = data.numbers("confidence", 1.0)
         keep = ~filled | (sure >= options.min_confidence)
         if not keep.any() and len(data):
-            raise BadInput(f"{data.name}: no image reaches --min-confidence {options.min_confidence:g} "
-                           f"(highest {sure.max():.4f}); lower it")
+            raise BadInput(
+                f"{data.name}: no image reaches --min-confidence {options.min_confidence:g} "
+                f"(highest {sure.max():.4f}); lower it"
+            )
     if options.mask_confidence or options.per_class:
         keep &= filled | own_labels(data)
         if not keep.any() and len(data):
-            raise BadInput(f"{data.name}: no label is left by --mask-confidence {options.mask_confidence:g} and "
-                           f"--per-class {options.per_class}; lower the one or raise the other")
+            raise BadInput(
+                f"{data.name}: no label is left by "
+                f"--mask-confidence {options.mask_confidence:g} and "
+                f"--per-class {options.per_class}; lower the one or raise the other"
+            )
     data.take(keep).write(options.out)
-    log(f"{data.name}: labelled {int(filled.sum())} of {len(data)} images with {brief(columns_of(model))}"
-        + (f"; left out {int((~keep).sum())} that the model is not sure of" if not keep.all() else ""))
+    log(
+        f"{data.name}: labelled {int(filled.sum())} of {len(data)} images "
+        f"with {brief(columns_of(model))}"
+        + (
+            f"; left out {int((~keep).sum())} that the model is not sure of"
+            if not keep.all()
+            else ""
+        )
+    )
 
 
 if __name__ == "__main__":

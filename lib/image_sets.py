@@ -1,8 +1,10 @@
-"""Sets of images while they are being written: a pack, or folders of PNG files, with a manifest at the end.
+"""Sets of images while they are being written: a pack, or folders of PNG files, with a manifest at
+the end.
 
-Images go to a hidden sibling and take their place together, just before the manifest is written: a killed run
-leaves the set that was there, or none.
+Images go to a hidden sibling and take their place together, just before the manifest is written: a
+killed run leaves the set that was there, or none.
 """
+
 import contextlib
 import os
 import re
@@ -23,8 +25,8 @@ AHEAD = 1000  # images that may wait to be encoded
 
 
 class ImageSet:
-    """DIR/images.npy or DIR/images/000/000000.png …, and DIR/manifest.csv. With a tag (a shard, '-2of4') the
-    names are images-2of4 and manifest-2of4.csv, so that shards may share a folder.
+    """DIR/images.npy or DIR/images/000/000000.png …, and DIR/manifest.csv. With a tag (a shard,
+    '-2of4') the names are images-2of4 and manifest-2of4.csv, so that shards may share a folder.
 
     >>> with ImageSet("out", count=3, size=64) as out: out.add(images); out.finish(columns)
     """
@@ -33,10 +35,14 @@ class ImageSet:
         self.folder, self.size, self.format, self.written = Path(folder), size, format, 0
         self.manifest = self.folder / f"manifest{tag}.csv"
         self.target = self.folder / f"images{tag}{'.npy' if format == 'npy' else ''}"
-        self.temporary = self.folder / f".{self.target.name}.tmp{'.npy' if format == 'npy' else ''}"
+        self.temporary = (
+            self.folder / f".{self.target.name}.tmp{'.npy' if format == 'npy' else ''}"
+        )
         self.count, self.pool, self.jobs = count, None, deque()
         if self.target.is_dir() and not all(map(ours, self.target.rglob("*"))):
-            raise BadInput(f"{self.target}: holds files that are not of a synthetic set; choose another --out")
+            raise BadInput(
+                f"{self.target}: holds files that are not of a synthetic set; choose another --out"
+            )
 
     def __enter__(self):
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -68,19 +74,22 @@ class ImageSet:
     def add(self, images):
         """Append uint8 [n,H,W,3]; PNG files are encoded in the background."""
         if self.format == "npy":
-            self.array[self.written:self.written + len(images)] = images
+            self.array[self.written : self.written + len(images)] = images
         else:
             for i, image in enumerate(images):
-                self.jobs.append(self.pool.submit(encode, self.temporary / png(self.written + i), image))
+                self.jobs.append(
+                    self.pool.submit(encode, self.temporary / png(self.written + i), image)
+                )
             while len(self.jobs) > AHEAD:  # wait for the encoder rather than fill the memory
                 self.jobs.popleft().result()
         self.written += len(images)
 
     def finish(self, columns):
-        """Put the images in their place, then write the manifest; columns {name: a cell an image}."""
+        """Put the images in their place, then write the manifest; columns {name: a cell an
+        image}."""
         if self.format == "npy":
             if self.written < self.count:  # some were dropped: shorten the pack
-                images.write_pack(self.temporary, np.array(self.array[:self.written]))
+                images.write_pack(self.temporary, np.array(self.array[: self.written]))
             else:
                 self.array.flush()
             paths = [f"{self.target.name}#{i}" for i in range(self.written)]

@@ -2,6 +2,7 @@
 
 A reference is a file's path, or `pack.npy#17` for image 17 of a uint8 [N,H,W,3] array.
 """
+
 import contextlib
 import functools
 import logging
@@ -20,8 +21,12 @@ from lib.files import allocate, digest, replacing
 
 FILTER = "bicubic"  # Pillow's, antialiased; the name goes into model metadata
 MOST_PIXELS = 64_000_000
-warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # `load` says it in one line, from fewer pixels on
-warnings.filterwarnings("ignore", module="PIL")  # of damaged files: they are read, or `load` says in one line why not
+warnings.simplefilter(
+    "ignore", Image.DecompressionBombWarning
+)  # `load` says it in one line, from fewer pixels on
+warnings.filterwarnings(
+    "ignore", module="PIL"
+)  # of damaged files: they are read, or `load` says in one line why not
 logging.getLogger("PIL").addHandler(logging.NullHandler())
 SILENCE = threading.Lock()
 CACHED_FROM = 500  # sets with fewer files are decoded anew each time
@@ -38,13 +43,15 @@ def pack(path):
         reason = " ".join(str(error).split())[:120]
         raise BadInput(f"{path}: not a readable .npy pack ({reason}); make it again") from None
     if array.dtype != np.uint8 or array.ndim != 4 or array.shape[3] != 3:
-        raise BadInput(f"{path}: holds {array.dtype} {list(array.shape)}, not uint8 [N,H,W,3] images")
+        raise BadInput(
+            f"{path}: holds {array.dtype} {list(array.shape)}, not uint8 [N,H,W,3] images"
+        )
     return array
 
 
 def load(reference):
-    """The image as uint8 [H,W,3] RGB: EXIF rotation applied, grey widened, 16-bit and floats in [0, 1] scaled, alpha
-    dropped on white.
+    """The image as uint8 [H,W,3] RGB: EXIF rotation applied, grey widened, 16-bit and floats in
+    [0, 1] scaled, alpha dropped on white.
 
     BadInput for what is missing, cut short, huge (over 64 megapixels) or not an image."""
     path, hash_mark, index = reference.rpartition("#")
@@ -56,19 +63,25 @@ def load(reference):
     try:
         with Image.open(reference) as image:
             if image.width * image.height > MOST_PIXELS:
-                raise BadInput(f"{reference}: {image.width}x{image.height} pixels; shrink it below 64 megapixels")
+                raise BadInput(
+                    f"{reference}: {image.width}x{image.height} pixels; "
+                    "shrink it below 64 megapixels"
+                )
             with silent() if image.format == "TIFF" else contextlib.nullcontext():
                 image.load()  # what follows the pixels in the file may turn the picture
             return np.asarray(as_rgb(image))
     except FileNotFoundError:
         raise BadInput(f"{reference}: no such image; correct its path") from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise BadInput(f"{reference}: cannot be decoded ({error}); replace the file or drop its row") from None
+        raise BadInput(
+            f"{reference}: cannot be decoded ({error}); replace the file or drop its row"
+        ) from None
 
 
 @contextlib.contextmanager
 def silent():
-    """What libraries in C write to stderr vanishes: libtiff does so of damaged files, whatever Pillow is told."""
+    """What libraries in C write to stderr vanishes: libtiff does so of damaged files, whatever
+    Pillow is told."""
     with SILENCE:
         sys.stderr.flush()
         kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
@@ -84,7 +97,13 @@ def silent():
 def as_rgb(image):
     """A Pillow image as 8-bit RGB."""
     ImageOps.exif_transpose(image, in_place=True)
-    if image.mode in ("I;16", "I;16B", "I;16L", "I", "F"):  # 16-bit grey and floats: Pillow would clip, not scale
+    if image.mode in (
+        "I;16",
+        "I;16B",
+        "I;16L",
+        "I",
+        "F",
+    ):  # 16-bit grey and floats: Pillow would clip, not scale
         values = np.nan_to_num(np.asarray(image, np.float64))
         top = values.max(initial=0)
         scale = 1 / 257 if top > 255 else 255 if image.mode == "F" and top <= 1 else 1
@@ -103,8 +122,8 @@ def resize(image, size):
 
 
 def batch(rows, size):
-    """Images of references or uint8 [H,W,3] arrays as uint8 [n,size,size,3]. Rows that follow each other in a pack
-    are that part of its memory; a reference that repeats is decoded once."""
+    """Images of references or uint8 [H,W,3] arrays as uint8 [n,size,size,3]. Rows that follow each
+    other in a pack are that part of its memory; a reference that repeats is decoded once."""
     together = rows if isinstance(rows, np.ndarray) else pack_part(rows)
     if together is not None and together.shape[1:3] == (size, size):
         return np.ascontiguousarray(together)
@@ -113,19 +132,20 @@ def batch(rows, size):
 
 
 def pack_part(rows):
-    """Images i to i + n of a pack, uint8 [n,H,W,3], when `rows` are its references in that order; else None."""
+    """Images i to i + n of a pack, uint8 [n,H,W,3], when `rows` are its references in that order;
+    else None."""
     path, _, start = rows[0].rpartition("#") if isinstance(rows[0], str) else ("", "", "")
     if not (path.endswith(".npy") and start.isdigit()):
         return None
     start = int(start)
     if list(rows) != [f"{path}#{i}" for i in range(start, start + len(rows))]:
         return None
-    return pack(path)[start:start + len(rows)] if start + len(rows) <= len(pack(path)) else None
+    return pack(path)[start : start + len(rows)] if start + len(rows) <= len(pack(path)) else None
 
 
 def load_all(references, size=None, what="decoding"):
-    """All images, uint8 [N,size,size,3]. Files are decoded once: large sets are kept in a memory-mapped
-    cache ($FACES_EM_CACHE or ~/.cache/faces-em) named by paths, file dates and size.
+    """All images, uint8 [N,size,size,3]. Files are decoded once: large sets are kept in a
+    memory-mapped cache ($FACES_EM_CACHE or ~/.cache/faces-em) named by paths, file dates and size.
 
     size None takes the first image's."""
     if not references:
@@ -155,11 +175,14 @@ def stamp(reference):
 
 def decode(references, size, out, what):
     """Fill out [N,size,size,3] with the images, decoding on all cores."""
+
     def one(i):
         out[i] = resize(load(references[i]), size)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for _ in progress(pool.map(one, range(len(references))), total=len(references), what=what, unit="image"):
+        for _ in progress(
+            pool.map(one, range(len(references))), total=len(references), what=what, unit="image"
+        ):
             pass
     return out
 
@@ -184,8 +207,8 @@ def save_pack(path, images):
 
 
 def write_pack(path, array):
-    """Write an array as a .npy file. As `np.save`, but a full disk is an OSError that says so: NumPy's own short
-    write has no errno."""
+    """Write an array as a .npy file. As `np.save`, but a full disk is an OSError that says so:
+    NumPy's own short write has no errno."""
     array = np.ascontiguousarray(array)
     with open(path, "wb") as file:
         np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
@@ -193,13 +216,16 @@ def write_pack(path, array):
 
 
 def sheet(rows, gap=2, scale=1):
-    """A contact sheet, uint8 [H,W,3], from rows of equally large uint8 [h,w,3] images (None is a blank)."""
+    """A contact sheet, uint8 [H,W,3], from rows of equally large uint8 [h,w,3] images (None is a
+    blank)."""
     first = next(image for row in rows for image in row if image is not None)
     height, width = first.shape[:2]
     columns = max(map(len, rows))
-    out = np.full((len(rows) * (height + gap) - gap, columns * (width + gap) - gap, 3), 255, np.uint8)
+    out = np.full(
+        (len(rows) * (height + gap) - gap, columns * (width + gap) - gap, 3), 255, np.uint8
+    )
     for r, row in enumerate(rows):
         for c, image in enumerate(row):
             if image is not None:
-                out[r * (height + gap):, c * (width + gap):][:height, :width] = image
+                out[r * (height + gap) :, c * (width + gap) :][:height, :width] = image
     return out.repeat(scale, 0).repeat(scale, 1) if scale > 1 else out

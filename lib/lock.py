@@ -2,9 +2,11 @@
 
     python -m lib.lock runs/quick/faces make faces-em
 
-Two `make`s in one folder would take away each other's temporary files. The lock is the file .lock in the folder; it
-goes with the process that holds it, however that ends. The exit status is the command's.
+Two `make`s in one folder would take away each other's temporary files. The lock is the file .lock
+in the folder; it goes with the process that holds it, however that ends. The exit status is the
+command's.
 """
+
 import contextlib
 import os
 import socket
@@ -20,7 +22,8 @@ from lib.cli import USAGE, BadInput, log, run
 
 @contextlib.contextmanager
 def alone(folder, command):
-    """Hold the lock of a folder; says on stderr whom it waits for. command: what others are told."""
+    """Hold the lock of a folder; says on stderr whom it waits for. command: what others are
+    told."""
     folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -33,7 +36,10 @@ def alone(folder, command):
         log(f"{folder}: {who(holder)} works here; waiting until it has done (Ctrl-C leaves)")
         lock.acquire()
     try:
-        holder.write_text(f"process {os.getpid()} on {socket.gethostname()}, since {time.strftime('%H:%M')}: {command}\n")
+        holder.write_text(
+            f"process {os.getpid()} on {socket.gethostname()}, "
+            f"since {time.strftime('%H:%M')}: {command}\n"
+        )
         yield
     finally:
         holder.unlink(missing_ok=True)
@@ -51,8 +57,10 @@ def who(holder):
 def main():
     if len(sys.argv) < 3 or sys.argv[1].startswith("-"):
         asked = "--help" in sys.argv[1:2]
-        print(__doc__ if asked else "lock.py: give a folder and a command; see --help",
-              file=sys.stdout if asked else sys.stderr)
+        print(
+            __doc__ if asked else "lock.py: give a folder and a command; see --help",
+            file=sys.stdout if asked else sys.stderr,
+        )
         sys.exit(0 if asked else USAGE)
     folder, command = sys.argv[1], sys.argv[2:]
     with alone(folder, " ".join(command)):

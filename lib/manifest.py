@@ -1,19 +1,18 @@
 """Manifests: tables with one image a row, the one form in which data flows between stages.
 
-CSV, or Parquet where the file is called so (a.parquet). Columns: `path` (relative to the file; `pack.npy#17`
-is image 17 of a uint8 [N,H,W,3] array), then any of `subject`, `session`, `registration`, `reference` (a
-person's neutral or mean image, relative like `path`), `AU01` … `AU64`, `au_kind`, `valence`, `arousal`,
-`expression`, `source`, `confidence`, `weight`. An empty cell is unlabelled, which is not 0. Other columns pass
-through untouched.
+CSV, or Parquet where the file is called so (a.parquet). Columns: `path` (relative to the file;
+`pack.npy#17` is image 17 of a uint8 [N,H,W,3] array), then any of `subject`, `session`,
+`registration`, `reference` (a person's neutral or mean image, relative like `path`), `AU01` …
+`AU64`, `au_kind`, `valence`, `arousal`, `expression`, `source`, `confidence`, `weight`. An empty
+cell is unlabelled, which is not 0. Other columns pass through untouched.
 
     python -m lib.manifest merge a.csv b.csv --out all.csv     several manifests as one
     python -m lib.manifest merge p-*of4.csv --out all.csv      … of shards: all four must be there
     python -m lib.manifest check a.csv b.csv                   read them, say what is in them
-    python -m lib.manifest check a.csv --apart v.csv t.csv     … and that nobody of v.csv or t.csv is in another one
+    python -m lib.manifest check a.csv --apart v.csv t.csv     … and that nobody there is elsewhere
     python -m lib.manifest count a.csv                         how many images
 """
-import contextlib
-import csv
+
 import os
 import re
 import sys
@@ -31,10 +30,11 @@ from lib.files import digest, replacing, write_text
 
 @dataclass
 class Manifest:
-    """A table of images and labels. Cells are kept as text, so that what is not touched stays the same."""
+    """A table of images and labels. Cells are kept as text, so that what is not touched stays the
+    same."""
 
-    name: str                       # file it came from, for messages
-    folder: Path                    # what the column `path` is relative to
+    name: str  # file it came from, for messages
+    folder: Path  # what the column `path` is relative to
     columns: dict = field(default_factory=dict)  # name -> list of N texts (lib.table.Columns)
 
     def __post_init__(self):
@@ -63,8 +63,8 @@ class Manifest:
         return np.stack(table, 1) if table else np.zeros((len(self), 0), np.float32)
 
     def present(self, names=None):
-        """Whether each AU is present, float32 [N,A]: 1, 0, or NaN where unlabelled. An intensity counts from
-        level 2 of 5 on, an occurrence (column au_kind) from 0.5 on."""
+        """Whether each AU is present, float32 [N,A]: 1, 0, or NaN where unlabelled. An intensity
+        counts from level 2 of 5 on, an occurrence (column au_kind) from 0.5 on."""
         names = self.au_names if names is None else names
         limits = np.where(self.occurrence(), labels.PRESENT_OCCURRENCE, labels.PRESENT_INTENSITY)
         limits = limits.astype(np.float32)  # as the values are: 0.4 reaches 0.4
@@ -107,26 +107,32 @@ class Manifest:
         if os.path.abspath(folder) == os.path.abspath(self.folder):
             return columns
         for name in [name for name in columns if name == "path" or names_images(name)]:
-            columns[name] = moved(columns[name], lambda path: path and os.path.relpath(
-                reference(self.folder, path), folder))
+            columns[name] = moved(
+                columns[name],
+                lambda path: path and os.path.relpath(reference(self.folder, path), folder),
+            )
         return columns
 
     def digest(self):
         """A hash of the rows, which models record as what they were trained on."""
-        return digest(*(",".join([name, *self.columns.array(name).to_pylist()]) for name in self.columns))
+        return digest(
+            *(",".join([name, *self.columns.array(name).to_pylist()]) for name in self.columns)
+        )
 
     def write(self, path):
-        """Write as CSV or Parquet; paths of images become relative to the new place. `-` is stdout."""
+        """Write as CSV or Parquet; paths of images become relative to the new place. `-` is
+        stdout."""
         folder = Path.cwd() if str(path) == "-" else Path(path).parent
         write(path, self.relocated(folder))
 
 
 def moved(paths, move):
-    """Paths of images as `move` rewrites them. It is asked once for each folder: a million files lie in few."""
+    """Paths of images as `move` rewrites them. It is asked once for each folder: a million files
+    lie in few."""
     folders, out = {}, []
     for path in paths:
         name = path.rpartition("/")[2]
-        folder = path[:len(path) - len(name)]
+        folder = path[: len(path) - len(name)]
         if name in ("", ".", "..") or os.sep != "/":
             out.append(move(path))
             continue
@@ -154,8 +160,8 @@ def number(value):
 
 
 def write(path, columns):
-    """Write {column: N cells} as CSV or, for a name that ends in .parquet, as Parquet, replacing the file at
-    once. Numbers get 4 decimals, NaN is empty. `-` is stdout."""
+    """Write {column: N cells} as CSV or, for a name that ends in .parquet, as Parquet, replacing
+    the file at once. Numbers get 4 decimals, NaN is empty. `-` is stdout."""
     from lib import table
 
     columns = table.Columns(columns.cells if isinstance(columns, table.Columns) else columns)
@@ -177,158 +183,58 @@ def write(path, columns):
 
 
 def read(path, *, empty_ok=False):
-    """Read and check a manifest; `-` is stdin. BadInput names file, row, column, value and remedy."""
-    from lib import table
+    """Read and check a manifest; `-` is stdin. BadInput names file, row, column, value and
+    remedy."""
+    from lib import manifest_reading
 
-    if not table.is_parquet(path):
-        return parse(*read_bytes(path), empty_ok=empty_ok)
-    with readable(path):
-        columns, header = table.read_parquet(path)
-    check_header(header, path)
-    return checked(columns, str(path), Path(path).parent, empty_ok=empty_ok, first_row=1)
-
-
-def read_bytes(path):
-    """(bytes or an Arrow buffer, name for messages, folder of its paths) of a CSV file, or of stdin for `-`."""
-    from lib import table
-
-    if str(path) == "-":
-        return sys.stdin.buffer.read(), "stdin", Path.cwd()
-    with readable(path):
-        return table.source(path), str(path), Path(path).parent
-
-
-@contextlib.contextmanager
-def readable(name):
-    """BadInput for a manifest that cannot be read."""
-    try:
-        yield
-    except FileNotFoundError:
-        raise BadInput(f"{name}: no such manifest; give the CSV that lists the images") from None
-    except IsADirectoryError:
-        raise BadInput(f"{name}: is a folder; give the CSV that lists the images") from None
-    except OSError as error:
-        reason = error.strerror or " ".join(str(error).split())[:80]
-        raise BadInput(f"{name}: cannot be read ({reason}); give a CSV that can be") from None
-    except (ValueError, NotImplementedError) as error:  # of Arrow, for Parquet
-        reason = " ".join(str(error).split())[:80]
-        raise BadInput(f"{name}: not a Parquet table ({reason}); write it again") from None
+    return manifest_reading.read(path, empty_ok=empty_ok)
 
 
 def parse(text, name, folder, *, empty_ok=False):
     """Manifest from CSV text or bytes; see `read`."""
-    from lib import table
+    from lib import manifest_reading
 
-    buffer = text.encode() if isinstance(text, str) else text
-    first_row = next(csv_rows(buffer, name), None)
-    if first_row is None:
-        raise BadInput(f"{name}: empty file; a manifest starts with a header line such as path,AU01,AU02")
-    header = [column.strip() for column in first_row]
-    check_header(header, name)
-    try:
-        columns = table.read_csv(buffer, header)
-    except ValueError as error:
-        columns = without_rows(buffer, header, name, error)
-    return checked(columns, name, folder, empty_ok=empty_ok, first_row=2)
-
-
-def csv_rows(buffer, name):
-    """The rows of CSV bytes, one by one; BadInput for what is no CSV or no text."""
-    from lib import table
-
-    try:
-        yield from table.rows_of(buffer)
-    except csv.Error as error:
-        raise BadInput(f"{name}: not CSV ({error}); is a quotation mark left open?") from None
-    except UnicodeDecodeError:
-        raise BadInput(f"{name}: not a CSV text file; a manifest is UTF-8 CSV") from None
-
-
-def without_rows(buffer, header, name, error):
-    """What Arrow could not read: BadInput says where that is; a header without rows is a manifest, though."""
-    rows = -1
-    for line, row in enumerate(csv_rows(buffer, name), 1):
-        if row and len(row) != len(header):
-            raise BadInput(f"{name}: row {line} has {len(row)} cells, the header {len(header)}; quote commas")
-        rows += bool(row)
-    if rows:
-        reason = " ".join(str(error).split())[:120]
-        raise BadInput(f"{name}: not CSV ({reason}); is a quotation mark left open?")
-    return {column: [] for column in header}
-
-
-def check_header(header, name):
-    """BadInput for a column that stands twice, is misspelt, or is missing."""
-    for column, count in Counter(header).items():
-        if count > 1:
-            raise BadInput(f"{name}: column {column!r} stands {count} times; keep one")
-        if meant := labels.misspelt(column):
-            raise BadInput(f"{name}: column {column!r} is unknown; rename it to {meant!r}")
-    if "path" not in header:
-        raise BadInput(f"{name}: no column 'path' (found: {', '.join(header)[:80]}); add one with the images")
-
-
-def checked(columns, name, folder, *, empty_ok, first_row):
-    """The manifest of columns whose cells hold what they may; first_row: what messages call the first one."""
-    manifest = Manifest(name, Path(folder), columns)
-    if not len(manifest) and not empty_ok:
-        raise BadInput(f"{name}: no rows; a manifest needs at least one image")
-    check(manifest.columns, name, first_row)
-    return manifest
-
-
-def check(columns, name, first_row=2):
-    """BadInput for the first cell that a known column cannot hold."""
-    def refuse(column, row, text):
-        cell = columns.array(column)[row].as_py()
-        raise BadInput(f"{name}: row {row + first_row}, column {column}{text.format(cell=cell)}")
-
-    for column in columns:
-        if bounds := labels.value_range(column.removeprefix("target_")):
-            row = columns.unfit_number(column, *bounds)
-            if row is not None:
-                hint = "FACS level / 5" if labels.is_au(column.removeprefix("target_")) else "a number"
-                refuse(column, row, f": {{cell!r}} is not in [{bounds[0]:g}, {bounds[1]:g}]; "
-                                    f"write {hint}, or leave the cell empty")
-        elif column in ("au_kind", "source"):
-            allowed = labels.AU_KINDS if column == "au_kind" else labels.SOURCES
-            row = columns.unfit_text(column, [*allowed, ""])
-            if row is not None:
-                refuse(column, row, f": {{cell!r}} is none of {', '.join(allowed)}; "
-                                    "use one of them or leave the cell empty")
-    row = columns.first_empty("path")
-    if row is not None:
-        refuse("path", row, " is empty; name the image or drop the row")
+    return manifest_reading.parse(text, name, folder, empty_ok=empty_ok)
 
 
 def merge(manifests, folder):
-    """One manifest with all rows; a column that a part lacks is empty there. Paths become relative to
-    `folder`."""
+    """One manifest with all rows; a column that a part lacks is empty there. Paths become relative
+    to `folder`."""
     from lib import table
 
     names = list(dict.fromkeys(column for part in manifests for column in part.columns))
     parts = [part.relocated(folder) for part in manifests]
     heights = list(map(len, manifests))
-    columns = {name: table.concatenate([part.array(name) if name in part else None for part in parts], heights)
-               for name in names}
+    columns = {
+        name: table.concatenate(
+            [part.array(name) if name in part else None for part in parts], heights
+        )
+        for name in names
+    }
     return Manifest("+".join(part.name for part in manifests), Path(folder), columns)
 
 
 def refuse_overwriting(sources, *targets):
-    """BadInput when a file to write is one of the manifests that were read; `-` and '' name no file."""
+    """BadInput when a file to write is one of the manifests that were read; `-` and '' name no
+    file."""
     places = {os.path.realpath(target) for target in targets}
     for source in sources:
         if source not in ("", "-") and os.path.realpath(source) in places:
-            raise BadInput(f"{source}: would be overwritten by what is made of it; choose another --out")
+            raise BadInput(
+                f"{source}: would be overwritten by what is made of it; choose another --out"
+            )
 
 
 def check_disjoint(first, second, allow=False):
     """BadInput when a subject is in both manifests, unless `allow`ed (personalisation)."""
     shared = sorted((set(first.distinct("subject")) & set(second.distinct("subject"))) - {""})
     if shared and not allow:
-        raise BadInput(f"{first.name} and {second.name} share {len(shared)} subject(s), such as {shared[0]!r}; "
-                       "split by subject, or say --allow-shared-subjects (make: "
-                       "ALLOW_SHARED_SUBJECTS=1) if it is meant")
+        raise BadInput(
+            f"{first.name} and {second.name} share {len(shared)} subject(s), "
+            f"such as {shared[0]!r}; "
+            "split by subject, or say --allow-shared-subjects (make: "
+            "ALLOW_SHARED_SUBJECTS=1) if it is meant"
+        )
 
 
 def mode(registration):
@@ -338,39 +244,57 @@ def mode(registration):
 
 
 def registration(manifests, validation=None):
-    """How the faces of all rows were registered, such as '3d-64' (the first row's size), where that is one and the
-    same way; else '', which is said, as a model of such rows cannot tell later what it expects.
+    """How the faces of all rows were registered, such as '3d-64' (the first row's size), where
+    that is one and the same way; else '', which is said, as a model of such rows cannot tell later
+    what it expects.
 
     validation: a manifest of which it is said, too, when its rows are registered otherwise."""
-    found = list(dict.fromkeys(text for part in manifests for text in part.distinct("registration")))
+    found = list(
+        dict.fromkeys(text for part in manifests for text in part.distinct("registration"))
+    )
     if len(set(map(mode, found))) > 1:
-        note(f"warning: {'+'.join(part.name for part in manifests)}: registered in several ways "
-             f"({', '.join(text or 'unregistered' for text in found)}), so the model remembers none; register all "
-             "images alike (python -m lib.faces.register)")
+        note(
+            f"warning: {'+'.join(part.name for part in manifests)}: registered in several ways "
+            f"({', '.join(text or 'unregistered' for text in found)}), "
+            "so the model remembers none; register all "
+            "images alike (python -m lib.faces.register)"
+        )
         return ""
     expected = found[0] if found else ""
-    others = {text for text in validation.distinct("registration") if mode(text) != mode(expected)} if validation else ()
+    others = (
+        {text for text in validation.distinct("registration") if mode(text) != mode(expected)}
+        if validation
+        else ()
+    )
     if others:
-        note(f"warning: {validation.name} is {', '.join(text or 'unregistered' for text in sorted(others))}, the training "
-             f"images are {expected or 'unregistered'}; register all images alike (python -m lib.faces.register)")
+        has = ", ".join(text or "unregistered" for text in sorted(others))
+        note(
+            f"warning: {validation.name} is {has}, the training "
+            f"images are {expected or 'unregistered'}; register all images alike "
+            "(python -m lib.faces.register)"
+        )
     return expected
 
 
 def describe(manifest):
-    """Facts about a manifest, for a person: rows, subjects, and per AU how many are labelled and present."""
+    """Facts about a manifest, for a person: rows, subjects, and per AU how many are labelled and
+    present."""
     subjects = len(set(manifest.distinct("subject")) - {""})
     lines = [f"{manifest.name}: {len(manifest)} images, {subjects} subjects"]
     for name in manifest.au_names:
         values = manifest.numbers(name)
         known = values[~np.isnan(values)]
         present = int(np.nansum(manifest.present([name])))
-        lines.append(f"  {name}: {len(known)} labelled, {present} present, mean {known.mean() if len(known) else 0:.3f}")
+        lines.append(
+            f"  {name}: {len(known)} labelled, {present} present, "
+            f"mean {known.mean() if len(known) else 0:.3f}"
+        )
     return "\n".join(lines)
 
 
 def check_shards(paths):
-    """BadInput when files called *-1of4.csv, *-2of4.csv … are merged and one of them is lacking, or there twice:
-    a shard that failed would leave a hole that nobody sees."""
+    """BadInput when files called *-1of4.csv, *-2of4.csv … are merged and one of them is lacking,
+    or there twice: a shard that failed would leave a hole that nobody sees."""
     found = {}
     for path in paths:
         if match := re.fullmatch(r"(.*?)-?(\d+)of(\d+)", Path(path).stem):
@@ -379,31 +303,48 @@ def check_shards(paths):
     for (stem, parts), numbers in found.items():
         lacking = sorted(set(range(1, parts + 1)) - set(numbers))
         if lacking:
-            raise BadInput(f"{stem}: shard {lacking[0]} of {parts} is not among the files ({len(lacking)} of "
-                           f"{parts} are lacking); run --shard {lacking[0]}/{parts} again, or name its file too")
+            raise BadInput(
+                f"{stem}: shard {lacking[0]} of {parts} is not among the files ({len(lacking)} of "
+                f"{parts} are lacking); run --shard {lacking[0]}/{parts} again, "
+                "or name its file too"
+            )
         if len(numbers) > parts:
-            raise BadInput(f"{stem}: shard {Counter(numbers).most_common(1)[0][0]} of {parts} is named twice; "
-                           "name each file once")
+            raise BadInput(
+                f"{stem}: shard {Counter(numbers).most_common(1)[0][0]} of {parts} is named twice; "
+                "name each file once"
+            )
 
 
 @dataclass
 class Options:
-    action: str = arg(args=["action"], choices=["merge", "check", "count"], metavar="merge|check|count",
-                      help="merge: several manifests as one; check: say what is in each; count: print the number of rows")
-    manifests: list[str] = arg(args=["manifests"], nargs="+", metavar="FILE.csv", help="the manifests; - is stdin")
+    action: str = arg(
+        args=["action"],
+        choices=["merge", "check", "count"],
+        metavar="merge|check|count",
+        help="merge: several manifests as one; check: say what is in each; "
+        "count: print the number of rows",
+    )
+    manifests: list[str] = arg(
+        args=["manifests"], nargs="+", metavar="FILE.csv", help="the manifests; - is stdin"
+    )
     out: str = arg("-", help="where merge writes; - is stdout", metavar="FILE.csv", writes="file")
-    apart: list[str] = arg([], nargs="+", metavar="FILE.csv", help="check: manifests whose people are in no other one")
+    apart: list[str] = arg(
+        [], nargs="+", metavar="FILE.csv", help="check: manifests whose people are in no other one"
+    )
     allow_shared_subjects: bool = arg(False, help="check: let them be")
 
 
 def check_apart(parts, apart, allow):
-    """BadInput when a subject of one of the manifests `apart` is in another of all; says where none is named."""
+    """BadInput when a subject of one of the manifests `apart` is in another of all; says where
+    none is named."""
     for i, held in enumerate(apart):
         for other in [*parts, *apart[:i]]:
             check_disjoint(other, held, allow)
     for part in [*parts, *apart]:
         if not any(part.distinct("subject")):
-            note(f"{part.name}: names no subjects; whether its people are elsewhere cannot be told")
+            note(
+                f"{part.name}: names no subjects; whether its people are elsewhere cannot be told"
+            )
 
 
 def main():
@@ -419,7 +360,9 @@ def main():
     elif options.action == "count":
         write_text("-", f"{sum(map(len, parts))}\n")
     else:
-        merge(parts, Path.cwd() if options.out == "-" else Path(options.out).parent).write(options.out)
+        merge(parts, Path.cwd() if options.out == "-" else Path(options.out).parent).write(
+            options.out
+        )
 
 
 if __name__ == "__main__":

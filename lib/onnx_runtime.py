@@ -69,7 +69,8 @@ class Model:
             raise BadInput(f"{path}: not a usable ONNX model ({reason}); export it again") from None
         model = cls(path, session, read_metadata(path, session))
         if kind and kind != model.kind and not (kind == "generator" and model.kind in GENERATORS):
-            raise BadInput(f"{path}: is a {model.kind}, not a {kind}; give a {kind}.onnx")
+            article = "an" if model.kind == "editor" else "a"
+            raise BadInput(f"{path}: is {article} {model.kind}, not a {kind}; give a {kind}.onnx")
         return model
 
     @property

@@ -1,8 +1,10 @@
 """Columns of text, held by Arrow: read from CSV or Parquet, looked through, written.
 
-A million rows are read in seconds and held in about ten bytes a cell. `lib.manifest` knows what the columns
-mean; it imports this module only where there is a table, as Arrow's start costs a tenth of a second.
+A million rows are read in seconds and held in about ten bytes a cell. `lib.manifest` knows what
+the columns mean; it imports this module only where there is a table, as Arrow's start costs a
+tenth of a second.
 """
+
 import csv
 import io
 import os
@@ -31,20 +33,24 @@ class NoPandas:
             raise ModuleNotFoundError("not needed here")
 
 
-# Arrow looks for pandas once, when it makes its first array; that import takes 0.2 s, and nothing here needs it
+# Arrow looks for pandas once, when it makes its first array; that import takes 0.2 s, and
+# nothing here needs it
 sys.meta_path.insert(0, NoPandas)
 pa.array([0.5]).to_numpy()
 sys.meta_path.remove(NoPandas)
 
 
 class Columns(MutableMapping):
-    """Column name -> list of N texts. A column stays an Arrow array until somebody asks for its list."""
+    """Column name -> list of N texts. A column stays an Arrow array until somebody asks for its
+    list."""
 
     def __init__(self, columns=()):
         self.cells = dict(columns)  # name -> pa.ChunkedArray, or a list of texts
 
     def __getitem__(self, name):
-        if isinstance(self.cells[name], pa.ChunkedArray):  # the list stays, as its owner may change it
+        if isinstance(
+            self.cells[name], pa.ChunkedArray
+        ):  # the list stays, as its owner may change it
             self.cells[name] = self.array(name).to_pylist()
         return self.cells[name]
 
@@ -83,7 +89,8 @@ class Columns(MutableMapping):
         return as_text(self.cells[name])
 
     def floats(self, name):
-        """A column as pa.ChunkedArray of float64 [N], null where empty. ValueError for what is no number."""
+        """A column as pa.ChunkedArray of float64 [N], null where empty. ValueError for what is no
+        number."""
         cells = self.cells[name]
         if isinstance(cells, pa.ChunkedArray) and not pa.types.is_string(cells.type):
             return pc.cast(cells, pa.float64())
@@ -98,15 +105,19 @@ class Columns(MutableMapping):
     def numbers(self, name, default=np.nan):
         """A column as float32 [N]; an empty cell is `default`. ValueError for what is no number."""
         values = self.floats(name).to_numpy().astype(np.float32)
-        return values if np.isnan(default) else np.where(np.isnan(values), np.float32(default), values)
+        return (
+            values
+            if np.isnan(default)
+            else np.where(np.isnan(values), np.float32(default), values)
+        )
 
     def distinct(self, name):
         """The different texts of a column, in order of their first row."""
         return pc.unique(self.array(name)).to_pylist()
 
     def put(self, name, rows, cells):
-        """Set the cells of some rows, bool [N], to N cells or to one text; the others stay as they are, or are
-        empty where the column is new."""
+        """Set the cells of some rows, bool [N], to N cells or to one text; the others stay as they
+        are, or are empty where the column is new."""
         new = pa.scalar(cells) if isinstance(cells, str) else as_text(cells)
         old = self.array(name) if name in self else pa.scalar("")
         self.cells[name] = chunked(pc.if_else(pa.array(rows), new, old))
@@ -124,16 +135,26 @@ class Columns(MutableMapping):
     def take(self, indices):
         """The columns with the given rows, int [M], in that order."""
         rows = pa.array(indices)
-        return Columns({name: cells.take(rows) if isinstance(cells, pa.ChunkedArray)
-                        else [cells[i] for i in indices] for name, cells in self.cells.items()})
+        return Columns(
+            {
+                name: cells.take(rows)
+                if isinstance(cells, pa.ChunkedArray)
+                else [cells[i] for i in indices]
+                for name, cells in self.cells.items()
+            }
+        )
 
     def unfit_number(self, name, low, high):
-        """The first row whose cell is neither empty nor a number in [low, high]; None without one."""
+        """The first row whose cell is neither empty nor a number in [low, high]; None without
+        one."""
         try:
             values = self.floats(name)
         except ValueError:
-            return next(row for row, cell in enumerate(self.array(name).to_pylist())
-                        if cell and not fits(cell, low, high))
+            return next(
+                row
+                for row, cell in enumerate(self.array(name).to_pylist())
+                if cell and not fits(cell, low, high)
+            )
         return first(pc.and_(pc.greater_equal(values, low), pc.less_equal(values, high)), False)
 
     def unfit_text(self, name, allowed):
@@ -160,12 +181,17 @@ def fits(cell, low, high):
 
 
 def as_text(cells):
-    """Cells as texts, pa.ChunkedArray of string [N]: null is "", and of a list numbers as `lib.manifest.number` says."""
+    """Cells as texts, pa.ChunkedArray of string [N]: null is "", and of a list numbers as
+    `lib.manifest.number` says."""
     if isinstance(cells, np.ndarray) and cells.dtype.kind == "f":  # the same as `number`, at once
         values = np.round(cells.astype(np.float64), 4) + 0.0  # no -0
         cells = chunked(pa.array(values, from_pandas=True))
     elif not isinstance(cells, pa.ChunkedArray):
-        return chunked(pa.array([cell if isinstance(cell, str) else number(cell) for cell in cells], pa.string()))
+        return chunked(
+            pa.array(
+                [cell if isinstance(cell, str) else number(cell) for cell in cells], pa.string()
+            )
+        )
     if pa.types.is_string(cells.type):
         return cells
     return pc.fill_null(pc.cast(cells, pa.string()), "")
@@ -177,13 +203,20 @@ def chunked(cells):
 
 
 def concatenate(parts, heights):
-    """One column of several: as_text arrays, or None for a part that lacks it (its height rows are empty)."""
-    chunks = [chunk for part, height in zip(parts, heights)
-              for chunk in ([pa.repeat(pa.scalar("", pa.string()), height)] if part is None else part.chunks)]
+    """One column of several: as_text arrays, or None for a part that lacks it (its height rows are
+    empty)."""
+    chunks = [
+        chunk
+        for part, height in zip(parts, heights)
+        for chunk in (
+            [pa.repeat(pa.scalar("", pa.string()), height)] if part is None else part.chunks
+        )
+    ]
     return pa.chunked_array(chunks, pa.string())
 
 
-# ---- CSV -------------------------------------------------------------------------------------------------
+# ---- CSV ------------------------------------------------------------------------------------
+
 
 def source(path):
     """The bytes of a file as an Arrow buffer: mapped, where it is a regular file (not a pipe)."""
@@ -199,15 +232,18 @@ def rows_of(buffer):
 
 
 def read_csv(buffer, header):
-    """Columns of CSV bytes whose first row is `header`; blank lines are skipped, cells lose outer spaces.
+    """Columns of CSV bytes whose first row is `header`; blank lines are skipped, cells lose outer
+    spaces.
 
     ValueError when rows have another number of cells, or it is no UTF-8 CSV."""
     table = arrow_csv.read_csv(
         pa.BufferReader(buffer),
-        read_options=arrow_csv.ReadOptions(column_names=header, skip_rows_after_names=1,
-                                           block_size=BLOCK_BYTES),
+        read_options=arrow_csv.ReadOptions(
+            column_names=header, skip_rows_after_names=1, block_size=BLOCK_BYTES
+        ),
         parse_options=arrow_csv.ParseOptions(newlines_in_values=True),
-        convert_options=arrow_csv.ConvertOptions(column_types=dict.fromkeys(header, pa.string())))
+        convert_options=arrow_csv.ConvertOptions(column_types=dict.fromkeys(header, pa.string())),
+    )
     return Columns({name: pc.utf8_trim_whitespace(table[name]) for name in header})
 
 
@@ -226,7 +262,8 @@ def write_csv(file, columns):
 
 
 def quoted(cells):
-    """Cells as they stand in CSV: in quotation marks where they hold a comma, a quotation mark or a line end."""
+    """Cells as they stand in CSV: in quotation marks where they hold a comma, a quotation mark or
+    a line end."""
     special = pc.match_substring_regex(cells, '[",\r\n]')
     if not pc.any(special).as_py():
         return cells
@@ -234,7 +271,8 @@ def quoted(cells):
     return pc.if_else(special, pc.binary_join_element_wise('"', doubled, '"', ""), cells)
 
 
-# ---- Parquet ---------------------------------------------------------------------------------------------
+# ---- Parquet --------------------------------------------------------------------------------
+
 
 def is_parquet(path):
     """Whether a manifest is a Parquet file, which its name says."""
@@ -242,8 +280,8 @@ def is_parquet(path):
 
 
 def read_parquet(path):
-    """(columns, names in the file) of a Parquet file; numbers stay numbers until texts are asked for. ValueError
-    for what is no such table."""
+    """(columns, names in the file) of a Parquet file; numbers stay numbers until texts are asked
+    for. ValueError for what is no such table."""
     from pyarrow import parquet
 
     table = parquet.read_table(path)
@@ -260,10 +298,13 @@ def read_parquet(path):
 
 
 def write_parquet(path, columns):
-    """Write columns as Parquet: labels and other known numbers as float64 with nulls, all else as text."""
+    """Write columns as Parquet: labels and other known numbers as float64 with nulls, all else as
+    text."""
     from pyarrow import parquet
 
     columns = Columns(columns)
     numeric = {name for name in columns if labels.value_range(name.removeprefix("target_"))}
-    table = {name: columns.floats(name) if name in numeric else columns.array(name) for name in columns}
+    table = {
+        name: columns.floats(name) if name in numeric else columns.array(name) for name in columns
+    }
     parquet.write_table(pa.table(table), path)

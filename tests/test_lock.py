@@ -1,4 +1,5 @@
 """Two commands in one folder: the second says who works there, waits, and then runs."""
+
 import signal
 import subprocess
 import sys
@@ -10,8 +11,14 @@ SLOW = "import sys, time; print('in', flush=True); time.sleep({}); print('out', 
 
 
 def start(folder, seconds):
-    return subprocess.Popen(command("-m lib.lock", "here", sys.executable, "-c", SLOW.format(seconds)), cwd=folder,
-                            env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command("-m lib.lock", "here", sys.executable, "-c", SLOW.format(seconds)),
+        cwd=folder,
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def test_the_second_waits_and_says_for_whom(tmp_path):
@@ -40,7 +47,12 @@ def test_a_killed_holder_frees_the_folder(tmp_path):
 
 
 def test_statuses(tmp_path):
-    assert execute("-m lib.lock", "here", sys.executable, "-c", "raise SystemExit(4)", cwd=tmp_path).returncode == 4
+    assert (
+        execute(
+            "-m lib.lock", "here", sys.executable, "-c", "raise SystemExit(4)", cwd=tmp_path
+        ).returncode
+        == 4
+    )
     fail(3, "nonesuch: no such command", "-m lib.lock", "here", "nonesuch", cwd=tmp_path)
     fail(2, "give a folder and a command", "-m lib.lock", "here", cwd=tmp_path)
     (tmp_path / "file").write_text("")

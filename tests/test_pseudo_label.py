@@ -180,7 +180,7 @@ def test_the_mean_image_of_a_person_is_subtracted_where_the_model_asks(place):
     ("missing", 3, "no such image"), ("truncated", 3, "cannot be decoded"), ("AU01", 3, "'7.3' is not in [0, 1]"),
     ("AU1", 3, "rename it to 'AU01'"), ("Valence", 3, "rename it to 'valence'"), ("empty", 3, "no rows"),
     ("model", 3, "no such model"), ("onnx", 3, "not a usable ONNX model"), ("threshold", 2, "--threshold 2"),
-    ("shard", 2, "--shard 3/2"), ("generator", 3, "is a generator, not a classifier")])
+    ("shard", 2, "--shard 3/2"), ("generator", 3, "is an editor, not a classifier")])
 def test_bad_input_is_one_line_and_leaves_the_old_output(place, capsys, case, status, mentions):
     images.save(place / "cut.png", np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8))
     (place / "cut.jpg").write_bytes((place / "cut.png").read_bytes()[:500])

@@ -1,4 +1,6 @@
-"""Tables in Arrow: the same cells as Python's csv module reads and writes, Parquet, present AUs, speed of start."""
+"""Tables in Arrow: the same cells as Python's csv module reads and writes, Parquet, present AUs,
+speed of start."""
+
 import csv
 import io
 import subprocess
@@ -7,13 +9,25 @@ import sys
 import numpy as np
 import pyarrow as pa
 import pytest
+from commands import ENVIRONMENT, ROOT, fail, succeed
 from pyarrow import parquet
 
-from commands import ENVIRONMENT, ROOT, fail, succeed
 from lib import manifest, table
 from lib.cli import BadInput
 
-AWKWARD = ['plain', 'a, b', 'say "yes"', 'two\nlines', '', 'ä é 中', "'", '0.50', '#', 'tab\tin', '\\']
+AWKWARD = [
+    "plain",
+    "a, b",
+    'say "yes"',
+    "two\nlines",
+    "",
+    "ä é 中",
+    "'",
+    "0.50",
+    "#",
+    "tab\tin",
+    "\\",
+]
 
 
 def csv_text(rows):
@@ -23,20 +37,29 @@ def csv_text(rows):
 
 
 def test_cells_are_those_of_the_csv_module(tmp_path):
-    rows = [["path", "remark", "AU01"]] + [[f"{i}.png", cell, "0.50"] for i, cell in enumerate(AWKWARD)]
+    rows = [["path", "remark", "AU01"]] + [
+        [f"{i}.png", cell, "0.50"] for i, cell in enumerate(AWKWARD)
+    ]
     text = csv_text(rows)
     data = manifest.parse(text, "a.csv", tmp_path)
     assert data.columns["remark"] == AWKWARD and data.columns["AU01"] == ["0.50"] * len(AWKWARD)
     data.write(tmp_path / "b.csv")
     assert (tmp_path / "b.csv").read_text() == text
-    for other in (text.replace("\n0", "\r\n0"), "\ufeff" + text, text.rstrip("\n"), text.replace("0.50", "  0.50 ")):
+    for other in (
+        text.replace("\n0", "\r\n0"),
+        "\ufeff" + text,
+        text.rstrip("\n"),
+        text.replace("0.50", "  0.50 "),
+    ):
         assert manifest.parse(other, "a.csv", tmp_path).columns == data.columns
 
 
 def test_blocks_and_writes_join_without_a_seam(tmp_path, monkeypatch):
     monkeypatch.setattr(table, "BLOCK_BYTES", 64)
     monkeypatch.setattr(table, "ROWS_A_WRITE", 7)
-    text = csv_text([["path", "remark"]] + [[f"{i}.png", AWKWARD[i % len(AWKWARD)]] for i in range(200)])
+    text = csv_text(
+        [["path", "remark"]] + [[f"{i}.png", AWKWARD[i % len(AWKWARD)]] for i in range(200)]
+    )
     data = manifest.parse(text, "a.csv", tmp_path)
     data.write(tmp_path / "b.csv")
     assert len(data) == 200 and (tmp_path / "b.csv").read_text() == text
@@ -48,21 +71,31 @@ def test_a_list_that_was_asked_for_may_be_changed(tmp_path):
     data.columns["AU01"][0] = "0.5"
     data.columns |= {"weight": ["2", ""]}
     del data.columns["path"]
-    assert data.columns == {"AU01": ["0.5", "1"], "weight": ["2", ""]} and before["AU01"] == ["0", "1"]
-    assert data.numbers("AU01").tolist() == [.5, 1] and data.numbers("weight", 1).tolist() == [2, 1]
+    assert data.columns == {"AU01": ["0.5", "1"], "weight": ["2", ""]} and before["AU01"] == [
+        "0",
+        "1",
+    ]
+    assert data.numbers("AU01").tolist() == [0.5, 1] and data.numbers("weight", 1).tolist() == [
+        2,
+        1,
+    ]
 
 
 def test_numbers_in_every_form_that_python_reads():
     text = "path,AU01,weight\na,+1,inf\nb,1e-1,1_0\nc,.5,\nd,,00.25\n"
     data = manifest.parse(text, "a.csv", "folder")
-    assert np.array_equal(data.numbers("AU01"), np.array([1, .1, .5, np.nan], np.float32), equal_nan=True)
-    assert data.numbers("weight", 3).tolist() == [np.inf, 10, 3, .25]
+    assert np.array_equal(
+        data.numbers("AU01"), np.array([1, 0.1, 0.5, np.nan], np.float32), equal_nan=True
+    )
+    assert data.numbers("weight", 3).tolist() == [np.inf, 10, 3, 0.25]
     with pytest.raises(BadInput, match="row 4, column AU01: '1.0000000001' is not in"):
         manifest.parse("path,AU01\na,+1\nb,1\nc,1.0000000001\n", "a.csv", "folder")
 
 
 def test_present_follows_the_kind_of_label_and_keeps_unlabelled():
-    data = manifest.parse("path,au_kind,AU01,AU02\na,,0.4,0.39\nb,occurrence,0.4,0.5\nc,intensity,,1\n", "a", ".")
+    data = manifest.parse(
+        "path,au_kind,AU01,AU02\na,,0.4,0.39\nb,occurrence,0.4,0.5\nc,intensity,,1\n", "a", "."
+    )
     assert np.array_equal(data.present(), [[1, 0], [0, 1], [np.nan, 1]], equal_nan=True)
     assert np.array_equal(data.present(["AU02", "AU45"])[:, 1], [np.nan] * 3, equal_nan=True)
 
@@ -70,12 +103,27 @@ def test_present_follows_the_kind_of_label_and_keeps_unlabelled():
 def test_paths_move_as_those_of_the_standard_library(tmp_path):
     import os
 
-    cells = ["x.png", "./y.png", "a/../b/z.png", "../up.png", "/abs/q.png", "a//c.png", "pack.npy#3", "/r.png", "b/.."]
+    cells = [
+        "x.png",
+        "./y.png",
+        "a/../b/z.png",
+        "../up.png",
+        "/abs/q.png",
+        "a//c.png",
+        "pack.npy#3",
+        "/r.png",
+        "b/..",
+    ]
     data = manifest.Manifest("m", tmp_path / "one", {"path": cells, "reference": ["", *cells[1:]]})
-    wanted = [os.path.relpath(os.path.join(tmp_path / "one", cell), tmp_path / "two/three") for cell in cells]
+    wanted = [
+        os.path.relpath(os.path.join(tmp_path / "one", cell), tmp_path / "two/three")
+        for cell in cells
+    ]
     moved = data.relocated(tmp_path / "two/three")
     assert moved["path"] == wanted and moved["reference"] == ["", *wanted[1:]]
-    assert data.images() == [os.path.normpath(os.path.join(tmp_path / "one", cell)) for cell in cells]
+    assert data.images() == [
+        os.path.normpath(os.path.join(tmp_path / "one", cell)) for cell in cells
+    ]
 
 
 def test_parquet_goes_where_csv_goes(tmp_path):
@@ -83,32 +131,66 @@ def test_parquet_goes_where_csv_goes(tmp_path):
     (tmp_path / "a.csv").write_text(text)
     succeed("-m lib.manifest", "merge", "a.csv", "--out", "a.parquet", cwd=tmp_path)
     made = parquet.read_table(tmp_path / "a.parquet")
-    assert made.column("AU01").to_pylist() == [.25, None] and made.column("subject").to_pylist() == ["007", "008"]
+    assert made.column("AU01").to_pylist() == [0.25, None] and made.column(
+        "subject"
+    ).to_pylist() == ["007", "008"]
     assert succeed("-m lib.manifest", "merge", "a.parquet", cwd=tmp_path)[0] == text
     assert "AU01: 1 labelled" in succeed("-m lib.manifest", "check", "a.parquet", cwd=tmp_path)[1]
 
 
 def test_parquet_of_other_makers(tmp_path):
-    columns = {"path": pa.array(["x.png", "y.png"]).dictionary_encode(), "AU01": pa.array([True, None]),
-               "AU02": pa.array([float("nan"), .7], pa.float32()), "frame": pa.array([3, 4]),
-               "subject": pa.array(["ann", None], pa.large_string())}
+    columns = {
+        "path": pa.array(["x.png", "y.png"]).dictionary_encode(),
+        "AU01": pa.array([True, None]),
+        "AU02": pa.array([float("nan"), 0.7], pa.float32()),
+        "frame": pa.array([3, 4]),
+        "subject": pa.array(["ann", None], pa.large_string()),
+    }
     parquet.write_table(pa.table(columns), tmp_path / "a.parquet")
     data = manifest.read(tmp_path / "a.parquet")
-    assert np.array_equal(data.aus(), np.array([[1, np.nan], [np.nan, .7]], np.float32), equal_nan=True)
-    assert data.columns == {"path": ["x.png", "y.png"], "AU01": ["1", ""], "AU02": ["", "0.7"],
-                            "frame": ["3", "4"], "subject": ["ann", ""]}
-    for name, change, mentions in (("b", {"AU02": pa.array([.5, 7])}, ["b.parquet: row 2, column AU02: '7'"]),
-                                   ("c", {"au03": pa.array([1, 1])}, ["'au03' is unknown", "'AU03'"]),
-                                   ("d", {"path": pa.array([[1], [2]])}, ["d.parquet: not a Parquet table"])):
+    assert np.array_equal(
+        data.aus(), np.array([[1, np.nan], [np.nan, 0.7]], np.float32), equal_nan=True
+    )
+    assert data.columns == {
+        "path": ["x.png", "y.png"],
+        "AU01": ["1", ""],
+        "AU02": ["", "0.7"],
+        "frame": ["3", "4"],
+        "subject": ["ann", ""],
+    }
+    for name, change, mentions in (
+        ("b", {"AU02": pa.array([0.5, 7])}, ["b.parquet: row 2, column AU02: '7'"]),
+        ("c", {"au03": pa.array([1, 1])}, ["'au03' is unknown", "'AU03'"]),
+        ("d", {"path": pa.array([[1], [2]])}, ["d.parquet: not a Parquet table"]),
+    ):
         parquet.write_table(pa.table(columns | change), tmp_path / f"{name}.parquet")
         fail(3, mentions, "-m lib.manifest", "check", f"{name}.parquet", cwd=tmp_path)
     (tmp_path / "e.parquet").write_text("path\nx.png\n")
-    fail(3, "e.parquet: not a Parquet table", "-m lib.manifest", "check", "e.parquet", cwd=tmp_path)
-    fail(3, "none.parquet: no such manifest", "-m lib.manifest", "check", "none.parquet", cwd=tmp_path)
+    fail(
+        3, "e.parquet: not a Parquet table", "-m lib.manifest", "check", "e.parquet", cwd=tmp_path
+    )
+    fail(
+        3,
+        "none.parquet: no such manifest",
+        "-m lib.manifest",
+        "check",
+        "none.parquet",
+        cwd=tmp_path,
+    )
 
 
-@pytest.mark.parametrize("start", ["-m lib.manifest", "-m lib.datasets.split", "pseudo_label.py", "synthesize.py",
-                                   "evaluate.py", "train_classifier.py", "train_generator.py"])
+@pytest.mark.parametrize(
+    "start",
+    [
+        "-m lib.manifest",
+        "-m lib.datasets.split",
+        "pseudo_label.py",
+        "synthesize.py",
+        "evaluate.py",
+        "train_classifier.py",
+        "train_generator.py",
+    ],
+)
 def test_help_does_not_wait_for_tables(start):
     module, script = start.removeprefix("-m "), str(ROOT / start)
     run = f"run_module({module!r}" if start.startswith("-m ") else f"run_path({script!r}"
@@ -116,7 +198,9 @@ def test_help_does_not_wait_for_tables(start):
 sys.argv = ["x", "--help"]
 atexit.register(lambda: print("pyarrow" in sys.modules, file=sys.stderr))
 runpy.{run}, run_name="__main__")"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=ENVIRONMENT)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=ENVIRONMENT
+    )
     assert done.returncode == 0 and done.stderr.splitlines()[-1] == "False", done.stderr
 
 
@@ -124,7 +208,12 @@ def test_merging_shards_refuses_an_incomplete_set(tmp_path):
     for part in (1, 2, 4):
         (tmp_path / f"p-{part}of4.csv").write_text(f"path\n{part}.png\n")
     line = ["-m lib.manifest", "merge", "p-1of4.csv", "p-2of4.csv", "p-4of4.csv"]
-    fail(3, ["p: shard 3 of 4 is not among the files (1 of 4 are lacking)", "--shard 3/4"], *line, cwd=tmp_path)
+    fail(
+        3,
+        ["p: shard 3 of 4 is not among the files (1 of 4 are lacking)", "--shard 3/4"],
+        *line,
+        cwd=tmp_path,
+    )
     (tmp_path / "p-3of4.csv").write_text("path\n3.png\n")
     fail(3, "shard 1 of 4 is named twice", *line, "p-3of4.csv", "p-1of4.csv", cwd=tmp_path)
     (tmp_path / "other-12.csv").write_text("path\nx.png\n")
@@ -133,18 +222,29 @@ def test_merging_shards_refuses_an_incomplete_set(tmp_path):
 
 
 def test_many_numbers_are_written_like_one():
-    values = np.concatenate([np.random.default_rng(0).random(5000), np.arange(0, 1, 1 / 64), [0, 1, -0.00001, 12.5]])
+    values = np.concatenate(
+        [np.random.default_rng(0).random(5000), np.arange(0, 1, 1 / 64), [0, 1, -0.00001, 12.5]]
+    )
     for kind in (np.float32, np.float64):
         cells = values.astype(kind)
         assert table.as_text(cells).to_pylist() == [manifest.number(value) for value in cells]
-    assert table.as_text(np.array([np.nan, .5])).to_pylist() == ["", "0.5"] and manifest.number(-0.00001) == "0"
+    assert (
+        table.as_text(np.array([np.nan, 0.5])).to_pylist() == ["", "0.5"]
+        and manifest.number(-0.00001) == "0"
+    )
 
 
 def test_put_sets_some_cells_and_keeps_the_text_of_the_others(tmp_path):
     data = manifest.parse("path,AU01\nx,0.50\ny,\nz,0.1\n", "a.csv", tmp_path)
-    data.columns.put("AU01", np.array([False, True, True]), np.array([.9, .9, np.nan], np.float32))
+    data.columns.put(
+        "AU01", np.array([False, True, True]), np.array([0.9, 0.9, np.nan], np.float32)
+    )
     data.columns.put("source", np.array([False, True, False]), "pseudo")
-    assert data.columns == {"path": ["x", "y", "z"], "AU01": ["0.50", "0.9", ""], "source": ["", "pseudo", ""]}
+    assert data.columns == {
+        "path": ["x", "y", "z"],
+        "AU01": ["0.50", "0.9", ""],
+        "source": ["", "pseudo", ""],
+    }
 
 
 def test_a_full_disk_is_named_by_the_pack_writer():

@@ -1,9 +1,10 @@
 """Speed as ratios, measured in turn on this machine; one Markdown table on stdout.
 
-    python -m tests.bench                        everything that fits 2 cores in ten minutes (make bench)
-    python -m tests.bench start inference        some of: tables start inference training
-    python -m tests.bench tables --rounds 3
+python -m tests.bench                        everything that fits 2 cores in ten minutes (make
+bench) python -m tests.bench start inference        some of: tables start inference training python
+-m tests.bench tables --rounds 3
 """
+
 import importlib
 import os
 import platform
@@ -15,12 +16,18 @@ from lib.cli import arg, log, parse, run
 from lib.files import write_text
 from tests.bench.common import HEADER
 
-PARTS = [path.stem for path in sorted(Path(__file__).parent.glob("*.py")) if path.stem not in ("__main__", "common")]
+PARTS = [
+    path.stem
+    for path in sorted(Path(__file__).parent.glob("*.py"))
+    if path.stem not in ("__main__", "common")
+]
 
 
 @dataclass
 class Options:
-    parts: list[str] = arg([], args=["parts"], nargs="*", metavar="PART", help=f"some of {' '.join(PARTS)} [all]")
+    parts: list[str] = arg(
+        [], args=["parts"], nargs="*", metavar="PART", help=f"some of {' '.join(PARTS)} [all]"
+    )
     rounds: int = arg(10, help="how often each thing is run", least=1)
 
 
@@ -28,9 +35,21 @@ def machine():
     """The machine and the versions, in one line."""
     from importlib.metadata import version
 
-    versions = ", ".join(f"{name} {version(name)}" for name in ("numpy", "pyarrow", "pillow", "torch"))
-    model = next((line.partition(":")[2].strip() for line in open("/proc/cpuinfo") if "model name" in line),
-                 platform.processor()) if os.path.exists("/proc/cpuinfo") else platform.processor()
+    versions = ", ".join(
+        f"{name} {version(name)}" for name in ("numpy", "pyarrow", "pillow", "torch")
+    )
+    model = (
+        next(
+            (
+                line.partition(":")[2].strip()
+                for line in open("/proc/cpuinfo")
+                if "model name" in line
+            ),
+            platform.processor(),
+        )
+        if os.path.exists("/proc/cpuinfo")
+        else platform.processor()
+    )
     load = f", load {os.getloadavg()[0]:.1f} at the start" if hasattr(os, "getloadavg") else ""
     return f"{os.cpu_count()} cores, {model}; Python {platform.python_version()}, {versions}{load}"
 
@@ -40,7 +59,9 @@ def main():
     lines = [f"{machine()}; {options.rounds} rounds in turn", "", HEADER]
     with tempfile.TemporaryDirectory() as folder:
         for part in options.parts or PARTS:
-            for row in importlib.import_module(f"tests.bench.{part}").rows(Path(folder), options.rounds):
+            for row in importlib.import_module(f"tests.bench.{part}").rows(
+                Path(folder), options.rounds
+            ):
                 log(row.markdown())
                 lines.append(row.markdown())
     write_text("-", "\n".join(lines) + "\n")

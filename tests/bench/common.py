@@ -1,4 +1,6 @@
-"""Timing side by side: every figure is a ratio of two things run in turn, round after round, on one machine."""
+"""Timing side by side: every figure is a ratio of two things run in turn, round after round, on
+one machine."""
+
 import os
 import subprocess
 import sys
@@ -13,7 +15,8 @@ ROOT = Path(__file__).parents[2]
 
 @dataclass
 class Row:
-    """One line of the table. ratio: {round: ours against the other}, more is better unless `aim` says otherwise."""
+    """One line of the table. ratio: {round: ours against the other}, more is better unless `aim`
+    says otherwise."""
 
     what: str
     ours: str
@@ -23,15 +26,16 @@ class Row:
 
     def markdown(self):
         middle, low, high = np.median(self.ratios), min(self.ratios), max(self.ratios)
-        return f"| {self.what} | {self.ours} | {self.other} | {middle:.2f} ({low:.2f}-{high:.2f}) | {self.aim} |"
+        ratio = f"{middle:.2f} ({low:.2f}-{high:.2f})"
+        return f"| {self.what} | {self.ours} | {self.other} | {ratio} | {self.aim} |"
 
 
 HEADER = "| what | this project | against | ratio: median (range) | aim |\n|---|---|---|---|---|"
 
 
 def interleaved(sides, rounds):
-    """{name: seconds of each round} of {name: function}, after one round that does not count. Every other round
-    goes backwards, so that a machine that grows slower favours nobody."""
+    """{name: seconds of each round} of {name: function}, after one round that does not count.
+    Every other round goes backwards, so that a machine that grows slower favours nobody."""
     seconds = {name: [] for name in sides}
     for number in range(rounds + 1):
         order = list(sides) if number % 2 else list(reversed(sides))
@@ -60,14 +64,21 @@ class Ran:
 def process(*arguments, cwd=ROOT):
     """Run Python with arguments in a process of its own; CalledProcessError when it fails."""
     start = time.perf_counter()
-    child = subprocess.Popen([sys.executable, *map(str, arguments)], cwd=cwd, stdout=subprocess.DEVNULL,
-                             stderr=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    child = subprocess.Popen(
+        [sys.executable, *map(str, arguments)],
+        cwd=cwd,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
     _, status, usage = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)
     if child.returncode:
         raise subprocess.CalledProcessError(child.returncode, child.args)
     scale = 1e6 if sys.platform == "darwin" else 1e3
-    return Ran(time.perf_counter() - start, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / scale)
+    return Ran(
+        time.perf_counter() - start, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / scale
+    )
 
 
 def processes(sides, rounds):

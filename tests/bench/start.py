@@ -1,4 +1,5 @@
 """How long a stage takes to start: --help, and the smallest piece of work."""
+
 from lib import manifest
 from tests.bench.common import Row, median, processes
 
@@ -6,11 +7,24 @@ from tests.bench.common import Row, median, processes
 def rows(folder, rounds):
     """The lines of the table."""
     manifest.write(folder / "one.csv", {"path": ["x.png"], "AU01": [1]})
-    stages = {name: [name, "--help"] for name in ("pseudo_label.py", "synthesize.py", "evaluate.py",
-                                                  "train_classifier.py", "train_generator.py", "export_onnx.py")}
+    stages = {
+        name: [name, "--help"]
+        for name in (
+            "pseudo_label.py",
+            "synthesize.py",
+            "evaluate.py",
+            "train_classifier.py",
+            "train_generator.py",
+            "export_onnx.py",
+        )
+    }
     stages["lib.manifest count, one row"] = ["-m", "lib.manifest", "count", folder / "one.csv"]
     runs = processes({"numpy": ["-c", "import numpy"], **stages}, rounds)
     for name in stages:
-        yield Row(f"start: {name.replace('.py', '.py --help')}", f"{median(runs[name], 'seconds'):.2f} s",
-                  f"python -c 'import numpy': {median(runs['numpy'], 'seconds'):.2f} s",
-                  [a.seconds / b.seconds for a, b in zip(runs["numpy"], runs[name])], "under 0.7 s")
+        yield Row(
+            f"start: {name.replace('.py', '.py --help')}",
+            f"{median(runs[name], 'seconds'):.2f} s",
+            f"python -c 'import numpy': {median(runs['numpy'], 'seconds'):.2f} s",
+            [a.seconds / b.seconds for a, b in zip(runs["numpy"], runs[name])],
+            "under 0.7 s",
+        )

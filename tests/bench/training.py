@@ -1,6 +1,8 @@
-"""The Expression Manipulator's training cycle at paper size (4 discriminator steps, 1 generator step, batch 4, 128 px)
-against an eager float32 step in the order of the authors' public code, with the same networks and the same losses.
+"""The Expression Manipulator's training cycle at paper size (4 discriminator steps, 1 generator
+step, batch 4, 128 px) against an eager float32 step in the order of the authors' public code, with
+the same networks and the same losses.
 """
+
 import copy
 
 import torch
@@ -10,27 +12,41 @@ from lib.labels import Labels
 from tests.bench.common import Row, interleaved, speedup
 
 AUS = tuple(f"AU{i:02d}" for i in (1, 2, 4, 5, 6, 9, 12, 15, 17, 20, 25, 26))
-MOST_ROUNDS = 4  # a cycle takes many seconds; more with the option --rounds alone would take the ten minutes
+MOST_ROUNDS = (
+    4  # a cycle takes many seconds; more with the option --rounds alone would take the ten minutes
+)
 
 
 def batch_of(count, size, aus):
     """An EditBatch of random pictures whose labels are all known."""
     draw = torch.Generator().manual_seed(0)
     source, target = (torch.rand(count, aus, generator=draw) for _ in range(2))
-    return contract.EditBatch(x_real=torch.rand(count, 3, size, size, generator=draw) * 2 - 1, labels={"au": source},
-                              y_org=source, y_trg=target, known=torch.ones(count, aus, dtype=torch.bool),
-                              kinds=["permuted"] * count)
+    return contract.EditBatch(
+        x_real=torch.rand(count, 3, size, size, generator=draw) * 2 - 1,
+        labels={"au": source},
+        y_org=source,
+        y_trg=target,
+        known=torch.ones(count, aus, dtype=torch.bool),
+        kinds=["permuted"] * count,
+    )
 
 
 class Reference:
-    """Ling et al.'s step as their code orders it: D on real and fake images, then the gradient penalty with a
-    step of its own; on every fourth batch G's three passes (edit, itself, and back)."""
+    """Ling et al.'s step as their code orders it: D on real and fake images, then the gradient
+    penalty with a step of its own; on every fourth batch G's three passes (edit, itself, and
+    back)."""
 
     def __init__(self, system):
         self.config = system.config
         self.g, self.d = copy.deepcopy(system.generator), copy.deepcopy(system.discriminator)
-        adam = lambda net: torch.optim.Adam(net.parameters(), lr=system.config.learning_rate, betas=(0.5, 0.999))
-        self.g_optimiser, self.d_optimiser, self.penalty_optimiser = adam(self.g), adam(self.d), adam(self.d)
+        adam = lambda net: torch.optim.Adam(
+            net.parameters(), lr=system.config.learning_rate, betas=(0.5, 0.999)
+        )
+        self.g_optimiser, self.d_optimiser, self.penalty_optimiser = (
+            adam(self.g),
+            adam(self.d),
+            adam(self.d),
+        )
 
     def step(self, batch, step):
         """One step; {term: scalar} under the names of the system."""
@@ -40,12 +56,18 @@ class Reference:
             x_fake = self.g(x_real, relative)
         real, reading = self.d(x_real)
         fake, _ = self.d(x_fake)
-        terms = {"d_adversarial": fake.mean() - real.mean(), "d_condition": mse(reading, batch.y_org)}
-        self.learn(self.d_optimiser, config.w_adversarial * terms["d_adversarial"]
-                   + config.w_condition * terms["d_condition"])
+        terms = {
+            "d_adversarial": fake.mean() - real.mean(),
+            "d_condition": mse(reading, batch.y_org),
+        }
+        self.learn(
+            self.d_optimiser,
+            config.w_adversarial * terms["d_adversarial"]
+            + config.w_condition * terms["d_condition"],
+        )
         mix = torch.rand(len(x_real), 1, 1, 1)
         between = (mix * x_real + (1 - mix) * x_fake).requires_grad_(True)
-        slope, = torch.autograd.grad(self.d(between)[0].sum(), between, create_graph=True)
+        (slope,) = torch.autograd.grad(self.d(between)[0].sum(), between, create_graph=True)
         terms["d_penalty"] = (slope.flatten(1).norm(2, 1) - 1).pow(2).mean()
         self.learn(self.penalty_optimiser, config.w_penalty * terms["d_penalty"])
         if (step + 1) % config.g_every == 0:
@@ -59,10 +81,20 @@ class Reference:
         x_fake = self.g(x_real, relative)
         score, reading = self.d(x_fake)
         x_same, x_back = self.g(x_real, torch.zeros_like(relative)), self.g(x_fake, -relative)
-        smooth = (x_fake[:, :, 1:] - x_fake[:, :, :-1]).abs().sum() + (x_fake[..., 1:] - x_fake[..., :-1]).abs().sum()
-        terms = {"g_adversarial": -score.mean(), "g_condition": mse(reading, batch.y_trg),
-                 "g_self": l1(x_same, x_real), "g_cycle": l1(x_back, x_real), "g_smooth": smooth}
-        self.learn(self.g_optimiser, sum(getattr(config, "w" + name[1:]) * value for name, value in terms.items()))
+        smooth = (x_fake[:, :, 1:] - x_fake[:, :, :-1]).abs().sum() + (
+            x_fake[..., 1:] - x_fake[..., :-1]
+        ).abs().sum()
+        terms = {
+            "g_adversarial": -score.mean(),
+            "g_condition": mse(reading, batch.y_trg),
+            "g_self": l1(x_same, x_real),
+            "g_cycle": l1(x_back, x_real),
+            "g_smooth": smooth,
+        }
+        self.learn(
+            self.g_optimiser,
+            sum(getattr(config, "w" + name[1:]) * value for name, value in terms.items()),
+        )
         return terms
 
     def learn(self, optimiser, loss):
@@ -73,7 +105,8 @@ class Reference:
 
 
 def largest_difference(system, reference, batch, steps):
-    """The largest difference of a loss, relative to the loss, over some steps with the same random numbers."""
+    """The largest difference of a loss, relative to the loss, over some steps with the same random
+    numbers."""
     worst = 0.0
     for step in range(steps):
         torch.manual_seed(step)
@@ -87,7 +120,9 @@ def largest_difference(system, reference, batch, steps):
 def build(**settings):
     """(System, Reference) with the same weights."""
     torch.manual_seed(0)
-    system = expression_manipulator.System(Labels(aus=AUS), expression_manipulator.Config(**settings))
+    system = expression_manipulator.System(
+        Labels(aus=AUS), expression_manipulator.Config(**settings)
+    )
     return system, Reference(system)
 
 
@@ -96,11 +131,18 @@ def rows(folder, rounds):
     system, reference = build()
     batch = batch_of(4, system.config.size, len(AUS))
     worst = largest_difference(system, reference, batch, 4)
-    seconds = interleaved({"ours": lambda: [system.step(batch, step) for step in range(4)],
-                           "reference": lambda: [reference.step(batch, step) for step in range(4)]},
-                          min(rounds, MOST_ROUNDS))
+    seconds = interleaved(
+        {
+            "ours": lambda: [system.step(batch, step) for step in range(4)],
+            "reference": lambda: [reference.step(batch, step) for step in range(4)],
+        },
+        min(rounds, MOST_ROUNDS),
+    )
     median = {name: sorted(values)[len(values) // 2] for name, values in seconds.items()}
-    yield Row(f"Expression Manipulator, 4 D + 1 G at paper size, batch 4 ({len(seconds['ours'])} rounds)",
-              f"{median['ours']:.1f} s a cycle; losses within {worst:.0e} of the other's",
-              f"eager float32, the public code's order: {median['reference']:.1f} s",
-              speedup(seconds["reference"], seconds["ours"]), "1.3; not slower")
+    yield Row(
+        f"Expression Manipulator, 4 D + 1 G at paper size, batch 4 ({len(seconds['ours'])} rounds)",
+        f"{median['ours']:.1f} s a cycle; losses within {worst:.0e} of the other's",
+        f"eager float32, the public code's order: {median['reference']:.1f} s",
+        speedup(seconds["reference"], seconds["ours"]),
+        "1.3; not slower",
+    )

@@ -1,7 +1,9 @@
-"""A small disk (tmpfs) that fills while a stage writes: one line, status 3, no traceback, what was there stays.
+"""A small disk (tmpfs) that fills while a stage writes: one line, status 3, no traceback, what was
+there stays.
 
 Needs the right to mount; skipped without it.
 """
+
 import subprocess
 import sys
 from pathlib import Path
@@ -31,31 +33,130 @@ def work(tmp_path_factory):
 @pytest.fixture
 def disk(tmp_path):
     """A folder on a disk of KILOBYTES."""
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={KILOBYTES}k", "tmpfs", tmp_path], capture_output=True).returncode:
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={KILOBYTES}k", "tmpfs", tmp_path],
+        capture_output=True,
+    ).returncode:
         pytest.skip("no right to mount a small disk")
     yield tmp_path
     subprocess.run(["umount", tmp_path], check=True)
 
 
 STAGES = {
-    "pseudo_label": ["pseudo_label.py", "--model", "classifier.onnx", "--images", "set.csv", "--out", "DISK/p.csv"],
-    "synthesize pack": ["synthesize.py", "--model", "generator.onnx", "--source", "set.csv", "--recipe", "random",
-                        "--count", "9000", "--out", "DISK/made"],
-    "synthesize png": ["synthesize.py", "--model", "generator.onnx", "--source", "set.csv", "--recipe", "random",
-                       "--count", "9000", "--format", "png", "--out", "DISK/made"],
+    "pseudo_label": [
+        "pseudo_label.py",
+        "--model",
+        "classifier.onnx",
+        "--images",
+        "set.csv",
+        "--out",
+        "DISK/p.csv",
+    ],
+    "synthesize pack": [
+        "synthesize.py",
+        "--model",
+        "generator.onnx",
+        "--source",
+        "set.csv",
+        "--recipe",
+        "random",
+        "--count",
+        "9000",
+        "--out",
+        "DISK/made",
+    ],
+    "synthesize png": [
+        "synthesize.py",
+        "--model",
+        "generator.onnx",
+        "--source",
+        "set.csv",
+        "--recipe",
+        "random",
+        "--count",
+        "9000",
+        "--format",
+        "png",
+        "--out",
+        "DISK/made",
+    ],
     "merge": ["-m lib.manifest", "merge", *["set.csv"] * 20, "--out", "DISK/m.csv"],
     "merge parquet": ["-m lib.manifest", "merge", *["set.csv"] * 60, "--out", "DISK/m.parquet"],
     "split": ["-m lib.datasets.split", *["set.csv"] * 20, "--out", "DISK/s", "--tries", "1"],
-    "mnist grid": ["-m lib.datasets.mnist_grid", "--labelled", "300", "--validation", "9", "--test-per-au", "9",
-                   "--out", "DISK/grid"],
-    "rendered faces": ["-m lib.datasets.rendered_faces", "--labelled", "200", "--unlabelled", "20", "--validation", "20",
-                       "--test", "20", "--test-natural", "20", "--pairs", "20", "--pairs-validation", "20", "--judge",
-                       "20", "--judge-validation", "20", "--size", "64", "--device", "cpu", "--out", "DISK/faces"],
-    "train_classifier": ["train_classifier.py", "--train", "set.csv", "--validation", "set.csv", "--out", "DISK/c.pt",
-                         "--arch", "compact", "--device", "cpu", "--max-steps", "2", "--allow-shared-subjects"],
-    "train_generator": ["train_generator.py", "--arch", "expression-manipulator", "--train", "set.csv", "--validation",
-                        "set.csv", "--out", "DISK/g.pt", "--device", "cpu", "--epochs", "1", "--epoch-images", "16",
-                        "--size", "32", "--allow-shared-subjects"],
+    "mnist grid": [
+        "-m lib.datasets.mnist_grid",
+        "--labelled",
+        "300",
+        "--validation",
+        "9",
+        "--test-per-au",
+        "9",
+        "--out",
+        "DISK/grid",
+    ],
+    "rendered faces": [
+        "-m lib.datasets.rendered_faces",
+        "--labelled",
+        "200",
+        "--unlabelled",
+        "20",
+        "--validation",
+        "20",
+        "--test",
+        "20",
+        "--test-natural",
+        "20",
+        "--pairs",
+        "20",
+        "--pairs-validation",
+        "20",
+        "--judge",
+        "20",
+        "--judge-validation",
+        "20",
+        "--size",
+        "64",
+        "--device",
+        "cpu",
+        "--out",
+        "DISK/faces",
+    ],
+    "train_classifier": [
+        "train_classifier.py",
+        "--train",
+        "set.csv",
+        "--validation",
+        "set.csv",
+        "--out",
+        "DISK/c.pt",
+        "--arch",
+        "compact",
+        "--device",
+        "cpu",
+        "--max-steps",
+        "2",
+        "--allow-shared-subjects",
+    ],
+    "train_generator": [
+        "train_generator.py",
+        "--arch",
+        "expression-manipulator",
+        "--train",
+        "set.csv",
+        "--validation",
+        "set.csv",
+        "--out",
+        "DISK/g.pt",
+        "--device",
+        "cpu",
+        "--epochs",
+        "1",
+        "--epoch-images",
+        "16",
+        "--size",
+        "32",
+        "--allow-shared-subjects",
+    ],
 }
 
 
@@ -64,8 +165,14 @@ def test_a_disk_that_fills(work, disk, name):
     script, *words = STAGES[name]
     before = bytes((KILOBYTES - LEFT.get(name, 500)) * 1024)
     (disk / "before").write_bytes(before)
-    done = subprocess.run(command(script, *(word.replace("DISK", str(disk)) for word in words)), cwd=work,
-                          env={**ENVIRONMENT, "TMPDIR": str(work)}, capture_output=True, text=True, timeout=500)
+    done = subprocess.run(
+        command(script, *(word.replace("DISK", str(disk)) for word in words)),
+        cwd=work,
+        env={**ENVIRONMENT, "TMPDIR": str(work)},
+        capture_output=True,
+        text=True,
+        timeout=500,
+    )
     assert done.returncode == 3 and "Traceback" not in done.stderr, (done.returncode, done.stderr)
     last = done.stderr.splitlines()[-1]
     assert "No space left on device" in last and str(disk) in last, done.stderr

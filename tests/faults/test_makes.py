@@ -1,7 +1,10 @@
-"""The smoke targets, killed at random and run twice at once: they go on, and end where an untouched run ends.
+"""The smoke targets, killed at random and run twice at once: they go on, and end where an
+untouched run ends.
 
-KILLS (40) says how often; TARGET (mnist-em) and a copy of the work tree, in which everything happens.
+KILLS (40) says how often; TARGET (mnist-em) and a copy of the work tree, in which everything
+happens.
 """
+
 import json
 import os
 import random
@@ -20,7 +23,9 @@ LONGEST = 40  # seconds before a kill
 
 def copy_of_the_tree(folder):
     """The tracked files, and the environment by a link."""
-    for name in subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\n"):
+    for name in subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split("\n"):
         if name and not name.startswith("runs/"):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / name)
@@ -30,8 +35,14 @@ def copy_of_the_tree(folder):
 
 def make(folder):
     """Start the target, as the head of a process group."""
-    return subprocess.Popen(["make", TARGET, "PRESET=smoke"], cwd=folder, start_new_session=True,
-                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return subprocess.Popen(
+        ["make", TARGET, "PRESET=smoke"],
+        cwd=folder,
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
 
 
 def finish(process):
@@ -46,7 +57,9 @@ def reports(folder):
     found = {}
     for path in sorted(folder.glob("runs/smoke/**/report.json")):
         report = json.loads(path.read_text())
-        found[str(path.relative_to(folder))] = {name: report.get(name) for name in ("aus", "mean", "valence", "arousal")}
+        found[str(path.relative_to(folder))] = {
+            name: report.get(name) for name in ("aus", "mean", "valence", "arousal")
+        }
     return found
 
 

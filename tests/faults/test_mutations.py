@@ -1,7 +1,9 @@
-"""Damaged files: whatever the bytes, a reader gives what it read or one line; nothing on stderr, no hang, no crash.
+"""Damaged files: whatever the bytes, a reader gives what it read or one line; nothing on stderr,
+no hang, no crash.
 
-    make test-faults        or: pytest tests/faults/test_mutations.py
+make test-faults        or: pytest tests/faults/test_mutations.py
 """
+
 import io
 import os
 import pickle
@@ -19,6 +21,7 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import models
 from commands import ENVIRONMENT
+
 from lib import checkpoints, images, manifest
 from lib.cli import BadInput, one_line
 
@@ -33,17 +36,19 @@ def mutate(content, random):
         at, length = random.integers(0, max(1, len(out))), random.integers(1, 40)
         kind = random.integers(0, 6)
         if kind == 0:
-            out[at:at + 1] = bytes([random.integers(0, 256)])
+            out[at : at + 1] = bytes([random.integers(0, 256)])
         elif kind == 1:
-            out[at:at + length] = random.bytes(length)
+            out[at : at + length] = random.bytes(length)
         elif kind == 2:
-            del out[at:at + length]
+            del out[at : at + length]
         elif kind == 3:
             del out[at:]
         elif kind == 4:
             out[at:at] = out[:length]
         else:
-            out[at:at] = random.choice([b'"', b",", b"\n", b"\r", b"\0", b"\xff", b"nan", b"-", b"1e999", b"\xef\xbb\xbf"])
+            out[at:at] = random.choice(
+                [b'"', b",", b"\n", b"\r", b"\0", b"\xff", b"nan", b"-", b"1e999", b"\xef\xbb\xbf"]
+            )
     return bytes(out)
 
 
@@ -52,7 +57,9 @@ class Hang(Exception):
 
 
 def survive(read, *arguments):
-    """Call a reader: True where it read something, False where it refused in one line. Anything else is a fault."""
+    """Call a reader: True where it read something, False where it refused in one line. Anything
+    else is a fault."""
+
     def ring(*_):
         raise Hang
 
@@ -77,18 +84,31 @@ def keep(folder, name, content):
 
 def test_manifests(tmp_path, capfd):
     text = "path,subject,AU01,AU12,au_kind,valence,expression,source,weight,remark\n" + "".join(
-        f'{i}.png,s{i % 3},{i % 6 / 5},,intensity,{i / 40 - .5:.2f},joy,real,1,"a, ""b"" é"\n' for i in range(40))
+        f'{i}.png,s{i % 3},{i % 6 / 5},,intensity,{i / 40 - 0.5:.2f},joy,real,1,"a, ""b"" é"\n'
+        for i in range(40)
+    )
     random = np.random.default_rng(1)
-    fine = sum(survive(lambda path: manifest.read(path).aus(), keep(tmp_path, "m.csv", mutate(text.encode(), random)))
-               for _ in range(MANIFESTS))
+    fine = sum(
+        survive(
+            lambda path: manifest.read(path).aus(),
+            keep(tmp_path, "m.csv", mutate(text.encode(), random)),
+        )
+        for _ in range(MANIFESTS)
+    )
     assert 0.05 * MANIFESTS < fine < 0.95 * MANIFESTS and capfd.readouterr().err == ""
 
 
 def test_parquet(tmp_path, capfd):
-    manifest.write(tmp_path / "m.parquet", {"path": [f"{i}.png" for i in range(50)], "AU01": [i / 50 for i in range(50)]})
+    manifest.write(
+        tmp_path / "m.parquet",
+        {"path": [f"{i}.png" for i in range(50)], "AU01": [i / 50 for i in range(50)]},
+    )
     content, random = (tmp_path / "m.parquet").read_bytes(), np.random.default_rng(1)
     for _ in range(200):
-        survive(lambda path: manifest.read(path).aus(), keep(tmp_path, "x.parquet", mutate(content, random)))
+        survive(
+            lambda path: manifest.read(path).aus(),
+            keep(tmp_path, "x.parquet", mutate(content, random)),
+        )
     assert capfd.readouterr().err == ""
 
 
@@ -100,11 +120,19 @@ def pictures():
     exif[274], exif[306] = 6, "2026:01:01 00:00:00"
     out = {}
     for name, image, options in (
-            ("jpg", noise, {"exif": exif}), ("png", noise, {"exif": exif}), ("png", noise.convert("P"), {}),
-            ("png", noise.convert("RGBA"), {}), ("gif", noise.convert("P"), {}), ("bmp", noise, {}),
-            ("tiff", noise, {}), ("tiff", noise, {"compression": "tiff_lzw"}), ("webp", noise, {"exif": exif}),
-            ("png", Image.fromarray(random.integers(0, 65535, (24, 32), np.uint16)), {}),
-            ("tiff", noise, {"compression": "jpeg"}), ("jpg", noise, {"progressive": True})):
+        ("jpg", noise, {"exif": exif}),
+        ("png", noise, {"exif": exif}),
+        ("png", noise.convert("P"), {}),
+        ("png", noise.convert("RGBA"), {}),
+        ("gif", noise.convert("P"), {}),
+        ("bmp", noise, {}),
+        ("tiff", noise, {}),
+        ("tiff", noise, {"compression": "tiff_lzw"}),
+        ("webp", noise, {"exif": exif}),
+        ("png", Image.fromarray(random.integers(0, 65535, (24, 32), np.uint16)), {}),
+        ("tiff", noise, {"compression": "jpeg"}),
+        ("jpg", noise, {"progressive": True}),
+    ):
         file = io.BytesIO()
         image.save(file, {"jpg": "JPEG"}.get(name, name.upper()), **options)
         out[f"{len(out)}.{name}"] = file.getvalue()
@@ -115,7 +143,10 @@ def test_pictures(tmp_path, capfd):
     files, random = list(pictures().items()), np.random.default_rng(2)
     for i in range(IMAGES):
         name, content = files[i % len(files)]
-        survive(lambda path: images.resize(images.load(path), 16), keep(tmp_path, name, mutate(content, random)))
+        survive(
+            lambda path: images.resize(images.load(path), 16),
+            keep(tmp_path, name, mutate(content, random)),
+        )
     assert capfd.readouterr().err == ""
 
 
@@ -124,22 +155,38 @@ def test_packs(tmp_path, capfd):
     content, random = (tmp_path / "a.npy").read_bytes(), np.random.default_rng(3)
     for _ in range(300):
         images.pack.cache_clear()
-        survive(lambda path: images.batch([f"{path}#0", f"{path}#1"], 4), keep(tmp_path, "x.npy", mutate(content, random)))
+        survive(
+            lambda path: images.batch([f"{path}#0", f"{path}#1"], 4),
+            keep(tmp_path, "x.npy", mutate(content, random)),
+        )
     assert capfd.readouterr().err == ""
 
 
 def test_models(tmp_path):
     """Each in a process of its own: ONNX Runtime is not to crash, either."""
     content = models.classifier(tmp_path / "c.onnx").read_bytes()
-    models.dataset(tmp_path, [[0, .2, .4, 1]] * 3)
+    models.dataset(tmp_path, [[0, 0.2, 0.4, 1]] * 3)
     random = np.random.default_rng(4)
     for i in range(MODELS):
         keep(tmp_path, "x.onnx", mutate(content, random))
-        code = ("import sys, pseudo_label; from lib import cli; sys.argv = ['pseudo_label.py', '--model', 'x.onnx', "
-                "'--images', 'set.csv', '--device', 'cpu']; cli.run(pseudo_label.main)")
-        done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True,
-                              timeout=60)
-        assert done.returncode in (0, 3) and "Traceback" not in done.stderr, (i, done.returncode, done.stderr)
+        code = (
+            "import sys, pseudo_label; from lib import cli; sys.argv = ['pseudo_label.py', "
+            "'--model', 'x.onnx', "
+            "'--images', 'set.csv', '--device', 'cpu']; cli.run(pseudo_label.main)"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=tmp_path,
+            env=ENVIRONMENT,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert done.returncode in (0, 3) and "Traceback" not in done.stderr, (
+            i,
+            done.returncode,
+            done.stderr,
+        )
         assert done.returncode == 0 or len(done.stderr.splitlines()) == 1, (i, done.stderr)
 
 
@@ -152,7 +199,9 @@ class Bomb:
 
 def test_checkpoints(tmp_path, capfd, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    torch.save({"kind": "classifier", "config": {"size": 8}, "weights": {"w": torch.zeros(3)}}, "c.pt")
+    torch.save(
+        {"kind": "classifier", "config": {"size": 8}, "weights": {"w": torch.zeros(3)}}, "c.pt"
+    )
     content, random = (tmp_path / "c.pt").read_bytes(), np.random.default_rng(5)
     for _ in range(CHECKPOINTS):
         survive(checkpoints.load, keep(tmp_path, "x.pt", mutate(content, random)))
@@ -160,15 +209,22 @@ def test_checkpoints(tmp_path, capfd, monkeypatch):
     assert not survive(checkpoints.load, "bomb.pt")
     with zipfile.ZipFile("c.pt") as healthy, zipfile.ZipFile("spliced.pt", "w") as spliced:
         for item in healthy.infolist():
-            spliced.writestr(item, pickle.dumps(Bomb()) if item.filename.endswith("data.pkl") else healthy.read(item))
+            spliced.writestr(
+                item,
+                pickle.dumps(Bomb()) if item.filename.endswith("data.pkl") else healthy.read(item),
+            )
     assert not survive(checkpoints.load, "spliced.pt")
     assert not os.path.exists("exploded") and capfd.readouterr().err == ""
 
 
 def test_pillow_warns_nobody(tmp_path):
-    """In a process of its own, as pytest catches warnings: what a stage says of damaged pictures is one line."""
+    """In a process of its own, as pytest catches warnings: what a stage says of damaged pictures
+    is one line."""
     files, random = list(pictures().items()), np.random.default_rng(2)
-    paths = [keep(tmp_path, f"{i}-{files[i % len(files)][0]}", mutate(files[i % len(files)][1], random)) for i in range(300)]
+    paths = [
+        keep(tmp_path, f"{i}-{files[i % len(files)][0]}", mutate(files[i % len(files)][1], random))
+        for i in range(300)
+    ]
     code = """import sys
 from lib import images
 from lib.cli import BadInput
@@ -177,7 +233,9 @@ for path in sys.argv[1:]:
         images.load(path)
     except BadInput:
         pass"""
-    done = subprocess.run([sys.executable, "-c", code, *paths], env=ENVIRONMENT, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code, *paths], env=ENVIRONMENT, capture_output=True, text=True
+    )
     assert done.returncode == 0 and done.stderr == "", done.stderr
 
 
