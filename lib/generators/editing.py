@@ -98,6 +98,8 @@ class Watch:
     """Edits validation faces (neutral ones where there are enough) towards one condition at a time."""
 
     def __init__(self, data, table, system, level, reader=""):
+        if not reader and "classifier" not in system.exports:
+            raise BadInput("this generator has no discriminator that reads labels; give --reader FILE.onnx")
         self.level, self.labels = level, system.labels
         known = ~table.isnan()
         rows = torch.nonzero(neutral(table, self.labels) & known.any(1)).flatten()
@@ -161,10 +163,8 @@ class Watch:
                      for picture in (edited, self.image)] if critic else None
         if self.reader:
             after, before = self.read(to_uint8(edited).cpu().numpy()), self.before
-        elif critic:
-            after, before = (each.cpu() for each in by_critic)
         else:
-            raise BadInput("this generator has no discriminator that reads labels; give --reader FILE.onnx")
+            after, before = (each.cpu() for each in by_critic)
         wanted = torch.where(self.known, target, torch.nan).cpu()
         readable = ~torch.isnan(after).any(0)
         rise = (after - before)[row, column.cpu()]
