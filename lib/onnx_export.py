@@ -121,7 +121,7 @@ def generator_graph(checkpoint, name, which):
         raise BadInput(f"{name}: was trained by an earlier version and holds no discriminator; train it again")
     net = system.exports[which].eval()
     if which == "sampler":
-        graph = SamplerGraph(net, system.labels)
+        graph = SamplerGraph(net, system.labels if system.conditional else Labels())
         graph.noise, graph.noise_size = system.noise_drawing.noise, system.noise_drawing.noise_size
     elif which == "classifier":
         graph = CriticGraph(net, system.config.size)
@@ -218,7 +218,7 @@ def metadata(checkpoint, size, graph=None):
         "versions": {**checkpoint.get("versions", {}), "export_torch": str(torch.__version__), "onnx": onnx.__version__},
     }
     if found["kind"] in ("editor", "sampler"):
-        conditioned = Labels(**labels)
+        conditioned = getattr(graph, "labels", Labels(**labels))
         found |= {"conditions": conditioned.conditions, "condition_kind": conditioned.kinds}
     for name in ("noise", "real_kind"):
         if hasattr(graph, name):

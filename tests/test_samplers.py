@@ -9,8 +9,9 @@ import pytest
 import torch
 
 import models
+import train_generator
 from commands import NO_TORCH, ROOT, fail, succeed
-from lib import images, manifest
+from lib import checkpoints, images, manifest, onnx_export
 from lib.evaluation import identity, sample_report
 from lib.generators import (categorical_gan, conditional_gan, conditional_wgan, gan, relativistic_sampler,
                             sampler_blocks)
@@ -370,3 +371,65 @@ def test_margin_loss_by_hand():
     # cosines 1 and 0; logits 16 (1 - 0.2) and 0
     found = identity.margin_loss(torch.tensor([[2.0, 0.0]]), torch.eye(2) * 5, torch.tensor([0]))
     assert found.item() == pytest.approx(math.log(1 + math.exp(-16 * 0.8)), abs=1e-7)
+
+
+# ---- with the trainer: trained, resumed, exported -------------------------------------------------------------
+
+@pytest.fixture(scope="module")
+def face_sets(tmp_path_factory):
+    """(training set, validation set): coloured discs with expressions, AUs, valence and arousal."""
+    folder = tmp_path_factory.mktemp("faces")
+    for name, count in (("train", 24), ("validation", 12)):
+        images.save_pack(folder / f"{name}.npy", faces(count, len(name)))
+        draw = np.random.default_rng(count)
+        numbers = {column: list(draw.random(count)) for column in ("AU01", "AU12", "valence", "arousal")}
+        manifest.write(folder / f"{name}.csv", {
+            "path": [f"{name}.npy#{k}" for k in range(count)], "subject": [f"{name}{k // 4}" for k in range(count)],
+            **numbers, "expression": [("joy", "fear", "anger")[k % 3] for k in range(count)]})
+    return folder / "train.csv", folder / "validation.csv"
+
+
+def trainer_of(sets, folder, arch, *config):
+    """A seeded Trainer of two epochs of two steps."""
+    options = train_generator.Options(
+        train=[str(sets[0])], validation=str(sets[1]), out=str(folder / "g.pt"), arch=arch, config=list(config),
+        epochs=2, decay_epochs=0, epoch_images=16, batch=8, device="cpu")
+    checkpoints.seed_all(options.seed)
+    return train_generator.Trainer(options, torch.device("cpu"))
+
+
+TINY = {"gan": ["width=4"], "conditional-gan": ["width=4"], "conditional-wgan": ["width=4", "n_critic=2"],
+        "categorical-gan": ["discriminator=tiny"], "relativistic-sampler": ["width=8", "widest=16"]}
+
+
+@pytest.mark.parametrize("arch", TINY)
+def test_resumed_equals_uninterrupted_and_exports_agree(arch, face_sets, tmp_path):
+    trainer_of(face_sets, tmp_path / "whole", arch, *TINY[arch]).train()
+    cut = trainer_of(face_sets, tmp_path / "cut", arch, *TINY[arch])
+    cut.finish_epoch(0, *cut.train_epoch(0), train_generator.History(tmp_path / "cut" / "history.jsonl"))
+    again = trainer_of(face_sets, tmp_path / "cut", arch, *TINY[arch])
+    again.resume()
+    again.train()
+    whole, resumed = (checkpoints.load_finished(tmp_path / name / "g.pt") for name in ("whole", "cut"))
+    for name, weights in whole["nets"].items():
+        assert all(torch.equal(value, resumed["nets"][name][key]) for key, value in weights.items()), name
+    found = onnx_export.export(whole, tmp_path / "g.onnx", None)
+    assert found["sampled"] <= 1
+    meta = json.loads((tmp_path / "g.json").read_text())
+    conditional = arch not in ("gan", "categorical-gan")
+    assert meta["kind"] == "sampler" and meta["conditions"] == (["anger", "fear", "joy"] if conditional else [])
+    assert meta["noise"] == ("normal" if conditional else "uniform")
+    if arch in ("categorical-gan", "conditional-wgan"):
+        onnx_export.export(whole, tmp_path / "c.onnx", np.load(face_sets[0].with_suffix(".npy"))[:3],
+                           which="classifier")
+        assert json.loads((tmp_path / "c.json").read_text())["real_kind"] == ("score" if conditional else "probability")
+
+
+def test_the_trainers_alarm_says_that_samples_have_collapsed(face_sets, tmp_path):
+    watch = trainer_of(face_sets, tmp_path, "gan", *TINY["gan"]).watch
+    figures, _ = watch.look({"sampler": lambda noise, y: torch.zeros(len(noise), 3, 16, 16)})
+    assert any("collapsed" in text for text in watch.alarms(figures, {}, 2))
+    assert not watch.alarms(figures, {}, 1)  # too early
+    real = torch.from_numpy(faces(64, 9)).permute(0, 3, 1, 2) / 127.5 - 1
+    figures, _ = watch.look({"sampler": lambda noise, y: real[:len(noise)]})
+    assert not watch.alarms(figures, {}, 2)

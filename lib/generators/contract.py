@@ -134,6 +134,7 @@ class System:
         """The SampleDrawing that says which noise the export `sampler` takes."""
         return self.drawing
 
+    conditional = True  # whether the export `sampler` acts on its target; else its graph has no such input
     real_kind = "probability"  # what the classifier's output `real` is: probability | score
 
     def update(self, name, loss):

@@ -1,14 +1,17 @@
 """Samplers in training: how their batches are drawn, and how they are watched on the same noise every epoch."""
+import numpy as np
 import torch
 
 from lib import images
 from lib.cli import BadInput
 from lib.device_data import to_uint8
+from lib.evaluation import sample_report
 from lib.generators import conditions
 from lib.generators.contract import SampleBatch
 from lib.generators.editing import exploded
 from lib.onnx_runtime import Model
 
+EARLY = 2      # epochs before which no collapse is looked for
 ROWS = 8       # draws of noise on the sheet, a row each
 COLUMNS = 10   # conditions on it at most; a sampler without conditions has as many columns of noise
 SAMPLES = 64   # samples that figures are taken over
@@ -82,13 +85,24 @@ class Watch:
         """(figures, contact sheet uint8)."""
         sampler = exports["sampler"]
         made = sampler(self.noise, self.target).clamp(-1, 1)
-        figures = {"spread": (made - made.mean(0)).square().mean().sqrt().item() * 127.5,
-                   "real_spread": self.real.float().std(0, correction=0).mean().item()}
+        pixels = to_uint8(made).cpu().numpy()
+        figures = sample_report.collapse(pixels, self.real.numpy())
+        del figures["collapsed"]  # alarms() says it
+        if self.reader and self.labels.expressions and set(self.labels.expressions) <= set(self.reader.expressions):
+            figures["asked_read"] = self.read_as_asked(pixels)
         return {name: round(value, 5) for name, value in figures.items()}, self.sheet(sampler)
+
+    def read_as_asked(self, pixels):
+        """Share of samples, uint8 [N,S,S,3], in which the reader reads the expression that was asked for."""
+        read = self.reader.predict(pixels)["expression"].argmax(1)
+        asked = self.target[:, self.labels.columns("expression")].argmax(1).tolist()
+        names = [self.reader.expressions[k] for k in read]
+        return float(np.mean([name == self.labels.expressions[k] for name, k in zip(names, asked)]))
 
     def sheet(self, sampler):
         """Rows: draws of noise. Columns: one condition each, or further draws where there are no conditions."""
-        noise, c = self.noise[:ROWS], min(self.labels.count, COLUMNS)
+        noise = self.noise[:ROWS]
+        c = min(self.labels.count, COLUMNS) if self.system.conditional else 0
         if not c:
             wide = to_uint8(sampler(self.noise, self.target)).cpu().numpy()
             return images.sheet([list(wide[i::ROWS]) for i in range(ROWS)])
@@ -104,11 +118,14 @@ class Watch:
 
     def said(self, figures):
         """An epoch's figures, for people."""
-        return f"samples differ by {figures['spread']:.1f} of 255 (real images {figures['real_spread']:.1f})"
+        return (f"samples differ {figures['spread']:.2f} as much as real images, {figures['nearest_other']:.2f} from the "
+                "nearest other" + (f", {figures['asked_read']:.0%} read as asked" if "asked_read" in figures else ""))
 
     def alarms(self, seen, means, epoch):
         """What looks wrong, in plain words; [] when nothing does."""
         texts = [exploded(means)] if exploded(means) else []
-        if epoch >= 2 and seen["spread"] < 0.1 * seen["real_spread"]:
-            texts.append("the generator has collapsed: all samples are alike")
+        if epoch >= EARLY and min(seen["spread"], seen["nearest_other"]) < sample_report.COLLAPSED:
+            texts.append(f"the generator has collapsed: samples differ {seen['spread']:.2f} as much as real images do, and "
+                         f"{seen['nearest_other']:.2f} as much from the nearest other; try relativistic-sampler, lower "
+                         "the learning rates")
         return texts
