@@ -28,6 +28,8 @@ class Options:
     pairs: Optional[str] = arg(None, help="source images, targets and true images, for a generator",
                                metavar="FILE.csv")
     judge: Optional[str] = arg(None, help="classifier that reads the edited images of --pairs", metavar="FILE.onnx")
+    identity: Optional[str] = arg(None, help="with --pairs: an embedding of people (lib.evaluation.identity), which says "
+                                            "whether edits keep the person", metavar="FILE.onnx")
     judge_report: Optional[str] = arg(None, help="the judge's own report: AUs that it reads badly stay out of the "
                                                  "summary", metavar="FILE.json")
     min_correlation: float = arg(0.6, help="with --judge-report: the least correlation (pcc) of an AU in the summary")
@@ -269,14 +271,16 @@ def generator(options):
     data = manifest.read(options.pairs)
     model = Model.open(options.model[0], options.device, kind="generator")
     judge = Model.open(options.judge, options.device, kind="classifier")
-    for each in (model, judge):
+    identity = Model.open(options.identity, options.device, kind="classifier") if options.identity else None
+    for each in (model, judge, *([identity] if identity else [])):
         check_registration(each, data)
     correlation = edit_report.judge_correlations(options.judge_report) if options.judge_report else None
-    pairs = edit_report.run(model, judge, data, options.batch)
+    pairs = edit_report.run(model, judge, data, options.batch, identity)
     out = {"model": describe_model(model), "data": describe_data(data), "n": len(pairs.target_au),
            "subjects": classifier_report.subjects(pairs.data), "judge": describe_model(judge),
            **edit_report.measure(pairs, correlation, options.min_correlation)}
     out["protocol"]["judge_report"] = options.judge_report
+    out["protocol"]["identity"] = describe_model(identity) if identity else None
     if options.predictions:
         write_table(options, edit_report.table(pairs), pairs.data)
     if options.report:

@@ -37,7 +37,10 @@ def make_batch(labels, kinds=("pair",) * 4 + ("permuted",) * 2, epoch=0, size=16
     """Smooth images, one known condition each; the last row is unlabelled."""
     rows = len(kinds)
     draw = torch.Generator().manual_seed(1)
-    picture = lambda count: torch.rand(count, 3, size, size, generator=draw) * 2 - 1
+
+    def picture(count):
+        return torch.rand(count, 3, size, size, generator=draw) * 2 - 1
+
     part = labels.columns("expression")
     y_org, y_trg = (
         torch.rand(rows, labels.count, generator=draw),
@@ -122,9 +125,9 @@ def test_presets_build_at_their_own_size(module, labels, preset):
     if (
         preset == "paper" and module is not fexgan
     ):  # the published sizes: 8.5 and 44.9 million, 17 AUs
-        count = lambda net: sum(p.numel() for p in net.parameters()) / 1e6
-        assert count(system.generator) == pytest.approx(8.5, abs=0.1)
-        assert count(system.discriminator) == pytest.approx(44.9, abs=0.2)
+        for net, published in ((system.generator, 8.5), (system.discriminator, 44.9)):
+            millions = sum(p.numel() for p in net.parameters()) / 1e6
+            assert millions == pytest.approx(published, abs=0.2)
 
 
 def test_ganimation_losses_by_hand():
@@ -383,7 +386,10 @@ def test_edits_differ_by_target_and_are_repeatable(module, labels):
     for net in system.nets.values():
         net.eval()
     batch = make_batch(labels)
-    edit = lambda source, target: system.exports["editor"](batch.x_real, source, target)
+
+    def edit(source, target):
+        return system.exports["editor"](batch.x_real, source, target)
+
     first = edit(batch.y_org, batch.y_trg)
     assert torch.equal(first, edit(batch.y_org, batch.y_trg))
     assert not torch.allclose(first[:-1], edit(batch.y_org, batch.y_org)[:-1], atol=1e-6)
@@ -425,6 +431,15 @@ def test_settings_that_do_not_fit_are_refused_in_a_line():
     ):
         with pytest.raises(BadInput, match=mentions):
             make(module, labels, **settings)
+
+
+def test_pairs_are_compared_plainly_or_with_emphasis():
+    source, true = torch.zeros(1, 3, 8, 8), torch.zeros(1, 3, 8, 8)
+    true[..., :4] = 0.5  # half of the picture changes
+    assert losses.pair_l1(source, true, source).item() == pytest.approx(0.25)
+    # each scale: the changed half counts 1 + 5 times, the other half is right
+    assert losses.pair_l1(source, true, source, 5.0).item() == pytest.approx(0.25 * 6)
+    assert losses.pair_l1(true, true, source, 5.0).item() == 0
 
 
 def test_the_discriminator_reads_the_whole_map():

@@ -18,7 +18,7 @@ from lib.rendering.units import AUS, IMPOSSIBLE, INDEX, LEAST_AU27, NAMES
 ROOT = Path(__file__).parents[1]
 SETS = plan.SETS
 SMALL = ["--labelled", "195", "--unlabelled", "40", "--validation", "30", "--test", "42", "--test-natural", "30",
-         "--pairs", "20", "--pairs-validation", "10", "--judge", "40", "--judge-validation", "16", "--size", "32",
+         "--pairs", "20", "--pairs-validation", "10", "--pairs-expression", "9", "--judge", "40", "--judge-validation", "16", "--size", "32",
          "--people", "5"]
 
 
@@ -198,3 +198,18 @@ def test_a_detector_of_real_faces_finds_them(tmp_path):
         padded = np.pad(large, ((64, 64), (64, 64), (0, 0)), mode="edge")
         found += detector.process(np.ascontiguousarray(padded)).multi_face_landmarks is not None
     assert found >= 99
+
+
+def test_pairs_of_expressions_show_one_person_in_one_light(faces):
+    names = ["happiness", "sadness", "surprise", "fear", "anger", "disgust", "contempt"]
+    rows = table(faces, "pairs_expression")
+    assert rows.columns["target_expression"] == [*names, *names[:2]]
+    assert set(rows.columns["expression"]) == {"neutral"} and len(set(rows.columns["subject"])) == 2
+    assert rows.columns["path"] == ["pairs_expression.npy#0"] * 7 + ["pairs_expression.npy#8"] * 2
+    assert rows.columns["true_path"][6:8] == ["pairs_expression.npy#7", "pairs_expression.npy#9"]
+    happy = {au: rows.numbers(f"target_{au}")[0] for au in NAMES}
+    assert {au for au, level in happy.items() if level} == {"AU06", "AU12", "AU25"}
+    assert not rows.aus(list(NAMES)).any()
+    drawn = plan.draw("pairs_expression", 0, 9, 0, "expressions")
+    for part in (drawn.pose, drawn.shift, drawn.gaze, drawn.grain):  # as their neutral frame
+        assert all((part[i] == part[drawn.neutral[i]]).all() for i in range(len(drawn)) if drawn.neutral[i] >= 0)

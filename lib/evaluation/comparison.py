@@ -91,7 +91,7 @@ def tables(paths):
 def table(runs):
     """The tables that runs of one set, test and protocol ask for."""
     if "edits" in runs[0].report:
-        return edit_table(runs)
+        return "\n\n".join(filter(None, [edit_table(runs), quality_table(runs)]))
     if all(pose_tables.is_by_pose(run.report) for run in runs):
         conditions = {name: [run.report for run in members] for name, members in by_condition(runs).items()}
         return pose_tables.tables(conditions, title_of(runs), markdown, spread)
@@ -197,6 +197,36 @@ def edit_table(runs):
     return "\n".join([f"### {runs[0].set or 'reports'}: edits against true images", "",
                       *markdown(["preset", "generator", "AUs read well", *EDIT_NUMBERS], rows), "",
                       f"{runs[0].report['n']} pairs, {runs[0].report['subjects'] or 'unnumbered'} subjects."])
+
+
+QUALITY_NUMBERS = {  # heading: place in a report's summary
+    "PCC with the value asked": ("asked", "edited", "pcc"), "true images": ("asked", "true", "pcc"),
+    "MAE": ("asked", "edited", "mae"), "MAE of true images": ("asked", "true", "mae"),
+    "PSNR inside, dB": ("quality", "psnr_inside", "edited"), "unedited": ("quality", "psnr_inside", "unedited"),
+    "SSIM inside": ("quality", "ssim_inside", "edited"), "SSIM unedited": ("quality", "ssim_inside", "unedited"),
+    "SSIM outside": ("quality", "ssim_outside", "edited"), "same person": ("person", "edited"),
+    "true image": ("person", "true")}
+
+
+def quality_table(runs):
+    """Generators by row: the value asked, image quality, and the person; '' where no report has them."""
+    rows = []
+    for run in sorted(runs, key=lambda run: (ORDER_OF_PRESETS.get(run.preset, 9), run.condition, run.seed)):
+        summary = run.report["edits"]["summary"]
+        if "quality" not in summary:
+            continue
+        cells = []
+        for place in QUALITY_NUMBERS.values():
+            value = summary
+            for name in place:
+                value = value.get(name) if isinstance(value, dict) else None
+            cells.append("not measured" if value is None else f"{value:.1f}" if value > 2 else f"{value:.2f}")
+        rows.append([run.preset or "–", " ".join(filter(None, [run.condition, run.seed and f"seed {run.seed}"])),
+                     *cells])
+    if not rows:
+        return ""
+    return "\n".join(["### Value asked, image quality, person", "",
+                      *markdown(["preset", "generator", *QUALITY_NUMBERS], rows)])
 
 
 def by_condition(runs):

@@ -6,6 +6,10 @@ Readings of AUs come from a judge, a classifier that no training has seen. With 
     leakage into other AUs        mean |r(edited) - r(true)|
     distance to the true image    mean |edited - true| where true and source differ, against mean |source - true|
     change elsewhere              mean |edited - source| where they do not
+    the value asked               PCC and MAE of the target's value against r(edited), and against r(true)
+    image quality                 PSNR and SSIM to the true image (lib.evaluation.image_quality)
+    the person                    cosine of an identity embedding's features of edited and source image, and of
+                                  true and source image (lib.evaluation.identity); only where one is given
 
 Distances are in levels of 255, over the three channels. The region where true and source differ: some channel by
 more than REGION levels, grown by one pixel.
@@ -17,7 +21,7 @@ import numpy as np
 
 from lib import images
 from lib.cli import BadInput, note
-from lib.evaluation import metrics
+from lib.evaluation import image_quality, metrics, sample_report
 from lib.evaluation.edit_targets import CALLED, CHANGED, asked_of
 from lib.manifest import reference
 from lib.onnx_runtime import reference_images
@@ -36,6 +40,9 @@ class Pairs:
     source: np.ndarray          # judge's readings [N,A] of the source images
     edited: np.ndarray          # … of the edited ones
     true: np.ndarray            # … of the true ones
+    asked: np.ndarray           # value of the target asked for [N]
+    quality: dict               # name -> {"edited", "unedited"} -> float [N], see image_quality
+    person: dict                # {"edited", "true"} -> likeness to the source image [N]; {} without an embedding
     pixels: dict                # name -> float [N], in levels of 255; NaN where a region is empty
     pictures: dict              # 'source', 'edited', 'true' -> uint8 [N,H,W,3]
     kind: str = "au"            # au | expression | va
@@ -47,8 +54,10 @@ class Pairs:
         return self.data.text("subject")
 
 
-def run(model, judge, data, batch=64):
+def run(model, judge, data, batch=64, identity=None):
     """Edit every pair's source image and let the judge read source, edited and true image. Returns Pairs.
+
+    identity: an embedding of people (a Model that gives `features`), or None.
 
     Pairs without a target that the judge knows are left out and said. All three images are judged at
     the generator's size, so that none is sharper than another."""
@@ -77,10 +86,21 @@ def run(model, judge, data, batch=64):
                 for name, pictures in (("source", before), ("edited", edited), ("true", true))}
     index = asked.index[rows]
     return Pairs(data, asked.judged, [asked.names[i] for i in index], np.sign(asked.direction[rows, index]),
-                 **readings, pixels=pixel_distances(before, edited, true),
+                 **readings, asked=asked.target[rows][:, model.labels.columns(asked.kind)][np.arange(len(rows)), index],
+                 quality=image_quality.quality(before, edited, true, changed_region(before, true)),
+                 person=person_kept(identity, before, edited, true, batch), pixels=pixel_distances(before, edited, true),
                  pictures={"source": before, "edited": edited, "true": true}, kind=asked.kind,
                  wanted=asked.target[rows][:, model.labels.columns(asked.kind)],
                  notes={"pairs_left_out": int((~usable).sum())})
+
+
+def person_kept(identity, source, edited, true, batch):
+    """{"edited", "true"}: likeness to the source image, float [N]; {} without an embedding."""
+    if identity is None:
+        return {}
+    place = sample_report.features(identity, source, batch)
+    return {name: image_quality.likeness(sample_report.features(identity, pictures, batch), place)
+            for name, pictures in (("edited", edited), ("true", true))}
 
 
 def read(judge, output, pictures, batch, references=None):
@@ -190,7 +210,30 @@ def one_au(pairs, name, readable, correlation):
             "leakage_ratio": leakage / rise if leakage is not None and rise > 0 else None,
             "l1_edited": pixels["edited"], "l1_unedited": pixels["unedited"],
             "l1_ratio": ratio(pixels["edited"], pixels["unedited"]), "outside_change": pixels["outside"],
-            "region_share": pixels["region_share"]}
+            "region_share": pixels["region_share"], "asked": value_asked(pairs, rows, k),
+            "quality": {key: {which: mean(values[rows]) for which, values in each.items()}
+                        for key, each in pairs.quality.items()},
+            "person": {which: mean(values[rows]) for which, values in pairs.person.items()}}
+
+
+def value_asked(pairs, rows, k):
+    """PCC and MAE of the value asked for against the judge's reading of label k, of edited and of true images."""
+    asked = pairs.asked[rows]
+    readings = {which: getattr(pairs, which)[rows, k] for which in ("edited", "true")}
+    return {which: {"pcc": metrics.pcc(asked, reading), "mae": metrics.mae(asked, reading)}
+            for which, reading in readings.items()}
+
+
+def nested_means(rows, key):
+    """Means over AUs of a section {name: {name: number or None}} or {name: number or None} of their rows."""
+    found = {}
+    for name, value in (rows[0][key] if rows else {}).items():
+        if isinstance(value, dict):
+            found[name] = {inner: mean([row[key][name][inner] for row in rows if row[key][name][inner] is not None])
+                           for inner in value}
+        else:
+            found[name] = mean([row[key][name] for row in rows if row[key][name] is not None])
+    return found
 
 
 def summary(per_au, readable):
@@ -204,7 +247,8 @@ def summary(per_au, readable):
             "share_half_fulfilled": mean([value >= 0.5 for value in fulfilments]),
             "share_third_fulfilled": mean([value >= 1 / 3 for value in fulfilments]), **means,
             "leakage_ratio": ratio(means["leakage"], means["rise"]),
-            "l1_ratio": ratio(means["l1_edited"], means["l1_unedited"])}
+            "l1_ratio": ratio(means["l1_edited"], means["l1_unedited"]),
+            **{key: nested_means(rows, key) for key in ("asked", "quality", "person")}}
 
 
 def table(pairs):

@@ -83,6 +83,16 @@ def pair_shares(true, source, balance, least=0.01):
     return share / over_processes(row_mean(share))
 
 
+def pair_l1(edited, true, source, emphasis=0.0):
+    """L1 between an edited and a true image of one person: the plain mean, or `pyramid_l1` where an emphasis is given.
+
+    Plain L1 between frames is least for the input itself as long as an edit is uncertain: an AU moves few pixels, and
+    all of them have drifted a little."""
+    if emphasis:
+        return pyramid_l1(edited, true, source, emphasis=emphasis)
+    return (edited - true).abs().mean()
+
+
 def total_variation(pictures, power=2):
     """Sum over the image of |differences of neighbours|^power, mean over the batch: [N,3,H,W] -> scalar."""
     down = (pictures[:, :, 1:] - pictures[:, :, :-1]).abs().pow(power).sum((1, 2, 3))

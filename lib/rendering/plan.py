@@ -15,7 +15,7 @@ from lib.rendering.scene import draw_scene
 from lib.rendering.units import AUS, INDEX, possible
 
 SETS = ("labelled", "unlabelled", "validation", "test", "test_natural", "pairs", "pairs_validation", "judge",
-        "judge_validation")
+        "judge_validation", "pairs_expression")  # new ones last: the place is part of a set's seed
 SESSION = 15           # frames in a session, the first NEUTRAL of them without expression
 NEUTRAL = 2
 JUDGE_SESSION = 4      # the judge must read AUs of strangers: many people, few frames
@@ -94,13 +94,16 @@ def draw(name, seed, count, people, kind, max_pose=15.0, look="plain", framing="
 
     name: one of SETS; count: frames (rows for pairs); people: how many different ones; kind: 'natural',
     'independent' (sessions of emotions or of random combinations), 'varied' (independent, short sessions),
-    'wild' (natural, single pictures), 'single' (one AU at a time), 'pairs'; max_pose: degrees; look, framing:
+    'wild' (natural, single pictures), 'single' (one AU at a time), 'pairs', 'expressions'; max_pose: degrees; look, framing:
     as in Plan. In the look `world` natural behaviour is that of photographs (behaviour.photographed).
     """
     rng = np.random.default_rng([seed, SETS.index(name), 2])
     neutral = None
     if kind == "pairs":
         person, levels, expression, neutral = draw_pairs(rng, count)
+        session = person
+    elif kind == "expressions":
+        person, levels, expression, neutral = draw_expressions(rng, count)
         session = person
     elif kind == "single":
         person, levels, expression = draw_single(rng, count)
@@ -143,6 +146,22 @@ def draw_pairs(rng, count):
     levels[shown, target[shown]] = rng.uniform(0.3, 1, shown.sum())
     first = np.arange(len(target)) // (TARGETS + 1) * (TARGETS + 1)
     return person, possible(levels), np.where(shown, "other", "neutral").astype(object), np.where(shown, first, -1)
+
+
+def draw_expressions(rng, count):
+    """Blocks of a neutral frame and a frame of each expression: the AUs that most people show, alike in strength."""
+    names = list(behaviour.PROTOTYPES)
+    block = len(names) + 1
+    place = np.arange(-(-count // len(names)) * block)
+    place = place[np.cumsum(place % block > 0) <= count]
+    levels, expression = np.zeros((len(place), len(AUS))), np.full(len(place), "neutral", dtype=object)
+    for row in np.flatnonzero(place % block > 0):
+        expression[row] = names[place[row] % block - 1]
+        usual = [au for au, chance in behaviour.PROTOTYPES[expression[row]].items() if chance >= 0.5]
+        levels[row, [INDEX[au] for au in usual]] = rng.uniform(0.6, 1)
+    first = np.arange(len(place)) // block * block
+    neutral = np.where(expression == "neutral", -1, first)
+    return np.arange(len(place)) // block, possible(levels), expression, neutral
 
 
 def fill(rng, name, seed, wide, person, session, levels, expression, neutral, max_pose):

@@ -1,0 +1,136 @@
+"""Image quality of edits, the value asked, the person, and the sheet of several editors."""
+import json
+
+import numpy as np
+import onnx
+import pytest
+from skimage.metrics import structural_similarity
+
+import models
+from commands import fail, succeed
+from lib import images, manifest
+from lib.evaluation import image_quality
+
+
+def test_ssim_is_that_of_scikit_image():
+    draw = np.random.default_rng(0)
+    one = draw.integers(0, 256, (2, 19, 16, 3)).astype(np.uint8)
+    other = np.clip(one + draw.normal(0, 30, one.shape), 0, 255).astype(np.uint8)
+    found = image_quality.ssim_map(one, other)
+    for k in range(2):
+        _, expected = structural_similarity(one[k], other[k], channel_axis=2, full=True)
+        assert found[k] == pytest.approx(expected.mean(2), abs=1e-9)
+    assert image_quality.ssim_map(one, one) == pytest.approx(1)
+
+
+def test_quality_inside_and_outside_by_hand():
+    source = np.full((1, 20, 20, 3), 100, np.uint8)
+    true, edited = source.copy(), source.copy()
+    region = np.zeros((1, 20, 20), bool)
+    region[0, :, :10] = True
+    true[0, :, :10], edited[0, :, :10] = 120, 110
+    found = image_quality.quality(source, edited, true, region)
+
+    def decibels(difference):
+        return 20 * np.log10(255 / difference)
+
+    assert found["psnr_inside"]["edited"] == pytest.approx(decibels(10))
+    assert found["psnr_inside"]["unedited"] == pytest.approx(decibels(20))
+    assert found["psnr_outside"]["edited"] == 60  # equal
+    assert found["ssim_inside"]["edited"] > found["ssim_inside"]["unedited"]
+    nothing = image_quality.quality(source, edited, true, region & False)
+    assert np.isnan(nothing["psnr_inside"]["edited"]).all()
+
+
+def test_likeness_by_hand():
+    one = np.array([[1.0, 0.0], [3.0, 4.0], [0.0, 0.0]])
+    other = np.array([[0.0, 2.0], [3.0, 4.0], [1.0, 0.0]])
+    assert image_quality.likeness(one, other) == pytest.approx([0, 1, 0])
+
+
+def pairs_of_one_au(folder):
+    """Sources without AUs, true images with AU12 at 0.2 to 0.8; the editor is asked for half of it."""
+    levels = np.array([0.2, 0.4, 0.6, 0.8])
+    blank = np.zeros((4, 4))
+    true = blank.copy()
+    true[:, 2] = levels
+    pictures = [models.paint(row, 16) for row in np.concatenate([blank, true])]
+    images.save_pack(folder / "pairs.npy", np.stack(pictures))
+    manifest.write(folder / "pairs.csv", {
+        "path": [f"pairs.npy#{i}" for i in range(4)], "subject": list("abcd"),
+        "true_path": [f"pairs.npy#{i + 4}" for i in range(4)],
+        **{au: [0.0] * 4 for au in models.AUS},
+        **{f"target_{au}": list(levels / 2 if au == "AU12" else blank[:, 0]) for au in models.AUS}})
+    return folder / "pairs.csv"
+
+
+def test_the_report_says_value_quality_and_person(tmp_path):
+    pairs = pairs_of_one_au(tmp_path)
+    editor = models.generator(tmp_path / "g.onnx", size=16)
+    judge = models.classifier(tmp_path / "judge.onnx", size=16)
+    given = ("evaluate.py", "--model", editor, "--pairs", pairs, "--judge", judge)
+    report = json.loads(succeed(*given, "--identity", judge)[0])
+    row, summary = report["edits"]["per_au"]["AU12"], report["edits"]["summary"]
+    # asked for 0.1 to 0.4, which the edit shows; the true images show twice that
+    assert row["asked"]["edited"]["pcc"] == pytest.approx(1, abs=1e-3)
+    assert row["asked"]["edited"]["mae"] == pytest.approx(0, abs=2e-3)
+    assert row["asked"]["true"]["mae"] == pytest.approx(0.25, abs=2e-3)
+    quality = row["quality"]
+    assert quality["psnr_inside"]["edited"] == pytest.approx(
+        quality["psnr_inside"]["unedited"] + 20 * np.log10(2), abs=0.1)
+    assert quality["psnr_outside"] == {"edited": 60, "unedited": 60}
+    assert row["person"] == {"edited": 0, "true": 0}  # a black source has no features
+    assert summary["quality"] == quality and summary["asked"] == row["asked"]
+    assert report["protocol"]["identity"]["path"] == str(judge)
+    plain = json.loads(succeed(*given)[0])
+    assert plain["edits"]["summary"]["person"] == {} and plain["protocol"]["identity"] is None
+    folder = tmp_path / "quick" / "toy" / "stripes" / "seed1"
+    folder.mkdir(parents=True)
+    (folder / "report.json").write_text(json.dumps(report))
+    table, _ = succeed("evaluate.py", "--compare", folder / "report.json")
+    assert "Value asked, image quality, person" in table and "SSIM inside" in table
+
+
+def test_a_sheet_has_a_row_an_editor_and_a_column_a_condition(tmp_path):
+    pairs = pairs_of_one_au(tmp_path)
+    editors = [models.generator(tmp_path / "all.onnx", size=16),
+               models.generator(tmp_path / "two.onnx", ["AU12", "AU43"], size=16)]
+    sheet = ("-m lib.evaluation.edit_sheet", "--models", *editors, "--images", pairs, "--level", 1)
+    _, said = succeed(*sheet, "--out", tmp_path / "sheet.png", "--scale", 1)
+    assert "columns the image, AU01, AU02, AU12, AU26, AU43" in said
+    picture = images.load(str(tmp_path / "sheet.png"))
+    assert picture.shape == (16 * 2 + 2, 16 * 6 + 2 * 5, 3)
+
+    def cell(row, column):
+        return picture[18 * row:18 * row + 16, 18 * column:18 * column + 16]
+
+    assert np.array_equal(cell(0, 3), models.paint([0, 0, 1, 0], 16))
+    assert np.array_equal(cell(1, 3), models.paint([1, 0], 16))
+    assert (cell(0, 5) == 255).all() and (cell(1, 1) == 255).all()  # unknown to that editor
+    fail(3, "has 4 images", *sheet, "--row", 9, "--out", tmp_path / "no.png")
+
+
+def test_edits_of_expressions_by_hand(tmp_path):
+    """The judge reads happiness as the brightness of the last stripe; the editor paints its half white."""
+    judge = models.classifier(tmp_path / "judge.onnx", size=16)
+    editor = models.generator(tmp_path / "g.onnx", ["neutral", "happiness"], size=16)
+    graph = onnx.load(editor)
+    del graph.metadata_props[:]
+    onnx.helper.set_model_props(graph, {name: json.dumps(value) for name, value in {
+        "kind": "editor", "conditions": ["neutral", "happiness"],
+        "expressions": ["neutral", "happiness"], "image_size": 16,
+        "condition_kind": ["expression"] * 2}.items()})
+    onnx.save(graph, editor)
+    pictures = [models.paint(row, 16) for row in ([0, 0, 0, 0], [0, 0, 0, 0.8], [0, 0, 0, 0.4])]
+    images.save_pack(tmp_path / "pairs.npy", np.stack(pictures))
+    manifest.write(tmp_path / "pairs.csv", {
+        "path": ["pairs.npy#0"] * 3, "true_path": [f"pairs.npy#{i}" for i in (1, 2, 1)],
+        "expression": ["neutral"] * 3, "target_expression": ["happiness", "happiness", "anger"]})
+    report = json.loads(succeed("evaluate.py", "--model", editor, "--pairs", tmp_path / "pairs.csv",
+                                "--judge", judge, "--identity", judge)[0])
+    row = report["edits"]["per_au"]["happiness"]
+    assert row["n"] == 2 and row["rise"] == pytest.approx(1, abs=0.01)
+    # one of the two true images shows too little to be read as happiness
+    assert report["edits"]["expression"]["mean"] == {"source": 0, "edited": 1, "true": 0.5}
+    assert report["protocol"]["pairs_left_out"] == 1 and row["person"] == {"edited": 0, "true": 0}
+    assert row["quality"]["psnr_inside"]["edited"] < row["quality"]["psnr_inside"]["unedited"]
