@@ -8,6 +8,7 @@
 #   faces.mk         rendered faces, or your own data: presets, data, judge
 #   mnist.mk         the MNIST grid: presets, data
 #   experiment.mk    from labels to reports, for one data set and one generator an invocation
+#   editors.mk       every editor of AUs and of expressions on the same people
 #   registration.mk  2D against 3D registration: presets and the whole experiment
 include make/settings.mk
 
@@ -21,7 +22,7 @@ MNIST := $(addprefix mnist-,$(CONDITIONS) $(MIXED) data generator)
 BY_GENERATOR := $(addprefix faces-,$(EDITORS) $(SAMPLERS))
 
 .PHONY: help setup setup-faces test clean tables $(FACES) $(MNIST) $(BY_GENERATOR) \
-  compare-faces compare-mnist compare-registration results-faces results-mnist results-generator \
+  compare-faces compare-mnist compare-editors compare-registration results-faces results-mnist results-generator \
   results-registration faces-registration faces-registration-check
 
 help:
@@ -30,6 +31,7 @@ help:
 	@echo 'make compare-faces            all conditions, as a table;  results-faces: copies the reports to runs/results/'
 	@echo 'make faces-upsampled-em|-em-checked|-em-mixed   other ways to use edits'
 	@echo 'make faces-GENERATOR          another generator in place of that of faces-em: $(EDITORS) $(SAMPLERS)'
+	@echo 'make compare-editors          every editor of AUs and of expressions, on the same people (EDITOR_SEEDS="1 2")'
 	@echo 'make mnist-em …               the same on the MNIST grid (LEVEL=easy|medium|hard N=300|3000|30000 DIGITS=dir)'
 	@echo 'make faces-registration       2D against 3D registration, real against synthetic faces, nine poses'
 	@echo 'make faces-registration-check is a turned face nearer to its frontal picture in 3D than in 2D?'
@@ -70,6 +72,9 @@ compare-mnist results-mnist: %-mnist:
 
 results-generator:
 	$(MAKE) -f make/experiment.mk SET=faces ARCH=$(EDITOR) results-generator
+
+compare-editors:
+	$(MAKE) -f make/editors.mk $@
 
 # ---- registration ----------------------------------------------------------------------------------------
 faces-registration compare-registration results-registration:
