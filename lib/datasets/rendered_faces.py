@@ -24,7 +24,7 @@ from lib import images, manifest
 from lib.cli import arg, log, parse
 from lib.files import digest, to_json, write_text
 
-LOOKS = 2  # raise when images of the same plan change, so that old ones are not kept
+LOOKS = {"plain": 2, "world": 1}  # raise when images of the same plan change, so that old ones are not kept
 
 
 @dataclass
@@ -95,8 +95,9 @@ def image_paths(plan, format):
     return [f"{plan.name}/{i // 1000:03d}/{i:06d}.png" for i in range(len(plan))]
 
 
-def columns(plan, paths):
-    """The manifest of a plan with all its labels: {column: N cells}."""
+def columns(plan, paths, registration=""):
+    """The manifest of a plan with all its labels: {column: N cells}; registration: what it is called, for frames that
+    are cut out as registration does."""
     from lib.rendering.units import NAMES
 
     table = {"path": paths, "subject": plan.subjects(),
@@ -104,6 +105,8 @@ def columns(plan, paths):
     table.update({name: plan.levels[:, i].tolist() for i, name in enumerate(NAMES)})
     table.update(valence=plan.feeling[:, 0].tolist(), arousal=plan.feeling[:, 1].tolist(),
                  expression=plan.expression.tolist(), source=["real"] * len(plan))
+    if plan.framing == "tight":
+        table["registration"] = [registration] * len(plan)
     return table
 
 
@@ -136,7 +139,8 @@ def write_set(plan, folder, out, options):
     else:
         for path, picture in zip(paths, pictures):
             images.save(out / path, picture)
-    table = pair_columns(plan, paths) if plan.name.startswith("pairs") else columns(plan, paths)
+    table = pair_columns(plan, paths) if plan.name.startswith("pairs") else \
+        columns(plan, paths, f"tight-{options.size}")
     if plan.name == "unlabelled":
         manifest.write(out / "unlabelled_truth.csv", table)
         table = {name: [""] * len(plan) if name in NAMES + ("valence", "arousal", "expression") else cells
@@ -171,7 +175,7 @@ def main(argv=None):
     made = json.loads(settings.read_text()) if settings.exists() else {}
     todo = []
     for plan in plans(options):
-        mark = digest(plan.digest(), options.size, options.format, LOOKS)
+        mark = digest(plan.digest(), options.size, options.format, LOOKS[options.look])
         if plan.name == "labelled":
             say_ceiling(plan)
         if made.get(plan.name) != mark or not (out / f"{plan.name}.csv").exists():

@@ -52,8 +52,8 @@ SCENES = (
     ("neutral", .11, {25: .9, 26: .6, 10: .1, 18: .1}),                                       # talking
     ("happiness", .07, {12: 1, 6: .8, 7: .2}),
     ("happiness", .10, {12: 1, 6: .9, 25: 1, 26: .4, 7: .25, 10: .1}),                        # laughing
-    ("sadness", .05, {1: .95, 4: .75, 15: .9, 17: .5}),
-    ("sadness", .05, {1: .8, 4: .85, 6: .5, 7: .6, 15: .45, 20: .35, 25: .6, 26: .4, 10: .35}),   # crying
+    ("sadness", .06, {1: .95, 4: .75, 15: .9, 17: .5}),
+    ("sadness", .06, {1: .85, 4: .85, 6: .4, 7: .5, 15: .65, 20: .3, 25: .6, 26: .35, 43: .15}),  # crying
     ("sadness", .03, {15: .9, 17: .5, 43: .4, 1: .5}),
     ("surprise", .09, {1: .95, 2: .95, 5: .8, 26: .75, 25: .7, 27: .2}),
     ("fear", .06, {1: .9, 2: .75, 4: .75, 5: .85, 20: .6, 25: .7, 26: .5}),
@@ -61,7 +61,7 @@ SCENES = (
     ("anger", .09, {4: .95, 7: .75, 10: .6, 9: .35, 25: 1, 26: .6, 27: .25, 6: .25}),          # shouting
     ("disgust", .05, {9: .8, 10: .5, 4: .5, 7: .4, 6: .25, 15: .3, 17: .3, 25: .2}),
     ("contempt", .02, {14: .95, 12: .4}),
-    ("other", .06, {}),
+    ("other", .04, {}),
 )
 FREE = .22  # share of faces with AUs that no emotion explains
 
@@ -75,7 +75,7 @@ def photographed(rng, count):
     free = (names == "other") | (rng.random(count) < FREE)
     names[free] = "other"
     for row in np.flatnonzero(~free):
-        levels[row], strength = 0, rng.beta(2.2, 1.5)
+        levels[row], strength = 0, rng.beta(2.0, 1.7)
         for au, chance in SCENES[chosen[row]][2].items():
             if rng.random() < chance:
                 levels[row, INDEX[au]] = np.clip(strength + 0.2 * rng.standard_normal(), 0.1, 1)
