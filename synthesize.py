@@ -24,6 +24,7 @@ from typing import Literal, Optional
 from lib.cli import BadInput, arg, check_place, log, parse, run
 
 PASSED = ("subject", "session", "registration", "au_kind")  # columns that an edit does not change
+MOVED = {"flow", "paint", "cover"}  # outputs of an editor that says how it moves pixels
 
 
 @dataclass
@@ -55,6 +56,7 @@ class Options:
     image: str = arg("", help="edit this one photo's face by --set", metavar="PHOTO")
     strip: str = arg("", metavar="FROM:TO:STEP", help="with --image, several edits: the values of --set times FROM to TO; "
                      "side by side (.png), or an animation (.gif, .webp)")
+    face: int = arg(1, help="which face of --image to edit, counted from the largest", least=1)
     registration: str = arg("", choices=["crop", "2d", "3d", "tight", "none"], help="how the face of --image is cut "
                             "out; none: the photo is one [what the model was trained on, else tight]")
     sheet: str = arg("", help="also write a contact sheet: a row a source, a column an AU or emotion",
@@ -228,14 +230,20 @@ def read_sources(paths):
 
 
 def edit_one(photo, found, edit, size):
-    """A photo, uint8 [H,W,3], after edit(uint8 [size,size,3]) -> the same, of its face.
+    """A photo, uint8 [H,W,3], after edit(uint8 [size,size,3]) -> an editor's outputs by name, of its face.
 
-    found: the face (lib.faces.paste.Found), which goes back into the photo; None: the photo is one, and the
-    result has the model's size."""
+    found: the face (lib.faces.paste.Found), which goes back into the photo, at the photo's own resolution where the
+    editor says how it moves pixels; None: the photo is one, and the result has the model's size."""
+    from lib.faces import flow
     from lib.faces.paste import paste
     from lib.images import resize
 
-    return paste(photo, found, edit(found.picture)) if found else edit(resize(photo, size))
+    if not found:
+        return edit(resize(photo, size))["edited"]
+    outputs = edit(found.picture)
+    if MOVED <= outputs.keys():
+        return flow.apply(photo, found, *(outputs[name] for name in ("flow", "paint", "cover")))
+    return paste(photo, found, outputs["edited"])
 
 
 def write_pictures(path, pictures):
@@ -265,7 +273,8 @@ def edit_photo(model, options):
     from lib.synthesis import known_conditions, write_sheet
 
     photo = images.load(options.image)
-    found = face_for(photo, model.image_size, model.meta.get("registration"), options.registration, options.image)
+    found = face_for(photo, model.image_size, model.meta.get("registration"), options.registration, options.image,
+                     options.face)
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.abspath(options.image)
         if found:  # the classifier and the sheet see the face, not the photo
@@ -279,7 +288,8 @@ def edit_photo(model, options):
         def edited(factor):
             """The photo after an edit to the values of --set times a factor."""
             def edit(face):
-                return model.once(image=face[None], source=known, target=plan.target * np.float32(factor))["edited"][0]
+                made = model.once(image=face[None], source=known, target=plan.target * np.float32(factor))
+                return {name: values[0] for name, values in made.items()}
 
             return edit_one(photo, found, edit, model.image_size)
 

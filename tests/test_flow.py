@@ -206,3 +206,28 @@ def test_photos_without_a_face_are_named(tmp_path):
                                                        "tight", SIZE)
     assert not pictures.any() and not confidence.any()
     assert "no face found" in reasons[0] and "no.png" in reasons[1]
+
+
+def test_synthesize_moves_the_photos_pixels_where_the_editor_says_how():
+    import synthesize
+
+    photo = textured(200, 200)
+    found = face_in(photo)
+    field, paint, cover = nothing()
+    outputs = {"edited": np.zeros((SIZE, SIZE, 3), np.uint8), "flow": field + 1.0, "paint": paint, "cover": cover}
+    out = synthesize.edit_one(photo, found, lambda picture: outputs, SIZE)
+    assert np.array_equal(out, flow.apply(photo, found, outputs["flow"], paint, cover))
+    outputs["flow"] = field
+    assert synthesize.edit_one(photo, found, lambda picture: outputs, SIZE).tobytes() == photo.tobytes()
+    alone = {"edited": found.picture}  # an editor without these outputs is pasted as before
+    assert np.array_equal(synthesize.edit_one(photo, found, lambda picture: alone, SIZE), photo)
+
+
+def test_the_second_face_is_named_by_its_number(monkeypatch):
+    photo = textured(200, 200)
+    face = face_in(photo).face
+    monkeypatch.setattr(models, "check", lambda: None)
+    monkeypatch.setattr(landmarks, "faces_in", lambda image: [face, landmarks.Face(face.points / 2, .9)])
+    assert paste.find(photo, "tight", SIZE, number=2).face.confidence == pytest.approx(.9)
+    with pytest.raises(BadInput, match="no face 3; 2 found"):
+        paste.face_for(photo, SIZE, None, "", "the photo", 3)

@@ -37,6 +37,7 @@ class Options:
     classifier: str = arg("", help="also average this classifier of the same labels in", metavar="FILE.onnx")
     share: float = arg(0.3, help="of the classifier's reading", least=0)
     size: int = arg(96, help="pixels a side of the reader's images", least=32)
+    most: int = arg(0, help="learn from the first so many images (0: all)", least=0)
     seed: int = arg(0, help="of weights, order and noise", least=0)
 
     def __post_init__(self):
@@ -114,6 +115,7 @@ def learn(options):
     if modes := {manifest.mode(text) for text in data.text("registration")} - {"tight"}:
         raise BadInput(f"{data.name}: has images registered as {sorted(modes)[0] or 'nothing'!r}; "
                        "the reader wants tight ones (rendered_faces --framing tight, lib.faces.register --mode tight)")
+    data = data.take(slice(options.most or None))
     names = label_tensors.label_names([data], ["au", "va", "expression"])
     true = label_tensors.truth(data, names)
     true = {task: torch.cat([true[task]] * 2) for task in TASKS}
