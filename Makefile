@@ -35,7 +35,7 @@ help:
 	@echo 'make mnist-em …               the same on the MNIST grid (LEVEL=easy|medium|hard N=300|3000|30000 DIGITS=dir)'
 	@echo 'make faces-registration       2D against 3D registration, real against synthetic faces, nine poses'
 	@echo 'make faces-registration-check is a turned face nearer to its frontal picture in 3D than in 2D?'
-	@echo 'make setup [TORCH=cpu] | setup-faces | test | clean'
+	@echo 'make setup [TORCH=cpu] | setup-faces | test | bench | test-faults | clean'
 	@echo '                              environment; face detection for photos and videos; tests; remove data/ and runs/ of this PRESET'
 	@echo 'PRESET=smoke|quick|long|paper SEED=1 SEEDS="1 2 3" GENERATOR_SEED=1 DEVICE=auto|cpu|cuda'
 	@echo 'Your own data: make faces-em NAME=disfa LABELLED=l.csv UNLABELLED=u.csv VALIDATION=v.csv TEST=t.csv'
@@ -54,31 +54,37 @@ tables:  # the tables of RESULTS.md, from the committed reports
 	$(PY) evaluate.py --compare $$(find runs/results -name 'report*.json' ! -path '*/judge/*' | sort)
 
 # ---- one data set ----------------------------------------------------------------------------------------
-$(FACES): faces-%:
-	$(MAKE) -f make/experiment.mk SET=faces ARCH=$(EDITOR) $*
+# who comes second waits: two makes of one data set would take away each other's temporary files
+ALONE = $(if $(findstring n,$(DRY))$(findstring q,$(DRY)),,$(PY) -m lib.lock runs/$(PRESET)/.locks/$(1))
+DRY = $(filter-out --%,$(firstword -$(MAKEFLAGS)))
+ALONE_FACES = $(call ALONE,$(or $(NAME),$(if $(LABELLED),mine,faces)))
+ALONE_MNIST = $(call ALONE,mnist)
 
-$(MNIST): mnist-%:
-	$(MAKE) -f make/experiment.mk SET=mnist ARCH=$(MNIST_EDITOR) $*
+$(FACES): faces-%: | $(READY)
+	$(ALONE_FACES) $(MAKE) -f make/experiment.mk SET=faces ARCH=$(EDITOR) $*
+
+$(MNIST): mnist-%: | $(READY)
+	$(ALONE_MNIST) $(MAKE) -f make/experiment.mk SET=mnist ARCH=$(MNIST_EDITOR) $*
 
 # faces-ganimation: the condition ganimation-g1, and a report on the edits
-$(BY_GENERATOR): faces-%:
-	$(MAKE) -f make/experiment.mk SET=faces ARCH=$* synthetic
+$(BY_GENERATOR): faces-%: | $(READY)
+	$(ALONE_FACES) $(MAKE) -f make/experiment.mk SET=faces ARCH=$* synthetic
 
-compare-faces results-faces: %-faces:
-	$(MAKE) -f make/experiment.mk SET=faces ARCH=$(EDITOR) $*
+compare-faces results-faces: %-faces: | $(READY)
+	$(ALONE_FACES) $(MAKE) -f make/experiment.mk SET=faces ARCH=$(EDITOR) $*
 
-compare-mnist results-mnist: %-mnist:
-	$(MAKE) -f make/experiment.mk SET=mnist ARCH=$(MNIST_EDITOR) $*
+compare-mnist results-mnist: %-mnist: | $(READY)
+	$(ALONE_MNIST) $(MAKE) -f make/experiment.mk SET=mnist ARCH=$(MNIST_EDITOR) $*
 
-results-generator:
-	$(MAKE) -f make/experiment.mk SET=faces ARCH=$(EDITOR) results-generator
+results-generator: | $(READY)
+	$(ALONE_FACES) $(MAKE) -f make/experiment.mk SET=faces ARCH=$(EDITOR) results-generator
 
 compare-editors:
 	$(MAKE) -f make/editors.mk $@
 
 # ---- registration ----------------------------------------------------------------------------------------
-faces-registration compare-registration results-registration:
-	$(MAKE) -f make/registration.mk ARCH=$(EDITOR) $@
+faces-registration compare-registration results-registration: | $(READY)
+	$(call ALONE,registration) $(MAKE) -f make/registration.mk ARCH=$(EDITOR) $@
 
 faces-registration-check: | $(READY_FACES)  # is a turned face nearer to its frontal picture in 3D than in 2D?
 	$(PY) -m lib.faces.measure --people 50
