@@ -32,7 +32,7 @@ help:
 	@echo 'make faces-upsampled-em|-em-checked|-em-mixed   other ways to use edits'
 	@echo 'make faces-GENERATOR          another generator in place of that of faces-em: $(EDITORS) $(SAMPLERS)'
 	@echo 'make compare-editors          every editor of AUs and of expressions, on the same people (EDITOR_SEEDS="1 2")'
-	@echo 'make mnist-em …               the same on the MNIST grid (LEVEL=easy|medium|hard N=300|3000|30000 DIGITS=dir)'
+	@echo 'make mnist-em …               the same on the MNIST grid (LEVEL=easy|medium|hard N=300|3000|30000 DIGITS=dir NOISE=0..1)'
 	@echo 'make faces-registration       2D against 3D registration, real against synthetic faces, nine poses'
 	@echo 'make faces-registration-check is a turned face nearer to its frontal picture in 3D than in 2D?'
 	@echo 'make setup [TORCH=cpu] | setup-faces | test | bench | test-faults | clean'

@@ -36,7 +36,7 @@ MNIST_GENERATOR_paper := --preset paper
 # ---- where things are ------------------------------------------------------------------------------------
 # smoke only proves the wiring, whatever N says elsewhere
 MNIST_N := $(if $(filter smoke,$(PRESET)),300,$(N))
-MNIST := mnist-$(LEVEL)-$(MNIST_N)$(if $(DIGITS),-whole)
+MNIST := mnist-$(if $(NOISE),noise$(NOISE),$(LEVEL))-$(MNIST_N)$(if $(DIGITS),-whole)
 MNIST_RUN := runs/$(PRESET)/$(MNIST)
 MNIST_DIR := data/$(PRESET)/$(MNIST)
 
@@ -61,6 +61,6 @@ generator_options = $(MNIST_GENERATOR_$(PRESET)) --level 1 --no-flip
 
 # ---- data ------------------------------------------------------------------------------------------------
 $(MNIST_DIR)/.done: | $(READY)
-	$(PY) -m lib.datasets.mnist_grid --out $(MNIST_DIR) --level $(LEVEL) \
+	$(PY) -m lib.datasets.mnist_grid --out $(MNIST_DIR) $(if $(NOISE),--noise $(NOISE),--level $(LEVEL)) \
 	  --labelled $(MNIST_N) --size $(MNIST_SIZE_$(PRESET)) $(if $(DIGITS),--digits $(DIGITS)) $(MNIST_DATA_$(PRESET))
 	@touch $@

@@ -18,6 +18,8 @@ DEVICE ?= auto
 LEVEL ?= medium
 N ?= 3000
 DIGITS ?=
+# noise between medium (0) and hard (1), in place of LEVEL
+NOISE ?=
 
 # your own data
 NAME ?=
