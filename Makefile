@@ -47,6 +47,10 @@ setup-faces: $(READY_FACES)
 test: $(READY)
 	$(PY) -m pytest -q tests
 
+.PHONY: test-browser
+test-browser: $(READY)  # pages of pictures in headless Chromium (apt-get install chromium)
+	$(PY) -m pytest -q tests/browser
+
 clean:
 	rm -rf data/$(PRESET) runs/$(PRESET)
 

@@ -153,6 +153,8 @@ class Options:
     no_compile: bool = arg(False, help="on a GPU, run without torch.compile")
     allow_shared_subjects: bool = arg(False, help="let a subject be in training and validation")
     resume: bool = arg(False, help="go on from last.pt beside --out, if it is there")
+    tensorboard: str = arg("", metavar="DIR", writes="folder",
+                           help="also write curves for TensorBoard (needs the package tensorboard)")
 
     def __post_init__(self):
         if not self.out.endswith(".pt"):
@@ -211,7 +213,7 @@ def train(options, data, device, processes):
     if options.resume and last.exists():
         training.resume(last)
     if processes.first:
-        history = History(Path(options.out).with_name("history.jsonl"), keep=training.epoch)
+        history = History(Path(options.out).with_name("history.jsonl"), training.epoch, options.tensorboard)
         say_start(training, device)
     while not training.finished():
         training.epoch, started, before = training.epoch + 1, time.perf_counter(), training.step

@@ -25,7 +25,7 @@ KINDS = {"editor": editing, "sampler": sampling}
 TASKS = ("au", "va", "expression")
 CLOSE = 0.02  # an epoch within 2 % of the least error is kept: the later of two that are as good has learnt longer
 SCHEDULE = {"epochs": 50, "decay_epochs": 20, "batch": 16}
-NOT_OF_THE_RUN = ("out", "resume", "device", "threads", "train", "validation", "reader")
+NOT_OF_THE_RUN = ("out", "resume", "device", "threads", "train", "validation", "reader", "tensorboard")
 
 
 @dataclass
@@ -57,6 +57,8 @@ class Options:
     threads: int = arg(0, help="CPU threads, 0 for all", least=0)
     stop_on_alarm: bool = arg(False, help="leave with status 4 at the first alarm")
     resume: bool = arg(False, help="go on from NAME.last.pt beside --out")
+    tensorboard: str = arg("", metavar="DIR", writes="folder",
+                           help="also write curves for TensorBoard (needs the package tensorboard)")
     allow_shared_subjects: bool = arg(False, help="train and validation may share people")
 
     def __post_init__(self):
@@ -173,7 +175,8 @@ class Trainer:
         first = self.processes.first
         if first:
             log(self.summary())
-        history = History(self.folder / "history.jsonl", keep=self.epoch) if first else None
+        history = History(self.folder / "history.jsonl", self.epoch, self.options.tensorboard) \
+            if first else None
         if not self.epoch:
             said = self.system.warm_up(lambda times: self.batches.draw(times * self.local_batch))
             if said and first:

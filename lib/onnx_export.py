@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from lib import classifiers, device_data, generators, images
+from lib import classifiers, device_data, generators, images, model_card
 from lib.cli import BadInput, GateFailed
 from lib.files import replacing, to_json
 from lib.generators import conditions
@@ -285,4 +285,5 @@ def export(checkpoint, out, pictures, tolerance=1e-4, name="the checkpoint", whi
         worst = parity(graph, temporary, inputs)
         check_parity(worst, size, tolerance)
         beside.write_text(to_json(meta) + "\n", encoding="utf-8")
+    model_card.write(out, meta)
     return worst

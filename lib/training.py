@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from lib.cli import naming
+from lib.cli import BadInput, naming
 from lib.files import to_json, write_text
 
 
@@ -21,15 +21,48 @@ class History:
     >>> history.write({"epoch": 13, "loss": 0.02})
     """
 
-    def __init__(self, path, keep=0):
+    def __init__(self, path, keep=0, tensorboard=None):
         self.path = Path(path)
         before = self.path.read_text(encoding="utf-8").splitlines(keepends=True) if self.path.exists() else []
         write_text(self.path, "".join(before[:keep]))
+        self.board = Board(tensorboard, keep) if tensorboard else None
 
     def write(self, row):
         """Append a row; numbers are shortened to 6 digits, NaN becomes null."""
         with naming(self.path), open(self.path, "a", encoding="utf-8") as file:
             file.write(json.dumps(json.loads(to_json(row))) + "\n")
+        if self.board:
+            self.board.write(row)
+
+
+class Board:
+    """The same rows as curves for TensorBoard (`tensorboard --logdir DIR`), one curve a number.
+
+    keep: as History's; a resumed run's curves go on from there. BadInput without the package tensorboard."""
+
+    def __init__(self, folder, keep=0):
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:
+            raise BadInput("--tensorboard needs the package tensorboard: .venv/bin/pip install tensorboard") from None
+        self.writer, self.count = SummaryWriter(str(folder), purge_step=keep + 1 if keep else None), keep
+
+    def write(self, row):
+        """Add the numbers of a row, those of dicts in it as 'outer/inner'."""
+        self.count += 1
+        for name, value in flat(row):
+            if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
+                self.writer.add_scalar(name, value, self.count)
+        self.writer.flush()
+
+
+def flat(row, above=""):
+    """(name, value) of a dict of values and dicts; names are joined by '/'."""
+    for name, value in row.items():
+        if isinstance(value, dict):
+            yield from flat(value, f"{above}{name}/")
+        else:
+            yield above + str(name), value
 
 
 @dataclass

@@ -3,7 +3,6 @@
 All are narrow (WIDTH inches), so that a phone shows their letters large enough. matplotlib draws into
 files only (Agg); it is imported here, and this module only where pictures are asked for.
 """
-from pathlib import Path
 
 import matplotlib
 import numpy as np

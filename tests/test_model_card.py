@@ -1,0 +1,58 @@
+"""Model cards: what is known is said, with its held-out status; what is not known is said to be unknown."""
+import json
+
+import models
+from commands import call
+
+from lib import manifest, model_card
+
+META = {"kind": "classifier", "architecture": "stripes", "aus": models.AUS, "valence_arousal": True,
+        "expressions": ["joy"], "image_size": 8, "trained_on": "0123"}
+
+
+def report(path, data, f1=0.5):
+    path.write_text(json.dumps({"n": 2, "subjects": 2, "data": {"path": str(data)}, "au": {"mean": {"f1": f1}},
+                                "intervals": {"au": {"mean": {"f1": [0.4, 0.6]}}}}))
+    return path
+
+
+def test_card_says_figures_people_and_what_is_held_out(tmp_path, capsys):
+    (tmp_path / "c.json").write_text(json.dumps(META))
+    train = models.dataset(tmp_path, [[0] * 4] * 3, "train.csv", subjects=["a", "a", "b"])
+    fresh = models.dataset(tmp_path, [[0] * 4] * 2, "test.csv", subjects=["c", "d"])
+    known = models.dataset(tmp_path, [[0] * 4] * 2, "seen.csv", subjects=["a", "d"])
+    reports = [report(tmp_path / "r1.json", fresh), report(tmp_path / "r2.json", known, 0.75)]
+    status, _, _ = call(model_card.main, capsys, tmp_path / "c.onnx", "--train", train, "--reports", *reports,
+                        "--licence", "CC0")
+    text = (tmp_path / "c.md").read_text()
+    assert status == 0 and f"{train}: 3 images, 2 people" in text and "licence of the data: CC0" in text
+    assert f"| F1 of AUs | 0.500 | 0.400 to 0.600 | {fresh} | 2 | 2 | held out |" in text
+    assert f"| F1 of AUs | 0.750 | 0.400 to 0.600 | {known} | 2 | 2 | train: 1 of 2 people |" in text
+    assert "AU01, AU02, AU12, AU26, valence, arousal, joy" in text and "## Limits" in text
+
+
+def test_what_is_unknown_is_said(tmp_path, capsys):
+    model_card.write(tmp_path / "c.onnx", META)
+    text = (tmp_path / "c.md").read_text()
+    assert "licence of the data: unknown" in text and "Not measured yet" in text
+    train = manifest.read(models.dataset(tmp_path, [[0] * 4], subjects=["a"]))
+    gone = json.loads(report(tmp_path / "r.json", tmp_path / "gone.csv").read_text())
+    assert model_card.status([train], gone) == "unknown"
+    status, _, said = call(model_card.main, capsys, tmp_path / "none.onnx")
+    assert status == 3 and "none.json: no such file" in said and said.count("\n") == 1
+
+
+def test_curves_for_tensorboard(tmp_path):
+    import pytest
+
+    events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    from lib.training import History
+
+    history = History(tmp_path / "history.jsonl", tensorboard=tmp_path / "board")
+    history.write({"epoch": 1, "loss": 0.5, "validation": {"f1": None, "ccc": 0.25}})
+    history.write({"epoch": 2, "loss": 0.25, "note": "text", "validation": {"f1": 0.5, "ccc": 0.5}})
+    found = events.EventAccumulator(str(tmp_path / "board"))
+    found.Reload()
+    assert [(event.step, event.value) for event in found.Scalars("loss")] == [(1, 0.5), (2, 0.25)]
+    assert [event.step for event in found.Scalars("validation/f1")] == [2]
+    assert len((tmp_path / "history.jsonl").read_text().splitlines()) == 2
