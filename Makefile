@@ -19,7 +19,7 @@ CONDITIONS := supervised upsampled pseudo reweighted em truth
 MIXED := upsampled-em em-checked em-mixed
 FACES := $(addprefix faces-,$(CONDITIONS) $(MIXED) data judge generator)
 MNIST := $(addprefix mnist-,$(CONDITIONS) $(MIXED) data generator)
-BY_GENERATOR := $(addprefix faces-,$(EDITORS) $(SAMPLERS))
+BY_GENERATOR := $(addprefix faces-,$(EDITORS))
 
 .PHONY: help setup setup-faces test clean tables $(FACES) $(MNIST) $(BY_GENERATOR) \
   compare-faces compare-mnist compare-editors compare-registration results-faces results-mnist results-generator \
@@ -30,7 +30,7 @@ help:
 	@echo 'make faces-supervised|-upsampled|-pseudo|-reweighted|-truth    the other conditions'
 	@echo 'make compare-faces            all conditions, as a table;  results-faces: copies the reports to runs/results/'
 	@echo 'make faces-upsampled-em|-em-checked|-em-mixed   other ways to use edits'
-	@echo 'make faces-GENERATOR          another generator in place of that of faces-em: $(EDITORS) $(SAMPLERS)'
+	@echo 'make faces-GENERATOR          another generator in place of that of faces-em: $(EDITORS)'
 	@echo 'make compare-editors          every editor of AUs and of expressions, on the same people (EDITOR_SEEDS="1 2")'
 	@echo 'make mnist-em …               the same on the MNIST grid (LEVEL=easy|medium|hard N=300|3000|30000 DIGITS=dir NOISE=0..1)'
 	@echo 'make faces-registration       2D against 3D registration, real against synthetic faces, nine poses'

@@ -77,7 +77,7 @@ $(run)/$(em)-mixed/seed%/classifier.pt: $(run)/$(em)/synthetic/manifest.csv $(ru
 
 # ---- synthetic images ------------------------------------------------------------------------------------
 synthesize = $(PY) synthesize.py --model $(generator)/generator.onnx \
-  $(if $(filter $(SAMPLERS),$(ARCH)),,--source $(labelled)) --count $(count) --out $(@D) --device $(DEVICE)
+  --source $(labelled) --count $(count) --out $(@D) --device $(DEVICE)
 
 $(run)/$(em)/synthetic/manifest.csv: $(generator)/generator.onnx
 	$(synthesize) --sheet $(@D)/sheet.png $(synthesis_options)

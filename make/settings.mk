@@ -33,8 +33,7 @@ ALLOW_SHARED_SUBJECTS ?=
 # generators: that of faces-em, that of mnist-em, and all that `make faces-NAME` knows
 EDITOR ?= $(if $(filter paper,$(PRESET)),expression-manipulator,warp-editor)
 MNIST_EDITOR ?= $(EDITOR)
-EDITORS := warp-editor expression-manipulator ganimation stargan fexgan
-SAMPLERS := gan conditional-gan conditional-wgan categorical-gan relativistic-sampler
+EDITORS := warp-editor expression-manipulator ganimation stargan
 
 PYTHON ?= python3
 PY := .venv/bin/python
