@@ -12,6 +12,8 @@
 #   registration.mk  2D against 3D registration: presets and the whole experiment
 include make/settings.mk
 
+TEST_PROCESSES ?= 2
+
 # goals one after the other; each runs its own steps side by side (make -j2), and never two goals the same step
 .NOTPARALLEL:
 
@@ -45,7 +47,7 @@ setup: $(READY)
 setup-faces: $(READY_FACES)
 
 test: $(READY)
-	$(PY) -m pytest -q tests
+	OMP_NUM_THREADS=1 $(PY) -m pytest -q -n $(TEST_PROCESSES) --dist loadfile tests
 
 .PHONY: test-browser
 test-browser: $(READY)  # pages of pictures in headless Chromium (apt-get install chromium)

@@ -296,18 +296,24 @@ def claim(options):
     return place, settings
 
 
+def name_pair(out):
+    """Write set.json, which tells evaluate.py the correlated pair, where it is not there."""
+    if not (out / "set.json").exists():
+        files.write_text(out / "set.json", files.to_json({"correlated_pair": list(CORRELATED)}) + "\n")
+
+
 def main(argv=None):
     options = parse(Options, __doc__, argv)
     out, counts = Path(options.out), options.counts()
     place, settings = claim(options)
-    if not (out / "set.json").exists():
-        files.write_text(out / "set.json", files.to_json({"correlated_pair": list(CORRELATED)}) + "\n")
     manifests = [f"{name}.csv" for name in counts] + ["unlabelled_truth.csv"]
     if all((out / name).exists() for name in manifests):
+        name_pair(out)  # sets made by earlier versions lack it
         log(f"{out}: already complete")
         return
     pools = digit_pools(options)
     files.write_text(place, files.to_json(settings) + "\n")  # before all else: a killed run goes on with the same
+    name_pair(out)
     write = write_pack if options.format == "npy" else write_pngs
     with progress(total=sum(counts.values()), what="MNIST grid", unit="image") as bar:
         for name, count in counts.items():
