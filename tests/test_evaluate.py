@@ -224,7 +224,7 @@ def test_compare_prints_means_over_seeds_beside_the_thesis(folder, tmp_path):
     assert supervised["F1"] == "55.0 ± 7.1" and supervised["seeds"] == "2"  # sd of 50, 60 over n - 1
     assert supervised["thesis F1 (table 11)"] == "46.42" and supervised["thesis FDR"] == "23.59"
     assert dict(zip(rows[0], rows[4]))["F1"] == "40.0"
-    assert "em - supervised: 10.0 ± 0.0 F1 over 2 shared seed(s)" in tables[1]
+    assert "em - supervised: 10.0 ± 0.0 F1 (2 seeds that both have)" in tables[1]
     assert "thesis" not in tables[2].split("\n\n")[1]
 
 

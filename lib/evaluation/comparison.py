@@ -161,7 +161,7 @@ def reading(report, numbers, intervals, printed):
     """The sentences below a table: what was measured, on what, and in which unit."""
     protocol = report.get("protocol", {})
     pair, aus = protocol.get("pair"), protocol.get("aus", [])
-    said = [f"{report['n']} images, {report['subjects'] or 'unnumbered'} subjects"
+    said = [f"{report['n']} images, {people(report)}"
             + (f", {len(aus)} AUs." if aus else "."), "Per cent, mean ± sd over seeds."]
     if "F1" in numbers:
         said += ["F1 is the mean over AUs; FDR is pooled over all AUs"
@@ -196,7 +196,7 @@ def edit_table(runs):
                        for cell in cells)])
     return "\n".join([f"### {runs[0].set or 'reports'}: edits against true images", "",
                       *markdown(["preset", "generator", "AUs read well", *EDIT_NUMBERS], rows), "",
-                      f"{runs[0].report['n']} pairs, {runs[0].report['subjects'] or 'unnumbered'} subjects."])
+                      f"{runs[0].report['n']} pairs, {people(runs[0].report)}."])
 
 
 QUALITY_NUMBERS = {  # heading: place in a report's summary
@@ -206,6 +206,11 @@ QUALITY_NUMBERS = {  # heading: place in a report's summary
     "SSIM inside": ("quality", "ssim_inside", "edited"), "SSIM unedited": ("quality", "ssim_inside", "unedited"),
     "SSIM outside": ("quality", "ssim_outside", "edited"), "same person": ("person", "edited"),
     "true image": ("person", "true")}
+
+
+def people(report):
+    """How many subjects a report's images show, in words."""
+    return f"{report['subjects']} subjects" if report["subjects"] else "subjects not named"
 
 
 def quality_table(runs):
@@ -285,7 +290,7 @@ def difference_notes(conditions):
             shared = [seed for seed in ours if None not in (ours[seed], theirs.get(seed))]
             if shared:
                 text = spread([ours[seed] - theirs[seed] for seed in shared])
-                notes.append(f"{name} - {other}: {text} F1 over {len(shared)} shared seed(s).")
+                notes.append(f"{name} - {other}: {text} F1 ({len(shared)} seeds that both have).")
         lines += [" ".join(notes)] if notes else []
     return lines
 
