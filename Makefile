@@ -37,6 +37,7 @@ help:
 	@echo 'make mnist-em …               the same on the MNIST grid (LEVEL=easy|medium|hard N=300|3000|30000 DIGITS=dir NOISE=0..1)'
 	@echo 'make faces-registration       2D against 3D registration, real against synthetic faces, nine poses'
 	@echo 'make faces-registration-check is a turned face nearer to its frontal picture in 3D than in 2D?'
+	@echo 'make reader                   the reader of photographs, runs/models/reader.onnx, made anew'
 	@echo 'make setup [TORCH=cpu] | setup-faces | test | bench | test-faults | clean'
 	@echo '                              environment; face detection for photos and videos; tests; remove data/ and runs/ of this PRESET'
 	@echo 'PRESET=smoke|quick|long|paper SEED=1 SEEDS="1 2 3" GENERATOR_SEED=1 DEVICE=auto|cpu|cuda'
@@ -96,3 +97,4 @@ faces-registration-check: | $(READY_FACES)  # is a turned face nearer to its fro
 	$(PY) -m lib.faces.measure --people 50
 
 include make/checks.mk
+include make/models.mk
