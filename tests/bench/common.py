@@ -61,24 +61,31 @@ class Ran:
     megabytes: float
 
 
+MEASURE = """import resource, subprocess, sys, time
+start = time.perf_counter()
+status = subprocess.call(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(status, time.perf_counter() - start, used.ru_utime + used.ru_stime, used.ru_maxrss)"""
+
+
 def process(*arguments, cwd=ROOT):
-    """Run Python with arguments in a process of its own; CalledProcessError when it fails."""
-    start = time.perf_counter()
-    child = subprocess.Popen(
-        [sys.executable, *map(str, arguments)],
+    """Run Python with arguments in a process of its own; CalledProcessError when it fails.
+
+    A small process starts it: its greatest memory counts that of the one it was forked from."""
+    line = [sys.executable, *map(str, arguments)]
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURE, *line],
         cwd=cwd,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
     )
-    _, status, usage = os.wait4(child.pid, 0)
-    child.returncode = os.waitstatus_to_exitcode(status)
-    if child.returncode:
-        raise subprocess.CalledProcessError(child.returncode, child.args)
+    status, seconds, processor, memory = done.stdout.split()
+    if int(status):
+        raise subprocess.CalledProcessError(int(status), line)
     scale = 1e6 if sys.platform == "darwin" else 1e3
-    return Ran(
-        time.perf_counter() - start, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / scale
-    )
+    return Ran(float(seconds), float(processor), float(memory) / scale)
 
 
 def processes(sides, rounds):
