@@ -65,7 +65,7 @@ class MultiScaleFusion(nn.Module):
 
     def __init__(self, channels, low, condition, kernel=5, norm="instance"):
         super().__init__()
-        self.inject = convolve(channels + condition, channels, kernel, 1, norm, "relu")
+        self.build_injection(channels, condition, kernel, norm)
         self.high_keep = convolve(channels, channels // 2, 3, activation="relu")
         self.high_take = upconvolve(low, channels // 2, activation="leaky")
         self.low_take = convolve(channels, low // 2, 4, 2, activation="leaky")
@@ -75,8 +75,16 @@ class MultiScaleFusion(nn.Module):
         self.fine = convolve(joined, channels // 2, 3, activation="relu")
         self.coarse = convolve(joined, channels - channels // 2, kernel, activation="relu")
 
+    def build_injection(self, channels, condition, kernel, norm):
+        """The layers with which x takes the condition: concatenated, as published."""
+        self.inject = convolve(channels + condition, channels, kernel, 1, norm, "relu")
+
+    def injected(self, x, condition):
+        """x [N,C,H,W] once it has been told the condition."""
+        return self.inject(torch.cat([x, tile(condition, x)], 1))
+
     def forward(self, x, d, condition):
-        a = self.inject(torch.cat([x, tile(condition, x)], 1))
+        a = self.injected(x, condition)
         high = torch.cat([self.high_keep(a), self.high_take(d)], 1)
         low = torch.cat([self.low_take(a), self.low_keep(d)], 1)
         joined = torch.cat([high, self.lift(low)], 1)

@@ -22,6 +22,7 @@ from torch.nn import functional as F
 from lib.cli import BadInput
 from lib.generators import contract, frame_alignment, losses
 from lib.generators.blocks import PatchDiscriminator, convolve, flow_warp, tile, upconvolve
+from lib.generators.expression_manipulator import MultiScaleFusion
 from lib.training import row_mean
 
 TASKS = ("au",)
@@ -77,32 +78,16 @@ PRESETS = {
 }
 
 
-class MultiScaleFusion(nn.Module):
-    """Fuses an encoder feature x [N,C,H,W] with a low-resolution feature d [N,L,H/2,W/2] under a condition.
+class ModulatedFusion(MultiScaleFusion):
+    """The fusion of Ling et al. 2020, in which the condition scales and shifts; theirs is concatenated."""
 
-    Two streams exchange what they have, then come together; the result is [N,C,H,W] (Ling et al. 2020, section
-    3.2). The condition scales and shifts; the paper's is concatenated."""
-
-    def __init__(self, channels, low, condition, kernel):
-        super().__init__()
+    def build_injection(self, channels, condition, kernel, norm):
         self.modulate = nn.Linear(condition, 2 * channels)
-        self.inject = convolve(channels, channels, kernel, 1, "group")
-        self.high_keep = convolve(channels, channels // 2, 3, activation="relu")
-        self.high_take = upconvolve(low, channels // 2, activation="leaky")
-        self.low_take = convolve(channels, low // 2, 4, 2, activation="leaky")
-        self.low_keep = convolve(low, low // 2, 3, activation="relu")
-        self.lift = upconvolve(low // 2 * 2, min(low, channels), activation="leaky")
-        joined = channels // 2 * 2 + min(low, channels)
-        self.fine = convolve(joined, channels // 2, 3, activation="relu")
-        self.coarse = convolve(joined, channels - channels // 2, kernel, activation="relu")
+        self.inject = convolve(channels, channels, kernel, 1, norm)
 
-    def forward(self, x, d, condition):
+    def injected(self, x, condition):
         scale, shift = self.modulate(condition)[..., None, None].chunk(2, 1)  # [N,C,1,1] each
-        a = F.relu(self.inject(x) * (1 + scale) + shift)
-        high = torch.cat([self.high_keep(a), self.high_take(d)], 1)
-        low = torch.cat([self.low_take(a), self.low_keep(d)], 1)
-        joined = torch.cat([high, self.lift(low)], 1)
-        return torch.cat([self.fine(joined), self.coarse(joined)], 1)
+        return F.relu(self.inject(x) * (1 + scale) + shift)
 
 
 class Generator(nn.Module):
@@ -124,7 +109,7 @@ class Generator(nn.Module):
             self.up.append(upconvolve(channels, widths[level], "group", "relu"))
             channels = widths[level]
             if level >= config.skip_from:
-                self.fuse.append(MultiScaleFusion(widths[level], low, conditions, config.kernel))
+                self.fuse.append(ModulatedFusion(widths[level], low, conditions, config.kernel, "group"))
                 channels, low = channels + widths[level], widths[level]
         self.join = convolve(channels, config.joined, 3, 1, "group", "relu")
         self.gain = nn.Linear(conditions, config.joined, bias=False)
