@@ -9,7 +9,7 @@
 DIR gets images.npy (one pack, the fastest to write and to read; --format png makes files, 1,000 a folder) and,
 last, manifest.csv: source=synthetic, the target as label, and source_path, the image that was edited. Recipes:
 single-au (each source, one AU at a time, others 0), emotions (FACS combinations), deactivate (one active AU off),
-random (rows of --targets, or independent AUs), reweight (every level of every AU equally often); for models of
+random (rows of --targets, or independent AUs), reweight (every level 1-5 of every AU equally often), balanced (level 0 too); for models of
 expressions, expressions (neutral faces to each) and mix (several at once). --count edits are dealt evenly over AUs
 and sources. Shards of one command (--shard i/n) may share DIR; they write
 manifest-iofn.csv, which `python -m lib.manifest merge DIR/manifest-*.csv --out DIR/manifest.csv` joins.
@@ -32,7 +32,8 @@ class Options:
     model: str = arg(help="exported generator", required=True, metavar="FILE.onnx")
     out: str = arg(help="folder for the images and their manifest; with --image, the PNG to write", required=True)
     source: list[str] = arg([], nargs="+", help="manifests of the images to edit; - is stdin", metavar="FILE.csv")
-    recipe: str = arg("", choices=["single-au", "emotions", "deactivate", "random", "reweight", "expressions", "mix"],
+    recipe: str = arg("", choices=["single-au", "emotions", "deactivate", "random", "reweight", "balanced", "expressions",
+                                     "mix"],
                       help="which edits to make [single-au; expressions where the model knows no AUs]")
     set: list[str] = arg([], nargs="+", metavar="NAME=VALUE", help="explicit edits instead of a recipe: AU12=0.8, "
                          "valence=-0.5, anger=1; other AUs, valence and arousal are kept")
@@ -45,7 +46,7 @@ class Options:
                                                             "expressions and mix, else all]")
     neutral_below: float = arg(0.1, help="a source is neutral when all its AUs are under this, half of FACS level A",
                                least=0)
-    targets: str = arg("", help="manifest of target rows for random and reweight [reweight: the sources]",
+    targets: str = arg("", help="manifest of target rows for random, reweight and balanced [the sources; random: none]",
                        metavar="FILE.csv")
     classifier: str = arg("", help="reads labels that the sources lack", metavar="FILE.onnx")
     assume_neutral: bool = arg(False, help="the sources are neutral where they have no label")

@@ -1,11 +1,16 @@
-"""Reweight a labelled set to another set's AU marginals: the control that tells balance from new information.
+"""Balance a labelled set without new images: the controls that tell balance from new information.
 
     python -m lib.balance pseudo.csv --like synthetic/manifest.csv --out reweighted.csv
+    python -m lib.balance labelled.csv --levels --count 3000 --out balanced.csv
+
+--like weights rows to another set's AU marginals.
 
 Raking (iterative proportional fitting; Deming & Stephan 1940): row weights are scaled, AU after AU, until
 each AU is present in the same weighted share of labelled rows as in the other set. An unlabelled cell counts
 neither as present nor as absent. Weights have mean 1 and are capped, so a share that the set cannot reach is
 approached only; what was reached is printed.
+--levels draws rows, so that each of the six levels of every AU is drawn for equally often (up- and down-sampling,
+Niinuma et al. 2022, 4.2.2): the counterpart of `synthesize.py --recipe balanced`, with the same counts of levels.
 """
 from dataclasses import dataclass
 
@@ -13,15 +18,25 @@ import numpy as np
 
 from lib import manifest
 from lib.cli import BadInput, arg, note, parse, run
+from lib.recipes import of_level
 
 
 @dataclass
 class Options:
     manifest: str = arg(args=["manifest"], metavar="FILE.csv", help="the set to reweight")
-    like: str = arg(help="the set whose AU marginals are wanted", required=True, metavar="FILE.csv")
+    like: str = arg("", help="the set whose AU marginals are wanted", metavar="FILE.csv")
+    levels: bool = arg(False, help="draw every level of every AU equally often")
+    count: int = arg(0, help="with --levels: how many rows to draw (0: as many as there are)", least=0)
+    seed: int = arg(0, help="with --levels: of what is drawn", least=0)
     out: str = arg("-", help="where the manifest with the column weight goes; - is stdout", writes="file")
     cap: float = arg(20.0, help="largest weight, in multiples of the mean", least=1)
     rounds: int = arg(100, help="most rounds of raking", least=1)
+
+    def __post_init__(self):
+        if bool(self.like) == self.levels:
+            raise ValueError("say one of --like FILE.csv and --levels")
+        if self.count and not self.levels:
+            raise ValueError("--count needs --levels")
 
 
 def rake(present, shares, *, cap=20.0, rounds=100, tolerance=1e-4):
@@ -58,9 +73,34 @@ def marginals(present, weights=None):
                      out=np.full(present.shape[1], np.nan), where=total > 0)
 
 
+def level_rows(intensities, count, rng):
+    """Rows int [count] drawn so that each (AU, level 0-5) that some row has is drawn for equally often (counts differ
+    by at most one), and no row of a level comes twice before all others of it. intensities: [N,A], FACS level / 5."""
+    cells = [rng.permutation(rows) for a in range(intensities.shape[1]) for level in range(6)
+             if len(rows := of_level(intensities[:, a], level))]
+    if not cells:
+        raise BadInput("no AU is labelled with a level, so there are no levels to balance")
+    cells = [cells[k] for k in rng.permutation(len(cells))]
+    return np.array([cells[i % len(cells)][i // len(cells) % len(cells[i % len(cells)])] for i in range(count)])
+
+
+def balance_levels(given, options):
+    """The rows of a manifest that --levels draws, as a manifest."""
+    intensities = np.where(given.occurrence()[:, None], np.nan, given.aus())
+    rows = level_rows(intensities, options.count or len(given), np.random.default_rng(options.seed))
+    note(f"{len(np.unique(rows))} of {len(given)} rows are drawn, the most frequent {np.bincount(rows).max()} times")
+    return given.take(rows)
+
+
 def main():
     options = parse(Options, __doc__)
-    given, like = manifest.read(options.manifest), manifest.read(options.like)
+    given = manifest.read(options.manifest)
+    (balance_levels if options.levels else weighted)(given, options).write(options.out)
+
+
+def weighted(given, options):
+    """The manifest with weights that bring its AU marginals to those of --like."""
+    like = manifest.read(options.like)
     aus = [au for au in given.au_names if au in like.au_names]
     if not aus:
         raise BadInput(f"{given.name} and {like.name} have no AU in common; nothing to balance")
@@ -73,7 +113,7 @@ def main():
             note(f"{au}: present in {before:.3f} of labelled rows, wanted {wanted:.3f}, weighted {after:.3f}")
     note(f"effective sample size {weights.sum() ** 2 / np.square(weights).sum():.0f} of {len(weights)}")
     given.columns["weight"] = [manifest.number(w) for w in weights * given.numbers("weight", 1.0)]
-    given.write(options.out)
+    return given
 
 
 if __name__ == "__main__":

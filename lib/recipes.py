@@ -8,6 +8,7 @@ AU levels) and between sources, and no edit is made twice before every other has
     random       target rows of a manifest, or independent AUs
     reweight     semantic resampling (Niinuma et al. 2022, 4.2.2): every level 1 to 5 of every AU equally often, the
                  targets being true label rows, the sources rows that do not show the AU
+    balanced     as reweight, with level 0 too: six levels of every AU equally often, as Niinuma et al. print it
     expressions  each expression of a model of classes, from neutral faces (Siddiqui 2021)
     mix          several expressions at once, such as anger+sadness (Siddiqui 2021)
 Targets are condition columns of the model: AUs, valence and arousal, expressions. NaN keeps the source's value.
@@ -22,7 +23,7 @@ from lib.cli import BadInput, note
 from lib.labels import PRESENT_INTENSITY, au_name
 from lib.onnx_runtime import brief
 
-NAMES = ("single-au", "emotions", "deactivate", "random", "reweight", "expressions", "mix")
+NAMES = ("single-au", "emotions", "deactivate", "random", "reweight", "balanced", "expressions", "mix")
 OF_CLASSES = ("expressions", "mix")
 MIXES = (("anger", "sadness"), ("happiness", "disgust"), ("joy", "disgust"), ("fear", "surprise"))
 EMOTIONS = {"happiness": (6, 12), "surprise": (1, 2, 5, 26), "fear": (1, 2, 4, 5, 7, 20, 26), "sadness": (1, 4, 15),
@@ -53,7 +54,7 @@ def make(name, source, names, *, kinds=None, count=None, levels=(0.7, 0.7), seed
          mixes=(), neutral_too=False):
     """The plan of a recipe. source [K,C] conditions of the sources, NaN unknown; names and kinds: of the C columns
     (without kinds they are AUs); count: how many edits, None for every one once; levels: of AUs, (lowest, highest),
-    drawn evenly when they differ; targets [T,C]: rows to draw from (random, reweight); values {name: value}: explicit
+    drawn evenly when they differ; targets [T,C]: rows to draw from (random, reweight, balanced); values {name: value}: explicit
     edits instead of a recipe; mixes: of expressions, 'anger+sadness'; neutral_too: also make the neutral expression."""
     rng = np.random.default_rng(seed)
     kinds = kinds or ["au"] * len(names)
@@ -96,7 +97,7 @@ def check_kinds(recipe, names, kinds, targets):
 
 
 def of_aus(recipe, source, names, kinds, count, levels, rng, targets):
-    """The plans of `deactivate`, `random` and `reweight`: on the AU columns, the others keep the source's value."""
+    """The plans of `deactivate`, `random`, `reweight` and `balanced`: on the AU columns, the others keep the source's value."""
     if recipe == "random" and targets is not None:
         return random(source, names, count, levels, rng, targets)
     columns = np.flatnonzero(np.array(kinds) == "au")
@@ -106,7 +107,8 @@ def of_aus(recipe, source, names, kinds, count, levels, rng, targets):
     elif recipe == "random":
         plan = random(source, aus, count, levels, rng, None)
     else:
-        plan = reweight(source, aus, count, rng, source if targets is None else targets[:, columns])
+        givers = source if targets is None else targets[:, columns]
+        plan = reweight(source, aus, count, rng, givers, lowest=0 if recipe == "balanced" else 1)
     whole = np.full((len(plan), len(names)), np.nan, np.float32)
     whole[:, columns] = plan.target
     plan.target = whole
@@ -222,21 +224,21 @@ def random(source, aus, count, levels, rng, targets):
     return Plan(which, target, ["random"] * count, [""] * count)
 
 
-def reweight(source, aus, count, rng, targets):
-    """Every level of every AU equally often."""
+def reweight(source, aus, count, rng, targets, lowest=1):
+    """Every level, from `lowest` to 5, of every AU equally often."""
     cells, missing = [], []
     for a, au in enumerate(aus):
         takers = rng.permutation(np.flatnonzero(source[:, a] < ABSENT))
-        for level in range(1, 6):
-            givers = rng.permutation(np.flatnonzero(np.round(targets[:, a] * 5) == level))
+        for level in range(lowest, 6):
+            givers = rng.permutation(of_level(targets[:, a], level))
             if len(givers) and len(takers):
                 cells.append((a, level, takers, givers))
             else:
                 missing.append(f"{au} at {level / 5:g}")
     if missing:
-        note(f"reweight: nothing to draw {brief(missing)} from; left out")
+        note(f"nothing to draw {brief(missing)} from; left out")
     if not cells:
-        raise BadInput("--recipe reweight: no AU has both rows that show it and rows that do not; "
+        raise BadInput("--recipe reweight or balanced: no AU has both rows that show it and rows that do not; "
                        "give --targets with expressions and sources without")
     count = len(source) if count is None else count
     cells = [cells[k] for k in rng.permutation(len(cells))]
@@ -248,6 +250,11 @@ def reweight(source, aus, count, rng, targets):
         target[i] = targets[givers[i // len(cells) % len(givers)]]
         text.append(f"{aus[a]}={level / 5:g}")
     return Plan(np.array(which), target, text, [""] * count)
+
+
+def of_level(intensities, level):
+    """Rows whose intensity [N] (FACS level / 5, NaN unlabelled) is nearest to a FACS level 0-5, int [n]."""
+    return np.flatnonzero(np.round(intensities * 5) == level)
 
 
 def plan_by_source(plan):

@@ -51,3 +51,26 @@ def test_manifests_are_read_as_labelled_and_by_their_kind(tmp_path, monkeypatch,
     said = capsys.readouterr().err
     assert "AU01: present in 0.500 of labelled rows, wanted 0.750, weighted 0.750" in said
     assert "AU02: labelled nowhere in" in said
+
+
+def test_levels_are_drawn_for_equally_often():
+    """AU01 has levels 0, 0, 0, 5 and AU02 2, 2, 2, 2: three cells, of three, one and four rows. Nine draws take each
+    cell three times: row 3 thrice for AU01's level 5, rows 0-2 once each for its level 0, three rows for AU02."""
+    intensities = np.array([[0, .4], [0, .4], [0, .4], [1, .4]])
+    rows = balance.level_rows(intensities, 9, np.random.default_rng(0))
+    drawn = np.bincount(rows, minlength=4)
+    assert drawn.sum() == 9 and drawn[3] in (3, 4) and drawn[:3].sum() in (5, 6) and drawn[:3].min() >= 1
+    unlabelled = np.full((2, 1), np.nan)
+    with pytest.raises(cli.BadInput, match="no AU is labelled with a level"):
+        balance.level_rows(unlabelled, 3, np.random.default_rng(0))
+
+
+def test_rows_that_levels_draws_stand_in_the_manifest(tmp_path, monkeypatch, capsys):
+    manifest.write(tmp_path / "given.csv", {"path": list("abc"), "AU01": [0, 0, 0.8]})
+    monkeypatch.setattr("sys.argv", ["balance", str(tmp_path / "given.csv"), "--levels", "--count", "4", "--out",
+                                     str(tmp_path / "out.csv")])
+    balance.main()
+    paths = manifest.read(tmp_path / "out.csv").columns["path"]
+    assert paths.count("c") == 2 and sorted(set(paths)) == ["a", "b", "c"]
+    cli.say_notes()
+    assert "3 of 3 rows are drawn, the most frequent 2 times" in capsys.readouterr().err

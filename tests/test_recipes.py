@@ -105,6 +105,14 @@ def test_reweight_makes_every_level_of_every_au_equally_often(capsys):
         assert targets[source, au] < 0.2 and target[au] == pytest.approx(float(edit[5:]))
 
 
+def test_balanced_makes_level_0_as_often_as_the_others(capsys):
+    targets = np.array([[.2, 0, 0, 0]] * 9 + [[1, .4, 0, 0], [0, 0, 0, .6]], np.float32)
+    plan = recipes.make("balanced", targets, AUS, count=80)
+    assert Counter(plan.edit) == {**dict.fromkeys(["AU01=0.2", "AU01=1", "AU02=0.4", "AU12=0.6"], 10),
+                                  **dict.fromkeys([f"{au}=0" for au in AUS], 10)}
+    said(capsys)
+
+
 def test_explicit_edits_keep_the_other_aus():
     plan = recipes.make("single-au", NEUTRAL, AUS, values={"AU12": 0.8, "AU06": 0.5})
     assert plan.edit == ["AU12=0.8 AU06=0.5"] * 3

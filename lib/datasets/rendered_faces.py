@@ -34,7 +34,7 @@ class Options:
     unlabelled: int = arg(3000, help="unlabelled images, other and more varied people")
     validation: int = arg(600, help="validation images")
     test: int = arg(1008, help="images with one AU at a time, and neutral ones (21 a person)")
-    test_natural: int = arg(1005, help="test images with natural behaviour")
+    test_natural: int = arg(5010, help="test images with natural behaviour: 100 people beside 60 labelled ones")
     pairs: int = arg(400, help="rows of pairs.csv: a neutral face and its true image with a target AU")
     pairs_validation: int = arg(200, help="rows of pairs_validation.csv")
     pairs_expression: int = arg(0, help="rows of pairs_expression.csv: a neutral face and its true image in each "
