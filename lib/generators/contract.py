@@ -138,10 +138,14 @@ class System:
     real_kind = "probability"  # what the classifier's output `real` is: probability | score
 
     def update(self, name, loss):
-        """Backward and one step of the named optimiser. (Several processes average gradients in a hook of it.)"""
-        self.optimisers[name].zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimisers[name].step()
+        """Backward and one step of the named optimiser. (Several processes average gradients in a hook of it.)
+
+        Only its own parameters get gradients: a generator's loss goes through the discriminator, whose weights'
+        gradients nobody would use."""
+        optimiser = self.optimisers[name]
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward(inputs=[value for group in optimiser.param_groups for value in group["params"]])
+        optimiser.step()
 
     def config_dict(self):
         """Settings as the checkpoint holds them."""

@@ -115,10 +115,19 @@ class Generator(nn.Module):
         self.head = nn.Conv2d(channels, 3, 7, padding="same", bias=False)
 
     def forward(self, image, condition):
+        return self.decode(self.encode(image), condition)
+
+    def encode(self, image):
+        """Features of each level, [N,C,S/2^l,S/2^l]: they do not depend on the condition."""
         features, x = [], image
         for block in self.encoder:
             x = block(x)
             features.append(x)
+        return features
+
+    def decode(self, features, condition):
+        """The image [N,3,S,S] that these features become under a condition [N,C]."""
+        x = features[-1]
         d = low = self.bottleneck(torch.cat([x, tile(condition, x)], 1))
         fuse = iter(self.fuse)
         for up, level in zip(self.up, reversed(range(self.config.levels))):
@@ -130,7 +139,11 @@ class Generator(nn.Module):
 
     def edit(self, image, source, target):
         """Image [N,3,S,S] with absolute AUs `source` [N,C] changed to `target` [N,C]; none may be NaN."""
-        return self(image, target - source if self.config.relative else target)
+        return self(image, self.change(source, target))
+
+    def change(self, source, target):
+        """What the network is told, [N,C]."""
+        return target - source if self.config.relative else target
 
 
 class System(contract.System):
@@ -163,13 +176,18 @@ class System(contract.System):
         """A discriminator step, its penalty's own step, and on every g_every-th batch a generator step."""
         config, x_real, y_org, y_trg = self.config, batch.x_real, batch.y_org, batch.y_trg
         known = lambda values: torch.where(batch.known, values, torch.nan)
+        every = config.g_every if batch.epoch < config.late_from else config.g_every_late
+        generator, learns = self.generator, (step + 1) % every == 0
         terms = {}
 
+        # x_fake = G(x_real, y_trg - y_org): the generator's own step takes it up, as do the features of x_real
+        with torch.set_grad_enabled(learns):
+            features = generator.encode(x_real)
+            x_fake = generator.decode(features, generator.change(y_org, y_trg))
+
         # discriminator
-        with torch.no_grad():
-            x_fake = self.generator.edit(x_real, y_org, y_trg)
         score_real, reading = self.discriminator(x_real)
-        score_fake, _ = self.discriminator(x_fake)
+        score_fake, _ = self.discriminator(x_fake.detach())
         # E[D(x_fake)] - E[D(x_real)]  (eq. 3)
         terms["d_adversarial"] = score_fake.mean() - score_real.mean()
         # MSE(D_au(x_real), y_org)  (eq. 4)
@@ -181,12 +199,10 @@ class System(contract.System):
         terms["d_gap"] = score_real.mean() - score_fake.mean()
 
         # generator
-        every = config.g_every if batch.epoch < config.late_from else config.g_every_late
-        if (step + 1) % every == 0:
-            x_fake = self.generator.edit(x_real, y_org, y_trg)
+        if learns:
             score, reading = self.discriminator(x_fake)
-            x_back = self.generator.edit(x_fake, y_trg, y_org)
-            x_same = self.generator.edit(x_real, y_org, y_org)
+            x_back = generator.edit(x_fake, y_trg, y_org)
+            x_same = generator.decode(features, generator.change(y_org, y_org))
             # -E[D(x_fake)]
             terms["g_adversarial"] = -score.mean()
             # MSE(D_au(x_fake), y_trg)

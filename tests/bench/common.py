@@ -33,17 +33,18 @@ class Row:
 HEADER = "| what | this project | against | ratio: median (range) | aim |\n|---|---|---|---|---|"
 
 
-def interleaved(sides, rounds):
-    """{name: seconds of each round} of {name: function}, after one round that does not count.
+def interleaved(sides, rounds, clock=time.perf_counter, first=0):
+    """{name: seconds of each round, by `clock`} of {name: function}, after one round that does not
+    count; first=1 leaves that one out, for sides that have run before.
     Every other round goes backwards, so that a machine that grows slower favours nobody."""
     seconds = {name: [] for name in sides}
-    for number in range(rounds + 1):
+    for number in range(first, rounds + 1):
         order = list(sides) if number % 2 else list(reversed(sides))
         for name in order:
-            start = time.perf_counter()
+            start = clock()
             sides[name]()
             if number:
-                seconds[name].append(time.perf_counter() - start)
+                seconds[name].append(clock() - start)
     return seconds
 
 
