@@ -22,8 +22,10 @@ MIXED := upsampled-em em-checked em-mixed
 FACES := $(addprefix faces-,$(CONDITIONS) $(MIXED) data judge generator)
 MNIST := $(addprefix mnist-,$(CONDITIONS) $(MIXED) data generator)
 BY_GENERATOR := $(addprefix faces-,$(EDITORS))
+BY_CLASS_GENERATOR := $(addprefix faces-,$(OF_CLASSES))
 
-.PHONY: help setup setup-faces test clean tables $(FACES) $(MNIST) $(BY_GENERATOR) \
+.PHONY: help setup setup-faces test clean tables $(FACES) $(MNIST) $(BY_GENERATOR) $(BY_CLASS_GENERATOR) \
+  compare-expressions results-expressions \
   compare-faces compare-mnist compare-editors compare-registration results-faces results-mnist results-generator \
   results-registration faces-registration faces-registration-check
 
@@ -33,6 +35,8 @@ help:
 	@echo 'make compare-faces            all conditions, as a table;  results-faces: copies the reports to runs/results/'
 	@echo 'make faces-upsampled-em|-em-checked|-em-mixed   other ways to use edits'
 	@echo 'make faces-GENERATOR          another generator in place of that of faces-em: $(EDITORS)'
+	@echo 'make faces-CLASS_GENERATOR    an expression classifier on real faces and theirs: $(OF_CLASSES)'
+	@echo 'make compare-expressions ARCH=fexgan   real, up-sampled, and with the faces of ARCH (SEEDS="1 2 3")'
 	@echo 'make compare-editors          every editor of AUs and of expressions, on the same people (EDITOR_SEEDS="1 2")'
 	@echo 'make mnist-em …               the same on the MNIST grid (LEVEL=easy|medium|hard N=300|3000|30000 DIGITS=dir NOISE=0..1)'
 	@echo 'make faces-registration       2D against 3D registration, real against synthetic faces, nine poses'
@@ -76,6 +80,13 @@ $(MNIST): mnist-%: | $(READY)
 # faces-ganimation: the condition ganimation-g1, and a report on the edits
 $(BY_GENERATOR): faces-%: | $(READY)
 	$(ALONE_FACES) $(MAKE) -f make/experiment.mk SET=faces ARCH=$* synthetic
+
+# faces-fexgan: the same for generators of expressions, and a classifier of expressions
+$(BY_CLASS_GENERATOR): faces-%: | $(READY)
+	$(ALONE_FACES) $(MAKE) -f make/expressions.mk ARCH=$(*:%-expressions=%) synthetic
+
+compare-expressions results-expressions: %-expressions: | $(READY)
+	$(ALONE_FACES) $(MAKE) -f make/expressions.mk ARCH=$(or $(ARCH),fexgan) $*
 
 compare-faces results-faces: %-faces: | $(READY)
 	$(ALONE_FACES) $(MAKE) -f make/experiment.mk SET=faces ARCH=$(EDITOR) $*

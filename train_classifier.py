@@ -102,7 +102,9 @@ class Options:
         [], help="only these AUs, such as AU01 AU12 (default: all that are labelled)", nargs="+"
     )
     upsample: int = arg(
-        0, help="additional draws from the training rows, rare AUs more often", least=0
+        0,
+        help="additional draws from the training rows, rare AUs (else expressions) more often",
+        least=0,
     )
     arch: str = arg("compact", help="network", choices=list(classifiers.BACKBONES))
     pretrained: str = arg(

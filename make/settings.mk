@@ -34,6 +34,9 @@ ALLOW_SHARED_SUBJECTS ?=
 EDITOR ?= $(if $(filter paper,$(PRESET)),expression-manipulator,warp-editor)
 MNIST_EDITOR ?= $(EDITOR)
 EDITORS := warp-editor expression-manipulator ganimation stargan
+# those that know expressions: `make faces-NAME`, or faces-stargan-expressions for one that knows AUs as well
+SAMPLERS := gan conditional-gan conditional-wgan categorical-gan relativistic-sampler
+OF_CLASSES := fexgan $(SAMPLERS) $(EDITORS:%=%-expressions)
 
 PYTHON ?= python3
 PY := .venv/bin/python

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ import torch
 import train_classifier
 from lib import augment, checkpoints, classifiers, images, manifest
 from lib.classifiers import compact, label_tensors, losses, thresholds
+from lib.classifiers.training_data import TrainingData
 from lib.cli import BadInput
 from lib.training import Average, History, learning_rate
 
@@ -213,3 +215,18 @@ def test_average_and_schedule_and_history(tmp_path):
     (tmp_path / "history.jsonl").write_text('{"epoch": 1}\n{"epoch": 2}\n{"epo')
     History(tmp_path / "history.jsonl", keep=1).write({"epoch": 2, "loss": float("nan")})
     assert (tmp_path / "history.jsonl").read_text() == '{"epoch": 1}\n{"epoch": 2, "loss": null}\n'
+
+
+def test_upsampling_balances_expressions_where_no_au_is_learnt(tmp_path):
+    """Nine happy faces and one sad one: happiness lacks nothing, so that every further draw is the sad one."""
+    options = SimpleNamespace(
+        train=[make_set(tmp_path, "a", 10, "a", expression=["happiness"] * 9 + ["sadness"], valence=[0.5] * 10,
+                        arousal=[0.1] * 10)],
+        validation=make_set(tmp_path, "b", 4, "b", expression=["sadness"] * 4, valence=[0] * 4, arousal=[0] * 4),
+        tasks=["expression"], aus=[], size=0,
+        allow_shared_subjects=False, weights=[], upsample=5, reference="none", seed=0)
+    rows = TrainingData(options, torch.device("cpu")).rows.tolist()
+    assert rows == [*range(10), 9, 9, 9, 9, 9]
+    options.tasks = ["va"]
+    with pytest.raises(BadInput, match="balances AUs or expressions"):
+        TrainingData(options, torch.device("cpu"))

@@ -84,13 +84,19 @@ class TrainingData:
         """Fill in `rows`: all, and those that --upsample repeats."""
         rows = np.arange(len(self.pixels))
         if options.upsample:
-            have = np.concatenate(
-                [label_tensors.present(part, self.names["aus"]) for part in self.sets]
-            )
+            have = np.concatenate([self.minorities(part) for part in self.sets])
             rows = np.concatenate(
                 [rows, label_tensors.extra_rows(have, options.upsample, options.seed)]
             )
         self.rows = torch.from_numpy(rows)
+
+    def minorities(self, part):
+        """bool [N,A] of a manifest's rows: what --upsample balances: AUs, else expressions."""
+        if self.names["aus"]:
+            return label_tensors.present(part, self.names["aus"])
+        if not self.names["expressions"]:
+            raise BadInput("--upsample balances AUs or expressions; this classifier learns neither")
+        return np.array(part.text("expression"))[:, None] == np.array(self.names["expressions"])
 
     def only(self, au, options):
         """The same images with the labels of one AU, for --per-au."""
