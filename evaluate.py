@@ -8,6 +8,7 @@
     evaluate.py --compare runs/faces/*/seed*/report.json               tables of conditions
     evaluate.py --compare fold*/predictions.csv                        folds: each, their mean, pooled
     evaluate.py --compare a.csv b.csv --paired                         a - b on the same images, with p
+    evaluate.py --compare a/seed*/p.csv --against b/seed*/p.csv        the same of the means over seeds
 
 Stdout is the report (JSON), or the tables of --compare (Markdown). Runs on ONNX Runtime, without torch.
 Intervals in a report are 95 % bootstrap intervals over people.
@@ -46,6 +47,8 @@ class Options:
                                       "or files of --predictions: the folds of one experiment",
                              nargs="+", metavar="REPORT.json")
     paired: bool = arg(False, help="with --compare A.csv B.csv, files of --predictions: A - B on the images of both")
+    against: list[str] = arg([], help="with --compare: files of --predictions that those of --compare are compared with, "
+                                      "mean with mean, on the images of all", nargs="+", metavar="B.csv")
     predictions: Optional[str] = arg(None, help="also write one row an image, truth beside prediction",
                                      metavar="FILE.csv", writes="file")
     report: Optional[str] = arg(None, help="also write a page of pictures, DIR/index.html", metavar="DIR",
@@ -87,6 +90,9 @@ class Options:
             raise ValueError("--stride needs --test")
         if self.paired and (len(self.compare) != 2 or not all(map(is_predictions, self.compare))):
             raise ValueError("--paired compares two files of --predictions: --compare A.csv B.csv --paired")
+        if self.against and (not self.compare or self.paired
+                             or not all(map(is_predictions, [*self.compare, *self.against]))):
+            raise ValueError("--against compares files of --predictions: --compare A.csv … --against B.csv …")
         if self.predictions == "-":
             raise ValueError("--predictions needs a file: stdout is the report's")
         if len(set(self.pair)) == 1:
@@ -327,8 +333,12 @@ def main(argv=None):
     if options.compare and all(map(is_predictions, options.compare)):
         from lib.evaluation import paired
 
-        table = paired.difference_table if options.paired else paired.fold_table
-        write_text("-", table(options.compare) + "\n")
+        if options.paired or options.against:
+            first = options.compare[:1] if options.paired else options.compare
+            text = paired.difference_table(first, options.against or options.compare[1:])
+        else:
+            text = paired.fold_table(options.compare)
+        write_text("-", text + "\n")
     elif options.compare:
         from lib.evaluation import comparison
 

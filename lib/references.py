@@ -19,6 +19,7 @@ from lib import images, manifest
 from lib.cli import BadInput, arg, note, parse, run
 
 COLUMN = "reference"
+IDENTITY = ("path", "subject", "session", "registration")
 
 
 @dataclass
@@ -38,12 +39,18 @@ class Options:
     model: str = arg("", help="AU classifier, for --by least", metavar="FILE.onnx")
     size: int = arg(0, help="side of mean images in pixels (0: that of the first image)", least=0)
     drop: bool = arg(False, help="leave the chosen frames out of the result")
+    frames: str = arg(
+        "",
+        help="also write the chosen frames, one a person, without labels",
+        metavar="FILE.csv",
+        writes="file",
+    )
 
     def __post_init__(self):
         if (self.by == "least") != bool(self.model):
             raise ValueError("--by least, and nothing else, needs --model FILE.onnx")
-        if self.drop and self.by == "mean":
-            raise ValueError("--drop: a mean image is no row that could be left out")
+        if (self.drop or self.frames) and self.by == "mean":
+            raise ValueError("--drop and --frames: a mean image is no row of the manifest")
 
 
 def of_rows(data, size, wanted_by="the model"):
@@ -123,6 +130,14 @@ def write_means(data, options):
     return {subject: f"{pack}#{i}" for i, subject in enumerate(means)}
 
 
+def write_frames(chosen, path):
+    """Write the chosen frames: what identifies them, and no label, which a test person does not give."""
+    kept = {name: chosen.columns[name] for name in IDENTITY if name in chosen.columns}
+    folder = Path(path).absolute().parent
+    kept["path"] = [relative(image, folder) for image in chosen.images()]
+    manifest.write(path, kept)
+
+
 def main():
     options = parse(Options, __doc__)
     data = manifest.read(options.manifest)
@@ -144,6 +159,8 @@ def main():
         cells = {subject: references[row] for subject, row in chosen.items()}
         if options.drop:
             keep[list(chosen.values())] = False
+        if options.frames:
+            write_frames(data.take(list(chosen.values())), options.frames)
     data.columns[COLUMN] = [relative(cells.get(subject, ""), data.folder) for subject in subjects]
     if lacking := sum(not cell for cell in data.columns[COLUMN]):
         note(

@@ -11,7 +11,7 @@ from commands import call
 import evaluate as script
 from lib import manifest
 from lib.cli import BadInput
-from lib.evaluation import bootstrap, metrics, paired
+from lib.evaluation import bootstrap, gains, metrics, paired
 
 
 def measure(capsys, *arguments):
@@ -218,3 +218,29 @@ def test_intervals_stand_beside_their_numbers(people, capsys):
     (people / "one.csv").write_text("\n".join((people / "set.csv").read_text().splitlines()[:5]) + "\n")
     alone = measure(capsys, "--model", model, "--test", people / "one.csv")
     assert alone["intervals"]["au"]["mean"]["f1"] is None and alone["subjects"] == 1
+
+
+def test_seeds_are_averaged_and_people_who_gain_are_counted(tmp_path, capsys):
+    """Two people, two seeds a side: the mean MAE of a side is that of its files. p0 is read well by the first side and
+    badly by the second, p1 the other way round: one gains, one loses, and the sign test says nothing."""
+    truth, subjects = np.tile([0, 0.4, 0.8, 1.0], 2), ["p0"] * 4 + ["p1"] * 4
+    wrong = 1 - truth
+    near, far = np.where(np.arange(8) < 4, truth, wrong), np.where(np.arange(8) < 4, wrong, truth)
+    files = [predictions(tmp_path / f"{k}.csv", truth, scores, subjects)
+             for k, scores in enumerate((near, truth * 0.9, far, wrong))]
+    status, out, _ = call(script.main, capsys, "--compare", *files[:2], "--against", *files[2:])
+    rows = table(out)
+    assert status == 0 and "First: the mean of 2 files, second: of 2." in out
+    mae = [np.abs(scores - truth).mean() for scores in (near, truth * 0.9, far, wrong)]
+    assert float(rows["MAE"]["first"]) == pytest.approx((mae[0] + mae[1]) / 2, abs=6e-4)
+    assert float(rows["MAE"]["difference"]) == pytest.approx((mae[0] + mae[1] - mae[2] - mae[3]) / 2, abs=6e-4)
+    single = call(script.main, capsys, "--compare", files[0], files[2], "--paired")[1]
+    assert "1 of 2 people gain, 1 lose; sign test p = 1.000. Most is lost by p1 (" in single
+    found = call(script.main, capsys, "--compare", files[0], "--against", "report.json")
+    assert found[0] == 2 and "--against compares files" in found[2]
+
+
+def test_sign_test_by_hand():
+    """Nine of ten gain: p = 2 (1 + 10) / 1024."""
+    assert gains.sign_test(9, 1) == pytest.approx(22 / 1024) and gains.sign_test(0, 0) == 1.0
+    assert gains.sign_test(3, 3) == 1.0

@@ -110,9 +110,14 @@ def test_references_by_mean_by_least_activity_and_by_labels(tmp_path, capsys):
         "--by",
         "labels",
         "--drop",
+        "--frames",
+        tmp_path / "frames" / "neutral.csv",
         "--out",
         tmp_path / "kept.csv",
     )
+    frames = manifest.read(tmp_path / "frames" / "neutral.csv")
+    assert frames.columns["subject"] == ["a", "b"] and not frames.au_names
+    assert [images.load(path)[0, 0, 0] for path in frames.images()] == [0, 204]
     kept = manifest.read(tmp_path / "kept.csv")
     assert [path.split("#")[1] for path in kept.columns["path"]] == [
         "0",

@@ -1,6 +1,7 @@
 """Files of `evaluate.py --predictions` side by side: two of the same images, or the folds of one experiment.
 
-    difference_table([a, b])   a - b on the images that both have, by a paired bootstrap over people
+    difference_table([a], [b])   a - b on the images that both have, by a paired bootstrap over people; of several
+                                 files a side (seeds), their mean
     fold_table([f1, f2, …])    each fold, the mean over folds, and all folds pooled into one test set
 
 A published table of folds has either of the last two; they differ, as F1 and ICC are no means over images.
@@ -12,7 +13,7 @@ import numpy as np
 
 from lib import labels, manifest
 from lib.cli import BadInput, note
-from lib.evaluation import bootstrap, intervals
+from lib.evaluation import bootstrap, gains, intervals
 from lib.evaluation.comparison import markdown, spread
 
 OF_A_CORRELATION = ("ICC", "PCC", "CCC", "MAE")  # beginnings of headings that are not in per cent
@@ -111,20 +112,16 @@ def point(file):
     return {heading: float(values[0]) for heading, values in numbers(file, people).items()}
 
 
-def difference_table(paths):
-    """Markdown: first - second file, with interval and p, on the images that both have."""
-    first, second = map(Predictions.read, paths)
-    place = {image: row for row, image in enumerate(second.images)}
-    rows = [(i, place[image]) for i, image in enumerate(first.images) if image in place]
-    if not rows:
-        raise BadInput(f"{paths[0]} and {paths[1]} have no image in common; compare predictions on one test set")
-    if len(rows) < max(len(first.images), len(second.images)):
-        note(f"compared on {len(rows)} images; {paths[0]} has {len(first.images)}, {paths[1]} {len(second.images)}")
-    first, second = (only(file.take([pair[side] for pair in rows]), (first, second))
-                     for side, file in enumerate((first, second)))
-    people = bootstrap.People.of(first.subjects)
-    resampled = [numbers(file, people) for file in (first, second)]
-    points = [point(file) for file in (first, second)]
+def difference_table(first, second):
+    """Markdown: first - second files, with interval and p, on the images that all have.
+
+    first, second: lists of paths, the seeds of two conditions. Each resample of people gives every file its numbers;
+    those of a side are averaged, so the interval is that of people, for classifiers of these seeds."""
+    sides = [[Predictions.read(path) for path in paths] for paths in (first, second)]
+    sides = on_shared_images(sides, [*first, *second])
+    people = bootstrap.People.of(sides[0][0].subjects)
+    resampled = [averaged([numbers(file, people) for file in files]) for files in sides]
+    points = [averaged([point(file) for file in files]) for files in sides]
     table = []
     for heading in (heading for heading in points[0] if heading in points[1]):
         scale = scale_of(heading)
@@ -134,15 +131,42 @@ def difference_table(paths):
                       spread([points[0][heading] - points[1][heading]], scale), low_high or "undefined",
                       "undefined" if found["p"] is None else f"{found['p']:.3f}"])
     unit = {"subject": "people", "image": "images, as no subject is named"}[people.unit]
-    return "\n".join([f"### {paths[0]} - {paths[1]}", "", *markdown(
-        ["metric", "first", "second", "difference", "95 % interval", "p"], table), "",
-        f"{len(rows)} images, {people.count} {unit}, {len(first.aus)} AUs. Shares in per cent; ICC, PCC, CCC and MAE "
-        "as they are. Paired bootstrap over people, 1,000 resamples; p is two-sided."])
+    one = sides[0][0]
+    said = [f"{len(one.images)} images, {people.count} {unit}, {len(one.aus)} AUs. Shares in per cent; ICC, PCC, CCC and "
+            "MAE as they are. Paired bootstrap over people, 1,000 resamples; p is two-sided."]
+    if max(len(first), len(second)) > 1:
+        said.append(f"First: the mean of {len(first)} files, second: of {len(second)}.")
+    if one.aus and people.unit == "subject" and people.count > 1:
+        said.append(gains.sentence(list(dict.fromkeys(one.subjects)), *(
+            np.mean([gains.person_icc(people, file.truth, file.scores) for file in files], 0) for files in sides)))
+    return "\n".join([f"### {' '.join(first)} - {' '.join(second)}", "", *markdown(
+        ["metric", "first", "second", "difference", "95 % interval", "p"], table), "", *said])
+
+
+def averaged(found):
+    """The mean of several {heading: values} over what all have."""
+    return {heading: np.mean([each[heading] for each in found], 0)
+            for heading in found[0] if all(heading in each for each in found)}
+
+
+def on_shared_images(sides, paths):
+    """The files of both sides less images and AUs that one of them lacks, all in the order of the first."""
+    files = [file for side in sides for file in side]
+    places = [{image: row for row, image in enumerate(file.images)} for file in files]
+    images = [image for image in files[0].images if all(image in place for place in places)]
+    if not images:
+        raise BadInput(f"{paths[0]} and {paths[-1]} have no image in common; compare predictions on one test set")
+    most = max(files, key=lambda file: len(file.images))
+    if len(images) < len(most.images):
+        note(f"compared on {len(images)} images; {most.name} has {len(most.images)}")
+    taken = [file.take([place[image] for image in images]) for file, place in zip(files, places)]
+    taken = [only(file, taken) for file in taken]
+    return [taken[:len(sides[0])], taken[len(sides[0]):]]
 
 
 def only(file, files):
-    """A file less the AUs that the other lacks."""
-    aus = [name for name in files[0].aus if name in files[1].aus]
+    """A file less the AUs that one of the files lacks."""
+    aus = [name for name in files[0].aus if all(name in other.aus for other in files)]
     at = [file.aus.index(name) for name in aus]
     return Predictions(file.name, file.images, file.subjects, aus, file.truth[:, at], file.scores[:, at],
                        file.on[:, at], file.said[:, at], file.va, file.expression)
