@@ -17,7 +17,9 @@ include make/$(SET).mk
 
 # truth: as pseudo, with the true labels of the unlabelled images, which only sets made here have
 compared := supervised upsampled pseudo reweighted $(em) $(if $(own),,truth)
-conditions := $(compared) upsampled-$(em) $(em)-checked $(em)-mixed
+# as Niinuma et al. print it: synthetic images alone, six levels of every AU equally often, against real ones drawn so
+balanced := $(if $(filter em,$(em)),balanced,balanced-$(em))
+conditions := $(compared) upsampled-$(em) $(em)-checked $(em)-mixed $(balanced) balanced-real
 reports := report.json $(if $(test_natural),report_natural.json)
 .PHONY: $(conditions) em
 
@@ -32,7 +34,7 @@ endif
 
 # ---- models ----------------------------------------------------------------------------------------------
 # how each condition learns; from what stands before it
-learn = --validation $(validation) --out $@ --seed $* --device $(DEVICE) --resume $(classifier_options)
+learn = --validation $(validation) --out $@ --seed $* --device $(DEVICE) --resume $(classifier_options) $(au_loss)
 
 $(run)/supervised/seed%/classifier.pt: $(data) | $(READY)
 	$(PY) train_classifier.py --train $(labelled) $(learn)
@@ -75,6 +77,19 @@ $(run)/$(em)-checked/seed%/classifier.pt: $(run)/$(em)-checked/synthetic/manifes
 $(run)/$(em)-mixed/seed%/classifier.pt: $(run)/$(em)/synthetic/manifest.csv $(run)/$(em)-mixed/synthetic/manifest.csv
 	$(PY) train_classifier.py --train $(labelled) $^ --weights $(labelled:%=1) 0.5 0.5 $(learn)
 
+# ---- balanced levels ------------------------------------------------------------------------------------
+$(run)/$(balanced)/seed%/classifier.pt: $(run)/$(balanced)/synthetic/manifest.csv
+	$(PY) train_classifier.py --train $< $(learn)
+
+$(run)/balanced-real/seed%/classifier.pt: $(run)/balanced-real/balanced.csv
+	$(PY) train_classifier.py --train $< $(learn)
+
+$(run)/balanced-real/balanced.csv: $(data) | $(READY)
+	$(PY) -m lib.balance $(firstword $(labelled)) --levels --count $(count) --out $@
+
+$(run)/$(balanced)/synthetic/manifest.csv: $(generator)/generator.onnx
+	$(synthesize) --recipe balanced --targets $(firstword $(labelled)) --sources all
+
 # ---- synthetic images ------------------------------------------------------------------------------------
 synthesize = $(PY) synthesize.py --model $(generator)/generator.onnx \
   --source $(labelled) --count $(count) --out $(@D) --device $(DEVICE)
@@ -96,11 +111,11 @@ $(run)/$(em)-mixed/synthetic/manifest.csv: $(generator)/generator.onnx
 	$(PY) export_onnx.py $< --out $@
 
 $(run)/%/report.json: $(run)/%/classifier.onnx
-	$(PY) evaluate.py --model $< --test $(test) --report $(@D)/plots --device $(DEVICE) > $@.tmp && mv $@.tmp $@
+	$(PY) evaluate.py --model $< --test $(test) --predictions $(@D)/predictions.csv --report $(@D)/plots --device $(DEVICE) > $@.tmp && mv $@.tmp $@
 	@echo 'report: $@' >&2
 
 $(run)/%/report_natural.json: $(run)/%/classifier.onnx
-	$(PY) evaluate.py --model $< --test $(test_natural) --device $(DEVICE) > $@.tmp && mv $@.tmp $@
+	$(PY) evaluate.py --model $< --test $(test_natural) --predictions $(@D)/predictions_natural.csv --device $(DEVICE) > $@.tmp && mv $@.tmp $@
 
 # condition/seed1/report.json …, below $(run)
 tables := $(foreach c,$(compared),$(foreach s,$(SEEDS),$(addprefix $(c)/seed$(s)/,$(reports))))
