@@ -27,6 +27,7 @@ BY_CLASS_GENERATOR := $(addprefix faces-,$(OF_CLASSES))
 .PHONY: help setup setup-faces test clean tables $(FACES) $(MNIST) $(BY_GENERATOR) $(BY_CLASS_GENERATOR) \
   compare-expressions results-expressions \
   compare-faces compare-mnist compare-editors compare-registration results-faces results-mnist results-generator \
+  idiosyncratic sweep-ganimation discriminators \
   results-registration faces-registration faces-registration-check
 
 help:
@@ -40,6 +41,7 @@ help:
 	@echo 'make compare-expressions ARCH=fexgan   real, up-sampled, and with the faces of ARCH (SEEDS="1 2 3")'
 	@echo 'make compare-editors          every editor of AUs and of expressions, on the same people (EDITOR_SEEDS="1 2")'
 	@echo 'make mnist-em …               the same on the MNIST grid (LEVEL=easy|medium|hard N=300|3000|30000 DIGITS=dir NOISE=0..1)'
+	@echo 'make idiosyncratic | sweep-ganimation | discriminators   what Niinuma et al. (2022) ask of GANimation'
 	@echo 'make faces-registration       2D against 3D registration, real against synthetic faces, nine poses'
 	@echo 'make faces-registration-check is a turned face nearer to its frontal picture in 3D than in 2D?'
 	@echo 'make reader                   the reader of photographs, runs/models/reader.onnx, made anew'
@@ -98,7 +100,7 @@ compare-mnist results-mnist: %-mnist: | $(READY)
 results-generator: | $(READY)
 	$(ALONE_FACES) $(MAKE) -f make/experiment.mk SET=faces ARCH=$(EDITOR) results-generator
 
-compare-editors:
+compare-editors idiosyncratic sweep-ganimation discriminators:
 	$(MAKE) -f make/editors.mk $@
 
 # ---- registration ----------------------------------------------------------------------------------------

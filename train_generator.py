@@ -35,7 +35,8 @@ class Options:
     out: str = arg(help="where the checkpoint goes", required=True, metavar="FILE.pt", writes="file")
     arch: str = arg("", choices=list(generators.ARCHITECTURES), help="generator [the first of these that has the preset]")
     preset: str = arg("quick", help="the architecture's settings: paper, quick, …")
-    config: list[str] = arg([], nargs="+", metavar="NAME=VALUE", help="replace settings of the preset, e.g. width=32 w_pair=0")
+    config: list[str] = arg([], nargs="+", action="extend", metavar="NAME=VALUE",
+                            help="replace settings of the preset, e.g. width=32 w_pair=0")
     weights: list[float] = arg([], nargs="+", metavar="W", least=0, help="a weight for each --train manifest, times its "
                                "rows' own: how often its images are drawn")
     tasks: list[str] = arg([], nargs="+", choices=TASKS, help="labels to learn [the architecture's]")

@@ -70,3 +70,36 @@ compare-editors: $(au_reports) $(expression_reports)
 	$(sheet) $(patsubst %,$(of)/%/generator.onnx,$(filter %/seed$(first),$(EXPRESSION_CELLS))) \
 	  --out $(of)/expressions.png
 	$(PY) evaluate.py --compare $^
+
+# ---- what Niinuma et al. ask of GANimation (2022) --------------------------------------------------------
+# a cell is a generator with one setting changed, the classifier that learns from its edits (ICC), and the report on
+# the edits (PSNR, SSIM). The preset's own setting is the cell without a name.
+#   make idiosyncratic      with and without the loss on true images of the same person (4.4, Table 3)
+#   make sweep-ganimation   the weights of the adversarial, expression and identity losses (4.3, Figure 3), coarse
+#   make discriminators     GANimation, StarGAN, and their discriminators as classifiers (4.9, Table 7)
+WEIGHTS := adversarial-0.03 adversarial-0.3 condition-0.3 condition-3 cycle-1.5 cycle-15
+CONFIG_no-pairs := w_pair=0 shares=single=1,permuted=1
+weighted = $(if $(CONFIG_$1),$(CONFIG_$1),w_$(subst -,=,$1))
+
+.PHONY: idiosyncratic sweep-ganimation discriminators
+ganimation_reports = $(foreach v,$1,$(run)/ganimation$(v)-g1/seed$(SEED)/report.json)
+
+$(call ganimation_reports,-%):
+	$(MAKE) -f make/experiment.mk SET=faces ARCH=ganimation VARIANT=$* CONFIG="$(call weighted,$*)" synthetic
+$(run)/ganimation-g1/seed$(SEED)/report.json $(run)/stargan-g1/seed$(SEED)/report.json: $(run)/%-g1/seed$(SEED)/report.json:
+	$(MAKE) -f make/experiment.mk SET=faces ARCH=$* synthetic
+
+idiosyncratic: $(run)/ganimation-g1/seed$(SEED)/report.json $(call ganimation_reports,-no-pairs)
+	$(PY) evaluate.py --compare $^ $(of)/ganimation/seed1/report.json $(of)/ganimation-no-pairs/seed1/report.json
+
+sweep-ganimation: $(run)/ganimation-g1/seed$(SEED)/report.json $(call ganimation_reports,$(WEIGHTS:%=-%))
+	$(PY) evaluate.py --compare $^
+
+d_exp := $(foreach a,ganimation stargan,$(of)/$a/seed1/discriminator/report.json)
+$(d_exp): $(of)/%/seed1/discriminator/report.json: $(run)/%-g1/seed$(SEED)/report.json
+	@mkdir -p $(@D)
+	$(PY) export_onnx.py $(of)/$*/seed1/generator.pt --as classifier --out $(@D)/classifier.onnx
+	$(PY) evaluate.py --model $(@D)/classifier.onnx --test $(test) --device $(DEVICE) > $@.tmp && mv $@.tmp $@
+
+discriminators: $(run)/ganimation-g1/seed$(SEED)/report.json $(run)/stargan-g1/seed$(SEED)/report.json $(d_exp)
+	$(PY) evaluate.py --compare $^

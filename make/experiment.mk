@@ -10,8 +10,10 @@ ARCH ?= $(EDITOR)
 # em is the thesis's name for what the editor of faces-em makes, trained from seed 1; another generator, or another
 # seed of it, gives its name to its condition: ganimation-g1, warp-editor-g2
 usual := $(if $(filter mnist,$(SET)),$(MNIST_EDITOR),$(EDITOR))
-em := $(if $(filter $(usual)-1,$(ARCH)-$(GENERATOR_SEED)),em,$(ARCH)-g$(GENERATOR_SEED))
-generator = $(run)/generators/$(ARCH)/seed$(GENERATOR_SEED)
+# VARIANT=no-pairs CONFIG="w_pair=0": the same generator with other settings, under a name of its own
+variant := $(ARCH)$(VARIANT:%=-%)
+em := $(if $(filter $(usual)-1,$(variant)-$(GENERATOR_SEED)),em,$(variant)-g$(GENERATOR_SEED))
+generator = $(run)/generators/$(variant)/seed$(GENERATOR_SEED)
 
 include make/$(SET).mk
 
@@ -57,9 +59,10 @@ $(run)/reweighted/seed%/reweighted.csv: $(run)/pseudo/seed%/pseudo.csv $(run)/$(
 $(run)/reweighted/seed%/classifier.pt: $(run)/reweighted/seed%/reweighted.csv
 	$(PY) train_classifier.py --train $(labelled) $< $(learn)
 
-$(run)/generators/$(ARCH)/seed%/generator.pt: $(run)/pseudo/seed1/pseudo.csv $(run)/supervised/seed1/classifier.onnx
+$(run)/generators/$(variant)/seed%/generator.pt: $(run)/pseudo/seed1/pseudo.csv $(run)/supervised/seed1/classifier.onnx
 	$(PY) train_generator.py --arch $(ARCH) --train $(labelled) $< --validation $(validation) --out $@ \
-	  --reader $(run)/supervised/seed1/classifier.onnx --seed $* --device $(DEVICE) --resume $(generator_options)
+	  --reader $(run)/supervised/seed1/classifier.onnx --seed $* --device $(DEVICE) --resume $(generator_options) \
+	  $(if $(CONFIG),--config $(CONFIG))
 
 $(run)/$(em)/seed%/classifier.pt: $(run)/$(em)/synthetic/manifest.csv
 	$(PY) train_classifier.py --train $(labelled) $< $(learn)

@@ -94,8 +94,8 @@ $(run)/generators/%/report.json: $(run)/generators/%/generator.onnx $(judge)/cla
 	  --judge-report $(judge)/report.json --report $(@D)/plots --device $(DEVICE) > $@.tmp && mv $@.tmp $@
 
 results-generator: $(generator)/report.json  # the report, and the sheet beside it, to commit
-	@mkdir -p $(results)/generators/$(ARCH)/seed$(GENERATOR_SEED)
-	cp $< $(<D)/plots/sheet.png $(results)/generators/$(ARCH)/seed$(GENERATOR_SEED)
+	@mkdir -p $(results)/generators/$(variant)/seed$(GENERATOR_SEED)
+	cp $< $(<D)/plots/sheet.png $(results)/generators/$(variant)/seed$(GENERATOR_SEED)
 
 judge: $(judge)/report.json
 endif

@@ -13,6 +13,12 @@ SEED ?= 1
 SEEDS ?= 1 2 3
 GENERATOR_SEED ?= 1
 DEVICE ?= auto
+# other settings of a generator, and the name of what they make
+VARIANT ?=
+CONFIG ?=
+ifneq ($(and $(CONFIG),$(if $(VARIANT),,no)),)
+$(error CONFIG=$(CONFIG): also give the generator a name, VARIANT=...)
+endif
 
 # the MNIST grid
 LEVEL ?= medium
