@@ -9,8 +9,8 @@ writes labelled.csv, unlabelled.csv (AU cells empty; unlabelled_truth.csv has th
 (one AU at a time; with --tuning-per-au also tuning.csv, the same of other digits), test_natural.csv (distributed like labelled), set.json (the correlated pair)
 and sheet.png. AUs are 0 or 1. They are intensities (`au_kind` is left empty), not occurrences: a
 digit is drawn at its full level 1, so an editor may be
-asked for that level, and both thresholds, 0.4 and 0.5, read them alike. Grids show nobody, so all that one may learn
-an editor from are of one `session`: any of them may be compared with any other. The four pools of digits are disjoint.
+asked for that level, and both thresholds, 0.4 and 0.5, read them alike. Grids show nobody, so that an editor may
+compare any of them with any other (warp-editor's preset `grid`). The four pools of digits are disjoint.
 A killed run goes on where it was and ends byte for byte alike; a smaller set is the beginning of a larger one.
 """
 import functools
@@ -259,8 +259,6 @@ def write_manifest(options, name, count):
     """The set's manifest; that of the unlabelled set has empty AU cells, and a second one has the truth."""
     aus = set_aus(options, name, count)
     columns = {"path": set_paths(options, name, count), "subject": [""] * count, "source": ["real"] * count}
-    if name in ("labelled", "unlabelled"):
-        columns["session"] = ["grid"] * count
     truth = {au: list(aus[:, k]) for k, au in enumerate(AUS)}
     if name == "unlabelled":
         manifest.write(Path(options.out) / "unlabelled_truth.csv", columns | truth)

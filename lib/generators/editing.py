@@ -30,7 +30,9 @@ class Batches:
 
     def summary(self):
         """What there is to draw from, for people."""
-        return f"{self.pairs.count} images have others of the same {self.system.drawing.pair_by}"
+        by = self.system.drawing.pair_by
+        return (f"any two of {self.pairs.count} images are a pair" if by == "any"
+                else f"{self.pairs.count} images have others of the same {by}")
 
     def draw(self, count, epoch=0):
         """An EditBatch of `count` rows for each process: drawn for all of them, then cut."""

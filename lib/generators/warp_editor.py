@@ -55,6 +55,7 @@ class Config:
     pair_emphasis: float = 5.0  # how much more the pixels count that differ most between the two frames
     pair_balance: float = 0.0  # how much more pairs count that differ little (see losses.pyramid_l1)
     w_match: float = 0.0       # the discriminator's features of the edit are to be those of the true image
+    pair_by: str = "session"   # images of one session | subject are a pair; any: any two are
     register_pairs: bool = True  # take the head's movement between the two frames out of that loss
     doubles: bool = False      # that loss compares changes: the edit's, and that from a double of the source to J
     critic_every: int = 4      # the discriminator is asked, and learns, on every so many steps
@@ -75,7 +76,7 @@ PRESETS = {
     # a digit grid has no people, so any two grids are a pair; but their digits are drawn otherwise, and their noise
     # is another: what is compared are changes
     "grid": dict(size=48, width=32, joined=64, position=16, d_width=48, d_warmup=200, shift=1.0, w_pair=400.0,
-                 pair_emphasis=3.0, register_pairs=False, doubles=True),
+                 pair_emphasis=3.0, pair_by="any", register_pairs=False, doubles=True),
 }
 
 
@@ -238,7 +239,8 @@ class System(contract.System):
         self.optimisers = {"g": adam(self.generator, config.learning_rate),
                            "d": adam(self.discriminator, config.d_learning_rate)}
         shares = {kind: float(share) for kind, share in (part.split("=") for part in config.shares.split(","))}
-        self.drawing = contract.EditDrawing(shares=shares, target_noise=config.noisy_targets, doubles=config.doubles)
+        self.drawing = contract.EditDrawing(shares=shares, target_noise=config.noisy_targets,
+                                            pair_by=config.pair_by, doubles=config.doubles)
 
     @property
     def exports(self):
