@@ -8,6 +8,9 @@
 #   faces.mk         rendered faces, or your own data: presets, data, judge
 #   mnist.mk         the MNIST grid: presets, data
 #   experiment.mk    from labels to reports, for one data set and one generator an invocation
+#   affect.mk        valence/arousal and expressions
+#   personal.mk      personal and normalised models
+#   folds.mk         cross-validation over people
 #   editors.mk       every editor of AUs and of expressions on the same people
 #   registration.mk  2D against 3D registration: presets and the whole experiment
 include make/settings.mk
@@ -23,6 +26,11 @@ FACES := $(addprefix faces-,$(CONDITIONS) $(MIXED) data judge generator)
 MNIST := $(addprefix mnist-,$(CONDITIONS) $(MIXED) data generator)
 BY_GENERATOR := $(addprefix faces-,$(EDITORS))
 BY_CLASS_GENERATOR := $(addprefix faces-,$(OF_CLASSES))
+
+AFFECT := faces-va faces-expressions faces-joint faces-emotions
+PERSONAL := faces-personalised faces-normalised
+
+.PHONY: $(AFFECT) $(PERSONAL) compare-affect results-affect compare-personal results-personal faces-folds
 
 .PHONY: help setup setup-faces test clean tables $(FACES) $(MNIST) $(BY_GENERATOR) $(BY_CLASS_GENERATOR) \
   compare-expressions results-expressions \
@@ -42,6 +50,9 @@ help:
 	@echo 'make compare-editors          every editor of AUs and of expressions, on the same people (EDITOR_SEEDS="1 2")'
 	@echo 'make mnist-em …               the same on the MNIST grid (LEVEL=easy|medium|hard N=300|3000|30000 DIGITS=dir NOISE=0..1)'
 	@echo 'make idiosyncratic | sweep-ganimation | discriminators   what Niinuma et al. (2022) ask of GANimation'
+	@echo 'make faces-va|-expressions|-joint|-emotions   valence/arousal, expressions, all with AUs; compare-affect, results-affect'
+	@echo 'make faces-personalised|-normalised   models of one neutral image a person; compare-personal, results-personal'
+	@echo 'make faces-folds FOLDS=3|disfa|leave-one-out   cross-validation over people (STRIDE=n: every n-th image)'
 	@echo 'make faces-registration       2D against 3D registration, real against synthetic faces, nine poses'
 	@echo 'make faces-registration-check is a turned face nearer to its frontal picture in 3D than in 2D?'
 	@echo 'make reader                   the reader of photographs, runs/models/reader.onnx, made anew'
@@ -93,6 +104,21 @@ compare-expressions results-expressions: %-expressions: | $(READY)
 
 compare-faces results-faces: %-faces: | $(READY)
 	$(ALONE_FACES) $(MAKE) -f make/experiment.mk SET=faces ARCH=$(EDITOR) $*
+
+$(AFFECT): faces-%: | $(READY)
+	$(ALONE_FACES) $(MAKE) -f make/affect.mk $*
+
+compare-affect results-affect: %-affect: | $(READY)
+	$(ALONE_FACES) $(MAKE) -f make/affect.mk $*
+
+$(PERSONAL): faces-%: | $(READY)
+	$(ALONE_FACES) $(MAKE) -f make/personal.mk $*
+
+compare-personal results-personal: %-personal: | $(READY)
+	$(ALONE_FACES) $(MAKE) -f make/personal.mk $*
+
+faces-folds: | $(READY)
+	$(ALONE_FACES) $(MAKE) -f make/folds.mk
 
 compare-mnist results-mnist: %-mnist: | $(READY)
 	$(ALONE_MNIST) $(MAKE) -f make/experiment.mk SET=mnist ARCH=$(MNIST_EDITOR) $*

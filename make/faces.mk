@@ -15,6 +15,7 @@ FACES_CLASSIFIER_quick := --max-steps 900 --schedule cosine --ema 0.99 --patienc
 FACES_CLASSIFIER_long := --max-steps 3000 --schedule cosine --ema 0.99 --patience 99
 FACES_CLASSIFIER_paper :=
 # bce reads AUs better than the thesis's mse: 68.8 against 63.3 F1 on natural faces (RESULTS.md); `paper` is as printed
+VA_LOSS := ccc
 au_loss := $(if $(filter paper,$(PRESET)),,--losses au=bce)
 FACES_JUDGE_smoke := --max-steps 40
 FACES_JUDGE_quick := --max-steps 1400 --schedule cosine --learning-rate 3e-3 --ema 0.99 --weight-decay 0.02 --patience 99

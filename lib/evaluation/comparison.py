@@ -24,10 +24,12 @@ NUMBERS = {  # heading: where it is in a report
     "F1 at 0.5": ("au_fixed", "mean", "f1"), "FDR at 0.5": ("au_fixed", "pooled", "fdr"),
     "FDR pair at 0.5": ("au_fixed", "pair", "fdr"), "partner rate": ("au", "pair", "partner_rate"),
     "ICC": ("au", "mean", "icc"),
-    "CCC valence": ("va", "valence", "ccc"), "CCC arousal": ("va", "arousal", "ccc"),
+    **{f"{heading} {name}": ("va", name, key) for name in ("valence", "arousal")
+       for heading, key in (("CCC", "ccc"), ("PCC", "pcc"), ("MSE", "mse"), ("same sign", "sign_agreement"))},
     "accuracy": ("expression", "accuracy"), "macro F1": ("expression", "macro_f1"),
 }
-OF_A_CORRELATION = ("ICC", "CCC valence", "CCC arousal")  # printed as they are, not in per cent
+OF_A_CORRELATION = ("ICC", *(f"{heading} {name}" for heading in ("CCC", "PCC", "MSE")
+                             for name in ("valence", "arousal")))  # printed as they are, not in per cent
 INTERVALS = {"F1": ("intervals", "au", "mean", "f1"), "CCC valence": ("intervals", "va", "valence", "ccc"),
              "CCC arousal": ("intervals", "va", "arousal", "ccc"),
              "accuracy": ("intervals", "expression", "accuracy")}

@@ -1,0 +1,54 @@
+# Valence and arousal, and expressions: a model of each alone, and one of AUs, valence/arousal and expressions together.
+# Read on the natural test: one AU at a time shows no feeling.
+#   make -f make/affect.mk va | expressions | joint | emotions | compare | results
+include make/settings.mk
+
+.PHONY: va expressions joint emotions compare results
+va:  # the goal where none is named
+
+ARCH ?= $(EDITOR)
+include make/faces.mk
+
+generator := $(run)/generators/$(ARCH)/seed$(GENERATOR_SEED)/generator.onnx
+affect := $(run)/affect
+compared := va expressions emotions joint
+learn = --validation $(validation) --out $@ --seed $* --device $(DEVICE) --resume $(classifier_options)
+
+va expressions joint emotions: %: $(affect)/%/seed$(SEED)/report_natural.json
+
+$(affect)/va/seed%/classifier.pt: $(data) | $(READY)
+	$(PY) train_classifier.py --train $(labelled) --tasks va --losses va=$(VA_LOSS) $(learn)
+
+$(affect)/expressions/seed%/classifier.pt: $(data) | $(READY)
+	$(PY) train_classifier.py --train $(labelled) --tasks expression $(learn)
+
+$(affect)/joint/seed%/classifier.pt: $(data) | $(READY)
+	$(PY) train_classifier.py --train $(labelled) --tasks au va expression $(au_loss) $(learn)
+
+# expressions of labelled faces, and of edits that show the AUs of an emotion (FACS) and carry its name
+$(affect)/emotions/seed%/classifier.pt: $(affect)/emotions/synthetic/manifest.csv
+	$(PY) train_classifier.py --train $(labelled) $< --tasks expression $(learn)
+
+$(affect)/emotions/synthetic/manifest.csv: $(generator)
+	$(PY) synthesize.py --model $< --source $(labelled) --recipe emotions --level-range 0.3 1 --count $(count) \
+	  --out $(@D) --sheet $(@D)/sheet.png --device $(DEVICE)
+
+$(generator):
+	$(MAKE) -f make/experiment.mk SET=faces ARCH=$(ARCH) GENERATOR_SEED=$(GENERATOR_SEED) generator
+
+%/classifier.onnx: %/classifier.pt
+	$(PY) export_onnx.py $< --out $@
+
+$(affect)/%/report_natural.json: $(affect)/%/classifier.onnx
+	$(PY) evaluate.py --model $< --test $(or $(test_natural),$(test)) --report $(@D)/plots \
+	  --predictions $(@D)/predictions_natural.csv --device $(DEVICE) > $@.tmp && mv $@.tmp $@
+	@echo 'report: $@' >&2
+
+tables := $(foreach c,$(compared),$(foreach s,$(SEEDS),$c/seed$s/report_natural.json))
+
+compare: $(addprefix $(affect)/,$(tables))
+	$(PY) evaluate.py --compare $^
+
+results: compare
+	mkdir -p $(results)/affect
+	cd $(affect) && cp --parents $(tables) $(CURDIR)/$(results)/affect

@@ -1,0 +1,39 @@
+# Cross-validation over people, as published tables have it: each fold's classifier is tested on its own people.
+#   make faces-folds FOLDS=3            three folds;  FOLDS=disfa: DISFA's usual three;  FOLDS=leave-one-out
+#   STRIDE=5                            every fifth image of each person (or video) in the tests
+include make/settings.mk
+
+.PHONY: folds
+folds:  # each fold, their mean, and all folds pooled
+
+FOLDS ?= 3
+STRIDE ?= 1
+include make/faces.mk
+
+split := $(run)/folds-$(FOLDS)
+protocol := $(if $(filter disfa leave-one-out,$(FOLDS)),--protocol $(FOLDS),--folds $(FOLDS))
+
+$(split)/.done: $(data) | $(READY)
+	$(PY) -m lib.datasets.split $(firstword $(labelled)) --out $(@D) $(protocol)
+	@touch $@
+
+# how many folds there are is known once the people are split
+folds: $(split)/.done
+	$(MAKE) -f make/folds.mk FOLDS=$(FOLDS) STRIDE=$(STRIDE) pooled
+
+predictions := $(patsubst %/test.csv,%/seed$(SEED)/predictions-$(STRIDE).csv,$(wildcard $(split)/fold*/test.csv))
+
+.PHONY: pooled
+pooled: $(predictions)
+	$(PY) evaluate.py --compare $^
+
+$(split)/%/seed$(SEED)/classifier.pt: $(split)/.done
+	$(PY) train_classifier.py --train $(split)/$*/labelled.csv --validation $(split)/$*/validation.csv --out $@ \
+	  --seed $(SEED) --device $(DEVICE) --resume $(classifier_options) $(au_loss)
+
+%/classifier.onnx: %/classifier.pt
+	$(PY) export_onnx.py $< --out $@
+
+$(split)/%/seed$(SEED)/predictions-$(STRIDE).csv: $(split)/%/seed$(SEED)/classifier.onnx
+	$(PY) evaluate.py --model $< --test $(split)/$*/test.csv --stride $(STRIDE) --predictions $@ --device $(DEVICE) \
+	  > $(@D)/report-$(STRIDE).json
