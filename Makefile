@@ -50,6 +50,7 @@ help:
 	@echo 'make compare-editors          every editor of AUs and of expressions, on the same people (EDITOR_SEEDS="1 2")'
 	@echo 'make mnist-em …               the same on the MNIST grid (LEVEL=easy|medium|hard N=300|3000|30000 DIGITS=dir NOISE=0..1)'
 	@echo 'make idiosyncratic | sweep-ganimation | discriminators   what Niinuma et al. (2022) ask of GANimation'
+	@echo 'make compare-pseudo           what images without labels bring: pseudo-labels hard, soft, balanced, 5x; mean teacher'
 	@echo 'make faces-va|-expressions|-joint|-emotions   valence/arousal, expressions, all with AUs; compare-affect, results-affect'
 	@echo 'make faces-personalised|-normalised   models of one neutral image a person; compare-personal, results-personal'
 	@echo 'make faces-folds FOLDS=3|disfa|leave-one-out   cross-validation over people (STRIDE=n: every n-th image)'
@@ -107,6 +108,14 @@ compare-faces results-faces: %-faces: | $(READY)
 
 $(AFFECT): faces-%: | $(READY)
 	$(ALONE_FACES) $(MAKE) -f make/affect.mk $*
+
+SWEEP := $(addprefix faces-,pseudo-hard pseudo-balanced pseudo-upsampled pseudo-5x mean-teacher)
+.PHONY: $(SWEEP) compare-pseudo
+$(SWEEP): faces-%: | $(READY)
+	$(ALONE_FACES) $(MAKE) -f make/experiment.mk SET=faces ARCH=$(EDITOR) $*
+
+compare-pseudo: | $(READY)
+	$(ALONE_FACES) $(MAKE) -f make/experiment.mk SET=faces ARCH=$(EDITOR) $@
 
 compare-affect results-affect: %-affect: | $(READY)
 	$(ALONE_FACES) $(MAKE) -f make/affect.mk $*

@@ -3,7 +3,7 @@
 # GOAL is a condition, or data, judge, generator, synthetic, compare, results or results-generator.
 include make/settings.mk
 
-.PHONY: data judge generator synthetic compare results results-generator
+.PHONY: data judge generator synthetic compare compare-pseudo results results-generator
 data:  # the goal where none is named
 
 ARCH ?= $(EDITOR)
@@ -19,9 +19,11 @@ include make/$(SET).mk
 
 # truth: as pseudo, with the true labels of the unlabelled images, which only sets made here have
 compared := supervised upsampled pseudo reweighted $(em) $(if $(own),,truth)
+sweep := pseudo-hard pseudo-balanced pseudo-upsampled mean-teacher $(if $(FACES_DIR),$(if $(own),,pseudo-5x))
 # as Niinuma et al. print it: synthetic images alone, six levels of every AU equally often, against real ones drawn so
 balanced := $(if $(filter em,$(em)),balanced,balanced-$(em))
-conditions := $(compared) upsampled-$(em) $(em)-checked $(em)-mixed $(balanced) balanced-real
+conditions := $(compared) upsampled-$(em) $(em)-checked $(em)-mixed $(balanced) balanced-real \
+  $(sweep)
 reports := report.json $(if $(test_natural),report_natural.json)
 .PHONY: $(conditions) em
 
@@ -35,6 +37,8 @@ generator $(em): $(generator)/generator.onnx
 endif
 
 # ---- models ----------------------------------------------------------------------------------------------
+# named here, as make uses no pattern rule twice in one chain of steps: labels come from classifiers, too
+$(foreach c,supervised upsampled,$(run)/$c/seed$(SEED)/classifier.onnx):
 # how each condition learns; from what stands before it
 learn = --validation $(validation) --out $@ --seed $* --device $(DEVICE) --resume $(classifier_options) $(au_loss)
 
@@ -80,6 +84,39 @@ $(run)/$(em)-checked/seed%/classifier.pt: $(run)/$(em)-checked/synthetic/manifes
 $(run)/$(em)-mixed/seed%/classifier.pt: $(run)/$(em)/synthetic/manifest.csv $(run)/$(em)-mixed/synthetic/manifest.csv
 	$(PY) train_classifier.py --train $(labelled) $^ --weights $(labelled:%=1) 0.5 0.5 $(learn)
 
+# ---- other ways to use images without labels ---------------------------------------------------------------
+# pseudo keeps the readings as they are (soft); here they are made 0 or 1, or only the surest of each AU are kept
+PER_CLASS = $$(($(count) / 20))
+$(run)/pseudo-hard/seed%/pseudo.csv: $(run)/supervised/seed%/classifier.onnx
+	$(PY) pseudo_label.py --model $< --images $(unlabelled) --threshold stored --out $@ --device $(DEVICE)
+
+$(run)/pseudo-balanced/seed%/pseudo.csv: $(run)/supervised/seed%/classifier.onnx
+	$(PY) pseudo_label.py --model $< --images $(unlabelled) --per-class $(PER_CLASS) --out $@ --device $(DEVICE)
+
+$(run)/pseudo-hard/seed%/classifier.pt: $(run)/pseudo-hard/seed%/pseudo.csv
+	$(PY) train_classifier.py --train $(labelled) $< $(learn)
+
+$(run)/pseudo-balanced/seed%/classifier.pt: $(run)/pseudo-balanced/seed%/pseudo.csv
+	$(PY) train_classifier.py --train $(labelled) $< $(learn)
+
+# the readings of a classifier that saw rare AUs more often, and labelled images so, too
+$(run)/pseudo-upsampled/seed%/pseudo.csv: $(run)/upsampled/seed%/classifier.onnx
+	$(PY) pseudo_label.py --model $< --images $(unlabelled) --out $@ --device $(DEVICE)
+
+$(run)/pseudo-upsampled/seed%/classifier.pt: $(run)/pseudo-upsampled/seed%/pseudo.csv
+	$(PY) train_classifier.py --train $(labelled) $< --upsample $(count) $(learn)
+
+# the average of the classifier's own weights labels the images while it learns
+$(run)/mean-teacher/seed%/classifier.pt: $(data) | $(READY)
+	$(PY) train_classifier.py --train $(labelled) --unlabelled $(unlabelled) --upsample $(count) $(learn)
+
+# five times as many images without labels, of five times as many people
+$(run)/pseudo-5x/seed%/pseudo.csv: $(run)/upsampled/seed%/classifier.onnx $(FACES_DIR)/5x/unlabelled.csv
+	$(PY) pseudo_label.py --model $< --images $(FACES_DIR)/5x/unlabelled.csv --out $@ --device $(DEVICE)
+
+$(run)/pseudo-5x/seed%/classifier.pt: $(run)/pseudo-5x/seed%/pseudo.csv
+	$(PY) train_classifier.py --train $(labelled) $< --upsample $(count) $(learn)
+
 # ---- balanced levels ------------------------------------------------------------------------------------
 $(run)/$(balanced)/seed%/classifier.pt: $(run)/$(balanced)/synthetic/manifest.csv
 	$(PY) train_classifier.py --train $< $(learn)
@@ -124,6 +161,11 @@ $(run)/%/report_natural.json: $(run)/%/classifier.onnx
 tables := $(foreach c,$(compared),$(foreach s,$(SEEDS),$(addprefix $(c)/seed$(s)/,$(reports))))
 
 compare: $(addprefix $(run)/,$(tables))
+	$(PY) evaluate.py --compare $^
+
+# what is done with images without labels, beside none of them and beside their true labels
+compare-pseudo: $(addprefix $(run)/,$(foreach c,supervised upsampled pseudo $(sweep) $(if $(own),,truth),$(foreach \
+  s,$(SEEDS),$(addprefix $c/seed$s/,$(reports)))))
 	$(PY) evaluate.py --compare $^
 
 # the reports behind the tables of RESULTS.md, small enough to commit

@@ -73,6 +73,13 @@ $(FACES_DIR)/.done: | $(READY)
 	  $(FACES_DATA_$(PRESET))
 	@touch $@
 
+ifeq ($(own),)
+$(FACES_DIR)/5x/unlabelled.csv: | $(READY)
+	$(PY) -m lib.datasets.rendered_faces --out $(@D) --size $(FACES_SIZE_$(PRESET)) --device $(DEVICE) --labelled 0 \
+	  --validation 0 --test 0 --test-natural 0 --pairs 0 --pairs-validation 0 --judge 0 --judge-validation 0 \
+	  --unlabelled $$((5 * $(FACES_COUNT_$(PRESET))))
+endif
+
 # your own data: nobody whose images are learnt from is in the validation or test set
 $(FACES_RUN)/.checked: $(LABELLED) $(UNLABELLED) $(VALIDATION) $(TEST) $(TEST_NATURAL) | $(READY)
 	$(PY) -m lib.manifest check $(LABELLED) $(UNLABELLED) --apart $(VALIDATION) $(TEST) $(shared)
