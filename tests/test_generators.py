@@ -206,6 +206,19 @@ def test_pairs_stay_in_their_session_and_show_rare_aus():
     assert rare > 0.4  # one image of five, yet in half of the pairs
 
 
+def test_isolated_pairs_differ_in_one_condition():
+    """J = row 0 shows AU a beside b. Rows 1-3 lack a and differ in b by 0.1, 0.2 and 0.3; row 4 by 0.8, row 5 has a."""
+    aus = torch.tensor([[0.8, 0.9], [0, 0.8], [0, 0.7], [0, 0.6], [0, 0.1], [0.8, 0.9]])
+    manifest = Manifest("m", ".", {"path": list("uvwxyz"), "session": ["a"] * 6})
+    drawn = pairs.Pairs(manifest, aus, isolate=1.0)
+    torch.manual_seed(0)
+    assert {int(drawn.isolated(0, 0, torch.tensor(9))) for _ in range(50)} == {1, 2, 3}
+    assert int(drawn.isolated(1, 0, torch.tensor(9))) == 9  # nobody shows less of what row 1 does not show
+    i, j = drawn.draw(400)
+    first = torch.tensor([bool({a, b} & {0, 5}) and {a, b} <= {0, 1, 2, 3, 5} for a, b in zip(i.tolist(), j.tolist())])
+    assert first.float().mean() > 0.4  # half of the draws are of AU a: all those, and some of b's
+
+
 def toy_batch(aus, sessions, count=400, shares="pair=1", doubles=False):
     """A batch of images that are black but for their row's number."""
     manifest = Manifest("m", ".", {"path": ["x"] * len(sessions), "session": sessions})

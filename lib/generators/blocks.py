@@ -82,14 +82,7 @@ class PatchDiscriminator(nn.Module):
 
     def forward(self, pictures):
         """[N,3,S,S] -> patch scores [N,1,h,w], label readings [N,C]."""
-        features = self.features(pictures)[-1]
+        if self.stem > 1:
+            pictures = F.pixel_unshuffle(pictures, self.stem)
+        features = self.body(pictures)
         return self.patch(features), self.labels(features).flatten(1)
-
-    def features(self, pictures):
-        """[N,3,S,S] -> what each layer of the body makes of it, a list of [N,c,h,w]."""
-        x = F.pixel_unshuffle(pictures, self.stem) if self.stem > 1 else pictures
-        found = []
-        for layer in self.body:
-            x = layer(x)
-            found.append(x)
-        return found

@@ -35,6 +35,7 @@ class EditDrawing:
     clamp: bool = True          # keep noisy values in the range of their kind
     doubles: bool = False       # also another image with the labels of the source, for rows of kind `pair`
     pair_by: str = "session"    # images of one session | subject | any are a pair (falls back to subject)
+    isolate: float = 0.0        # share of pairs that differ in one condition, as far as the session allows
     crop: bool = False          # pad by S/16 (reflect) and crop at random, as Ling et al. do
     levels: tuple = (0.3, 1.0)  # AU levels of kinds `single` and `change`
 

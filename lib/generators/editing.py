@@ -20,7 +20,8 @@ class Batches:
     def __init__(self, data, table, system, flip=True):
         self.data, self.table, self.system, self.flip = data, table, system, flip
         drawing = system.drawing
-        self.pairs = pairs.Pairs(data.manifest, table, weight=data.weight, by=drawing.pair_by)
+        self.pairs = pairs.Pairs(data.manifest, table, weight=data.weight, by=drawing.pair_by,
+                                 isolate=drawing.isolate)
         self.shares = dict(drawing.shares)
         if "pair" in self.shares and not self.pairs.count:
             if not system.learn_without_pairs() or len(self.shares) == 1:

@@ -83,15 +83,6 @@ def pair_shares(true, source, balance, least=0.01):
     return share / over_processes(row_mean(share))
 
 
-def feature_distance(edited, true):
-    """How far two lists of features [N,c,h,w] lie apart, as a share of their size (feature matching, Wang et al. 2018).
-
-    mean over layers of E|f(edited) - f(true)| / E|f(true)|; `true` gets no gradient -> scalar."""
-    shares = [row_mean((a - b.detach()).abs()) / over_processes(row_mean(b.detach().abs())).clamp(min=1e-6)
-              for a, b in zip(edited, true)]
-    return sum(shares) / len(shares)
-
-
 def pair_l1(edited, true, source, emphasis=0.0):
     """L1 between an edited and a true image of one person: the plain mean, or `pyramid_l1` where an emphasis is given.
 

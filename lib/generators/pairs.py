@@ -12,7 +12,8 @@ from lib.device_data import codes
 from lib.generators import conditions
 
 
-MOST = 2000  # images among which a double is looked for
+MOST = 2000  # images among which a double, or the source of an isolated pair, is looked for
+NEAREST = 3  # an isolated pair's source is drawn among so many
 
 
 class Pairs:
@@ -21,13 +22,17 @@ class Pairs:
     A condition is drawn first, evenly, then a J that shows it, then an I of the same session: rare AUs are seen
     as often as common ones. A third of the pairs are swapped, so that AUs are also switched off. What either of
     the two does not label is not asked for; an I that shares no label with J gives way to J itself.
+
+    AUs come together, and a rare one then is learnt as part of its company: a dimple as the edge of a smile. `isolate`
+    is the share of pairs whose I is one of those that lack the condition and otherwise are nearest to J.
     table [N,C]: conditions, NaN unknown; weight [N]: J, and the rows of other kinds, are drawn in proportion."""
 
-    def __init__(self, manifest, table, present=0.15, weight=None, by="session"):
+    def __init__(self, manifest, table, present=0.15, weight=None, by="session", isolate=0.0):
         column = by if by in manifest.columns else "subject"
         group = np.zeros(len(manifest), np.int64) if by == "any" else codes(manifest.text(column))
         even = weight is None or bool((weight == weight[0]).all())
         self.total, self.weight = len(manifest), None if even else weight.double().cpu()
+        self.present, self.isolate = present, isolate
         table = table.cpu()
         self.known, self.table = ~torch.isnan(table), torch.nan_to_num(table)  # [N,C]
         usable = (group >= 0) & self.known.any(1).numpy()
@@ -46,8 +51,9 @@ class Pairs:
             home[rows] = g
         self.home = torch.from_numpy(home)  # [N]
         shows = (self.table.abs() >= present) & (self.home >= 0)[:, None]
-        self.showing = [torch.nonzero(shows[:, k]).flatten() for k in range(table.shape[1])]
-        self.showing = [rows for rows in self.showing if len(rows)] or [torch.nonzero(self.home >= 0).flatten()]
+        self.columns = torch.nonzero(shows.any(0)).flatten().tolist()  # what is shown at all
+        self.showing = [torch.nonzero(shows[:, k]).flatten() for k in self.columns]
+        self.showing = self.showing or [torch.nonzero(self.home >= 0).flatten()]
 
     def rows(self, count):
         """int64 [count]: rows for kinds other than `pair`."""
@@ -69,22 +75,46 @@ class Pairs:
                 j[k] = rows[torch.searchsorted(ends, place[k].double() * ends[-1], right=True)]
         g = self.home[j]
         i = self.members[g, (torch.rand(count) * self.size[g]).long()]
+        if self.isolate and self.columns:
+            for k in torch.nonzero(torch.rand(count) < self.isolate).flatten().tolist():
+                i[k] = self.isolated(int(j[k]), self.columns[which[k]], i[k])
         i = torch.where((self.known[i] & self.known[j]).any(1), i, j)
         swap = torch.rand(count) < 1 / 3
         return torch.where(swap, j, i), torch.where(swap, i, j)
+
+    def isolated(self, row, column, usual):
+        """An image of the session that shows less of a condition than `row` does, and otherwise is like it; `usual`
+        where there is none."""
+        others = self.others(row)
+        less = self.table[row, column].abs() - self.table[others, column].abs()
+        lacks = self.known[others, column] & (less >= self.present)
+        others = others[lacks]
+        if not len(others):
+            return usual
+        distance = self.unlikeness(row, others)
+        distance -= (self.table[others, column] - self.table[row, column]).abs()  # that one is to differ
+        nearest = distance.topk(min(NEAREST, len(others)), largest=False).indices
+        return others[nearest[torch.randint(len(nearest), (1,))]]
+
+    def others(self, row):
+        """int64 [M]: the other images of a row's session; of large ones MOST, drawn."""
+        others = self.members[self.home[row], :self.size[self.home[row]]]
+        if len(others) > MOST:
+            others = others[torch.randint(len(others), (MOST,))]
+        return others[others != row]
+
+    def unlikeness(self, row, others):
+        """[M]: sum over the row's labels of |difference|, 1 where the other lacks one; ties fall at random."""
+        distance = torch.where(self.known[others], (self.table[others] - self.table[row]).abs(), 1.0)
+        return distance[:, self.known[row]].sum(1) + 1e-3 * torch.rand(len(others))
 
     def doubles(self, rows):
         """int64 [P]: for each row of a session another of the session, whose AUs are the nearest; drawn where several
         are. In large sessions it is the nearest of MOST that are drawn first."""
         found = torch.empty_like(rows)
         for k, row in enumerate(rows):
-            others = self.members[self.home[row], :self.size[self.home[row]]]
-            if len(others) > MOST:
-                others = others[torch.randint(len(others), (MOST,))]
-            others = others[others != row]
-            distance = torch.where(self.known[others], (self.table[others] - self.table[row]).abs(), 1.0)
-            distance = distance[:, self.known[row]].sum(1)
-            found[k] = others[(distance + 1e-3 * torch.rand(len(others))).argmin()]
+            others = self.others(row)
+            found[k] = others[self.unlikeness(row, others).argmin()]
         return found
 
 

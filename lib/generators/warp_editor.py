@@ -54,7 +54,7 @@ class Config:
     w_pair: float = 40.0       # idiosyncratic loss
     pair_emphasis: float = 5.0  # how much more the pixels count that differ most between the two frames
     pair_balance: float = 0.0  # how much more pairs count that differ little (see losses.pyramid_l1)
-    w_match: float = 0.0       # the discriminator's features of the edit are to be those of the true image
+    isolate: float = 0.0       # share of pairs that differ in one condition alone, as far as the session allows
     pair_by: str = "session"   # images of one session | subject are a pair; any: any two are
     register_pairs: bool = True  # take the head's movement between the two frames out of that loss
     doubles: bool = False      # that loss compares changes: the edit's, and that from a double of the source to J
@@ -240,7 +240,8 @@ class System(contract.System):
                            "d": adam(self.discriminator, config.d_learning_rate)}
         shares = {kind: float(share) for kind, share in (part.split("=") for part in config.shares.split(","))}
         self.drawing = contract.EditDrawing(shares=shares, target_noise=config.noisy_targets,
-                                            pair_by=config.pair_by, doubles=config.doubles)
+                                            pair_by=config.pair_by, doubles=config.doubles,
+                                            isolate=config.isolate)
 
     @property
     def exports(self):
@@ -298,10 +299,6 @@ class System(contract.System):
             compare = self.change_loss if config.doubles else self.pair_loss
             terms["g_pair"] = compare(x_fake[paired], batch, x_real[paired])
             g_loss = g_loss + config.w_pair * terms["g_pair"]
-            if config.w_match and self.asks_critic(step):
-                # E|f(G(I, labels of J)) - f(J)|, f the layers of D
-                terms["g_match"] = self.match_loss(x_fake[paired], batch.x_true)
-                g_loss = g_loss + config.w_match * terms["g_match"]
         if not torch.is_tensor(g_loss) and self.draw.world > 1:
             g_loss = 0 * x_fake.sum()  # other processes have a loss: this one takes the step with them
         if torch.is_tensor(g_loss):  # no loss is due where pairs are few and the discriminator is not asked
@@ -323,12 +320,6 @@ class System(contract.System):
             terms["d_gap"] = score_real.detach().mean() - score_fake.detach().mean()
             self.update("d", d_loss)
         return {name: value.detach() for name, value in terms.items()}
-
-    def match_loss(self, edited, x_true):
-        """How far the discriminator's features of edits lie from those of the true images [P,3,S,S]."""
-        with torch.no_grad():
-            true = self.discriminator.features(x_true)
-        return losses.feature_distance(self.discriminator.features(edited), true)
 
     def pair_loss(self, edited, batch, source):
         """L1 between edits and true images [P,3,S,S]; with `register_pairs`, after one is moved onto the other.
