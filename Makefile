@@ -21,7 +21,7 @@ TEST_PROCESSES ?= 2
 .NOTPARALLEL:
 
 CONDITIONS := supervised upsampled pseudo reweighted em truth
-MIXED := upsampled-em em-checked em-mixed balanced balanced-real
+MIXED := upsampled-em em-checked em-mixed em-deactivate em-emotions balanced balanced-real
 FACES := $(addprefix faces-,$(CONDITIONS) $(MIXED) data judge generator)
 MNIST := $(addprefix mnist-,$(CONDITIONS) $(MIXED) data generator)
 BY_GENERATOR := $(addprefix faces-,$(EDITORS))
@@ -42,7 +42,7 @@ help:
 	@echo 'make faces-em                 rendered faces: label, pseudo-label, train an editor, synthesise, train, report'
 	@echo 'make faces-supervised|-upsampled|-pseudo|-reweighted|-truth    the other conditions'
 	@echo 'make compare-faces            all conditions, as a table;  results-faces: copies the reports to runs/results/'
-	@echo 'make faces-upsampled-em|-em-checked|-em-mixed   other ways to use edits'
+	@echo 'make faces-upsampled-em|-em-checked|-em-mixed|-em-deactivate|-em-emotions   other ways to use edits'
 	@echo 'make faces-balanced|-balanced-real   synthetic faces alone, six levels of every AU equally often; real ones drawn so'
 	@echo 'make faces-GENERATOR          another generator in place of that of faces-em: $(EDITORS)'
 	@echo 'make faces-CLASS_GENERATOR    an expression classifier on real faces and theirs: $(OF_CLASSES)'

@@ -18,12 +18,15 @@ generator = $(run)/generators/$(variant)/seed$(GENERATOR_SEED)
 include make/$(SET).mk
 
 # truth: as pseudo, with the true labels of the unlabelled images, which only sets made here have
-compared := supervised upsampled pseudo reweighted $(em) $(if $(own),,truth)
+# BESIDES="em-mixed ganimation-g1": conditions made before, in the tables as well
+compared := supervised upsampled pseudo reweighted $(em) $(if $(own),,truth) $(BESIDES)
 sweep := pseudo-hard pseudo-balanced pseudo-upsampled mean-teacher $(if $(FACES_DIR),$(if $(own),,pseudo-5x))
 # as Niinuma et al. print it: synthetic images alone, six levels of every AU equally often, against real ones drawn so
 balanced := $(if $(filter em,$(em)),balanced,balanced-$(em))
-conditions := $(compared) upsampled-$(em) $(em)-checked $(em)-mixed $(balanced) balanced-real \
-  $(sweep)
+# the thesis's other two synthetic sets
+others := $(em)-deactivate $(em)-emotions
+conditions := $(filter-out $(BESIDES),$(compared)) upsampled-$(em) $(em)-checked $(em)-mixed $(others) \
+  $(balanced) balanced-real $(sweep)
 reports := report.json $(if $(test_natural),report_natural.json)
 .PHONY: $(conditions) em
 
@@ -84,6 +87,13 @@ $(run)/$(em)-checked/seed%/classifier.pt: $(run)/$(em)-checked/synthetic/manifes
 $(run)/$(em)-mixed/seed%/classifier.pt: $(run)/$(em)/synthetic/manifest.csv $(run)/$(em)-mixed/synthetic/manifest.csv
 	$(PY) train_classifier.py --train $(labelled) $^ --weights $(labelled:%=1) 0.5 0.5 $(learn)
 
+# one AU of a face switched off; the AUs of an emotion together
+$(run)/$(em)-deactivate/seed%/classifier.pt: $(run)/$(em)-deactivate/synthetic/manifest.csv
+	$(PY) train_classifier.py --train $(labelled) $< $(learn)
+
+$(run)/$(em)-emotions/seed%/classifier.pt: $(run)/$(em)-emotions/synthetic/manifest.csv
+	$(PY) train_classifier.py --train $(labelled) $< $(learn)
+
 # ---- other ways to use images without labels ---------------------------------------------------------------
 # pseudo keeps the readings as they are (soft); here they are made 0 or 1, or only the surest of each AU are kept
 PER_CLASS = $$(($(count) / 20))
@@ -142,6 +152,9 @@ $(run)/$(em)-checked/synthetic/manifest.csv: $(generator)/generator.onnx $(run)/
 
 $(run)/$(em)-mixed/synthetic/manifest.csv: $(generator)/generator.onnx
 	$(synthesize) --recipe random --targets $(firstword $(labelled)) --sources all
+
+$(others:%=$(run)/%/synthetic/manifest.csv): $(run)/$(em)-%/synthetic/manifest.csv: $(generator)/generator.onnx
+	$(synthesize) --recipe $*
 
 # ---- exports and reports ---------------------------------------------------------------------------------
 %/classifier.onnx: %/classifier.pt
