@@ -31,6 +31,7 @@ from lib.classifiers import HEADS, mean_teacher, personal, settings, torchvision
 from lib.classifiers.training import Training
 from lib.classifiers.training_data import TrainingData
 from lib.cli import arg, log, parse, run
+from lib.termination import Termination
 from lib.training import History, Processes
 
 AU = "{au}"  # stands for the AU's name in the --out of --per-au
@@ -217,28 +218,44 @@ def train(options, data, device, processes):
     if processes.first:
         history = History(Path(options.out).with_name("history.jsonl"), training.epoch, options.tensorboard)
         say_start(training, device)
-    while not training.finished():
-        training.epoch, started, before = training.epoch + 1, time.perf_counter(), training.step
-        loss = training.train_epoch()
-        rate = (training.step - before) * training.batch / (time.perf_counter() - started)
-        row = training.validate(loss)
-        training.seconds += time.perf_counter() - started
-        if processes.first:
-            # the history first: a line too many is dropped on resuming, one too few would be lost
-            history.write(row | {"images_per_second": rate, "seconds": training.seconds})
-            training.save_last(last)
-            log(
-                f"epoch {row['epoch']}: loss {row['loss']:.5f}, "
-                f"validation {row['validation_loss']:.5f}, "
-                f"F1 {row.get('validation_f1', math.nan):.3f}, "
-                f"best epoch {row['best_epoch']}, {rate:.0f} images/s"
-            )
+    with Termination(processes) as termination:
+        while not training.finished():
+            train_epoch(training, history if processes.first else None, last, termination)
     if processes.first:
         checkpoints.save(options.out, training.product())
         last.unlink(missing_ok=True)  # finished: nothing to resume
         log(
             f"{options.out}: epoch {training.best.epoch} of {training.epoch}, "
             f"validation loss {training.best.score:.5f}"
+        )
+
+
+def train_epoch(training, history, last, termination):
+    """One epoch and what is kept of it. history: of the first process."""
+    training.epoch, started, before = training.epoch + 1, time.perf_counter(), training.step
+    loss = training.train_epoch(termination)
+    taken = time.perf_counter() - started
+    if loss is None:
+        training.seconds += taken
+        if history:
+            training.save_last(last)
+            log(
+                f"terminated: saved after step {training.within['steps']} of {training.epoch_steps} "
+                f"of epoch {training.epoch}; --resume goes on from there"
+            )
+        termination.leave()
+    rate = (training.step - before) * training.batch / taken
+    row = training.validate(loss)
+    training.seconds += time.perf_counter() - started
+    if history:
+        # the history first: a line too many is dropped on resuming, one too few would be lost
+        history.write(row | {"images_per_second": rate, "seconds": training.seconds})
+        training.save_last(last)
+        log(
+            f"epoch {row['epoch']}: loss {row['loss']:.5f}, "
+            f"validation {row['validation_loss']:.5f}, "
+            f"F1 {row.get('validation_f1', math.nan):.3f}, "
+            f"best epoch {row['best_epoch']}, {rate:.0f} images/s"
         )
 
 

@@ -19,6 +19,7 @@ from lib.classifiers.label_tensors import label_names
 from lib.cli import BadInput, GateFailed, arg, log, parse, progress, run
 from lib.files import digest
 from lib.generators import editing, sampling
+from lib.termination import EpochSums, Termination
 from lib.training import Average, Draws, History, Processes
 
 KINDS = {"editor": editing, "sampler": sampling}
@@ -127,6 +128,7 @@ class Trainer:
         self.local_batch = max(1, options.batch // self.processes.world)
         self.steps = max(1, (options.epoch_images or len(self.data)) // options.batch)
         self.epoch = self.step = 0
+        self.within, self.termination = EpochSums(), Termination(self.processes)
         self.best = {"error": math.inf, "least": math.inf, "epoch": -1, "nets": None}
         self.trained_on, self.registration = train.digest(), manifest.registration([train], validation)
         reader = [Path(options.reader)] if options.reader else []
@@ -178,38 +180,58 @@ class Trainer:
             log(self.summary())
         history = History(self.folder / "history.jsonl", self.epoch, self.options.tensorboard) \
             if first else None
-        if not self.epoch:
+        if not self.step:
             said = self.system.warm_up(lambda times: self.batches.draw(times * self.local_batch))
             if said and first:
                 log(f"warm-up: {said}")
-        for epoch in range(self.epoch, self.options.epochs):
-            means, speed = self.train_epoch(epoch)
-            self.finish_epoch(epoch, means, speed, history)
+        with self.termination:
+            for epoch in range(self.epoch, self.options.epochs):
+                means, speed = self.train_epoch(epoch)
+                self.finish_epoch(epoch, means, speed, history)
         if first:
             self.write_result()
 
     def train_epoch(self, epoch):
-        """One epoch; returns mean losses and images a second."""
+        """One epoch, or what was left of it; returns mean losses and images a second."""
         options, system = self.options, self.system
         remaining = min(1.0, (options.epochs - epoch) / (options.decay_epochs + 1)) if options.decay_epochs else 1.0
         for name, optimiser in system.optimisers.items():
             for group, rate in zip(optimiser.param_groups, self.rates[name]):
                 group["lr"] = rate * remaining
-        sums, counts, start = {}, {}, time.perf_counter()
-        for _ in progress(range(self.steps), what=f"epoch {epoch}", unit="step"):
+        within, start, done = self.within, time.perf_counter(), self.within.steps
+        for i in progress(range(done, self.steps), what=f"epoch {epoch}", unit="step"):
             batch = self.batches.draw(self.local_batch, epoch)
             with torch.autocast("cuda", torch.bfloat16, enabled=self.device.type == "cuda"):
                 terms = system.step(batch, self.step)
-            for name, value in terms.items():  # sums stay on the device: reading them each step would stall it
-                sums[name] = sums.get(name, 0) + value.float()
-                counts[name] = counts.get(name, 0) + 1
+            within.add(terms)
             self.step += 1
             for average in self.averages.values():
                 average.update(self.step)
-        names = sorted(sums)
-        self.processes.average([sums[name] for name in names])
-        means = {name: (sums[name] / counts[name]).item() for name in sums}
-        return means, self.steps * options.batch / (time.perf_counter() - start)
+            if i + 1 < self.steps and self.termination.at(self.step):
+                self.save_within()
+        self.average_statistics()
+        means, self.within = within.means(self.processes), EpochSums()
+        return means, (self.steps - done) * options.batch / (time.perf_counter() - start)
+
+    def average_statistics(self):
+        """The networks' float buffers (what BatchNorm normalises by), and their averages, over the processes."""
+        running = [buffer for net in self.system.nets.values() for buffer in net.buffers()
+                   if buffer.is_floating_point()]
+        averaged = [value for name, average in self.averages.items()
+                    for value in average.buffers(self.system.nets[name])]
+        self.processes.average(running + averaged)
+
+    def save_within(self):
+        """Save in the middle of an epoch and leave."""
+        self.average_statistics()
+        self.within.share(self.processes)
+        if self.processes.first:
+            nets = self.system.nets
+            self.save_last({name: net.state_dict() for name, net in nets.items()},
+                           {name: average.weights(nets[name]) for name, average in self.averages.items()})
+            log(f"terminated: saved after step {self.within.steps} of {self.steps} of epoch {self.epoch}; "
+                "--resume goes on from there")
+        self.termination.leave()
 
     def finish_epoch(self, epoch, means, speed, history):
         """Look at what is made with averaged weights, write history, sheet and last.pt, remember the best epoch."""
@@ -255,7 +277,7 @@ class Trainer:
         checkpoints.save(self.last, {
             "kind": "generator-training", "nets": current, "averages": averaged, "epoch": self.epoch, "step": self.step,
             "optimisers": {name: optimiser.state_dict() for name, optimiser in self.system.optimisers.items()},
-            "best": self.best, "random": checkpoints.random_states(), "run": self.run})
+            "within": asdict(self.within), "best": self.best, "random": checkpoints.random_states(), "run": self.run})
 
     def resume(self):
         """Take up training where last.pt was written."""
@@ -270,9 +292,11 @@ class Trainer:
         for name, optimiser in self.system.optimisers.items():
             optimiser.load_state_dict(state["optimisers"][name])
         self.best, self.epoch, self.step = state["best"], state["epoch"], state["step"]
+        self.within = EpochSums(**state.get("within", {})).on(self.device)
         checkpoints.restore_random_states(state["random"])
         if self.processes.first:
-            log(f"resumed after epoch {self.epoch - 1}")
+            log(f"resumed after epoch {self.epoch - 1}" +
+                (f" and {self.within.steps} steps" if self.within.steps else ""))
 
     def write_result(self):
         """The finished checkpoint: the best epoch's averaged weights."""

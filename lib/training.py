@@ -101,6 +101,11 @@ class Average:
         """The averaged state_dict (integer entries as they are in net)."""
         return {**net.state_dict(), **dict(zip(self.names, self.values))}
 
+    def buffers(self, net):
+        """The averages of the network's float buffers, such as BatchNorm's statistics."""
+        names = {name for name, _ in net.named_buffers()}
+        return [value for name, value in zip(self.names, self.values) if name in names]
+
     @torch.no_grad()
     def restore(self, weights):
         """Take over averaged weights from a checkpoint."""
@@ -154,6 +159,23 @@ class Processes:
         flat /= self.world
         for tensor, mean in zip(tensors, flat.split([tensor.numel() for tensor in tensors])):
             tensor.copy_(mean.view_as(tensor))
+
+    def any(self, flag):
+        """Whether the flag is set in any process; all of them have to ask."""
+        if self.world == 1:
+            return flag
+        on_gpu = torch.distributed.get_backend() == "nccl"
+        votes = torch.tensor(float(flag), device="cuda" if on_gpu else "cpu")
+        torch.distributed.all_reduce(votes)
+        return votes.item() > 0
+
+    def gather(self, value):
+        """[value of each process], in every process."""
+        if self.world == 1:
+            return [value]
+        values = [None] * self.world
+        torch.distributed.all_gather_object(values, value)
+        return values
 
     def close(self):
         """Leave the group."""

@@ -9,6 +9,7 @@ from lib import augment, checkpoints, classifiers
 from lib.classifiers import mean_teacher, settings, thresholds
 from lib.classifiers.objective import Objective
 from lib.cli import BadInput, GateFailed, log, progress
+from lib.termination import EpochDraws
 from lib.training import Average, Best, learning_rate, set_learning_rate
 
 SAMPLES = 8  # validation images kept in the checkpoint, for the parity gate of export_onnx.py
@@ -76,6 +77,7 @@ class Training:
         self.epoch_steps = math.ceil(len(data.rows) / self.batch)
         self.most_steps = min(options.epochs * self.epoch_steps, options.max_steps or math.inf)
         self.epoch, self.step, self.seconds, self.best, self.best_weights = 0, 0, 0.0, Best(), None
+        self.within = None  # of an epoch that SIGTERM cut: its steps, summed loss, random states
         run_of = dataclasses.asdict(options)
         self.run = {key: value for key, value in run_of.items() if key not in NOT_OF_THE_RUN} | {
             "data": data.digest
@@ -105,45 +107,66 @@ class Training:
             or self.epoch >= max(self.best.epoch + options.patience, options.min_epochs)
         )
 
-    def train_epoch(self):
-        """One pass over the rows; the mean loss as a tensor."""
+    def train_epoch(self, termination):
+        """One pass over the rows, or what was left of it; the mean loss as a tensor, None where
+        the epoch was cut and `within` remembers it."""
         options, data, world = self.options, self.data, self.processes
         seed = options.seed * 1_000_003 + self.epoch
         order = torch.randperm(len(data.rows), generator=torch.Generator().manual_seed(seed))
         order = (
             data.rows[order].repeat(2)[: self.epoch_steps * self.batch].to(self.device)
         )  # fills the last batch
-        draws = torch.Generator(device=self.device).manual_seed(seed * 64 + world.rank)
-        rows_drawn = torch.Generator().manual_seed(seed * 64 + world.rank)
-        torch.manual_seed(seed * 64 + world.rank)  # dropout
+        done, total, draws = self.take_up(seed * 64 + world.rank)
+        steps = min(self.epoch_steps, self.most_steps - self.step + done)
         self.net.train()
-        total, steps = (
-            torch.zeros((), device=self.device),
-            min(self.epoch_steps, self.most_steps - self.step),
-        )
-        for i in progress(range(steps), what=f"epoch {self.epoch}", unit="step"):
+        for i in progress(range(done, steps), what=f"epoch {self.epoch}", unit="step"):
             chosen = order[i * self.batch : (i + 1) * self.batch][world.rank :: world.world]  # [B]
-            pictures = self.pictures(data, chosen, draws)
-            rate = learning_rate(
-                options.learning_rate, self.step, self.most_steps, options.schedule
-            )
-            set_learning_rate(self.optimiser, rate)
-            with torch.autocast("cuda", torch.bfloat16, enabled=self.on_gpu):
-                out = self.forward(*pictures)
-            true = {key: values[chosen] for key, values in data.true.items()}
-            loss, _ = self.objective(out, true, data.weight[chosen])
-            if data.unlabelled:
-                loss = loss + self.taught(data.unlabelled.draw(len(chosen), rows_drawn), draws)
-            self.optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            world.average([parameter.grad for parameter in self.parameters])
-            self.optimiser.step()
-            self.step += 1
-            if self.average:
-                self.average.update(self.step)
-            total += loss.detach()
-        world.average([buffer for buffer in self.net.buffers() if buffer.is_floating_point()])
+            total += self.train_step(chosen, draws)
+            if i + 1 < steps and termination.at(self.step):
+                self.average_statistics()
+                world.average([total])
+                self.within = {"steps": i + 1, "total": total, "draws": world.gather(draws.states())}
+                return None
+        self.average_statistics()
         return total / steps
+
+    def take_up(self, seed):
+        """(steps done, their summed loss, EpochDraws) of this epoch: 0 where nothing cut it. With
+        another number of processes than before the cut, random numbers begin anew."""
+        within, self.within = self.within, None
+        if not within:
+            return 0, torch.zeros((), device=self.device), EpochDraws(seed, self.device)
+        anew = len(within["draws"]) != self.processes.world
+        draws = EpochDraws(seed + anew * within["steps"] * 7_919_000_017, self.device)
+        if not anew:
+            draws.restore(within["draws"][self.processes.rank])
+        return within["steps"], within["total"].to(self.device), draws
+
+    def average_statistics(self):
+        """BatchNorm's running statistics, and their averages, over the processes."""
+        running = [buffer for buffer in self.net.buffers() if buffer.is_floating_point()]
+        self.processes.average(running + (self.average.buffers(self.net) if self.average else []))
+
+    def train_step(self, chosen, draws):
+        """One step on rows `chosen` [B]; its loss, detached."""
+        options, data = self.options, self.data
+        pictures = self.pictures(data, chosen, draws.pictures)
+        rate = learning_rate(options.learning_rate, self.step, self.most_steps, options.schedule)
+        set_learning_rate(self.optimiser, rate)
+        with torch.autocast("cuda", torch.bfloat16, enabled=self.on_gpu):
+            out = self.forward(*pictures)
+        true = {key: values[chosen] for key, values in data.true.items()}
+        loss, _ = self.objective(out, true, data.weight[chosen])
+        if data.unlabelled:
+            loss = loss + self.taught(data.unlabelled.draw(len(chosen), draws.rows), draws.pictures)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        self.processes.average([parameter.grad for parameter in self.parameters])
+        self.optimiser.step()
+        self.step += 1
+        if self.average:
+            self.average.update(self.step)
+        return loss.detach()
 
     def pictures(self, images, rows, draws):
         """Augmented pictures [B,3,S,S] of rows of TrainingData or Unlabelled, and their references,
@@ -210,7 +233,8 @@ class Training:
                 "average": self.average and self.average.weights(self.net),
                 "objective": self.objective.state_dict(),
                 "optimiser": self.optimiser.state_dict(),
-                "epoch": self.epoch,
+                "epoch": self.epoch - bool(self.within),  # epochs that are over
+                "within": self.within,
                 "step": self.step,
                 "seconds": self.seconds,
                 "best_score": self.best.score,
@@ -233,11 +257,13 @@ class Training:
         if self.average:
             self.average.restore(state["average"])
         self.epoch, self.step, self.seconds = state["epoch"], state["step"], state["seconds"]
+        self.within = state.get("within")
         self.best, self.best_weights = (
             Best(state["best_score"], state["best_epoch"]),
             state["best_weights"],
         )
-        log(f"{path}: going on after epoch {self.epoch}")
+        steps = f" and {self.within['steps']} steps" if self.within else ""
+        log(f"{path}: going on after epoch {self.epoch}{steps}")
 
     def product(self):
         """The finished checkpoint: the best epoch's weights, thresholds, and what an export
