@@ -40,7 +40,8 @@ $(generator):
 	$(PY) export_onnx.py $< --out $@
 
 $(affect)/%/report_natural.json: $(affect)/%/classifier.onnx
-	$(PY) evaluate.py --model $< --test $(or $(test_natural),$(test)) --report $(@D)/plots \
+	$(PY) evaluate.py --model $< --test $(or $(test_natural),$(test)) \
+	  $(if $(filter seed$(SEED),$(notdir $(@D))),--report $(@D)/plots) \
 	  --predictions $(@D)/predictions_natural.csv --device $(DEVICE) > $@.tmp && mv $@.tmp $@
 	@echo 'report: $@' >&2
 

@@ -163,12 +163,16 @@ $(others:%=$(run)/%/synthetic/manifest.csv): $(run)/$(em)-%/synthetic/manifest.c
 %/generator.onnx: %/generator.pt
 	$(PY) export_onnx.py $< --out $@
 
+# a page of pictures for the seed of SEED; the others of SEEDS are for tables
+plots = $(if $(filter seed$(SEED),$(notdir $(@D))),--report $(@D)/plots)
 $(run)/%/report.json: $(run)/%/classifier.onnx
-	$(PY) evaluate.py --model $< --test $(test) --predictions $(@D)/predictions.csv --report $(@D)/plots --device $(DEVICE) > $@.tmp && mv $@.tmp $@
+	$(PY) evaluate.py --model $< --test $(test) --predictions $(@D)/predictions.csv $(plots) --device $(DEVICE) \
+	  > $@.tmp && mv $@.tmp $@
 	@echo 'report: $@' >&2
 
 $(run)/%/report_natural.json: $(run)/%/classifier.onnx
-	$(PY) evaluate.py --model $< --test $(test_natural) --predictions $(@D)/predictions_natural.csv --device $(DEVICE) > $@.tmp && mv $@.tmp $@
+	$(PY) evaluate.py --model $< --test $(test_natural) --predictions $(@D)/predictions_natural.csv \
+	  --device $(DEVICE) > $@.tmp && mv $@.tmp $@
 
 # condition/seed1/report.json …, below $(run)
 tables := $(foreach c,$(compared),$(foreach s,$(SEEDS),$(addprefix $(c)/seed$(s)/,$(reports))))
