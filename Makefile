@@ -12,6 +12,8 @@
 #   personal.mk      personal and normalised models
 #   folds.mk         cross-validation over people
 #   editors.mk       every editor of AUs and of expressions on the same people
+#   samplers.mk      faces from noise: every sampler on the same people
+#   open_problem.mk  a discriminator that reads AUs and valence and arousal
 #   registration.mk  2D against 3D registration: presets and the whole experiment
 include make/settings.mk
 
@@ -147,3 +149,5 @@ faces-registration-check: | $(READY_FACES)  # is a turned face nearer to its fro
 
 include make/checks.mk
 include make/models.mk
+include make/samplers.mk
+include make/open_problem.mk

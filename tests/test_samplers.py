@@ -31,7 +31,8 @@ FAMILIES = {
     "categorical va ccc": (categorical_gan, Labels(valence_arousal=True),
                            {"size": 28, "va_loss": "ccc", "update_rate": 1}),
     "categorical joint": (categorical_gan, BOTH, {**categorical_gan.OURS, "size": 64, "discriminator": "tiny"}),
-    "relativistic": (relativistic_sampler, EXPRESSIONS, {"size": 16, "width": 8, "widest": 16}),
+    "relativistic": (relativistic_sampler, EXPRESSIONS, {"size": 16, "width": 8, "widest": 16, "classifier": "tiny",
+                                                         "condition_after": 1}),
 }
 
 
@@ -202,10 +203,15 @@ def test_clipped_critic_stays_within_its_bound():
 
 def test_zero_centred_penalty_by_hand():
     def score(x, y):  # gradient 3 at each of 12 numbers: squared norm 108
-        return 3 * x.flatten(1).sum(1), None, None
+        return 3 * x.flatten(1).sum(1)
 
     x = torch.zeros(2, 3, 2, 2)
     assert relativistic_sampler.zero_centred(score, x, None).item() == pytest.approx(108)
+
+
+def test_the_condition_acts_when_there_are_faces():
+    assert [relativistic_sampler.growth(step, 4) for step in (0, 3, 4, 5, 7, 99)] == [0, 0, 0.25, 0.5, 1, 1]
+    assert relativistic_sampler.growth(0, 0) == 1
 
 
 def test_conditions_loss_leaves_out_what_is_unlabelled():
@@ -244,6 +250,30 @@ def test_collapse_is_seen_and_real_images_are_not_called_collapsed():
         assert sample_report.collapse(sampled, real)["collapsed"]
     found = sample_report.collapse(faces(60, 4), real)
     assert not found["collapsed"] and found["spread"] == pytest.approx(1, abs=0.2)
+
+
+def frames(people, each, seed):
+    """Images of some people, `each` of a session, which differ little; (uint8 [N,S,S,3], N subjects)."""
+    still = np.repeat(faces(people, seed), each, 0)
+    moved = np.clip(still + np.random.default_rng(seed).normal(0, 3, (len(still), 1, 1, 3)), 0, 255).astype(np.uint8)
+    return moved, [f"person{k // each}" for k in range(len(moved))]
+
+
+def test_noisy_prototypes_collapse_where_real_images_are_frames_of_sessions():
+    real, subjects = frames(30, 10, 1)
+    few = faces(5, 2)[np.arange(60) % 5]
+    noisy = np.clip(few + np.random.default_rng(3).normal(0, 25, few.shape), 0, 255).astype(np.uint8)
+    rows = sample_report.of_different_people(subjects, 64)
+    assert rows.tolist() == list(range(0, 300, 10))
+    assert sample_report.collapse(noisy, real[rows])["collapsed"]
+    assert not sample_report.collapse(noisy, real[:30])["collapsed"]  # three people: no measure
+    others, names = frames(40, 10, 4)
+    assert not sample_report.collapse(others[sample_report.of_different_people(names, 64)], real[rows])["collapsed"]
+
+
+def test_rows_of_different_people():
+    assert sample_report.of_different_people(["b", "b", "a", "", "a", ""], 9).tolist() == [0, 2, 3, 5]
+    assert sample_report.of_different_people([""] * 7, 3).tolist() == [0, 3, 6]
 
 
 def test_distances_by_hand():
@@ -338,6 +368,31 @@ def test_samples_are_measured_without_torch(sample_set):
     assert done.returncode == 0, done.stderr
 
 
+def test_samplers_stand_in_one_table(tmp_path):
+    def report(name, seed, ratio):
+        samples = {"n": 90, "n_real": 120, "n_training": 300, "size": 32, "class_entropy": {"samples": 0.5},
+                   "diversity": {"ratio": 0.75}, "nearest_training": {"ratio": 1.25}, "frechet": {"samples": 21.0},
+                   "collapse": {"collapsed": name == "gan"}, "condition": {}, "condition_of_real": {}}
+        if ratio:
+            samples |= {"accuracy_ratio": ratio, "condition": {"expression": {"mean_recall": ratio / 2}},
+                        "condition_of_real": {"expression": {"mean_recall": 0.5}}}
+        path = tmp_path / "quick" / "samplers" / "generators" / name / f"seed{seed}" / "report.json"
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps({"samples": samples, "data": {"digest": f"{name}{seed}"}, "real": {"digest": "a"}}))
+        return path
+
+    reports = [report("relativistic-sampler", 1, 0.9), report("gan", 2, None), report("gan", 1, None)]
+    lines = succeed("evaluate.py", "--compare", *reports)[0].splitlines()
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| ")]
+    assert lines[0] == "### samplers: samples against held-out real faces"
+    assert cells[0] == ["preset", "sampler", "asked expression read", "of real faces", "ratio", "entropy of classes",
+                        "diversity / real", "nearest training face / real", "Fréchet distance", "collapsed"]
+    assert cells[1:] == [["quick", "gan seed 1", "–", "–", "–", "0.50", "0.75", "1.25", "21", "yes"],
+                         ["quick", "gan seed 2", "–", "–", "–", "0.50", "0.75", "1.25", "21", "yes"],
+                         ["quick", "relativistic-sampler seed 1", "0.45", "0.50", "0.90", "0.50", "0.75", "1.25", "21", "no"]]
+
+
+
 def test_identity_embedding_is_trained_and_exported(sample_set, tmp_path):
     draw = np.random.default_rng(1)
     for name, people in (("train", "abcd"), ("validation", "ef")):
@@ -399,7 +454,8 @@ def trainer_of(sets, folder, arch, *config):
 
 
 TINY = {"gan": ["width=4"], "conditional-gan": ["width=4"], "conditional-wgan": ["width=4", "n_critic=2"],
-        "categorical-gan": ["discriminator=tiny"], "relativistic-sampler": ["width=8", "widest=16"]}
+        "categorical-gan": ["discriminator=tiny"],
+        "relativistic-sampler": ["width=8", "widest=16", "classifier=tiny", "warmup=0"]}
 
 
 @pytest.mark.parametrize("arch", TINY)

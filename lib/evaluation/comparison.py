@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from lib.cli import BadInput, note
-from lib.evaluation import pose_tables, published
+from lib.evaluation import pose_tables, published, sample_tables
 
 THESIS = "thesis"  # the work of published.csv whose figures stand beside the conditions
 BASELINES = ("supervised", "upsampled", "pseudo", "reweighted")  # without generated images
@@ -30,6 +30,7 @@ NUMBERS = {  # heading: where it is in a report
 }
 OF_A_CORRELATION = ("ICC", *(f"{heading} {name}" for heading in ("CCC", "PCC", "MSE")
                              for name in ("valence", "arousal")))  # printed as they are, not in per cent
+SECTIONS = ("au", "va", "expression", "edits", "samples")  # a report has one of them
 INTERVALS = {"F1": ("intervals", "au", "mean", "f1"), "CCC valence": ("intervals", "va", "valence", "ccc"),
              "CCC arousal": ("intervals", "va", "arousal", "ccc"),
              "accuracy": ("intervals", "expression", "accuracy")}
@@ -71,8 +72,8 @@ def read(path):
         raise BadInput(f"{path}: no such report; make it with evaluate.py") from None
     except ValueError:
         raise BadInput(f"{path}: not JSON; make the report again with evaluate.py") from None
-    if not isinstance(report, dict) or not {"au", "va", "expression", "edits"} & set(report):
-        raise BadInput(f"{path}: not a report of evaluate.py (it has none of au, va, expression, edits)")
+    if not isinstance(report, dict) or not {*SECTIONS} & set(report):
+        raise BadInput(f"{path}: not a report of evaluate.py (it has none of {', '.join(SECTIONS)})")
     return Run(*place(path), report)
 
 
@@ -81,7 +82,7 @@ def tables(paths):
     runs = [read(path) for path in paths]
     groups = {}
     for run in runs:
-        edits = "edits" in run.report  # generators of all presets stand in one table
+        edits = "edits" in run.report or "samples" in run.report  # generators of all presets stand in one table
         groups.setdefault(("" if edits else run.preset, run.set, run.test, edits), []).append(run)
     texts = []
     for key in sorted(groups, key=lambda key: (key[0], in_order(key[1]), key[3], key[2] != "test", key[2])):
@@ -94,6 +95,8 @@ def table(runs):
     """The tables that runs of one set, test and protocol ask for."""
     if "edits" in runs[0].report:
         return "\n\n".join(filter(None, [edit_table(runs), quality_table(runs)]))
+    if "samples" in runs[0].report:
+        return sample_tables.table(runs, markdown)
     if all(pose_tables.is_by_pose(run.report) for run in runs):
         conditions = {name: [run.report for run in members] for name, members in by_condition(runs).items()}
         return pose_tables.tables(conditions, title_of(runs), markdown, spread)
@@ -110,7 +113,8 @@ def split_by_protocol(runs):
     alike = {}
     for run in runs:
         protocol = run.report.get("protocol", {})
-        whole = run.report.get("by", {}).get("of") or run.report.get("data", {})  # registered in two ways, it is one set
+        # registered in two ways, it is one set; each sampler's samples are compared with the same real faces
+        whole = run.report.get("by", {}).get("of") or run.report.get("real") or run.report.get("data", {})
         key = json.dumps([whole.get("digest"), protocol.get("aus"), protocol.get("pair"),
                           protocol.get("truth_present_from"), protocol.get("aus_in_summary")])
         alike.setdefault(key, []).append(run)

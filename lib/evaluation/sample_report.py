@@ -24,6 +24,7 @@ from lib.labels import VALENCE_AROUSAL
 
 COARSE = 8          # side of the small images in which collapse is looked for: noise is averaged away there
 COLLAPSED = 0.5     # share of real images' `spread` or `nearest_other` from which on samples are not collapsed
+COMPARED = 64       # samples, and real images, that collapse is looked for in
 LEAST_OF_CLASS = 2  # images of a class that have a distance among them
 
 
@@ -88,12 +89,22 @@ def spread_and_gap(pictures):
     return float(every.mean()), float(np.median(apart.min(1)))
 
 
+def of_different_people(subjects, most):
+    """Rows int64 [n], n <= most, evenly from those that begin a new person; without names all are different people.
+
+    subjects: N texts, '' unknown."""
+    names = [subject or k for k, subject in enumerate(subjects)]
+    first = np.sort(np.unique(np.array(names, object).astype(str), return_index=True)[1])
+    return first[np.linspace(0, len(first) - 1, min(most, len(first))).astype(int)]
+
+
 def collapse(sampled, real):
     """{"spread", "nearest_other"}: of samples, divided by those of as many real images; and, as `collapsed`, whether
     one of them is below COLLAPSED.
 
     A constant image has neither spread nor gap. A few prototypes, noise added or not, have some spread but hardly a
-    gap to the nearest other sample. sampled, real: uint8 [N,S,S,3], three images or more."""
+    gap to the nearest other sample. sampled, real: uint8 [N,S,S,3], three images or more; real ones of different people,
+    since two frames of one session are nearly one image, and with those for a measure noisy prototypes pass."""
     count = min(len(sampled), len(real))
     pick = [np.linspace(0, len(part) - 1, count).astype(int) for part in (sampled, real)]
     ours, theirs = spread_and_gap(sampled[pick[0]]), spread_and_gap(real[pick[1]])
@@ -172,7 +183,7 @@ def measure(samples, real, training, reader, identity, batch=64, inception=None)
         note(f"{name}: fewer images than features ({rows[0].shape[1]}); it is too high, compare equal numbers only")
     out[name] = {"features_of": model.path, "samples": frechet(rows[0], rows[1]),
                  "training": frechet(rows[2], rows[1])}
-    out["collapse"] = collapse(pictures, held_out)
+    out["collapse"] = collapse(pictures, held_out[of_different_people(real.text("subject"), COMPARED)])
     return out
 
 

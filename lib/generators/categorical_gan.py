@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from lib import classifiers
+from lib import augment, classifiers
 from lib.generators.contract import SampleDrawing, System as Contract
 from lib.generators.sampler_blocks import LEAK, ConvolutionalGenerator, even
 from lib.labels import PRESENT_INTENSITY
@@ -27,8 +27,10 @@ HUBER_STEPS, HUBER_WEIGHT = 1500, 10.0  # weight annealing of the generator's Hu
 class Config:
     size: int = 32                 # image side in pixels: 28 and 32 by the published networks, 64 and 96 by larger ones
     noise_size: int = 100          # Z, even in [-1, 1]
+    g_width: int = 48              # channels of the generator's largest map, above 32 pixels
     discriminator: str = "small"   # small (published) | compact | resnet18 | vgg16 | … of lib.classifiers
     dropout: float = 0.5           # of the discriminator
+    augment: str = "none"          # random changes of all that the discriminator sees, of lib.augment
     learning_rate: float = 1e-4    # Adam's, of the generator
     d_rate: float = 0.5            # the discriminator's learning rate, a share of it
     beta1: float = 0.5
@@ -180,7 +182,7 @@ class System(Contract):
         super().__init__(labels, config)
         small = config.size <= 32
         self.generator = (SmallGenerator(config) if small
-                          else ConvolutionalGenerator(config.noise_size, 0, config.size, 48))
+                          else ConvolutionalGenerator(config.noise_size, 0, config.size, config.g_width))
         self.discriminator = Discriminator(config, labels)
         self.nets = {"generator": self.generator, "discriminator": self.discriminator}
         rates = {"generator": config.learning_rate, "discriminator": config.learning_rate * config.d_rate}
@@ -212,7 +214,7 @@ class System(Contract):
         momenta = [norm.momentum for norm in norms]
         for norm in norms if kept else ():
             norm.momentum = 0.0
-        out = self.discriminator(x)
+        out = self.discriminator(augment.augment(x, self.config.augment, None))  # None: torch's own generator
         for norm, momentum in zip(norms, momenta):
             norm.momentum = momentum
         return out

@@ -64,7 +64,8 @@ class Watch:
 
     def __init__(self, data, table, system, level, reader=""):
         self.labels, self.system = system.labels, system
-        self.real = data.pixels[torch.linspace(0, len(data) - 1, min(SAMPLES, len(data))).long()].cpu()
+        rows = sample_report.of_different_people(data.manifest.text("subject"), SAMPLES)
+        self.real = data.pixels[torch.from_numpy(rows)].cpu()
         device = data.pixels.device
         generator = torch.Generator().manual_seed(0)
         self.noise = draw_noise(system.drawing, SAMPLES, generator).to(device)

@@ -1,0 +1,49 @@
+"""The table of samplers, for `evaluate.py --compare`: each with what `evaluate.py --samples` found."""
+
+NUMBERS = {  # heading: place in a report's section `samples`
+    "asked expression read": ("condition", "expression", "mean_recall"),
+    "of real faces": ("condition_of_real", "expression", "mean_recall"),
+    "ratio": ("accuracy_ratio",),
+    "entropy of classes": ("class_entropy", "samples"),
+    "diversity / real": ("diversity", "ratio"),
+    "nearest training face / real": ("nearest_training", "ratio"),
+    "Fréchet distance": ("frechet", "samples"),
+    "FID": ("fid", "samples"),
+}
+
+
+def value_at(section, place):
+    """section[a][b][c], None where any of them is missing."""
+    for key in place:
+        section = section.get(key) if isinstance(section, dict) else None
+    return section
+
+
+def cell(value):
+    """A number for people; – where a sampler has none (one without conditions is not asked for any)."""
+    return "–" if value is None else f"{value:.2f}" if abs(value) < 10 else f"{value:.0f}"
+
+
+def row_of(run, headings):
+    """A sampler and its seed, its figures, and whether it has collapsed."""
+    section = run.report["samples"]
+    values = [value_at(section, NUMBERS[name]) for name in headings]
+    name = " ".join(filter(None, [run.condition, run.seed and f"seed {run.seed}"]))
+    collapsed = value_at(section, ("collapse", "collapsed"))
+    return [run.preset or "–", name, *map(cell, values), "yes" if collapsed else "no"]
+
+
+def table(runs, markdown):
+    """Samplers by row. runs: lib.evaluation.comparison.Run; markdown: (head, rows) -> lines."""
+    runs = sorted(runs, key=lambda run: (run.preset, run.condition, run.seed))
+    headings = [name for name, place in NUMBERS.items()
+                if any(value_at(run.report["samples"], place) is not None for run in runs)]
+    head = ["preset", "sampler", *headings, "collapsed"]
+    first = runs[0].report["samples"]
+    return "\n".join([
+        f"### {runs[0].set or 'reports'}: samples against held-out real faces", "",
+        *markdown(head, [row_of(run, headings) for run in runs]), "",
+        f"{first['n']} samples, {first['n_real']} held-out real faces, {first['n_training']} training faces, "
+        f"{first['size']} pixels. Asked expression read: mean over classes of the share that an independent classifier reads "
+        "as asked. Diversity, nearest training face: by an identity embedding, divided by the same of held-out real faces. "
+        "Fréchet distance: in the classifier's features, so it is no FID."])

@@ -1,0 +1,98 @@
+# make open-problem: the open problem of Richer 2018. A discriminator that reads AUs, or valence and arousal, is as
+# good as the same network as a plain classifier; one that reads both lost its AUs (F1 0.80 -> 0.25). Each line of
+# `open` is a training and a report for each seed of SEEDS (a cell); a killed run goes on where it was.
+RICHER_AUS := AU01 AU02 AU04 AU06 AU12 AU15 AU20 AU25
+OPEN_DATA_smoke := --labelled 300 --people 20 --validation 90 --test-natural 120
+OPEN_DATA_quick := --labelled 10000 --people 400 --validation 600 --test-natural 2000
+OPEN_DATA_long := $(OPEN_DATA_quick)
+OPEN_DATA_paper := --labelled 100000 --people 2000 --validation 2000 --test-natural 20000
+OPEN_SIZE_smoke := 32
+OPEN_SIZE_quick := 64
+OPEN_SIZE_long := 64
+OPEN_SIZE_paper := 96
+# images of a batch, batches of real images, and the network that is classifier and discriminator
+OPEN_BATCH := 64
+OPEN_STEPS_smoke := 20
+OPEN_STEPS_quick := 900
+OPEN_STEPS_long := 3000
+OPEN_STEPS_paper := 30000
+# a tenth of the discriminator's images: it learns at every second step, so 2 x steps x batch / 10
+OPEN_EPOCH_smoke := 256
+OPEN_EPOCH_quick := 11520
+OPEN_EPOCH_long := 38400
+OPEN_EPOCH_paper := 384000
+OPEN_NETWORK_smoke := tiny
+OPEN_NETWORK_quick := compact
+OPEN_NETWORK_long := compact
+OPEN_NETWORK_paper := resnet18
+G_WIDTH := 16
+
+open_data := data/$(PRESET)/richer
+open_run := runs/$(PRESET)/richer
+open_results := runs/results/$(PRESET)/richer
+open := plain-au plain-va d-au d-va joint-published joint-ours
+# from published to ours, one change less each
+open_without := joint-guessed joint-statistics joint-weights
+open_reports = $(foreach c,$(1),$(foreach s,$(SEEDS),$(open_run)/$c/seed$s/report.json))
+.PHONY: open-problem open-problem-why results-open-problem
+
+$(open_data)/.done: | $(READY)
+	$(PY) -m lib.datasets.rendered_faces --out $(@D) --size $(OPEN_SIZE_$(PRESET)) --device $(DEVICE) --unlabelled 0 \
+	  --test 0 --pairs 0 --pairs-validation 0 --judge 0 --judge-validation 0 --seed 3 $(OPEN_DATA_$(PRESET))
+	@touch $@
+
+open_seed = --seed $(patsubst seed%,%,$(lastword $(subst /, ,$(@D)))) --device $(DEVICE) --resume
+open_sets = --train $(open_data)/labelled.csv --validation $(open_data)/validation.csv --out $@
+plain = $(PY) train_classifier.py --arch $(OPEN_NETWORK_$(PRESET)) $(open_sets) --aus $(RICHER_AUS) --batch $(OPEN_BATCH) \
+  --max-steps $(OPEN_STEPS_$(PRESET)) --augment faces --optimiser adam --schedule cosine --ema 0.99 --patience 99 $(open_seed)
+d = $(PY) train_generator.py --arch categorical-gan $(open_sets) --aus $(RICHER_AUS) --batch $(OPEN_BATCH) --ema 0.99 \
+  --epochs 10 --decay-epochs 9 --epoch-images $(OPEN_EPOCH_$(PRESET)) $(open_seed)
+same = size=$(OPEN_SIZE_$(PRESET)) discriminator=$(OPEN_NETWORK_$(PRESET)) g_width=$(G_WIDTH) learning_rate=1e-3 d_rate=1 \
+  update_rate=1 dropout=0.2 augment=faces
+
+$(open_run)/plain-au/%/classifier.pt: $(open_data)/.done
+	$(plain) --tasks au_present --losses au_present=bce
+
+$(open_run)/plain-va/%/classifier.pt: $(open_data)/.done
+	$(plain) --tasks va --losses va=mse
+
+$(open_run)/d-au/%/generator.pt: $(open_data)/.done
+	$(d) --preset ours --tasks au --config $(same)
+
+$(open_run)/d-va/%/generator.pt: $(open_data)/.done
+	$(d) --preset ours --tasks va --config $(same)
+
+$(open_run)/joint-ours/%/generator.pt: $(open_data)/.done
+	$(d) --preset ours --tasks au va --config $(same)
+
+$(open_run)/joint-published/%/generator.pt: $(open_data)/.done
+	$(d) --preset joint --tasks au va --config $(same)
+
+# ours, but generated images have guessed labels; but batch norm's statistics are of both; but published task weights
+$(open_run)/joint-guessed/%/generator.pt: $(open_data)/.done
+	$(d) --preset ours --tasks au va --config $(same) fake_labels=paper
+
+$(open_run)/joint-statistics/%/generator.pt: $(open_data)/.done
+	$(d) --preset ours --tasks au va --config $(same) statistics=both
+
+$(open_run)/joint-weights/%/generator.pt: $(open_data)/.done
+	$(d) --preset ours --tasks au va --config $(same) w_au=0.333 w_va=0.167 w_real=0.333
+
+$(open_run)/%/classifier.onnx: $(open_run)/%/generator.pt
+	$(PY) export_onnx.py $< --as classifier --out $@
+
+$(open_run)/%/classifier.onnx: $(open_run)/%/classifier.pt
+	$(PY) export_onnx.py $< --out $@
+
+$(open_run)/%/report.json: $(open_run)/%/classifier.onnx
+	$(PY) evaluate.py --model $< --test $(open_data)/test_natural.csv --device $(DEVICE) > $@.tmp && mv $@.tmp $@
+
+open-problem: $(call open_reports,$(open))
+	$(PY) evaluate.py --compare $^
+
+open-problem-why: $(call open_reports,joint-ours joint-published $(open_without))
+	$(PY) evaluate.py --compare $^
+
+results-open-problem: $(call open_reports,$(open))  # the reports, to commit
+	@mkdir -p $(open_results)
+	cd $(open_run) && cp --parents $(patsubst $(open_run)/%,%,$^) $(CURDIR)/$(open_results)
