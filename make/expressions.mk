@@ -32,9 +32,8 @@ $(run)/generators/$(ARCH)-expressions/seed%/generator.pt: $(data) | $(READY)
 	$(PY) train_generator.py --arch $(ARCH) --tasks expression --train $(labelled) --validation $(validation) \
 	  --out $@ --seed $* --device $(DEVICE) --resume $(generator_options)
 
-# --source is for editors; a sampler makes faces from noise, and needs none
 $(classes)/$(made)/synthetic/manifest.csv: $(generator)/generator.onnx
-	$(PY) synthesize.py --model $< $(if $(filter $(SAMPLERS),$(ARCH)),,--source $(labelled)) --recipe expressions \
+	$(PY) synthesize.py --model $< --source $(labelled) --recipe expressions \
 	  --count $(count) --out $(@D) --sheet $(@D)/sheet.png --device $(DEVICE)
 
 %/classifier.onnx: %/classifier.pt

@@ -41,8 +41,7 @@ EDITOR ?= $(if $(filter paper,$(PRESET)),expression-manipulator,warp-editor)
 MNIST_EDITOR ?= $(EDITOR)
 EDITORS := warp-editor expression-manipulator ganimation stargan
 # those that know expressions: `make faces-NAME`, or faces-stargan-expressions for one that knows AUs as well
-SAMPLERS := gan conditional-gan conditional-wgan categorical-gan relativistic-sampler
-OF_CLASSES := fexgan $(SAMPLERS) $(EDITORS:%=%-expressions)
+OF_CLASSES := fexgan $(EDITORS:%=%-expressions)
 
 PYTHON ?= python3
 PY := .venv/bin/python
