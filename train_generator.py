@@ -38,6 +38,8 @@ class Options:
     preset: str = arg("quick", help="the architecture's settings: paper, quick, …")
     config: list[str] = arg([], nargs="+", action="extend", metavar="NAME=VALUE",
                             help="replace settings of the preset, e.g. width=32 w_pair=0")
+    init: str = arg("", metavar="FILE.pt", help="start from the networks of this checkpoint: the same architecture, "
+                                                "labels and sizes; other losses, data and rates if you like")
     weights: list[float] = arg([], nargs="+", metavar="W", least=0, help="a weight for each --train manifest, times its "
                                "rows' own: how often its images are drawn")
     tasks: list[str] = arg([], nargs="+", choices=TASKS, help="labels to learn [the architecture's]")
@@ -118,6 +120,8 @@ class Trainer:
         if not self.data.weight.any():
             raise BadInput(f"{train.name}: all weights are 0; nothing is left to learn from")
         self.system = self.build(source)
+        if options.init:
+            self.take_up(options.init)
         kind = KINDS[self.system.kind]
         self.batches = kind.Batches(self.data, table, self.system, options.flip)
         self.averages = {name: Average(self.system.nets[name], options.ema)
@@ -167,6 +171,21 @@ class Trainer:
             optimiser.register_step_pre_hook(lambda each, *_: world.average(
                 [value.grad for group in each.param_groups for value in group["params"] if value.grad is not None]))
         return system
+
+    def take_up(self, path):
+        """Begin with the networks of a finished checkpoint."""
+        state = checkpoints.load_finished(path)
+        mine = {"architecture": self.options.arch, "labels": self.labels.as_dict()}
+        for what, value in mine.items():
+            if state.get(what) != value:
+                raise BadInput(f"{path}: has {what} {state.get(what)}, this training {value}; give a checkpoint of the "
+                               "same, or leave --init out")
+        for name, net in self.system.nets.items():
+            try:
+                net.load_state_dict(state["nets"][name])
+            except (KeyError, RuntimeError):
+                raise BadInput(f"{path}: its {name} is of other sizes; give the --preset, --config and --size that it "
+                               "was trained with, or leave --init out") from None
 
     def summary(self):
         """What is trained on, for people."""

@@ -237,3 +237,20 @@ def test_an_alarm_may_stop_training(data, tmp_path, monkeypatch, capsys):
     assert status == 4 and "alarm in epoch 2: the output is the input" in said.splitlines()[-1]
     lines = history(tmp_path)
     assert [len(line.get("alarms", [])) for line in lines] == [0, 0, 1] and not (tmp_path / "g.pt").exists()
+
+
+def test_starts_from_another_training(data, tmp_path, monkeypatch, capsys):
+    """With rates of 0 the networks that come out are those that went in; other sizes or labels are refused."""
+    first, second = tmp_path / "a" / "g.pt", tmp_path / "b" / "g.pt"
+    status, said = run(data, first, ("--epochs", 1), monkeypatch, capsys)
+    assert status == 0, said
+    still = (*SMALL, "learning_rate=0", "d_learning_rate=0")
+    status, said = run(data, second, ("--epochs", 1, "--init", first), monkeypatch, capsys, config=still)
+    assert status == 0, said
+    before, after = (checkpoints.load_finished(path)["nets"] for path in (first, second))
+    for name, net in before.items():
+        assert all(torch.allclose(value, after[name][key], atol=1e-6) for key, value in net.items())
+    for more, config, told in ((("--init", first), (*SMALL, "joined=16"), "of other sizes"),
+                               (("--init", first, "--aus", "AU01"), SMALL, "has labels")):
+        status, said = run(data, tmp_path / "c" / "g.pt", more, monkeypatch, capsys, config=config)
+        assert status == 3 and told in said and len(said.splitlines()) == 1
