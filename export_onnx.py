@@ -5,8 +5,15 @@
 
 Beside NAME.onnx stands NAME.json with the metadata that the file also carries. When PyTorch and ONNX Runtime
 differ by more than --tolerance (one level for 8-bit images), nothing is written and the exit status is 4.
+
+    export_onnx.py classifier.pt --out small.onnx --precision int8 --calibration validation.csv --test test.csv
+
+A smaller model (fp16 for GPUs, int8) is written when no figure on --test is more than --max-drop below that of
+float32: F1 of AUs, CCC of valence and arousal, accuracy of expressions, likeness of pictures of a generator.
 """
 import dataclasses
+import tempfile
+from pathlib import Path
 
 import numpy as np
 
@@ -25,12 +32,19 @@ class Options:
     parity_images: str = arg("", help="manifest of images to compare on (default: those kept in the checkpoint)",
                              metavar="FILE.csv")
     tolerance: float = arg(1e-4, help="largest difference allowed in outputs that are not images")
+    precision: str = arg("float32", choices=["float32", "fp16", "int8"], help="numbers inside the model")
+    calibration: str = arg("", help="with int8: manifest of images whose ranges are taken", metavar="FILE.csv")
+    test: str = arg("", help="with fp16 and int8: labelled manifest on which the smaller model has to hold",
+                    metavar="FILE.csv")
+    max_drop: float = arg(0.01, help="how much a figure may be lower on --test", least=0)
 
     def __post_init__(self):
         if not self.out.endswith(".onnx"):
             raise ValueError(f"--out {self.out}: a model's name ends in .onnx")
         if self.tolerance <= 0:
             raise ValueError("--tolerance must be above 0")
+        if (self.precision != "float32") != bool(self.test) or (self.precision == "int8") != bool(self.calibration):
+            raise ValueError("--precision fp16 needs --test FILE.csv; int8 needs --test and --calibration; float32 none")
 
 
 def parity_images(options, checkpoint):
@@ -51,10 +65,29 @@ def main():
     from lib import checkpoints, onnx_export  # torch takes seconds to import: --help need not wait
 
     checkpoint = checkpoints.load_finished(options.checkpoint)
+    if options.precision != "float32":
+        smaller(options, checkpoint)
+        return
     worst = onnx_export.export(checkpoint, options.out, parity_images(options, checkpoint), options.tolerance,
                                options.checkpoint, options.as_ or None)
     log(f"{options.out}: agrees with PyTorch at batches 1, 2 and 7; largest difference "
         + ", ".join(f"{name} {value:.2g}" for name, value in worst.items()))
+
+
+def smaller(options, checkpoint):
+    """Export in float32 to a place that vanishes, then in the precision that is asked for."""
+    from lib import manifest, onnx_export, onnx_precision
+
+    test = manifest.read(options.test)
+    calibration = manifest.read(options.calibration) if options.calibration else None
+    with tempfile.TemporaryDirectory() as folder:
+        whole = Path(folder) / "float32.onnx"
+        onnx_export.export(checkpoint, whole, parity_images(options, checkpoint), options.tolerance,
+                           options.checkpoint, options.as_ or None)
+        found = onnx_precision.shrink(whole, options.out, options.precision, test, calibration, options.max_drop)
+        sizes = [path.stat().st_size / 1e6 for path in (whole, Path(options.out))]
+    log(f"{options.out}: {options.precision}, {sizes[1]:.2f} MB (float32: {sizes[0]:.2f} MB); "
+        + ", ".join(f"{name} {less:.4f} ({full:.4f})" for name, (full, less) in found.items()))
 
 
 if __name__ == "__main__":

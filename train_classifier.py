@@ -24,17 +24,9 @@ import math
 import time
 from pathlib import Path
 
-import torch
-
-from lib import augment, checkpoints, classifiers, device_data, labels
-from lib.classifiers import HEADS, mean_teacher, personal, settings, torchvision_backbone
-from lib.classifiers.training import Training
-from lib.classifiers.training_data import TrainingData
+from lib import choices, labels
+from lib.choices import AU, SUBJECT
 from lib.cli import arg, log, parse, run
-from lib.termination import Termination
-from lib.training import History, Processes
-
-AU = "{au}"  # stands for the AU's name in the --out of --per-au
 
 
 @dataclasses.dataclass
@@ -79,11 +71,11 @@ class Options:
     weights: list[float] = arg(
         [], help="a weight for each --train manifest, times its rows' own", nargs="+", least=0
     )
-    tasks: list[str] = arg(["au"], help="what to learn", nargs="+", choices=list(HEADS))
+    tasks: list[str] = arg(["au"], help="what to learn", nargs="+", choices=list(choices.HEAD_LOSSES))
     losses: list[str] = arg(
         [],
         help="the loss of a task: "
-        + "; ".join(f"{name} {' '.join(head.losses)}" for name, head in HEADS.items()),
+        + "; ".join(f"{name} {' '.join(losses)}" for name, losses in choices.HEAD_LOSSES.items()),
         nargs="+",
         metavar="TASK=LOSS",
     )
@@ -107,7 +99,7 @@ class Options:
         help="additional draws from the training rows, rare AUs (else expressions) more often",
         least=0,
     )
-    arch: str = arg("compact", help="network", choices=list(classifiers.BACKBONES))
+    arch: str = arg("compact", help="network", choices=list(choices.BACKBONES))
     pretrained: str = arg(
         "none",
         help="first weights of a torchvision network: imagenet, none, or a file of them",
@@ -118,10 +110,10 @@ class Options:
         "none",
         help="compare with the person's neutral or mean image (column reference, else the "
         "mean): image subtracts it, features subtracts its features",
-        choices=list(classifiers.REFERENCES),
+        choices=list(choices.REFERENCES),
     )
     augment: str = arg(
-        "faces", help="random changes of training images", choices=list(augment.KINDS)
+        "faces", help="random changes of training images", choices=list(choices.AUGMENTATIONS)
     )
     batch: int = arg(100, help="images a step, over all processes", least=1)
     epochs: int = arg(1000, help="most epochs", least=1)
@@ -138,7 +130,7 @@ class Options:
     optimiser: str = arg(
         "radam",
         help="what changes the weights; sgd has momentum 0.9",
-        choices=list(settings.OPTIMISERS),
+        choices=list(choices.OPTIMISERS),
     )
     learning_rate: float = arg(1e-3, help="the optimiser's", least=0)
     weight_decay: float = arg(0.0, help="the optimiser's; decoupled for radam and adamw", least=0)
@@ -171,7 +163,7 @@ class Options:
             raise ValueError("--ema and --dropout are at least 0 and below 1")
         if bool(self.train) == bool(self.personalise):
             raise ValueError("say one of --train FILE.csv … and --personalise FILE.csv")
-        by_person = personal.SUBJECT in self.out
+        by_person = SUBJECT in self.out
         if bool(self.personalise) != by_person or (self.personalise and not self.init):
             raise ValueError(
                 "--personalise, and nothing else, needs --init FILE.pt and an --out with {subject}"
@@ -181,7 +173,7 @@ class Options:
                 f"--out {self.out}: with --per-au, and only then, its folder has {AU} in it, "
                 "such as models/{au}/classifier.pt"
             )
-        if len(set(self.tasks) & set(classifiers.AU_HEADS)) < 1 and self.per_au:
+        if len(set(self.tasks) & set(choices.AU_HEADS)) < 1 and self.per_au:
             raise ValueError("--per-au needs a task of AUs: au, au_level or au_present")
         if self.unlabelled and not self.ema:
             raise ValueError(
@@ -189,10 +181,12 @@ class Options:
             )
         if {"au", "au_level"} <= set(self.tasks):
             raise ValueError("--tasks au au_level: both read the intensity; choose one")
-        if self.pretrained != "none" and self.arch not in torchvision_backbone.NAMES:
+        if self.pretrained != "none" and self.arch not in choices.TORCHVISION:
             raise ValueError(
-                f"--pretrained {self.pretrained}: is for {', '.join(torchvision_backbone.NAMES)}"
+                f"--pretrained {self.pretrained}: is for {', '.join(choices.TORCHVISION)}"
             )
+        from lib.classifiers import settings  # imports torch, for which --help need not wait
+
         settings.loss_kinds(self.losses, self.tasks)
         settings.task_weights(self.task_weights, self.tasks)
         self.aus = [labels.parse_au(name) for name in self.aus]
@@ -211,6 +205,11 @@ def say_start(training, device):
 
 def train(options, data, device, processes):
     """Train one model, from its start or from last.pt, and write it."""
+    from lib import checkpoints
+    from lib.classifiers.training import Training
+    from lib.termination import Termination
+    from lib.training import History
+
     training = Training(options, data, device, processes)
     last = Path(options.out).with_name("last.pt")
     if options.resume and last.exists():
@@ -261,6 +260,13 @@ def train_epoch(training, history, last, termination):
 
 def main():
     options = parse(Options, __doc__)
+    import torch
+
+    from lib import device_data
+    from lib.classifiers import mean_teacher, personal
+    from lib.classifiers.training_data import TrainingData
+    from lib.training import Processes
+
     if options.threads:
         torch.set_num_threads(options.threads)
     torch.set_flush_denormal(True)  # numbers near 0 are slow on CPUs

@@ -16,7 +16,9 @@ from lib.evaluation import identity, sample_report
 from lib.generators import (categorical_gan, conditional_gan, conditional_wgan, gan, relativistic_sampler,
                             sampler_blocks)
 from lib.generators.contract import SampleBatch
+from lib.generators.trainer import Trainer
 from lib.labels import Labels
+from lib.training import History
 
 B = 6
 EXPRESSIONS = Labels(expressions=("anger", "joy", "neutral"))
@@ -450,7 +452,7 @@ def trainer_of(sets, folder, arch, *config):
         train=[str(sets[0])], validation=str(sets[1]), out=str(folder / "g.pt"), arch=arch, config=list(config),
         epochs=2, decay_epochs=0, epoch_images=16, batch=8, device="cpu")
     checkpoints.seed_all(options.seed)
-    return train_generator.Trainer(options, torch.device("cpu"))
+    return Trainer(options, torch.device("cpu"))
 
 
 TINY = {"gan": ["width=4"], "conditional-gan": ["width=4"], "conditional-wgan": ["width=4", "n_critic=2"],
@@ -462,7 +464,7 @@ TINY = {"gan": ["width=4"], "conditional-gan": ["width=4"], "conditional-wgan": 
 def test_resumed_equals_uninterrupted_and_exports_agree(arch, face_sets, tmp_path):
     trainer_of(face_sets, tmp_path / "whole", arch, *TINY[arch]).train()
     cut = trainer_of(face_sets, tmp_path / "cut", arch, *TINY[arch])
-    cut.finish_epoch(0, *cut.train_epoch(0), train_generator.History(tmp_path / "cut" / "history.jsonl"))
+    cut.finish_epoch(0, *cut.train_epoch(0), History(tmp_path / "cut" / "history.jsonl"))
     again = trainer_of(face_sets, tmp_path / "cut", arch, *TINY[arch])
     again.resume()
     again.train()

@@ -16,6 +16,7 @@ from PIL import Image
 import train_generator
 from lib import checkpoints, cli, generators, images, manifest, onnx_export
 from lib.generators.editing import Watch
+from lib.generators.trainer import Trainer
 from models import classifier
 
 ROOT = Path(__file__).parent.parent
@@ -150,11 +151,11 @@ def test_weighted_sources(data, tmp_path, monkeypatch, capsys):
     other = make_set(tmp_path, "other", 8, "d", ["AU04"], weight=[2.0] * 8)
     options = train_generator.Options(train=[str(data[0]), str(other)], validation=str(data[1]), out="g.pt",
                                       weights=[0.5, 3.0], config=list(SMALL))
-    trainer = train_generator.Trainer(options, torch.device("cpu"))
+    trainer = Trainer(options, torch.device("cpu"))
     assert trainer.data.weight.tolist() == [0.5] * 24 + [6.0] * 8 and list(trainer.labels.aus) == ["AU01", "AU04", "AU12"]
     assert (trainer.batches.pairs.rows(1000) >= 24).float().mean() == pytest.approx(48 / 60, abs=0.05)
     options.weights = [1.0, 0.0]
-    assert train_generator.Trainer(options, torch.device("cpu")).batches.pairs.rows(1000).max() == 23
+    assert Trainer(options, torch.device("cpu")).batches.pairs.rows(1000).max() == 23
     more = ("--train", data[0], other, "--weights")
     for weights, status, told in (((1,), 2, "1 weights for 2"), ((0, 0), 3, "all weights are 0"), ((1, -1), 2, "at least 0")):
         found = run(data, tmp_path / "g.pt", (*more, *weights), monkeypatch, capsys)

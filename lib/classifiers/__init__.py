@@ -13,11 +13,11 @@ from functools import partial
 import torch
 from torch import nn
 
+from lib.choices import AU_HEADS
 from lib.classifiers import compact, judge, torchvision_backbone
-from lib.classifiers.heads import AU_HEADS, HEADS
+from lib.classifiers.heads import HEADS
 
 # name: function of (size, dropout) that gives a module: pictures -> features, and its `width`
-REFERENCES = ("none", "image", "features")  # what --reference chooses from
 BACKBONES = {
     **{name: partial(compact.Compact, design=design) for name, design in compact.DESIGNS.items()},
     "judge": partial(compact.Compact, design=judge.DESIGN, stage=judge.residual_stage),

@@ -241,4 +241,3 @@ HEADS = {
     "va": ValenceArousal,
     "expression": Expression,
 }
-AU_HEADS = ("au", "au_level", "au_present")

@@ -5,7 +5,7 @@ import numpy as np
 import torch
 
 from lib import labels
-from lib.classifiers.heads import AU_HEADS
+from lib.choices import AU_HEADS
 from lib.cli import BadInput
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from lib import augment, checkpoints, classifiers, device_data, manifest, onnx_export
+from lib.choices import SUBJECT
 from lib.classifiers import label_tensors, settings
 from lib.classifiers.objective import Objective
 from lib.classifiers.training_data import References
@@ -20,7 +21,6 @@ from lib.cli import BadInput, log
 from lib.files import digest
 from lib.training import set_learning_rate
 
-SUBJECT = "{subject}"  # stands for the person in --out
 
 
 class People:

@@ -3,9 +3,8 @@ optimisers."""
 
 import torch
 
-from lib.classifiers.heads import HEADS
+from lib.choices import HEAD_LOSSES
 
-OPTIMISERS = ("radam", "adam", "adamw", "sgd")
 MOMENTUM = 0.9  # of sgd
 
 
@@ -26,8 +25,8 @@ def loss_kinds(texts, tasks):
     """{task: loss} of --losses; ValueError for a loss that a task does not have."""
     kinds = pairs(texts, tasks, "--losses")
     for task, kind in kinds.items():
-        if kind not in HEADS[task].losses:
-            raise ValueError(f"--losses {task}={kind}: {task} has {', '.join(HEADS[task].losses)}")
+        if kind not in HEAD_LOSSES[task]:
+            raise ValueError(f"--losses {task}={kind}: {task} has {', '.join(HEAD_LOSSES[task])}")
     return kinds
 
 

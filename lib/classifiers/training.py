@@ -6,6 +6,7 @@ import math
 import torch
 
 from lib import augment, checkpoints, classifiers
+from lib.choices import AU_HEADS
 from lib.classifiers import mean_teacher, settings, thresholds
 from lib.classifiers.objective import Objective
 from lib.cli import BadInput, GateFailed, log, progress
@@ -43,7 +44,7 @@ class Training:
             "valence_arousal": data.names["valence_arousal"],
             "expressions": len(data.names["expressions"]),
             "dropout": options.dropout,
-            "au_heads": [name for name in options.tasks if name in classifiers.AU_HEADS],
+            "au_heads": [name for name in options.tasks if name in AU_HEADS],
             "reference": options.reference,
             "separate": len(options.tasks) > 1 and not options.shared,
         }

@@ -1,0 +1,20 @@
+"""What the options of train_classifier.py choose from, without torch: `--help` takes a tenth of a
+second. The tables that hold what a name stands for are in lib.classifiers and lib.augment; a test
+compares the names."""
+
+AU_HEADS = ("au", "au_level", "au_present")
+# what --tasks calls a head: the names of its losses, the default first
+HEAD_LOSSES = {
+    "au": ("mse", "huber", "bce", "ccc"),
+    "au_level": ("ordinal", "ce"),
+    "au_present": ("bce", "mse"),
+    "va": ("mse", "huber", "ccc"),
+    "expression": ("ce",),
+}
+TORCHVISION = ("vgg16", "resnet18", "resnet50", "mobilenet_v3", "convnext_tiny")
+BACKBONES = ("tiny", "compact", "wide", "judge", *TORCHVISION)
+REFERENCES = ("none", "image", "features")
+AUGMENTATIONS = ("none", "faces", "photos", "grid")
+OPTIMISERS = ("radam", "adam", "adamw", "sgd")
+AU = "{au}"  # in --out of --per-au, for the AU's name
+SUBJECT = "{subject}"  # in --out of --personalise, for the person

@@ -1,0 +1,106 @@
+"""export_onnx.py --precision: smaller files that do as well, or nothing."""
+
+import json
+
+import numpy as np
+import onnx
+import pytest
+from commands import call, succeed
+from stripes import make_set
+
+import export_onnx
+from lib import manifest, onnx_precision
+from lib.onnx_runtime import Model
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A folder with a trained classifier of stripes and its sets."""
+    folder = tmp_path_factory.mktemp("trained")
+    sets = [make_set(folder, name, count, name, 1) for name, count in (("train", 60), ("test", 40))]
+    line = ["train_classifier.py", "--train", sets[0], "--validation", sets[1], "--arch", "tiny"]
+    line += ["--device", "cpu", "--batch", 20, "--max-steps", 60, "--out", folder / "c.pt"]
+    succeed(*line, "--tasks", "au", "va", "expression")
+    return folder
+
+
+def export(folder, out, capsys, *more):
+    """(exit status, stderr) of export_onnx.py."""
+    status, shown, said = call(
+        export_onnx.main, capsys, folder / "c.pt", "--out", out, "--test", folder / "test.csv", *more
+    )
+    assert shown == ""
+    return status, said
+
+
+def test_fp16_and_int8(trained, tmp_path, capsys):
+    more = ("--max-drop", 0.05, "--precision")
+    status, said = export(trained, tmp_path / "half.onnx", capsys, *more, "fp16")
+    assert status == 0 and "fp16" in said and "F1" in said and "CCC" in said and "accuracy" in said
+    calibration = ("--calibration", trained / "train.csv")
+    status, said = export(trained, tmp_path / "int8.onnx", capsys, *more, "int8", *calibration)
+    assert status == 0, said
+    kinds = {}
+    for name in ("half", "int8"):
+        model = Model.open(tmp_path / f"{name}.onnx", "cpu", kind="classifier")
+        assert model.meta["precision"] == {"half": "fp16"}.get(name, name) and model.aus
+        assert set(model.meta["drop"]) == {"F1", "CCC", "accuracy"}
+        beside = json.loads((tmp_path / f"{name}.json").read_text())
+        assert beside == model.meta and (tmp_path / f"{name}.md").exists()
+        graph = onnx.load(tmp_path / f"{name}.onnx").graph
+        kinds[name] = {item.data_type for item in graph.initializer if np.prod(item.dims) > 500}
+        assert model.inputs["image"].type == "tensor(uint8)"
+    assert kinds == {"half": {onnx.TensorProto.FLOAT16}, "int8": {onnx.TensorProto.INT8}}
+
+
+def test_a_model_that_loses_too_much_is_not_written(trained, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(onnx_precision, "half", lambda whole, path, _: worse(whole.path, path))
+    status, said = export(trained, tmp_path / "half.onnx", capsys, "--precision", "fp16")
+    assert status == 4 and "falls from" in said and "nothing was written" in said
+    assert not list(tmp_path.iterdir())
+
+
+def worse(source, path):
+    """The model with its weights upside down."""
+    model = onnx.load(source)
+    for item in model.graph.initializer:
+        if np.prod(item.dims) > 100 and item.data_type == onnx.TensorProto.FLOAT:
+            turned = -onnx.numpy_helper.to_array(item)
+            item.CopyFrom(onnx.numpy_helper.from_array(turned, item.name))
+    onnx.save(model, path)
+
+
+def test_figures_by_hand(tmp_path):
+    """Two rows: AU01 found once of twice (F1 2/3), valence as the truth (CCC 1), arousal its
+    opposite (CCC -1), one expression of two."""
+    manifest.write(
+        tmp_path / "m.csv",
+        {
+            "path": ["a.png", "b.png"],
+            "AU01": [1.0, 0.8],
+            "valence": [-0.5, 0.5],
+            "arousal": [-0.5, 0.5],
+            "expression": ["calm", "joy"],
+        },
+    )
+
+    class Known:
+        path, aus, expressions = "m.onnx", ["AU01"], ["calm", "joy"]
+
+        def thresholds(self):
+            return np.array([0.5], np.float32)
+
+    found = {
+        "au": np.array([[0.9], [0.1]]),
+        "valence_arousal": np.array([[-0.5, 0.5], [0.5, -0.5]]),
+        "expression": np.array([[0.6, 0.4], [0.7, 0.3]]),
+    }
+    numbers = onnx_precision.figures(Known(), found, manifest.read(tmp_path / "m.csv"))
+    assert numbers["F1"] == pytest.approx(2 / 3)
+    assert numbers["CCC"] == pytest.approx(0.0) and numbers["accuracy"] == 0.5
+
+
+@pytest.mark.parametrize("more", [("--precision", "int8"), ("--precision", "float32")])
+def test_what_it_needs_is_said(trained, tmp_path, capsys, more):
+    status, said = export(trained, tmp_path / "x.onnx", capsys, *more)
+    assert status == 2 and len(said.splitlines()) == 1

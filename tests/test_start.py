@@ -1,0 +1,47 @@
+"""A stage starts quickly: --help of every script comes without torch, and names what there is."""
+
+import subprocess
+import sys
+
+import pytest
+from commands import ENVIRONMENT, NO_TORCH, ROOT
+
+from lib import augment, choices, classifiers
+from lib.classifiers import settings, torchvision_backbone
+from lib.classifiers.heads import HEADS
+
+SCRIPTS = sorted(path.name for path in ROOT.glob("*.py"))
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_help_imports_no_torch(script):
+    assert len(SCRIPTS) == 6
+    done = subprocess.run(
+        [sys.executable, "-c", NO_TORCH, ROOT / script, "--help"],
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0 and "usage:" in done.stdout and not done.stderr, done.stderr
+
+
+def test_choices_are_the_tables_names():
+    assert {name: tuple(head.losses) for name, head in HEADS.items()} == choices.HEAD_LOSSES
+    assert list(HEADS) == list(choices.HEAD_LOSSES) and set(choices.AU_HEADS) < set(HEADS)
+    assert tuple(classifiers.BACKBONES) == choices.BACKBONES
+    assert tuple(torchvision_backbone.NAMES) == choices.TORCHVISION
+    assert tuple(augment.KINDS) == choices.AUGMENTATIONS
+
+
+@pytest.mark.parametrize("name", choices.OPTIMISERS)
+def test_optimisers_are_there(name):
+    import types
+
+    import torch
+
+    options = types.SimpleNamespace(optimiser=name, learning_rate=0.1, weight_decay=0.0)
+    weight = torch.nn.Parameter(torch.ones(1))
+    optimiser = settings.optimiser(options, [weight])
+    weight.sum().backward()
+    optimiser.step()
+    assert weight.item() < 1
