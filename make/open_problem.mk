@@ -13,12 +13,12 @@ OPEN_SIZE_paper := 96
 # images of a batch, batches of real images, and the network that is classifier and discriminator
 OPEN_BATCH := 64
 OPEN_STEPS_smoke := 20
-OPEN_STEPS_quick := 900
+OPEN_STEPS_quick := 600
 OPEN_STEPS_long := 3000
 OPEN_STEPS_paper := 30000
 # a tenth of the discriminator's images: it learns at every second step, so 2 x steps x batch / 10
 OPEN_EPOCH_smoke := 256
-OPEN_EPOCH_quick := 11520
+OPEN_EPOCH_quick := 7680
 OPEN_EPOCH_long := 38400
 OPEN_EPOCH_paper := 384000
 OPEN_NETWORK_smoke := tiny

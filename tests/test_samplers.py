@@ -1,6 +1,7 @@
 """Samplers: each family's losses worked out by hand, its steps, and the figures and alarm of sample_report."""
 import json
 import math
+import os
 import subprocess
 import sys
 
@@ -481,6 +482,28 @@ def test_resumed_equals_uninterrupted_and_exports_agree(arch, face_sets, tmp_pat
         onnx_export.export(whole, tmp_path / "c.onnx", np.load(face_sets[0].with_suffix(".npy"))[:3],
                            which="classifier")
         assert json.loads((tmp_path / "c.json").read_text())["real_kind"] == ("score" if conditional else "probability")
+
+
+def test_two_processes_train_one_sampler(face_sets, tmp_path):
+    found = []
+    for count in (1, 2):
+        start = [sys.executable] if count == 1 else [sys.executable, "-m", "torch.distributed.run", "--standalone",
+                                                     "--nproc-per-node", "2"]
+        line = [*start, ROOT / "train_generator.py", "--arch", "relativistic-sampler", "--train", face_sets[0],
+                "--validation", face_sets[1], "--out", tmp_path / f"{count}" / "g.pt", "--epochs", "2", "--batch", "8",
+                "--decay-epochs", "0", "--epoch-images", "24", "--device", "cpu", "--threads", "1", "--config",
+                *TINY["relativistic-sampler"], "w_condition=0", "penalty_every=2", "classifier_dropout=0"]
+        done = subprocess.run([str(part) for part in line], cwd=ROOT, capture_output=True, text=True,
+                              env=os.environ | {"OMP_NUM_THREADS": "1"})
+        assert done.returncode == 0, done.stderr
+        lines = (tmp_path / f"{count}" / "history.jsonl").read_text().splitlines()
+        found.append(([json.loads(text) for text in lines], checkpoints.load_finished(tmp_path / f"{count}" / "g.pt")))
+    (one, whole), (two, parts) = found
+    for first, second in zip(one, two, strict=True):  # the classifier's batch norm sees half a batch in each process
+        for name in first.keys() - {"images_per_second", "best_epoch", "alarms", "c_condition"}:
+            assert second[name] == pytest.approx(first[name], rel=1e-4, abs=2e-4), name
+    for name, value in whole["nets"]["generator"].items():
+        assert torch.allclose(value, parts["nets"]["generator"][name], atol=1e-5), name
 
 
 def test_the_trainers_alarm_says_that_samples_have_collapsed(face_sets, tmp_path):

@@ -38,6 +38,7 @@ class Config:
     penalty: float = 0.05          # gamma of R1 and R2
     penalty_every: int = 8         # steps; the penalty is then so many times as strong
     classifier: str = "compact"    # network of the classifier, of lib.classifiers
+    classifier_dropout: float = 0.2
     classifier_rate: float = 2e-3  # its learning rate, Adam's
     warmup: int = 400              # steps that the classifier learns before the others, of 3 times as many images
     classifier_every: int = 4      # steps, after that
@@ -45,6 +46,7 @@ class Config:
     condition_after: int = 1000    # steps without it; then it grows for as many steps
     augment: bool = False          # shift, colour and noise on all that the discriminator sees (for few images)
     balance: bool = True           # draw classes evenly
+    bf16: bool = False             # networks compute in bfloat16: 1.5 times as fast on CPUs that have it
 
 
 PRESETS = {"paper": {"width": 128, "widest": 512, "penalty_every": 1, "learning_rate": 2e-4, "beta1": 0.0}, "quick": {}}
@@ -136,7 +138,7 @@ class Classifier(nn.Module):
 
     def __init__(self, config, conditions):
         super().__init__()
-        self.trunk = classifiers.BACKBONES[config.classifier](config.size, dropout=0.2)
+        self.trunk = classifiers.BACKBONES[config.classifier](config.size, config.classifier_dropout)
         self.read = nn.Linear(self.trunk.width, conditions)
 
     def forward(self, x):
@@ -196,6 +198,11 @@ class System(Contract):
         return loss
 
     def step(self, batch, step):
+        with torch.autocast(batch.x_real.device.type, torch.bfloat16, enabled=self.config.bf16):
+            return self.three_updates(batch, step)
+
+    def three_updates(self, batch, step):
+        """Discriminator, generator, and now and then the classifier."""
         config, generator, discriminator = self.config, self.generator, self.discriminator
         x_real, y = batch.x_real, batch.y
         count = len(y)
