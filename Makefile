@@ -51,6 +51,7 @@ help:
 	@echo 'make compare-expressions ARCH=fexgan   real, up-sampled, and with the faces of ARCH (SEEDS="1 2 3")'
 	@echo 'make compare-editors          every editor of AUs and of expressions, on the same people (EDITOR_SEEDS="1 2")'
 	@echo 'make mnist-em …               the same on the MNIST grid (LEVEL=easy|medium|hard N=300|3000|30000 DIGITS=dir NOISE=0..1)'
+	@echo 'make mnist-tune NOISE=t       F1 of supervised at a noise, on grids of its own: which t is as hard as the thesis says'
 	@echo 'make idiosyncratic | sweep-ganimation | discriminators   what Niinuma et al. (2022) ask of GANimation'
 	@echo 'make compare-pseudo           what images without labels bring: pseudo-labels hard, soft, balanced, 5x; mean teacher'
 	@echo 'make faces-va|-expressions|-joint|-emotions   valence/arousal, expressions, all with AUs; compare-affect, results-affect'
@@ -91,7 +92,8 @@ ALONE_MNIST = $(call ALONE,mnist)
 $(FACES): faces-%: | $(READY)
 	$(ALONE_FACES) $(MAKE) -f make/experiment.mk SET=faces ARCH=$(EDITOR) $*
 
-$(MNIST): mnist-%: | $(READY)
+.PHONY: mnist-tune
+$(MNIST) mnist-tune: mnist-%: | $(READY)
 	$(ALONE_MNIST) $(MAKE) -f make/experiment.mk SET=mnist ARCH=$(MNIST_EDITOR) $*
 
 # faces-ganimation: the condition ganimation-g1, and a report on the edits

@@ -64,3 +64,23 @@ $(MNIST_DIR)/.done: | $(READY)
 	$(PY) -m lib.datasets.mnist_grid --out $(MNIST_DIR) $(if $(NOISE),--noise $(NOISE),--level $(LEVEL)) \
 	  --labelled $(MNIST_N) --size $(MNIST_SIZE_$(PRESET)) $(if $(DIGITS),--digits $(DIGITS)) $(MNIST_DATA_$(PRESET))
 	@touch $@
+
+# ---- which noise is as hard as the thesis's? ---------------------------------------------------------------
+# F1 of `supervised` on one-AU grids of another seed and of validation digits: the test is not looked at
+TUNE_DIR := data/$(PRESET)/$(MNIST)-tune
+TUNE_RUN := runs/$(PRESET)/$(MNIST)-tune
+.PHONY: tune
+tune: $(TUNE_RUN)/report.json
+
+$(TUNE_DIR)/.done: | $(READY)
+	$(PY) -m lib.datasets.mnist_grid --out $(@D) $(if $(NOISE),--noise $(NOISE),--level $(LEVEL)) --labelled $(MNIST_N) \
+	  --unlabelled 1 --test-per-au 1 --test-natural 1 --tuning-per-au 200 --size $(MNIST_SIZE_$(PRESET)) --seed 7 \
+	  $(if $(DIGITS),--digits $(DIGITS))
+	@touch $@
+
+$(TUNE_RUN)/classifier.pt: $(TUNE_DIR)/.done
+	$(PY) train_classifier.py --train $(TUNE_DIR)/labelled.csv --validation $(TUNE_DIR)/validation.csv --out $@ --seed 1 \
+	  --device $(DEVICE) --resume $(classifier_options)
+
+$(TUNE_RUN)/report.json: $(TUNE_RUN)/classifier.onnx
+	$(PY) evaluate.py --model $< --test $(TUNE_DIR)/tuning.csv --device $(DEVICE) > $@.tmp && mv $@.tmp $@
