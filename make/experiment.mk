@@ -79,6 +79,12 @@ $(run)/$(em)/seed%/classifier.pt: $(run)/$(em)/synthetic/manifest.csv
 $(run)/upsampled-$(em)/seed%/classifier.pt: $(run)/$(em)/synthetic/manifest.csv
 	$(PY) train_classifier.py --train $(labelled) $< --upsample $(count) $(learn)
 
+# rare AUs of all rows more often; edits of one AU at any level, and edits towards true rows of which every level of
+# every AU comes equally often
+$(run)/upsampled-$(em)-mixed/seed%/classifier.pt: $(run)/$(em)-range/synthetic/manifest.csv \
+  $(run)/$(em)-reweight/synthetic/manifest.csv
+	$(PY) train_classifier.py --train $(labelled) $^ --upsample $(count) $(learn)
+
 # only edits that a classifier confirms which the generator has not seen
 $(run)/$(em)-checked/seed%/classifier.pt: $(run)/$(em)-checked/synthetic/manifest.csv
 	$(PY) train_classifier.py --train $(labelled) $< $(learn)
@@ -146,6 +152,12 @@ synthesize = $(PY) synthesize.py --model $(generator)/generator.onnx \
 
 $(run)/$(em)/synthetic/manifest.csv: $(generator)/generator.onnx
 	$(synthesize) --sheet $(@D)/sheet.png $(synthesis_options)
+
+$(run)/$(em)-range/synthetic/manifest.csv: $(generator)/generator.onnx
+	$(synthesize) --recipe single-au --level-range 0.3 1
+
+$(run)/$(em)-reweight/synthetic/manifest.csv: $(generator)/generator.onnx
+	$(synthesize) --recipe reweight --seed 5
 
 $(run)/$(em)-checked/synthetic/manifest.csv: $(generator)/generator.onnx $(run)/supervised/seed2/classifier.onnx
 	$(synthesize) --check $(run)/supervised/seed2/classifier.onnx $(synthesis_options)
