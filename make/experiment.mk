@@ -25,7 +25,7 @@ sweep := pseudo-hard pseudo-balanced pseudo-upsampled mean-teacher $(if $(FACES_
 balanced := $(if $(filter em,$(em)),balanced,balanced-$(em))
 # the thesis's other two synthetic sets
 others := $(em)-deactivate $(em)-emotions
-conditions := $(filter-out $(BESIDES),$(compared)) upsampled-$(em) $(em)-checked $(em)-mixed $(others) \
+conditions := $(filter-out $(BESIDES),$(compared)) upsampled-$(em) upsampled-$(em)-mixed $(em)-checked $(em)-mixed $(others) \
   $(balanced) balanced-real $(sweep)
 reports := report.json $(if $(test_natural),report_natural.json)
 .PHONY: $(conditions) em
