@@ -75,12 +75,11 @@ $(run)/$(em)/seed%/classifier.pt: $(run)/$(em)/synthetic/manifest.csv
 	$(PY) train_classifier.py --train $(labelled) $< $(learn)
 
 # ---- other ways to use edits -----------------------------------------------------------------------------
-# rare AUs of the labelled images more often, and edits
-$(run)/upsampled-$(em)/seed%/classifier.pt: $(run)/$(em)/synthetic/manifest.csv
+# rare AUs more often, and edits of one AU at any level in place of the thesis's 0.7
+$(run)/upsampled-$(em)/seed%/classifier.pt: $(run)/$(em)-range/synthetic/manifest.csv
 	$(PY) train_classifier.py --train $(labelled) $< --upsample $(count) $(learn)
 
-# rare AUs of all rows more often; edits of one AU at any level, and edits towards true rows of which every level of
-# every AU comes equally often
+# the same, and edits towards true rows of which every level of every AU comes equally often
 $(run)/upsampled-$(em)-mixed/seed%/classifier.pt: $(run)/$(em)-range/synthetic/manifest.csv \
   $(run)/$(em)-reweight/synthetic/manifest.csv
 	$(PY) train_classifier.py --train $(labelled) $^ --upsample $(count) $(learn)
