@@ -53,8 +53,8 @@ class Config:
     w_cycle: float = 5.0
     w_pair: float = 40.0       # idiosyncratic loss
     pair_emphasis: float = 5.0  # how much more the pixels count that differ most between the two frames
-    pair_balance: float = 0.0  # how much more pairs count that differ little (see losses.pyramid_l1)
-    isolate: float = 0.0       # share of pairs that differ in one condition alone, as far as the session allows
+    pair_balance: float = 1.0  # how much more pairs count that differ little (see losses.pyramid_l1)
+    isolate: float = 0.7       # share of pairs that differ in one condition alone, as far as the session allows
     pair_by: str = "session"   # images of one session | subject are a pair; any: any two are
     register_pairs: bool = True  # take the head's movement between the two frames out of that loss
     doubles: bool = False      # that loss compares changes: the edit's, and that from a double of the source to J
@@ -76,7 +76,8 @@ PRESETS = {
     # a digit grid has no people, so any two grids are a pair; but their digits are drawn otherwise, and their noise
     # is another: what is compared are changes
     "grid": dict(size=48, width=32, joined=64, position=16, d_width=48, d_warmup=200, shift=1.0, w_pair=400.0,
-                 pair_emphasis=3.0, pair_by="any", register_pairs=False, doubles=True),
+                 pair_emphasis=3.0, pair_balance=0.0, isolate=0.0, pair_by="any", register_pairs=False,
+                 doubles=True),
 }
 
 
