@@ -57,7 +57,8 @@ def test_figures_are_those_of_before(data, tmp_path, preset):
 
 
 def test_two_processes_equal_one(data, tmp_path):
-    more = ("--config", *SMALL, "shares=pair=6,single=2")
+    # isolate=0: with both settings the last digits of single precision grow to 3e-4 of `change` in nine steps
+    more = ("--config", *SMALL, "shares=pair=6,single=2", "isolate=0")
     one, two = (trained(data, tmp_path / str(n), *more, processes=n) for n in (1, 2))
     assert len(one) == len(two) == 3
     for first, second in zip(one, two):
