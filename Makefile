@@ -23,7 +23,7 @@ TEST_PROCESSES ?= 2
 .NOTPARALLEL:
 
 CONDITIONS := supervised upsampled pseudo reweighted em truth
-MIXED := upsampled-em upsampled-em-mixed em-checked em-mixed em-deactivate em-emotions balanced balanced-real
+MIXED := upsampled-em upsampled-em-mixed em-first upsampled-longer em-checked em-mixed em-deactivate em-emotions balanced balanced-real
 FACES := $(addprefix faces-,$(CONDITIONS) $(MIXED) data judge generator)
 MNIST := $(addprefix mnist-,$(CONDITIONS) $(MIXED) data generator)
 BY_GENERATOR := $(addprefix faces-,$(EDITORS))

@@ -25,7 +25,8 @@ sweep := pseudo-hard pseudo-balanced pseudo-upsampled mean-teacher $(if $(FACES_
 balanced := $(if $(filter em,$(em)),balanced,balanced-$(em))
 # the thesis's other two synthetic sets
 others := $(em)-deactivate $(em)-emotions
-conditions := $(filter-out $(BESIDES),$(compared)) upsampled-$(em) upsampled-$(em)-mixed $(em)-checked $(em)-mixed $(others) \
+conditions := $(filter-out $(BESIDES),$(compared)) upsampled-$(em) upsampled-$(em)-mixed $(em)-first upsampled-longer \
+  $(em)-checked $(em)-mixed $(others) \
   $(balanced) balanced-real $(sweep)
 reports := report.json $(if $(test_natural),report_natural.json)
 .PHONY: $(conditions) em
@@ -79,7 +80,16 @@ $(run)/$(em)/seed%/classifier.pt: $(run)/$(em)/synthetic/manifest.csv
 $(run)/upsampled-$(em)/seed%/classifier.pt: $(run)/$(em)-range/synthetic/manifest.csv
 	$(PY) train_classifier.py --train $(labelled) $< --upsample $(count) $(learn)
 
-# the same, and edits towards true rows of which every level of every AU comes equally often
+# edits first, then labelled images alone, at a smaller rate; and as many steps without edits
+SECOND_STEPS := $(if $(filter smoke,$(PRESET)),20,300)
+second = --max-steps $(SECOND_STEPS) --learning-rate 3e-4
+$(run)/$(em)-first/seed%/classifier.pt: $(run)/upsampled-$(em)/seed%/classifier.pt
+	$(PY) train_classifier.py --train $(labelled) --upsample $(count) --init $< $(learn) $(second)
+
+$(run)/upsampled-longer/seed%/classifier.pt: $(run)/upsampled/seed%/classifier.pt
+	$(PY) train_classifier.py --train $(labelled) --upsample $(count) --init $< $(learn) $(second)
+
+# the same as upsampled-em, and edits towards true rows of which every level of every AU comes equally often
 $(run)/upsampled-$(em)-mixed/seed%/classifier.pt: $(run)/$(em)-range/synthetic/manifest.csv \
   $(run)/$(em)-reweight/synthetic/manifest.csv
 	$(PY) train_classifier.py --train $(labelled) $^ --upsample $(count) $(learn)

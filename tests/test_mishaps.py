@@ -276,7 +276,7 @@ def test_makers_of_sets(place, capsys, one, arguments, mentions):
                          ids=name)
 def test_stdout_on_a_full_disk(place, line):
     if line[-1] == "REPORT":
-        line = [*line[:-1], ROOT / "runs/results/quick/faces/em/seed1/report.json"]
+        line = [*line[:-1], ROOT / "runs/results/quick/faces-mse/em/seed1/report.json"]
     script = line[0].__module__ + ".py" if "." not in line[0].__module__ else "-m " + line[0].__module__
     arguments = line[1:line.index("--out")] if "--out" in line else line[1:]
     with open("/dev/full", "w") as full:
