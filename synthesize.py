@@ -3,8 +3,10 @@
     synthesize.py --model generator.onnx --source a.csv --recipe single-au --level 0.7 --count 3000 --out DIR
     synthesize.py --model generator.onnx --source a.csv b.csv --set AU12=0.8 AU06=0.5 --out DIR
     synthesize.py --model generator.onnx --source a.csv --recipe mix --mix anger+sadness --out DIR
-    synthesize.py --model generator.onnx --image photo.jpg --assume-neutral --set AU12=0.8 --out edited.png
-    synthesize.py --model generator.onnx --image photo.jpg --assume-neutral --set AU12=1 --strip 0:1:0.1 --out smile.gif
+    synthesize.py --model editor.onnx --image photo.jpg --set AU12=0.8 --out edited.png
+    synthesize.py --model editor.onnx --image photo.jpg --set AU12=1 --strip 0:1:0.1 --out smile.gif
+    synthesize.py --model editor.onnx --image photo.jpg --copy-from other.jpg --out edited.png
+    synthesize.py --model editor.onnx --video clip.mp4 --set AU12=0.8 --out edited.mp4
 
 DIR gets images.npy (one pack, the fastest to write and to read; --format png makes files, 1,000 a folder) and,
 last, manifest.csv: source=synthetic, the target as label, and source_path, the image that was edited. Recipes:
@@ -24,13 +26,12 @@ from typing import Literal, Optional
 from lib.cli import BadInput, arg, check_place, log, parse, run
 
 PASSED = ("subject", "session", "registration", "au_kind")  # columns that an edit does not change
-MOVED = {"flow", "paint", "cover"}  # outputs of an editor that says how it moves pixels
 
 
 @dataclass
 class Options:
     model: str = arg(help="exported generator", required=True, metavar="FILE.onnx")
-    out: str = arg(help="folder for the images and their manifest; with --image, the PNG to write", required=True)
+    out: str = arg(help="folder for the images and their manifest; with --image or --video, the file to write", required=True)
     source: list[str] = arg([], nargs="+", help="manifests of the images to edit; - is stdin", metavar="FILE.csv")
     recipe: str = arg("", choices=["single-au", "emotions", "deactivate", "random", "reweight", "balanced", "expressions",
                                      "mix"],
@@ -48,13 +49,17 @@ class Options:
                                least=0)
     targets: str = arg("", help="manifest of target rows for random, reweight and balanced [the sources; random: none]",
                        metavar="FILE.csv")
-    classifier: str = arg("", help="reads labels that the sources lack", metavar="FILE.onnx")
+    classifier: str = arg("", help="reads labels that the sources lack [--image and --video: runs/models/reader.onnx]",
+                          metavar="FILE.onnx")
     assume_neutral: bool = arg(False, help="the sources are neutral where they have no label")
     check: str = arg("", help="classifier that reads the edits; those that disagree with their target are dropped, so "
                               "fewer than --count may remain", metavar="FILE.onnx")
     max_error: float = arg(0.3, help="with --check: largest mean |reading - target|, over edited AUs and over the rest",
                            least=0)
-    image: str = arg("", help="edit this one photo's face by --set", metavar="PHOTO")
+    image: str = arg("", help="edit this one photo's face by --set or --copy-from", metavar="PHOTO")
+    video: str = arg("", help="edit the face of this film, frame by frame, without its sound", metavar="FILM")
+    copy_from: str = arg("", help="with --image or --video: the AUs that the classifier reads in another photo; "
+                         "--set goes before it", metavar="PHOTO")
     strip: str = arg("", metavar="FROM:TO:STEP", help="with --image, several edits: the values of --set times FROM to TO; "
                      "side by side (.png), or an animation (.gif, .webp)")
     face: int = arg(1, help="which face of --image to edit, counted from the largest", least=1)
@@ -73,11 +78,14 @@ class Options:
     def __post_init__(self):
         if not 0 <= self.levels[0] <= self.levels[1] <= 1:
             raise ValueError("--level and --level-range lie in [0, 1], LOW first")
-        forms = (".png", ".gif", ".webp") if self.strip else (".png",)
-        if self.image and not (self.values and self.out.lower().endswith(forms)):
-            raise ValueError(f"--image needs --set NAME=VALUE and --out FILE{' or '.join(forms)}")
-        if self.image and self.source:
-            raise ValueError("say either --image or --source")
+        forms = (".mp4",) if self.video else (".png", ".gif", ".webp") if self.strip else (".png",)
+        if self.one and not ((self.values or self.copy_from) and self.out.lower().endswith(forms)):
+            raise ValueError(f"--{'video' if self.video else 'image'} needs --set NAME=VALUE (or --copy-from PHOTO) and "
+                             f"--out FILE{' or '.join(forms)}")
+        if bool(self.image) + bool(self.video) + bool(self.source) > 1:
+            raise ValueError("say one of --image, --video and --source")
+        if self.copy_from and not self.one:
+            raise ValueError("--copy-from needs --image PHOTO or --video FILM")
         if self.strip and not self.image:
             raise ValueError("--strip needs --image PHOTO and --set NAME=VALUE")
         if self.mix and self.recipe != "mix":
@@ -90,6 +98,11 @@ class Options:
         self.recipe = self.recipe or ("single-au" if model.aus or not model.expressions else "expressions")
         by_neutral = ("single-au", "emotions", "expressions", "mix")
         self.sources = self.sources or ("neutral" if self.recipe in by_neutral and not self.values else "all")
+
+    @property
+    def one(self):
+        """The photo or film to edit, '' for sets of images."""
+        return self.image or self.video
 
     @property
     def values(self):
@@ -143,8 +156,8 @@ def check_shard(text):
     shard(text, sys.maxsize)
 
 
-def make_plan(data, known, model, options):
-    """The edits to make, with plan.source as rows of `data`."""
+def make_plan(data, known, model, options, target=None):
+    """The edits to make, with plan.source as rows of `data`; target [1,C]: the one edit to make of the one image."""
     import numpy as np
 
     from lib import manifest, recipes
@@ -160,6 +173,8 @@ def make_plan(data, known, model, options):
             raise BadInput(f"{rows.name}: has none of the labels of {model.path} ({', '.join(names)}); give target rows "
                            "of the same labels")
     rows = np.arange(len(known))
+    if target is not None:
+        return checked(recipes.Plan(rows, target, [""], [""]), data, known, model)
     if options.sources == "neutral" and model.edits:
         recipes.check_kinds(options.recipe, names, kinds, targets)
         rows = recipes.neutral(known, options.neutral_below, names, kinds if options.recipe not in recipes.OF_CLASSES
@@ -168,6 +183,14 @@ def make_plan(data, known, model, options):
                         seed=options.seed, targets=targets, values=options.values, mixes=options.mix,
                         neutral_too=not model.edits)
     plan.source = rows[plan.source]
+    return checked(plan, data, known, model)
+
+
+def checked(plan, data, known, model):
+    """The plan. BadInput where an editor would change what it does not know of the source."""
+    import numpy as np
+
+    names, kinds = model.labels.conditions, model.labels.kinds
     relative = np.array(kinds) != "expression"  # an unknown expression may be edited: the model is told that it is
     blind = np.isnan(known[plan.source]) & ~np.isnan(plan.target) & relative
     if model.edits and blind.any():
@@ -230,23 +253,6 @@ def read_sources(paths):
     return parts[0] if len(parts) == 1 else manifest.merge(parts, Path.cwd())
 
 
-def edit_one(photo, found, edit, size):
-    """A photo, uint8 [H,W,3], after edit(uint8 [size,size,3]) -> an editor's outputs by name, of its face.
-
-    found: the face (lib.faces.paste.Found), which goes back into the photo, at the photo's own resolution where the
-    editor says how it moves pixels; None: the photo is one, and the result has the model's size."""
-    from lib.faces import flow
-    from lib.faces.paste import paste
-    from lib.images import resize
-
-    if not found:
-        return edit(resize(photo, size))["edited"]
-    outputs = edit(found.picture)
-    if MOVED <= outputs.keys():
-        return flow.apply(photo, found, *(outputs[name] for name in ("flow", "paint", "cover")))
-    return paste(photo, found, outputs["edited"])
-
-
 def write_pictures(path, pictures):
     """Pictures uint8 [H,W,3] side by side as PNG, or as the frames of a GIF or WebP animation."""
     import numpy as np
@@ -263,19 +269,54 @@ def write_pictures(path, pictures):
                        duration=80, loop=0)
 
 
+def photo_editor(model, options):
+    """The lib.faces.photo_editor.PhotoEditor of a model, with the reader that --classifier names or that is shipped; None
+    for models of other labels than AUs, and where no reader reads them."""
+    from lib.faces import photo_editor
+    from lib.onnx_runtime import Model
+
+    if {*model.labels.kinds} != {"au"}:
+        return None
+    if options.assume_neutral and not options.copy_from:
+        return photo_editor.PhotoEditor(model)
+    path = options.classifier or (photo_editor.SHIPPED if photo_editor.SHIPPED.exists() else "")
+    reader = Model.open(str(path), options.device, options.threads, kind="classifier") if path else None
+    if not options.classifier and not photo_editor.reads_photos(reader, model):
+        return None
+    return photo_editor.PhotoEditor(model, reader)
+
+
+def wanted(model, editor, options):
+    """The edit asked for, as a target row float32 [1,C]: --set, and what --copy-from shows; NaN keeps the photo's own."""
+    from lib import recipes
+    from lib.faces import photo_editor
+
+    values = options.values
+    if options.copy_from:
+        if not (editor and editor.reader):
+            raise BadInput("--copy-from: the AUs of that photo are to be read; give --classifier FILE.onnx that reads the "
+                           f"AUs of {options.model}")
+        read = photo_editor.levels_of(options.copy_from, editor.reader)
+        values = {name: read[name] for name in model.labels.conditions} | values
+    return recipes.explicit(values, model.labels.conditions, model.labels.kinds)[2][None]
+
+
 def edit_photo(model, options):
-    """--image: the face of one photo edited by --set."""
+    """--image: the face of one photo edited."""
     import tempfile
 
     import numpy as np
 
     from lib import images, manifest
     from lib.faces.paste import face_for, registration_of
+    from lib.faces.photo_editor import edit_one
     from lib.synthesis import known_conditions, write_sheet
 
     photo = images.load(options.image)
     found = face_for(photo, model.image_size, model.meta.get("registration"), options.registration, options.image,
                      options.face)
+    editor = photo_editor(model, options)
+    target = wanted(model, editor, options)
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.abspath(options.image)
         if found:  # the classifier and the sheet see the face, not the photo
@@ -283,11 +324,14 @@ def edit_photo(model, options):
             images.save(path, found.picture)
         shown = registration_of(found, model.meta.get("registration"), options.registration)
         data = manifest.Manifest(options.image, Path.cwd(), {"path": [path], "registration": [shown]})
-        known = known_conditions(data, model, options)
-        plan = make_plan(data, known, model, options)
+        if found and editor:
+            known = np.zeros_like(target) if options.assume_neutral else editor.shown(photo, found)
+        else:
+            known = known_conditions(data, model, options)
+        plan = make_plan(data, known, model, options, target)
 
         def edited(factor):
-            """The photo after an edit to the values of --set times a factor."""
+            """The photo after an edit to the values asked for times a factor."""
             def edit(face):
                 made = model.once(image=face[None], source=known, target=plan.target * np.float32(factor))
                 return {name: values[0] for name, values in made.items()}
@@ -299,9 +343,22 @@ def edit_photo(model, options):
             write_sheet(data, known, plan, model, options)
 
 
+def edit_video(model, options):
+    """--video: the face of a film edited, frame by frame."""
+    from lib.faces.reading import mode_for
+
+    editor = photo_editor(model, options)
+    if not editor:
+        raise BadInput(f"{options.model}: nothing here reads what the film shows for this model; give --classifier FILE.onnx "
+                       "that reads its AUs, or say --assume-neutral")
+    count, _ = editor.edit_clip(options.video, options.out, options.registration or mode_for(model),
+                                wanted(model, editor, options))
+    log(f"{options.out}: {count} frames")
+
+
 def main():
     options = parse(Options, __doc__)
-    check_place(options.out, "file" if options.image else "folder")
+    check_place(options.out, "file" if options.one else "folder")
     import numpy as np
 
     from lib import manifest
@@ -310,10 +367,10 @@ def main():
 
     model = Model.open(options.model, options.device, options.threads, kind="generator")
     options.settle(model)
-    if options.image:
+    if options.one:
         if not model.edits:
-            raise BadInput(f"{options.model}: samples new faces and cannot edit --image; give an editing generator")
-        return edit_photo(model, options)
+            raise BadInput(f"{options.model}: samples new faces and cannot edit {options.one}; give an editing generator")
+        return edit_video(model, options) if options.video else edit_photo(model, options)
     if model.edits and not options.source:
         raise BadInput(f"{options.model}: edits images; say which with --source FILE.csv or --image PHOTO")
     check = Model.open(options.check, options.device, options.threads, kind="classifier") if options.check else None

@@ -209,18 +209,18 @@ def test_photos_without_a_face_are_named(tmp_path):
 
 
 def test_synthesize_moves_the_photos_pixels_where_the_editor_says_how():
-    import synthesize
+    from lib.faces import photo_editor
 
     photo = textured(200, 200)
     found = face_in(photo)
     field, paint, cover = nothing()
     outputs = {"edited": np.zeros((SIZE, SIZE, 3), np.uint8), "flow": field + 1.0, "paint": paint, "cover": cover}
-    out = synthesize.edit_one(photo, found, lambda picture: outputs, SIZE)
+    out = photo_editor.edit_one(photo, found, lambda picture: outputs, SIZE)
     assert np.array_equal(out, flow.apply(photo, found, outputs["flow"], paint, cover))
     outputs["flow"] = field
-    assert synthesize.edit_one(photo, found, lambda picture: outputs, SIZE).tobytes() == photo.tobytes()
+    assert photo_editor.edit_one(photo, found, lambda picture: outputs, SIZE).tobytes() == photo.tobytes()
     alone = {"edited": found.picture}  # an editor without these outputs is pasted as before
-    assert np.array_equal(synthesize.edit_one(photo, found, lambda picture: alone, SIZE), photo)
+    assert np.array_equal(photo_editor.edit_one(photo, found, lambda picture: alone, SIZE), photo)
 
 
 def test_the_second_face_is_named_by_its_number(monkeypatch):

@@ -22,7 +22,7 @@ import numpy as np
 
 from lib import images, manifest
 from lib.cli import arg, log, parse
-from lib.files import digest, to_json, write_text
+from lib.files import digest, replacing, to_json, write_text
 
 LOOKS = {"plain": 2, "world": 1}  # raise when images of the same plan change, so that old ones are not kept
 
@@ -42,8 +42,9 @@ class Options:
     judge: int = arg(7000, help="images to train the judge on (independent behaviour)")
     judge_validation: int = arg(1000, help="images to choose the judge's epoch on")
     people: int = arg(60, help="people in the labelled set; the other sets follow in proportion")
-    behaviour: str = arg("natural", choices=["natural", "independent"],
-                         help="natural: emotions, so AUs are correlated and unbalanced; independent: any with any")
+    behaviour: str = arg("natural", choices=["natural", "independent", "still"],
+                         help="natural: emotions, so AUs are correlated and unbalanced; independent: any with any; still: "
+                              "one session a person, in which head, eyes and noise do not change: for editors of photographs")
     look: str = arg("plain", choices=["plain", "world"],
                     help="world: also beards, glasses, hats, hard light, poor cameras; natural is then as in photographs")
     framing: str = arg("neutral", choices=["neutral", "tight"],
@@ -105,6 +106,8 @@ def columns(plan, paths, registration=""):
     table.update({name: plan.levels[:, i].tolist() for i, name in enumerate(NAMES)})
     table.update(valence=plan.feeling[:, 0].tolist(), arousal=plan.feeling[:, 1].tolist(),
                  expression=plan.expression.tolist(), source=["real"] * len(plan))
+    if plan.motion:
+        table["motion_path"] = [f"{plan.name}_motion.npy#{i}" for i in range(len(plan))]
     if plan.framing == "tight":
         table["registration"] = [registration] * len(plan)
     return table
@@ -134,6 +137,9 @@ def write_set(plan, folder, out, options):
     paths = image_paths(plan, options.format)
     pictures = np.concatenate([np.load(path) for path in sorted(folder.glob("[0-9]*.npy"))])
     (out / f"{plan.name}.csv").unlink(missing_ok=True)  # never an old manifest beside new images
+    if plan.motion:
+        with replacing(out / f"{plan.name}_motion.npy") as temporary:
+            images.write_pack(temporary, np.concatenate([np.load(path) for path in sorted(folder.glob("motion-*.npy"))]))
     if options.format == "npy":
         images.save_pack(out / f"{plan.name}.npy", pictures)
     else:

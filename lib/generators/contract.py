@@ -36,6 +36,7 @@ class EditDrawing:
     doubles: bool = False       # also another image with the labels of the source, for rows of kind `pair`
     pair_by: str = "session"    # images of one session | subject | any are a pair (falls back to subject)
     isolate: float = 0.0        # share of pairs that differ in one condition, as far as the session allows
+    motion: bool = False        # also where pixels of a pair's images lie in each other (lib.generators.motion)
     crop: bool = False          # pad by S/16 (reflect) and crop at random, as Ling et al. do
     levels: tuple = (0.3, 1.0)  # AU levels of kinds `single` and `change`
 
@@ -52,6 +53,7 @@ class EditBatch:
     kinds: list             # B names
     x_true: torch.Tensor = None    # [P,3,S,S] true images of the rows of kind `pair`: same person, conditions y_trg
     x_double: torch.Tensor = None  # [P,3,S,S] other images with the source's conditions, where `doubles`
+    motion: torch.Tensor = None    # [P,2,h,w] the flow that makes x_true from x_real, NaN unknown, where `motion`
     epoch: int = 0                 # from 0
 
     def kind_rows(self, kind):

@@ -5,7 +5,7 @@ from torch.nn import functional as F
 from lib import images
 from lib.cli import BadInput
 from lib.device_data import to_uint8
-from lib.generators import conditions, pairs
+from lib.generators import conditions, motion, pairs
 from lib.generators.contract import EditBatch
 from lib.onnx_runtime import Model, au_scores
 
@@ -23,6 +23,7 @@ class Batches:
         self.pairs = pairs.Pairs(data.manifest, table, weight=data.weight, by=drawing.pair_by,
                                  isolate=drawing.isolate)
         self.shares = dict(drawing.shares)
+        self.motion = motion.Motion(data.manifest, data.pixels.device) if drawing.motion else None
         if "pair" in self.shares and not self.pairs.count:
             if not system.learn_without_pairs() or len(self.shares) == 1:
                 raise BadInput(f"{data.manifest.name}: no two images of one session or subject, of which these settings "
@@ -55,7 +56,9 @@ class Batches:
             if drawing.doubles:
                 images_of["x_double"] = self.pairs.doubles(rows[:paired])
         pictures = {name: self.data.images(draw.mine(each)) for name, each in images_of.items()}
-        pictures = self.augment(pictures, total)
+        pictures, mirrored = self.augment(pictures, total)
+        if paired and self.motion is not None:
+            pictures["motion"] = self.motion.between(*map(draw.mine, (rows[:paired], partners)), mirrored[:len(draw.mine(partners))])
         label = self.noisy(label)
         source = conditions.without_gaps(self.system.labels, label)
         target = torch.where(target.isnan() | label.isnan(), source, target)  # unknown: unchanged
@@ -76,8 +79,10 @@ class Batches:
         return torch.minimum(torch.maximum(noisy, low), high)
 
     def augment(self, pictures, total):
-        """The same flip and crop for all pictures of a row; the first rows of x_real are those of the others."""
+        """(pictures, bool [B] which are mirrored): the same flip and crop for all pictures of a row; the first rows of
+        x_real are those of the others."""
         draw = self.system.draw
+        mirrored = torch.zeros(len(pictures["x_real"]), 1, 1, 1, dtype=torch.bool)
         if self.flip:
             device = pictures["x_real"].device
             mirrored = draw.mine(torch.rand(total, 1, 1, 1) < 0.5).to(device)
@@ -85,7 +90,7 @@ class Batches:
         if self.system.drawing.crop:
             shift = draw.mine(torch.rand(total, 2))
             pictures = {name: padded_crop(each, shift[:len(each)]) for name, each in pictures.items()}
-        return pictures
+        return pictures, mirrored
 
 
 def padded_crop(pictures, shift):

@@ -20,7 +20,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from lib.cli import BadInput
-from lib.generators import contract, frame_alignment, losses
+from lib.generators import contract, frame_alignment, losses, motion
 from lib.generators.blocks import PatchDiscriminator, convolve, flow_warp, tile, upconvolve
 from lib.generators.expression_manipulator import MultiScaleFusion
 from lib.training import row_mean
@@ -52,6 +52,7 @@ class Config:
     w_penalty: float = 0.02    # R1 on both heads of the discriminator
     w_cycle: float = 5.0
     w_pair: float = 40.0       # idiosyncratic loss
+    w_motion: float = 0.0      # of the true flow between the two frames, where the data have it (lib.generators.motion)
     pair_emphasis: float = 5.0  # how much more the pixels count that differ most between the two frames
     pair_balance: float = 1.0  # how much more pairs count that differ little (see losses.pyramid_l1)
     isolate: float = 0.7       # share of pairs that differ in one condition alone, as far as the session allows
@@ -78,7 +79,12 @@ PRESETS = {
     "grid": dict(size=48, width=32, joined=64, position=16, d_width=48, d_warmup=200, shift=1.0, w_pair=400.0,
                  pair_emphasis=3.0, pair_balance=0.0, isolate=0.0, pair_by="any", register_pairs=False,
                  doubles=True),
+    # for photographs: frames in which only the expression changes, and the true flow between them, teach alone
+    "photographs": dict(width=32, joined=64, fine=8, cover=True, w_adversarial=0.0, w_condition=0.0, w_cycle=0.0,
+                        w_motion=5.0, pair_balance=0.8, register_pairs=False, shares="pair=1"),
 }
+
+SCHEDULES = {"photographs": {"epochs": 8, "decay_epochs": 3, "batch": 16}}
 
 
 class ModulatedFusion(MultiScaleFusion):
@@ -242,7 +248,7 @@ class System(contract.System):
         shares = {kind: float(share) for kind, share in (part.split("=") for part in config.shares.split(","))}
         self.drawing = contract.EditDrawing(shares=shares, target_noise=config.noisy_targets,
                                             pair_by=config.pair_by, doubles=config.doubles,
-                                            isolate=config.isolate)
+                                            isolate=config.isolate, motion=bool(config.w_motion))
 
     @property
     def exports(self):
@@ -281,7 +287,7 @@ class System(contract.System):
         terms, paired = {}, batch.kind_rows("pair")
 
         # generator
-        x_fake = self.generator.edit(x_real, y_org, y_trg)
+        x_fake, _, flow = self.generator.compose(x_real, self.generator.head_of(x_real, y_trg - y_org))
         g_loss = 0.0
         if self.asks_critic(step):
             score, reading = self.see(x_fake)
@@ -300,6 +306,10 @@ class System(contract.System):
             compare = self.change_loss if config.doubles else self.pair_loss
             terms["g_pair"] = compare(x_fake[paired], batch, x_real[paired])
             g_loss = g_loss + config.w_pair * terms["g_pair"]
+        if config.w_motion and paired is not None:
+            # mean |flow - true flow|, where the true image shows what the source shows
+            terms["g_motion"] = motion.motion_loss(flow[paired], batch.motion)
+            g_loss = g_loss + config.w_motion * terms["g_motion"]
         if not torch.is_tensor(g_loss) and self.draw.world > 1:
             g_loss = 0 * x_fake.sum()  # other processes have a loss: this one takes the step with them
         if torch.is_tensor(g_loss):  # no loss is due where pairs are few and the discriminator is not asked

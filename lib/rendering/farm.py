@@ -72,6 +72,15 @@ def samples(plan, size, device="cpu"):
     return found
 
 
+def motions(plan, size, device="cpu"):
+    """How a plan's frames moved from rest, float16 [N,size/2,size/2,4] (see lib.rendering.motion)."""
+    from lib.rendering import motion
+
+    room = studio(size, device)
+    return np.concatenate([motion.motion(room, neutral, scenes, frames)
+                           for _, (neutral, _, _, scenes, frames) in batches(plan, room)])
+
+
 def follow_parent():
     """In a worker: leave when the main process has gone, however it went; a killed run leaves no orphans."""
     def watch():
@@ -82,7 +91,10 @@ def follow_parent():
 
 
 def render_chunk(plan, size, device, path):
-    """Render a chunk into its file; the number of frames."""
+    """Render a chunk into its file, and its motion into another beside it; the number of frames."""
+    if plan.motion:
+        with replacing(path.with_name(f"motion-{path.name}")) as temporary:
+            images.write_pack(temporary, motions(plan, size, device))
     with replacing(path) as temporary:
         images.write_pack(temporary, render(plan, size, device))
     return len(plan)

@@ -19,6 +19,7 @@ SETS = ("labelled", "unlabelled", "validation", "test", "test_natural", "pairs",
 SESSION = 15           # frames in a session, the first NEUTRAL of them without expression
 NEUTRAL = 2
 JUDGE_SESSION = 4      # the judge must read AUs of strangers: many people, few frames
+STILL_ALONE, STILL_EMOTIONS = 6, 5  # of a still session's frames: AUs alone, and emotions
 TARGETS = 5            # edited versions of a neutral face in pairs
 
 
@@ -45,6 +46,7 @@ class Plan:
     neutral: np.ndarray
     look: str = field(default="plain", kw_only=True)       # plain | world
     framing: str = field(default="neutral", kw_only=True)  # neutral | tight: by the neutral or the shown face
+    motion: bool = field(default=False, kw_only=True)      # also how the skin moved from rest (lib.rendering.motion)
 
     def __len__(self):
         return len(self.person)
@@ -94,8 +96,8 @@ def draw(name, seed, count, people, kind, max_pose=15.0, look="plain", framing="
 
     name: one of SETS; count: frames (rows for pairs); people: how many different ones; kind: 'natural',
     'independent' (sessions of emotions or of random combinations), 'varied' (independent, short sessions),
-    'wild' (natural, single pictures), 'single' (one AU at a time), 'pairs', 'expressions'; max_pose: degrees; look, framing:
-    as in Plan. In the look `world` natural behaviour is that of photographs (behaviour.photographed).
+    'wild' (natural, single pictures), 'single' (one AU at a time), 'still' (see draw_still), 'pairs', 'expressions';
+    max_pose: degrees; look, framing: as in Plan. In the look `world` natural behaviour is that of photographs (behaviour.photographed).
     """
     rng = np.random.default_rng([seed, SETS.index(name), 2])
     neutral = None
@@ -104,6 +106,9 @@ def draw(name, seed, count, people, kind, max_pose=15.0, look="plain", framing="
         session = person
     elif kind == "expressions":
         person, levels, expression, neutral = draw_expressions(rng, count)
+        session = person
+    elif kind == "still":
+        person, levels, expression, neutral = draw_still(rng, count)
         session = person
     elif kind == "single":
         person, levels, expression = draw_single(rng, count)
@@ -119,7 +124,7 @@ def draw(name, seed, count, people, kind, max_pose=15.0, look="plain", framing="
             calm = np.arange(count) % length < NEUTRAL
             levels[calm], expression[calm] = 0, "neutral"
     plan = fill(rng, name, seed, kind == "wild", person, session, levels, expression, neutral, max_pose)
-    return replace(plan, look=look, framing=framing)
+    return replace(plan, look=look, framing=framing, motion=kind == "still")
 
 
 def draw_single(rng, count):
@@ -130,6 +135,24 @@ def draw_single(rng, count):
     shown = column > 0
     levels[shown, column[shown] - 1] = rng.uniform(0.3, 1, shown.sum())
     return person, possible(levels), np.where(shown, "other", "neutral").astype(object)
+
+
+def draw_still(rng, count):
+    """Each person in one session of 15 frames in which only the expression changes, as editors learn best: a neutral
+    frame, AUs alone, emotions as most people show them, and behaviour as in photographs. AUs come equally often."""
+    person, place = np.arange(count) // SESSION, np.arange(count) % SESSION
+    levels, expression = behaviour.photographed(rng, count)
+    levels[place == 0], expression[place == 0] = 0, "neutral"
+    alone = np.flatnonzero((place > 0) & (place <= STILL_ALONE))
+    order = np.concatenate([rng.permutation(len(AUS)) for _ in range(-(-len(alone) // len(AUS)))])[:len(alone)]
+    levels[alone], expression[alone] = 0, "other"
+    levels[alone, order] = rng.uniform(0.4, 1, len(alone))
+    for row in np.flatnonzero((place > STILL_ALONE) & (place <= STILL_ALONE + STILL_EMOTIONS)):
+        expression[row], aus = behaviour.USUAL[rng.integers(len(behaviour.USUAL))]
+        levels[row] = 0
+        levels[row, [INDEX[au] for au in aus]] = (rng.uniform(0.5, 1) + 0.1 * rng.standard_normal(len(aus))).clip(.2, 1)
+    first = np.arange(count) - place
+    return person, possible(levels), expression, np.where(place > 0, first, -1)
 
 
 def draw_pairs(rng, count):
