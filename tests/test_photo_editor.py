@@ -1,0 +1,114 @@
+"""Editing photographs from the command line: what the photo shows is read, copied, and films are edited."""
+import numpy as np
+import pytest
+
+import models as tiny
+import synthesize
+from commands import call
+from lib import images
+from lib.cli import BadInput
+from lib.faces import align, landmarks, models, paste, photo_editor, reading
+from lib.onnx_runtime import Model
+
+try:
+    models.check()
+    absent = ""
+except BadInput as error:
+    absent = str(error)
+pytestmark = pytest.mark.skipif(bool(absent), reason=absent)
+SIZE = 8
+
+
+def face_in(photo):
+    """The frontal template in the middle of a photo."""
+    side = min(photo.shape[:2])
+    points = align.template() * side * .6 + [photo.shape[1] / 2 - .3 * side, photo.shape[0] / 2 - .3 * side, 0]
+    return landmarks.Face(points.astype(np.float32), 1.0)
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A photo of brightness 51 (so that every AU is read as 0.2), another of 153, a reader and an editor of four AUs."""
+    images.save(tmp_path / "photo.png", np.full((90, 90, 3), 51, np.uint8))
+    images.save(tmp_path / "other.png", np.full((90, 90, 3), 153, np.uint8))
+    tiny.classifier(tmp_path / "reader.onnx")
+    tiny.generator(tmp_path / "editor.onnx")
+    monkeypatch.setattr(landmarks, "faces_in", lambda photo: [face_in(photo)])
+    monkeypatch.setattr(photo_editor, "SHIPPED", tmp_path / "reader.onnx")
+    return tmp_path
+
+
+def edit(place, capsys, *more, out="out.png"):
+    """The middle of the photo's face after an edit, [R,G,B]."""
+    code, said, log = call(synthesize.main, capsys, "--model", place / "editor.onnx", "--image", place / "photo.png", "--out",
+                           place / out, *more)
+    assert (code, said) == (0, ""), log
+    return images.load(str(place / out))[45, 45].tolist()
+
+
+ALL = [f"{name}=0.4" for name in tiny.AUS]
+
+
+def test_the_photos_own_aus_are_read_and_only_the_rest_is_added(place, capsys):
+    assert edit(place, capsys, "--set", *ALL) == [102, 102, 102]                      # from 0.2 to 0.4: + 51
+    assert edit(place, capsys, "--assume-neutral", "--set", *ALL) == [153, 153, 153]  # from 0 to 0.4: + 102
+    assert edit(place, capsys, "--set", *(f"{name}=0.2" for name in tiny.AUS)) == [51, 51, 51]
+    assert np.array_equal(images.load(str(place / "out.png")), images.load(str(place / "photo.png")))
+
+
+def test_a_classifier_that_is_named_reads_in_place_of_the_shipped_one(place, capsys, monkeypatch):
+    monkeypatch.setattr(photo_editor, "SHIPPED", place / "absent.onnx")
+    assert edit(place, capsys, "--classifier", place / "reader.onnx", "--set", *ALL) == [102, 102, 102]
+    code, _, said = call(synthesize.main, capsys, "--model", place / "editor.onnx", "--image", place / "photo.png", "--out",
+                         place / "out.png", "--set", *ALL)
+    assert code == 3 and "--classifier" in said and len(said.splitlines()) == 1
+
+
+def test_copying_takes_the_aus_of_the_other_photo(place, capsys):
+    assert edit(place, capsys, "--copy-from", place / "other.png") == [153, 153, 153]  # from 0.2 to 0.6: + 102
+    assert edit(place, capsys, "--copy-from", place / "other.png", "--set", *ALL) == [102, 102, 102]
+    assert edit(place, capsys, "--copy-from", place / "photo.png") == [51, 51, 51]
+
+
+def test_a_strip_ends_at_what_is_copied(place, capsys):
+    edit(place, capsys, "--copy-from", place / "other.png", "--strip", "0:1:1")
+    strip = images.load(str(place / "out.png"))
+    assert strip.shape == (90, 180, 3) and strip[45, 45].tolist() == [0, 0, 0] and strip[45, 135].tolist() == [153] * 3
+
+
+def test_films(place, capsys):
+    from lib.faces import video
+
+    writer = video.Writer(place / "in.mp4", 25, (90, 90))
+    for _ in range(4):
+        writer.write(np.full((90, 90, 3), 51, np.uint8))
+    writer.close()
+    line = ["--model", place / "editor.onnx", "--video", place / "in.mp4", "--out", place / "out.mp4"]
+    assert call(synthesize.main, capsys, *line, "--set", *ALL)[0] == 0
+    made = [frame.image for frame in video.frames(place / "out.mp4")]
+    assert len(made) == 4 and all(abs(int(frame[45, 45, 1]) - 102) < 8 for frame in made)
+    assert all(abs(int(frame[2, 2, 1]) - 51) < 8 for frame in made)
+    assert call(synthesize.main, capsys, *line, "--set", *ALL, "--image", "x.png")[0] == 2
+    assert call(synthesize.main, capsys, *line[:-1], place / "out.png", "--set", *ALL)[0] == 2
+
+
+def test_readings_in_one_picture_and_over_crops_agree_on_an_even_face(place):
+    photo = images.load(str(place / "photo.png"))
+    editor = photo_editor.PhotoEditor(Model.open(place / "editor.onnx"), Model.open(place / "reader.onnx"))
+    found = paste.Found(face_in(photo), "tight", *align.register(photo, face_in(photo), "tight", SIZE))
+    assert editor.shown(photo, found) == pytest.approx(np.full((1, 4), .2), abs=1e-3)
+    assert editor.shown_at_once(found.picture) == pytest.approx(np.full((1, 4), .2), abs=1e-3)
+    assert not photo_editor.PhotoEditor(editor.model).shown(photo, found).any()
+
+
+def test_a_reader_of_other_aus_is_refused(place):
+    tiny.classifier(place / "few.onnx", aus=["AU01", "AU02"])
+    with pytest.raises(BadInput, match="does not read AU12"):
+        photo_editor.PhotoEditor(Model.open(place / "editor.onnx"), Model.open(place / "few.onnx"))
+
+
+def test_a_photo_to_copy_from_needs_a_face(place, monkeypatch):
+    monkeypatch.setattr(landmarks, "faces_in", lambda photo: [])
+    with pytest.raises(BadInput, match="other.png: no face found"):
+        photo_editor.levels_of(str(place / "other.png"), Model.open(place / "reader.onnx"))
+    assert reading.mode_for(Model.open(place / "reader.onnx")) == "tight"
