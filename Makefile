@@ -34,7 +34,7 @@ PERSONAL := faces-personalised faces-normalised
 
 .PHONY: $(AFFECT) $(PERSONAL) compare-affect results-affect compare-personal results-personal faces-folds
 
-.PHONY: help setup setup-faces test clean tables $(FACES) $(MNIST) $(BY_GENERATOR) $(BY_CLASS_GENERATOR) \
+.PHONY: help setup setup-faces setup-photos test clean tables $(FACES) $(MNIST) $(BY_GENERATOR) $(BY_CLASS_GENERATOR) \
   compare-expressions results-expressions \
   compare-faces compare-mnist compare-editors compare-registration results-faces results-mnist results-generator \
   idiosyncratic sweep-ganimation discriminators \
@@ -59,8 +59,10 @@ help:
 	@echo 'make faces-folds FOLDS=3|disfa|leave-one-out   cross-validation over people (STRIDE=n: every n-th image)'
 	@echo 'make faces-registration       2D against 3D registration, real against synthetic faces, nine poses'
 	@echo 'make faces-registration-check is a turned face nearer to its frontal picture in 3D than in 2D?'
-	@echo 'make reader                   the reader of photographs, runs/models/reader.onnx, made anew'
-	@echo 'make setup [TORCH=cpu] | setup-faces | test | bench | test-faults | clean'
+	@echo 'make reader | editor          the reader and the editor of photographs, runs/models/*.onnx, made anew'
+	@echo 'make photos-report PHOTOS=dir how well both do on photographs of yours (dir/photos.csv: path, expression)'
+	@echo 'make page                     a page that edits photographs in the browser, in build/page'
+	@echo 'make setup [TORCH=cpu] | setup-faces | setup-photos | test | bench | test-faults | clean'
 	@echo '                              environment; face detection for photos and videos; tests; remove data/ and runs/ of this PRESET'
 	@echo 'PRESET=smoke|quick|long|paper SEED=1 SEEDS="1 2 3" GENERATOR_SEED=1 DEVICE=auto|cpu|cuda'
 	@echo 'Your own data: make faces-em NAME=disfa LABELLED=l.csv UNLABELLED=u.csv VALIDATION=v.csv TEST=t.csv'
@@ -68,6 +70,7 @@ help:
 
 setup: $(READY)
 setup-faces: $(READY_FACES)
+setup-photos: $(READY_PHOTOS)
 
 test: $(READY)
 	OMP_NUM_THREADS=1 $(PY) -m pytest -q -n $(TEST_PROCESSES) --dist loadfile tests

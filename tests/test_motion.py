@@ -117,3 +117,15 @@ def test_an_editor_learns_from_motion(tmp_path):
     train_generator.Trainer(options, torch.device("cpu")).train()
     first, last = [json.loads(line) for line in (tmp_path / "history.jsonl").read_text().splitlines()]
     assert 0 < last["g_motion"] < 5 and {"g_pair", "g_motion"} <= first.keys() and "g_cycle" not in first
+
+
+def test_an_editor_with_cover_begins_as_one_without():
+    from lib.generators.warp_editor import Config, Generator
+
+    sizes = dict(size=16, width=8, levels=1, joined=8, fine=4)
+    plain, covering = Generator(2, Config(**sizes)), Generator(2, Config(**sizes, cover=True))
+    torch.nn.init.normal_(plain.head.weight)
+    covering.load_state_dict(plain.state_dict())
+    picture, relative = torch.rand(2, 3, 16, 16) * 2 - 1, torch.rand(2, 2)
+    assert torch.equal(plain.eval()(picture, relative), covering.eval()(picture, relative))
+    assert len(plain.state_dict()["head.weight"]) == 5

@@ -112,3 +112,25 @@ def test_a_photo_to_copy_from_needs_a_face(place, monkeypatch):
     with pytest.raises(BadInput, match="other.png: no face found"):
         photo_editor.levels_of(str(place / "other.png"), Model.open(place / "reader.onnx"))
     assert reading.mode_for(Model.open(place / "reader.onnx")) == "tight"
+
+
+def test_the_shipped_editor_is_told_more_and_keeps_what_it_is_not_asked_for(place):
+    import json
+
+    from lib.faces import ship
+
+    ship.main([str(place / "editor.onnx"), "--strength", "1.5", "--of", "AU12=2", "--out", str(place / "shipped.onnx")])
+    plain, strong = Model.open(place / "editor.onnx"), Model.open(place / "shipped.onnx")
+    picture = np.full((1, SIZE, SIZE, 3), 100, np.uint8)
+    asked = lambda model, source, target: model.once(image=picture, source=np.float32([source]),
+                                                     target=np.float32([target]))["edited"]
+    shown = [.2, .2, .2, .2]
+    assert np.array_equal(asked(strong, shown, shown), picture)
+    assert np.array_equal(asked(strong, shown, [.3, np.nan, .3, .2]), asked(plain, shown, [.35, np.nan, .4, .2]))
+    meta = json.loads((place / "shipped.json").read_text())
+    assert meta["registration"] == "tight-8" and meta["strength"] == {"AU01": 1.5, "AU02": 1.5, "AU12": 2, "AU26": 1.5}
+    assert "registration expected: tight-8" in (place / "shipped.md").read_text()
+    with pytest.raises(BadInput, match="--of AU45: the model does not know it"):
+        ship.main([str(place / "editor.onnx"), "--of", "AU45=2", "--out", str(place / "x.onnx")])
+    with pytest.raises(BadInput, match="no editor of AUs"):
+        ship.main([str(place / "reader.onnx"), "--out", str(place / "x.onnx")])

@@ -27,6 +27,7 @@ PAIRS = (("happiness", "AU12"), ("happiness", "AU06"), ("surprise", "AU01"), ("s
 EDITS = {"happiness": ("AU06", "AU12"), "surprise": ("AU01", "AU02", "AU05", "AU26"),
          "sadness": ("AU01", "AU04", "AU15"), "anger": ("AU04", "AU07", "AU23")}
 RESAMPLES, FINE, CHANGED, GREY = 1000, 1.5, 3, 1
+LUMA = np.array([.299, .587, .114], np.float32)
 SHOWN, SIDE = 8, 144  # rows of the sheet, pixels of its pictures
 
 
@@ -44,7 +45,9 @@ class Options:
 
 
 def interval(values):
-    """[low, high] of 95 % of resampled values."""
+    """[low, high] of 95 % of resampled values; None where none is known."""
+    if np.isnan(values).all():
+        return None
     return [round(float(value), 4) for value in np.nanpercentile(values, (2.5, 97.5))]
 
 
@@ -75,7 +78,7 @@ def reading_section(levels, expressions, seed=0):
 
 def fine(photo):
     """What of a photo's brightness is finer than FINE pixels, float [H,W]."""
-    grey = photo.astype(np.float32) @ np.array([.299, .587, .114], np.float32)
+    grey = photo.astype(np.float32) @ LUMA
     return grey - models.opencv().GaussianBlur(grey, (0, 0), FINE)
 
 

@@ -80,11 +80,11 @@ PRESETS = {
                  pair_emphasis=3.0, pair_balance=0.0, isolate=0.0, pair_by="any", register_pairs=False,
                  doubles=True),
     # for photographs: frames in which only the expression changes, and the true flow between them, teach alone
-    "photographs": dict(width=32, joined=64, fine=8, cover=True, w_adversarial=0.0, w_condition=0.0, w_cycle=0.0,
-                        w_motion=5.0, pair_balance=0.8, register_pairs=False, shares="pair=1"),
+    "photographs": dict(cover=True, w_adversarial=0.0, w_condition=0.0, w_cycle=0.0, w_motion=5.0, pair_balance=0.8,
+                        register_pairs=False, shares="pair=1", learning_rate=5e-4),
 }
 
-SCHEDULES = {"photographs": {"epochs": 8, "decay_epochs": 3, "batch": 16}}
+SCHEDULES = {"photographs": {"epochs": 4, "decay_epochs": 3, "batch": 16}}
 
 
 class ModulatedFusion(MultiScaleFusion):
@@ -126,6 +126,7 @@ class Generator(nn.Module):
         outputs = 3 + 2 + config.cover  # paint, flow, and how much is taken away
         self.head = nn.Conv2d(2 * config.fine, outputs, 3, padding=1, bias=False)
         nn.init.zeros_(self.head.weight)  # begins as the identity, and learns where to leave it
+        self.register_load_state_dict_pre_hook(begin_without_cover)
 
     def forward(self, image, relative):
         return self.paint(image, self.head_of(image, relative))
@@ -182,6 +183,13 @@ class Generator(nn.Module):
     def edit(self, image, source, target):
         """Image [N,3,S,S] with conditions `source` [N,C] changed to `target` [N,C]; none may be NaN."""
         return self(image, target - source)
+
+
+def begin_without_cover(net, weights, prefix, *_):
+    """Weights of an editor without `cover` fit one with it, which begins by taking nothing away (--init)."""
+    head = weights.get(f"{prefix}head.weight")
+    if net.config.cover and head is not None and len(head) == 5:
+        weights[f"{prefix}head.weight"] = torch.cat([head, torch.zeros_like(head[:1])])
 
 
 def matte(moved, edited, least=0.004):
