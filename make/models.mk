@@ -25,7 +25,7 @@ EDITOR_BEGIN ?= runs/quick/faces/generators/warp-editor/seed1/generator.pt
 EDITOR_RUN ?= runs/editor
 PHOTO_EDITOR ?= runs/models/editor.onnx
 # edits of photographs come out weaker than those of rendered faces; chosen on 45 photographs
-EDITOR_STRENGTH ?= --strength 1.5
+EDITOR_STRENGTH ?= --strength 1.5 --of AU04=2.2 AU07=0.9 AU23=2
 .PHONY: editor judges photos-report
 
 $(EDITOR_BEGIN):
@@ -76,3 +76,15 @@ page: $(ORT)/ort.wasm.min.mjs | $(READY_FACES)
 	cp $(ORT)/ort.wasm.min.mjs $(ORT)/ort-wasm-simd-threaded.mjs $(ORT)/ort-wasm-simd-threaded.wasm $(PAGE)/ort
 	$(PY) -m lib.faces.mesh_graph --out $(PAGE)/mesh.onnx
 	@echo 'page: $(PAGE); look at it with $(PY) -m http.server --directory $(PAGE)' >&2
+
+# ---- the picture of README, and the reader's error by groups of people -----------------------------------
+GROUPS ?= 300
+.PHONY: astronaut reader-groups
+
+astronaut: | $(READY_FACES)
+	$(PY) -m lib.faces.showcase --editor $(PHOTO_EDITOR) --out docs/astronaut.jpg
+
+reader-groups: | $(READY)
+	mkdir -p $(PHOTOS_OUT)
+	$(PY) -m lib.faces.groups --reader $(READER) --people $(GROUPS) > $(PHOTOS_OUT)/groups.json.tmp
+	mv $(PHOTOS_OUT)/groups.json.tmp $(PHOTOS_OUT)/groups.json
