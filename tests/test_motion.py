@@ -102,6 +102,8 @@ def test_an_editor_learns_from_motion(tmp_path):
 
     import train_generator
     from lib.datasets import rendered_faces
+    from lib.cli import parse
+    from lib.generators.trainer import Trainer
 
     none = [word for name in ("unlabelled", "test", "test-natural", "pairs", "pairs-validation", "judge",
                               "judge-validation") for word in (f"--{name}", "0")]
@@ -110,11 +112,11 @@ def test_an_editor_learns_from_motion(tmp_path):
     rows = manifest.read(str(tmp_path / "labelled.csv"))
     assert rows.columns["motion_path"][17] == "labelled_motion.npy#17"
     assert {*NAMES} <= {*rows.columns}
-    options = train_generator.parse(train_generator.Options, "", [
+    options = parse(train_generator.Options, "", [
         "--arch", "warp-editor", "--preset", "photographs", "--config", "width=8", "joined=16", "fine=4", "d_width=8",
         "--train", str(tmp_path / "labelled.csv"), "--validation", str(tmp_path / "validation.csv"), "--epochs", "2",
         "--batch", "6", "--out", str(tmp_path / "e.pt"), "--device", "cpu"])
-    train_generator.Trainer(options, torch.device("cpu")).train()
+    Trainer(options, torch.device("cpu")).train()
     first, last = [json.loads(line) for line in (tmp_path / "history.jsonl").read_text().splitlines()]
     assert 0 < last["g_motion"] < 5 and {"g_pair", "g_motion"} <= first.keys() and "g_cycle" not in first
 

@@ -81,7 +81,7 @@ PRESETS = {
                  doubles=True),
     # for photographs: frames in which only the expression changes, and the true flow between them, teach alone
     "photographs": dict(cover=True, w_adversarial=0.0, w_condition=0.0, w_cycle=0.0, w_motion=5.0, pair_balance=0.8,
-                        register_pairs=False, shares="pair=1", learning_rate=5e-4),
+                        isolate=0.0, register_pairs=False, shares="pair=1", learning_rate=5e-4),
 }
 
 SCHEDULES = {"photographs": {"epochs": 4, "decay_epochs": 3, "batch": 16}}
