@@ -97,13 +97,24 @@ $(judge)/classifier.pt: $(data) | $(READY)
 	$(PY) train_classifier.py --arch judge --train $(FACES_DIR)/judge.csv --validation $(FACES_DIR)/judge_validation.csv \
 	  --out $@ --seed 1000 --augment faces --device $(DEVICE) --resume $(FACES_JUDGE_$(PRESET))
 
+judged = --judge $(judge)/classifier.onnx --judge-report $(judge)/report.json --device $(DEVICE) > $@.tmp && mv $@.tmp $@
 $(run)/generators/%/report.json: $(run)/generators/%/generator.onnx $(judge)/classifier.onnx $(judge)/report.json
-	$(PY) evaluate.py --model $< --pairs $(FACES_DIR)/pairs.csv --judge $(judge)/classifier.onnx \
-	  --judge-report $(judge)/report.json --report $(@D)/plots --device $(DEVICE) > $@.tmp && mv $@.tmp $@
+	$(PY) evaluate.py --model $< --pairs $(FACES_DIR)/pairs.csv --report $(@D)/plots $(judged)
 
-results-generator: $(generator)/report.json  # the report, and the sheet beside it, to commit
-	@mkdir -p $(results)/generators/$(variant)/seed$(GENERATOR_SEED)
+# the same editor, asked for more of what it does less of (lib/strength.py): by pairs of other people than the report's
+$(run)/generators/%/report_validation.json: $(run)/generators/%/generator.onnx $(judge)/classifier.onnx \
+  $(judge)/report.json
+	$(PY) evaluate.py --model $< --pairs $(FACES_DIR)/pairs_validation.csv $(judged)
+
+$(run)/generators/$(variant)-strong/seed%/generator.onnx: $(run)/generators/$(variant)/seed%/generator.onnx \
+  $(run)/generators/$(variant)/seed%/report_validation.json
+	$(PY) -m lib.strength $< --report $(word 2,$^) --out $@
+
+strong := $(variant)-strong/seed$(GENERATOR_SEED)
+results-generator: $(generator)/report.json $(run)/generators/$(strong)/report.json  # reports and sheets, to commit
+	@mkdir -p $(results)/generators/$(variant)/seed$(GENERATOR_SEED) $(results)/generators/$(strong)
 	cp $< $(<D)/plots/sheet.png $(results)/generators/$(variant)/seed$(GENERATOR_SEED)
+	cp $(run)/generators/$(strong)/report.json $(run)/generators/$(strong)/plots/sheet.png $(results)/generators/$(strong)
 
 judge: $(judge)/report.json
 endif
