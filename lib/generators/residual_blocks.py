@@ -1,4 +1,5 @@
-"""Networks that GANimation (Pumarola et al. 2018) and StarGAN (Choi et al. 2018) share.
+"""What GANimation (Pumarola et al. 2018) and StarGAN (Choi et al. 2018) share: networks, and how
+their discriminator is asked.
 
 Both append the tiled conditions to the image, halve it twice, keep it there for six residual
 blocks, and double it twice; their discriminator is six strided convolutions with a patch head and a
@@ -8,7 +9,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from lib.cli import BadInput
+from lib.generators import losses
 from lib.generators.blocks import activate, convolve, tile, upconvolve
+from lib.generators.contract import EditDrawing, System
 
 
 class ResidualBlock(nn.Module):
@@ -87,6 +90,42 @@ class StarDiscriminator(nn.Module):
             pictures = F.pixel_unshuffle(pictures, self.stem)
         features = self.body(pictures)
         return self.patch(features), self.labels(features).flatten(1)
+
+
+class StarSystem(System):
+    """A generator, a StarDiscriminator, an Adam optimiser for each, and how batches are drawn."""
+
+    kind = "editor"
+    averaged = ("generator",)
+
+    def __init__(self, labels, config, generator, **drawing):
+        """generator: class of (conditions, config); drawing: settings of the EditDrawing."""
+        super().__init__(labels, config)
+        check_size(config)
+        self.generator = generator(labels.count, config)
+        self.discriminator = StarDiscriminator(labels.count, config.size, config.d_width,
+                                               config.d_layers, config.d_stem)
+        self.nets = {"generator": self.generator, "discriminator": self.discriminator}
+        rates = {"generator": config.learning_rate, "discriminator": config.d_learning_rate}
+        self.optimisers = {name: torch.optim.Adam(net.parameters(), rates[name], (0.5, 0.999))
+                           for name, net in self.nets.items()}
+        self.drawing = EditDrawing(shares_of(config.shares), **drawing)
+        self.real_kind = "score" if config.adversarial == "wgan-gp" else "probability"
+
+    def learn_without_pairs(self):
+        """The discriminator then teaches alone, and is asked at every step."""
+        self.config.critic_every = 1
+        return super().learn_without_pairs()
+
+    def see(self, pictures):
+        """The discriminator's scores and readings of what it may see of the pictures."""
+        if self.config.augment:
+            pictures = losses.augment(pictures, self.config.shift, draw=self.draw)
+        return self.discriminator(pictures)
+
+    def penalty_due(self, step):
+        """Whether the discriminator's gradient penalty is formed at this step."""
+        return step // self.config.critic_every % self.config.penalty_every == 0
 
 
 def check_size(config):

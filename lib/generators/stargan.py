@@ -15,9 +15,8 @@ import torch
 from torch import nn
 
 from lib.generators import losses
-from lib.generators.contract import EditDrawing, Editor, System as Contract
-from lib.generators.residual_blocks import (ResidualHead, ResidualTrunk, StarDiscriminator,
-                                            check_size, shares_of)
+from lib.generators.contract import Editor
+from lib.generators.residual_blocks import ResidualHead, ResidualTrunk, StarSystem
 from lib.generators.sampler_blocks import condition_loss, probabilities
 
 TASKS = ("au",)
@@ -105,35 +104,11 @@ class Reader(nn.Module):
         return {**out, "real": score.sigmoid() if self.probability else score}
 
 
-class System(Contract):
+class System(StarSystem):
     """Generator and discriminator, and one step of both on a batch."""
 
-    kind = "editor"
-    averaged = ("generator",)
-
     def __init__(self, labels, config):
-        super().__init__(labels, config)
-        check_size(config)
-        self.generator = Generator(labels.count, config)
-        self.discriminator = StarDiscriminator(labels.count, config.size, config.d_width,
-                                               config.d_layers, config.d_stem)
-        self.nets = {"generator": self.generator, "discriminator": self.discriminator}
-        rates = {"generator": config.learning_rate, "discriminator": config.d_learning_rate}
-        self.optimisers = {name: torch.optim.Adam(net.parameters(), rates[name], (0.5, 0.999))
-                           for name, net in self.nets.items()}
-        self.drawing = EditDrawing(shares_of(config.shares), pair_by=config.pair_by)
-        self.real_kind = "score" if config.adversarial == "wgan-gp" else "probability"
-
-    def learn_without_pairs(self):
-        """The discriminator then teaches alone, and is asked at every step."""
-        self.config.critic_every = 1
-        return super().learn_without_pairs()
-
-    def see(self, pictures):
-        """The discriminator's scores and readings of what it may see of the pictures."""
-        if self.config.augment:
-            pictures = losses.augment(pictures, self.config.shift, draw=self.draw)
-        return self.discriminator(pictures)
+        super().__init__(labels, config, Generator, pair_by=config.pair_by)
 
     def classify(self, readings, y, known):
         """L_cls of readings [N,C]: cross-entropy of expressions, BCE or MSE of AUs, MSE of valence
@@ -163,7 +138,7 @@ class System(Contract):
             d_loss = (config.w_adversarial * terms["d_adversarial"]
                       + config.w_condition * terms["d_condition"])
             # + λ_gp E[(‖∇D(x̂)‖ - 1)²]
-            if step // config.critic_every % config.penalty_every == 0:
+            if self.penalty_due(step):
                 terms["d_penalty"] = losses.critic_penalty(
                     config.adversarial, self.discriminator, x_real, x_fake.detach(), self.draw)
                 d_loss = d_loss + config.w_penalty * config.penalty_every * terms["d_penalty"]
