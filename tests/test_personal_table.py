@@ -1,4 +1,5 @@
-"""The table of personal models: figures from reports, and who gains, against a case worked out by hand."""
+"""The table of personal models: figures from reports, and who gains, against a hand-worked case."""
+
 import json
 
 import numpy as np
@@ -14,42 +15,65 @@ def model(folder, name, truth, scores, subjects):
     place = folder / name
     place.mkdir()
     two_afc = {letter: metrics.two_afc(truth, scores)[letter] for letter in "ABC"}
-    report = {"au": {"mean": {"f1": 0.5, "icc": metrics.icc(truth, scores)}, "two_afc": {"mean": two_afc}}}
+    report = {
+        "au": {"mean": {"f1": 0.5, "icc": metrics.icc(truth, scores)}, "two_afc": {"mean": two_afc}}
+    }
     (place / "report.json").write_text(json.dumps(report))
-    manifest.write(place / "predictions.csv", {
-        "path": [f"/images/set.npy#{i}" for i in range(len(truth))], "subject": subjects, "AU01": list(scores),
-        "true_AU01": list(truth), "present_AU01": [1] * len(truth),
-        "true_present_AU01": list(metrics.present(truth, 0.4))})
+    manifest.write(
+        place / "predictions.csv",
+        {
+            "path": [f"/images/set.npy#{i}" for i in range(len(truth))],
+            "subject": subjects,
+            "AU01": list(scores),
+            "true_AU01": list(truth),
+            "present_AU01": [1] * len(truth),
+            "true_present_AU01": list(metrics.present(truth, 0.4)),
+        },
+    )
     return str(place / "report.json")
 
 
 def cells(text):
     """{model: cells} of a Markdown table."""
-    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("|")]
+    rows = [
+        [cell.strip() for cell in line.split("|")[1:-1]]
+        for line in text.splitlines()
+        if line.startswith("|")
+    ]
     return {row[0]: dict(zip(rows[0], row)) for row in rows[2:]}
 
 
 def test_every_row_is_compared_with_the_generic_model(tmp_path):
-    """p0 is read as well by both, p1 better and p2 worse by the personal model, which is on the whole better."""
+    """p0 is read as well by both, p1 better and p2 worse by the personal model, which is better on
+    the whole."""
     truth = np.tile([0, 0.2, 0.6, 1], 3)
     subjects = ["p0"] * 4 + ["p1"] * 4 + ["p2"] * 4
     generic, own = truth.copy(), truth.copy()
     generic[4:8] = [1, 0.6, 0.2, 0]
     own[8:] = [0, 0.2, 1, 0.6]
-    paths = [model(tmp_path, name, truth, scores, subjects) for name, scores in
-             (("generic", generic), ("personal", own))]
+    paths = [
+        model(tmp_path, name, truth, scores, subjects)
+        for name, scores in (("generic", generic), ("personal", own))
+    ]
     rows = cells(personal_table.table(paths))
-    assert rows["generic"]["ICC"] == f"{metrics.icc(truth, generic):.3f}" and rows["generic"]["sign test p"] == "–"
+    assert (
+        rows["generic"]["ICC"] == f"{metrics.icc(truth, generic):.3f}"
+        and rows["generic"]["sign test p"] == "–"
+    )
     difference = metrics.icc(truth, own) - metrics.icc(truth, generic)
     assert float(rows["personal"]["ICC - generic"]) == pytest.approx(difference, abs=6e-4)
     assert (rows["personal"]["people who gain"], rows["personal"]["who lose"]) == ("1", "1")
     assert rows["personal"]["sign test p"] == "1.000"
-    assert float(rows["personal"]["at B"]) == pytest.approx(metrics.two_afc(truth, own)["B"], abs=6e-4)
+    assert float(rows["personal"]["at B"]) == pytest.approx(
+        metrics.two_afc(truth, own)["B"], abs=6e-4
+    )
 
 
 def test_reports_of_other_images_are_refused(tmp_path):
     truth = np.array([0, 0.4, 0.8, 1])
-    paths = [model(tmp_path, "generic", truth, truth, list("aabb")),
-             model(tmp_path, "own", truth[:3], truth[:3], list("aab"))]
+    paths = [
+        model(tmp_path, "generic", truth, truth, list("aabb")),
+        model(tmp_path, "own", truth[:3], truth[:3], list("aab")),
+    ]
     with pytest.raises(BadInput, match="of different images"):
         personal_table.table(paths)

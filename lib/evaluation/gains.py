@@ -1,8 +1,9 @@
 """Who gains: two sets of predictions compared person by person, with a sign test.
 
-A mean may rise while most people lose. Each person's ICC(3,1) is taken over all cells (image and AU) of that person,
-as few images of one person show any single AU.
+A mean may rise while most people lose. Each person's ICC(3,1) is taken over all cells (image and
+AU) of that person, as few images of one person show any single AU.
 """
+
 import math
 
 import numpy as np
@@ -13,15 +14,18 @@ SHOWN = 3  # people who lose most, by name
 
 
 def person_icc(people, truth, scores):
-    """ICC of each person over all labelled cells, float [S]; NaN where undefined. truth, scores: [N,A]."""
+    """ICC of each person over all labelled cells, float [S]; NaN where undefined.
+
+    truth, scores: [N,A]."""
     sums = bootstrap.level_sums(people, truth, scores).sum(1)  # [S,8]
     return bootstrap.level_numbers(sums)["icc"]
 
 
 def sign_test(gains, losses):
-    """Two-sided p of as uneven a split when gains and losses are equally likely (binomial, exact); 1.0 without any."""
+    """Two-sided p of as uneven a split when gains and losses are equally likely (binomial, exact);
+    1.0 without any."""
     n, least = gains + losses, min(gains, losses)
-    tail = sum(math.comb(n, k) for k in range(least + 1)) / 2 ** n
+    tail = sum(math.comb(n, k) for k in range(least + 1)) / 2**n
     return min(1.0, 2 * tail)
 
 
@@ -30,9 +34,13 @@ def sentence(names, first, second):
     known = ~np.isnan(first) & ~np.isnan(second)
     change = np.where(known, first - second, 0.0)
     gains, losses = int((change > 1e-9).sum()), int((change < -1e-9).sum())
-    text = (f"ICC over all cells of a person: {gains} of {known.sum()} people gain, {losses} lose; "
-            f"sign test p = {sign_test(gains, losses):.3f}.")
+    text = (
+        f"ICC over all cells of a person: {gains} of {known.sum()} people gain, {losses} lose; "
+        f"sign test p = {sign_test(gains, losses):.3f}."
+    )
     worst = [k for k in np.argsort(change)[:SHOWN] if change[k] < -1e-9]
     if worst:
-        text += " Most is lost by " + ", ".join(f"{names[k]} ({change[k]:+.3f})" for k in worst) + "."
+        text += (
+            " Most is lost by " + ", ".join(f"{names[k]} ({change[k]:+.3f})" for k in worst) + "."
+        )
     return text

@@ -1,11 +1,13 @@
 """Personal and normalised models against the generic one, as a table.
 
-    python -m lib.evaluation.personal_table generic/report.json personal/report.json … --out table.md
+    python -m lib.evaluation.personal_table generic/report.json own/report.json … --out table.md
 
-The first report is the generic model's. Beside each report stands predictions.csv, of the same images. A row: ICC and
-2AFC at levels A to C (means over AUs), the difference of ICC to the generic model with a paired bootstrap interval over
-people, and how many people gain or lose (lib.evaluation.gains).
+The first report is the generic model's. Beside each report stands predictions.csv, of the same
+images. A row: ICC and 2AFC at levels A to C (means over AUs), the difference of ICC to the generic
+model with a paired bootstrap interval over people, and how many people gain or lose
+(lib.evaluation.gains).
 """
+
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,27 +15,50 @@ from lib.cli import BadInput, arg, parse, run
 from lib.evaluation import bootstrap, comparison, gains, paired
 from lib.files import write_text
 
-HEAD = ["model", "F1", "ICC", "2AFC at A", "at B", "at C", "ICC - generic", "95 % interval", "relative",
-        "people who gain", "who lose", "sign test p"]
+HEAD = [
+    "model",
+    "F1",
+    "ICC",
+    "2AFC at A",
+    "at B",
+    "at C",
+    "ICC - generic",
+    "95 % interval",
+    "relative",
+    "people who gain",
+    "who lose",
+    "sign test p",
+]
 
 
 @dataclass
 class Options:
-    reports: list[str] = arg(args=["reports"], nargs="+", metavar="REPORT.json",
-                             help="reports of evaluate.py --test, the generic model's first")
-    out: str = arg("-", help="where the Markdown goes; - is stdout", metavar="FILE.md", writes="file")
+    reports: list[str] = arg(
+        args=["reports"],
+        nargs="+",
+        metavar="REPORT.json",
+        help="reports of evaluate.py --test, the generic model's first",
+    )
+    out: str = arg(
+        "-", help="where the Markdown goes; - is stdout", metavar="FILE.md", writes="file"
+    )
 
 
 def figures(report):
     """F1 in per cent, ICC, 2AFC at A, B and C, as text."""
     two_afc = report["au"]["two_afc"]["mean"]
-    return [comparison.spread([report["au"]["mean"]["f1"]]),
-            *(comparison.spread([value], 1) for value in (report["au"]["mean"]["icc"],
-                                                          *(two_afc.get(letter) for letter in "ABC")))]
+    return [
+        comparison.spread([report["au"]["mean"]["f1"]]),
+        *(
+            comparison.spread([value], 1)
+            for value in (report["au"]["mean"]["icc"], *(two_afc.get(letter) for letter in "ABC"))
+        ),
+    ]
 
 
 def against(first, generic, people):
-    """The last six cells: a model's predictions against those of the generic one, on the same images."""
+    """The last six cells: a model's predictions against those of the generic one, on the same
+    images."""
     resampled = [paired.numbers(file, people)["ICC"] for file in (first, generic)]
     points = [paired.point(file)["ICC"] for file in (first, generic)]
     found = bootstrap.difference(*resampled, people)
@@ -41,9 +66,14 @@ def against(first, generic, people):
     change = each[0] - each[1]
     gain, loss = int((change > 1e-9).sum()), int((change < -1e-9).sum())
     bounds = found["interval"]
-    return [f"{points[0] - points[1]:+.3f}",
-            " to ".join(f"{bound:+.3f}" for bound in bounds) if bounds else "undefined",
-            f"{100 * (points[0] / points[1] - 1):+.1f} %", str(gain), str(loss), f"{gains.sign_test(gain, loss):.3f}"]
+    return [
+        f"{points[0] - points[1]:+.3f}",
+        " to ".join(f"{bound:+.3f}" for bound in bounds) if bounds else "undefined",
+        f"{100 * (points[0] / points[1] - 1):+.1f} %",
+        str(gain),
+        str(loss),
+        f"{gains.sign_test(gain, loss):.3f}",
+    ]
 
 
 def table(paths):
@@ -52,14 +82,22 @@ def table(paths):
     files = [paired.Predictions.read(Path(path).with_name("predictions.csv")) for path in paths]
     generic = files[0]
     if any(file.images != generic.images for file in files):
-        raise BadInput(f"{paths[0]}: the reports are of different images; evaluate all models on the same test")
+        raise BadInput(
+            f"{paths[0]}: the reports are of different images; evaluate all models on the same test"
+        )
     people = bootstrap.People.of(generic.subjects)
     rows = [[Path(paths[0]).parent.name, *figures(reports[0]), *["–"] * 6]]
     for path, report, file in zip(paths[1:], reports[1:], files[1:]):
         rows.append([Path(path).parent.name, *figures(report), *against(file, generic, people)])
-    return "\n".join([*comparison.markdown(HEAD, rows), "",
-                      f"{len(generic.images)} images of {people.count} people, {len(generic.aus)} AUs; F1 in per cent. ICC of a "
-                      "person: over all cells (image and AU). Intervals: paired bootstrap over people."])
+    return "\n".join(
+        [
+            *comparison.markdown(HEAD, rows),
+            "",
+            f"{len(generic.images)} images of {people.count} people, "
+            f"{len(generic.aus)} AUs; F1 in per cent. ICC of a person: over all cells "
+            "(image and AU). Intervals: paired bootstrap over people.",
+        ]
+    )
 
 
 def main(argv=None):
