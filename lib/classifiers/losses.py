@@ -2,10 +2,13 @@
 
 NaN in a truth (-1 in a class) is unlabelled: it does not act, and is not read as 0. Every loss is a
 mean over the labels that are known. `weight` is [N], one a row, or [N,C], one a label. A weight
-below 1 makes a label count less; it does not change what the others count.
+below 1 makes a label count less; it does not change what the others count. With several processes
+the mean is over the labels of all; CCC is that of each process's rows.
 """
 
 import torch
+
+from lib.training import over_processes
 
 LEAST = 1e-6  # probabilities are kept this far from 0 and 1 before the logarithm
 LEVELS = 6  # FACS levels 0 (absent), 1 (A) … 5 (E)
@@ -16,11 +19,17 @@ def spread(weight):
     return weight if weight.dim() == 2 else weight[:, None]
 
 
+def labels_of(known):
+    """How many labels a mean is over, as a tensor: of a process's share of the rows, such that the
+    processes' gradients, averaged, are those of the mean over all rows."""
+    return over_processes(known.sum()).clamp(min=1e-8)
+
+
 def masked_mse(predicted, true, weight):
     """Mean of weight * (predicted - true)². predicted, true: [N,C]."""
     known = ~true.isnan()  # [N,C]
     error = torch.where(known, predicted.float() - true, 0.0)  # before the square: no NaN gradients
-    return (spread(weight) * error.square()).sum() / known.sum().clamp(min=1)
+    return (spread(weight) * error.square()).sum() / labels_of(known)
 
 
 def masked_huber(predicted, true, weight, delta=0.1):
@@ -32,7 +41,7 @@ def masked_huber(predicted, true, weight, delta=0.1):
     error = torch.where(known, predicted.float() - true, 0.0)
     beyond = error.abs() - delta
     loss = torch.where(beyond > 0, delta * (error.abs() - delta / 2), error.square() / 2)
-    return (spread(weight) * loss).sum() / known.sum().clamp(min=1)
+    return (spread(weight) * loss).sum() / labels_of(known)
 
 
 def masked_bce(predicted, true, weight):
@@ -43,7 +52,7 @@ def masked_bce(predicted, true, weight):
     target = torch.where(known, true, 0.5)
     chance = predicted.float().clamp(LEAST, 1 - LEAST)
     loss = -(target * chance.log() + (1 - target) * (1 - chance).log())
-    return (spread(weight) * torch.where(known, loss, 0.0)).sum() / known.sum().clamp(min=1)
+    return (spread(weight) * torch.where(known, loss, 0.0)).sum() / labels_of(known)
 
 
 def masked_cross_entropy(probabilities, true, weight):
@@ -54,7 +63,7 @@ def masked_cross_entropy(probabilities, true, weight):
     picked = probabilities.float().gather(1, true.clamp(min=0)[:, None])[:, 0]  # [N]
     return torch.where(
         known, -weight * picked.clamp(min=1e-6).log(), 0.0
-    ).sum() / known.sum().clamp(min=1)
+    ).sum() / labels_of(known)
 
 
 def masked_ccc(predicted, true, weight):
@@ -109,7 +118,7 @@ def masked_level_cross_entropy(levels, true, weight):
     ones, zeros = torch.ones_like(at_least[..., :1]), torch.zeros_like(at_least[..., :1])
     share = torch.cat([ones, at_least], 2) - torch.cat([at_least, zeros], 2)  # [N,A,6]
     loss = -(share * levels.float().clamp(min=LEAST).log()).sum(2)  # [N,A]
-    return (spread(weight) * torch.where(known, loss, 0.0)).sum() / known.sum().clamp(min=1)
+    return (spread(weight) * torch.where(known, loss, 0.0)).sum() / labels_of(known)
 
 
 def masked_presence(reading, present, weight, present_from=0.4, absent_to=0.2):
@@ -124,4 +133,4 @@ def masked_presence(reading, present, weight, present_from=0.4, absent_to=0.2):
     short = (present_from - reading.float()).clamp(min=0).square()
     over = (reading.float() - absent_to).clamp(min=0).square()
     loss = torch.where(known, chance * short + (1 - chance) * over, 0.0)
-    return (spread(weight) * loss).sum() / known.sum().clamp(min=1)
+    return (spread(weight) * loss).sum() / labels_of(known)

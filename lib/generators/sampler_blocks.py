@@ -6,6 +6,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from lib.training import over_processes
+
 LEAK = 0.2
 SMALLEST = 3  # the smallest map has this side or up to twice as much
 
@@ -73,7 +75,7 @@ def condition_loss(readings, y, known, labels):
             error = F.binary_cross_entropy_with_logits(read, true, reduction="none")
         else:
             error = (read.tanh() - true).square()
-        total = total + (error * sure).sum() / sure.sum().clamp(min=1)
+        total = total + (error * sure).sum() / over_processes(sure.sum()).clamp(min=1e-8)
     return total
 
 

@@ -28,7 +28,7 @@ def copy_of_the_tree(folder):
     ).stdout.split("\n"):
         if name and not name.startswith("runs/"):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, folder / name)
+            shutil.copy2(ROOT / name, folder / name)
     (folder / ".venv").symlink_to((ROOT / ".venv").resolve())
     return folder
 

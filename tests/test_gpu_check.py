@@ -1,0 +1,50 @@
+"""`make gpu-check` in its small form, on the CPU."""
+
+import json
+
+from commands import ROOT, call  # noqa: F401 (tests/ is on the path)
+
+import sys
+
+sys.path.insert(0, str(ROOT))
+from tests.gpu import __main__ as check
+
+
+def test_the_small_form_runs(tmp_path, capsys):
+    status, shown, said = call(
+        check.main, capsys, "--device", "cpu", "--out", tmp_path / "check.json",
+        "--architectures", "ganimation", "gan",
+    )
+    found = json.loads((tmp_path / "check.json").read_text())
+    assert status == 0, (found, said)
+    assert {"machine", "peak", "EM cycle", "generator gan", "two processes"} <= set(found)
+    assert found["EM cycle"]["ratio_to_eager_float32"] > 0
+    assert found["generator ganimation"]["export"] == "agrees with PyTorch"
+    rows = [line for line in shown.splitlines() if line.startswith("| ")]
+    assert len(rows) == len(found) + 1 and "| peak | tflops " in shown
+
+
+def test_a_part_that_breaks_is_named_and_the_others_run(tmp_path, capsys, monkeypatch):
+    from tests.gpu import parts
+
+    def broken():
+        raise ValueError("no such\ncard")
+
+    monkeypatch.setattr(parts.Check, "parts", lambda *_: {"a": broken, "b": lambda: {"x": 0.12345}})
+    out = tmp_path / "check.json"
+    status, shown, _ = call_quietly(check.main, capsys, "--device", "cpu", "--out", out)
+    assert status == 4 and "| a | error ValueError: no such card |" in shown
+    assert "| b | x 0.123 |" in shown and json.loads(out.read_text())["b"]["x"] == 0.12345
+
+
+def call_quietly(main, capsys, *arguments):
+    """As `call`; a part's traceback on stderr is meant for who mends it."""
+    from lib import cli
+
+    before, sys.argv = sys.argv, ["gpu", *map(str, arguments)]
+    try:
+        cli.run(main)
+    except SystemExit as left:
+        return left.code, *capsys.readouterr()
+    finally:
+        sys.argv = before
