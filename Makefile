@@ -43,7 +43,7 @@ PERSONAL := faces-personalised faces-normalised
 help:
 	@echo 'make faces-em                 rendered faces: label, pseudo-label, train an editor, synthesise, train, report'
 	@echo 'make faces-supervised|-upsampled|-pseudo|-reweighted|-truth    the other conditions'
-	@echo 'make compare-faces            all conditions, as a table;  results-faces: copies the reports to runs/results/'
+	@echo 'make compare-faces            all conditions, as a table (BESIDES="em-first balanced": these, too);  results-faces: copies the reports to runs/results/'
 	@echo 'make faces-upsampled-em|-em-checked|-em-mixed|-em-deactivate|-em-emotions   other ways to use edits'
 	@echo 'make faces-balanced|-balanced-real   synthetic faces alone, six levels of every AU equally often; real ones drawn so'
 	@echo 'make faces-GENERATOR          another generator in place of that of faces-em: $(EDITORS)'
