@@ -1,0 +1,57 @@
+"""What `make -n` of the protocols' targets says it will run: the commands that a person would type."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+EXPECTED = {  # target and variables: pieces of the commands that it runs
+    "faces-supervised": ["train_classifier.py", "--losses au=bce"],
+    "faces-balanced": ["--recipe balanced --targets", "--train runs/quick/faces/balanced/synthetic"],
+    "faces-balanced-real": ["lib.balance data/quick/faces/labelled.csv --levels --count 3000"],
+    "faces-em-first": ["--recipe single-au --level-range 0.3 1", "--upsample 3000", "--init runs/"],
+    "faces-va": ["--tasks va --losses va=ccc"],
+    "faces-expressions": ["--tasks expression"],
+    "faces-joint": ["--tasks au va expression --losses au=bce"],
+    "faces-emotions": ["--recipe emotions", "--tasks expression"],
+    "faces-pseudo SEED=4": ["pseudo_label.py", "--train data/quick/faces/labelled.csv runs/"],
+    "faces-pseudo-5x": ["pseudo_label.py", "5x/unlabelled.csv"],
+    "faces-mean-teacher": ["--unlabelled data/quick/faces/unlabelled.csv"],
+    "faces-personalised": ["lib.references", "synthesize.py", "--assume-neutral", "--personalise"],
+    "faces-normalised": ["lib.references", "--reference"],
+    "mnist-tune NOISE=0.4": ["--tuning-per-au 200", "--noise 0.4", "--test data/quick/mnist-noise"],
+}
+
+
+def plan(folder, *arguments):
+    """What make would run in a fresh copy of the makefiles, one line a command."""
+    shutil.copy(ROOT / "Makefile", folder)
+    shutil.copytree(ROOT / "make", folder / "make", dirs_exist_ok=True)
+    shutil.copy(ROOT / "requirements.txt", folder)
+    done = subprocess.run(
+        ["make", "-n", *arguments], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.replace("\\\n", " ")
+
+
+@pytest.mark.parametrize("target", EXPECTED)
+def test_target_runs_what_it_says(target, tmp_path):
+    text = " ".join(plan(tmp_path, *target.split()).split())
+    for piece in EXPECTED[target]:
+        assert piece in text, piece
+    assert "evaluate.py" in text
+
+
+def test_folds_split_people_first(tmp_path):
+    text = plan(tmp_path, "-f", "make/folds.mk", "FOLDS=disfa", "folds")
+    assert "lib.datasets.split" in text and "--protocol disfa" in text
+    assert "--folds 3" in plan(tmp_path, "-f", "make/folds.mk", "folds")
+
+
+def test_further_conditions_stand_in_the_tables(tmp_path):
+    line = plan(tmp_path, "compare-faces", "BESIDES=em-first balanced", "SEEDS=1").splitlines()[-1]
+    for condition in ("supervised", "em", "em-first", "balanced", "truth"):
+        assert f"runs/quick/faces/{condition}/seed1/report_natural.json" in line, condition
