@@ -49,15 +49,21 @@ def groups_of(luminance, male):
             "skin, lightest third": luminance >= high, "women": ~male, "men": male}
 
 
-def order(truth, scores):
-    """The mean over AUs of the area under the ROC curve of `shown`, AUs that are both shown and not."""
-    found = []
+def orders(truth, scores):
+    """Areas under the ROC curve [A] of AUs that are shown; NaN for an AU that hardly anybody shows, or everybody."""
+    found = np.full(truth.shape[1], np.nan)
     for k in range(truth.shape[1]):
         on = truth[:, k] >= PRESENT
         if 3 <= on.sum() <= len(on) - 3:
             shown, rest = scores[on, k, None], scores[~on, k]
-            found.append(((shown > rest) + .5 * (shown == rest)).mean())
-    return float(np.mean(found)) if found else np.nan
+            found[k] = ((shown > rest) + .5 * (shown == rest)).mean()
+    return found
+
+
+def order(truth, scores):
+    """The mean of `orders` over the AUs that have one."""
+    found = orders(truth, scores)
+    return np.nan if np.isnan(found).all() else float(np.nanmean(found))
 
 
 def known(value):
@@ -99,7 +105,8 @@ def main(argv=None):
     columns = [NAMES.index(name) for name in reader.aus]
     luminance, male = kinds(plan, farm.studio(reader.image_size, "cpu").heads.shapes)
     table = section(plan.levels[:, columns], scores, plan.person, groups_of(luminance, male), options.seed)
-    print(to_json({"reader": options.reader, "people": options.people, "pictures": len(plan), "groups": table}), end="")
+    aucs = {name: known(float(value)) for name, value in zip(reader.aus, orders(plan.levels[:, columns], scores))}
+    print(to_json({"reader": options.reader, "people": options.people, "pictures": len(plan), "aucs": aucs, "groups": table}), end="")
     log(f"{len(plan)} pictures of {options.people} people")
 
 

