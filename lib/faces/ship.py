@@ -11,6 +11,7 @@ from pathlib import Path
 from lib import manifest, model_card, strength
 from lib.cli import BadInput, arg, log, parse, run
 from lib.faces import align
+from lib.files import write_text
 from lib.labels import parse_au
 
 FRAMING = "tight"  # faces are cut out as rendered ones are framed
