@@ -184,6 +184,39 @@ def test_best_threshold_is_the_best_of_all():
     assert thresholds.best_threshold(predicted, np.zeros(300, bool))[0] == 0.5
 
 
+def test_mean_f1_of_resamples_by_brute_force():
+    draw = np.random.default_rng(3)
+    predicted, present = draw.random(40).round(1), draw.random(40) < 0.3  # with equal readings
+    weights = draw.integers(0, 3, (5, 40))
+    weights[0, present] = 0  # a resample without a presence is left out
+    cuts, found = thresholds.mean_f1(predicted, present, weights)
+    for cut, value in zip(cuts, found):
+        said, scores = predicted >= cut, []
+        for drawn in weights[1:]:
+            tp, fp, fn = ((drawn * (said & present)).sum(), (drawn * (said & ~present)).sum(),
+                          (drawn * (~said & present)).sum())
+            scores.append(2 * tp / (2 * tp + fp + fn))
+        assert value == pytest.approx(np.mean(scores))
+
+
+def test_stored_thresholds_are_those_of_resampled_people(tmp_path):
+    """Ten people with two images each: AU01 is read as 0.7 (of one person 0.2) where it is there, as 0.1 where not, so
+    the cut between 0.1 and 0.2 is right in every resample. AU02 is never there. A single person is resampled alike."""
+    readings = np.array([[0.7, 0.1]] * 9 + [[0.2, 0.1]])
+    subjects = [f"p{k}" for k in range(10) for _ in range(2)]
+    manifest.write(tmp_path / "v.csv", {"path": [f"v.npy#{k}" for k in range(20)], "subject": subjects,
+                                        "AU01": [1, 0] * 10, "AU02": [0] * 20})
+    part = manifest.read(tmp_path / "v.csv")
+    predicted = np.stack([readings.ravel(), readings.ravel()], 1)
+    limits = thresholds.choose_steadily(predicted, part, ["AU01", "AU02"])
+    assert 0.1 < limits["AU01"] <= 0.2 and limits["AU02"] == 0.5
+    assert limits == thresholds.choose_steadily(predicted, part, ["AU01", "AU02"])
+    alone = thresholds.choose_steadily(predicted[:2], part.take([0, 1]), ["AU01", "AU02"])
+    assert alone["AU01"] == pytest.approx(thresholds.best_threshold(predicted[:2, 0], np.array([True, False]))[0])
+    drawn = thresholds.resampled_people(subjects)
+    assert drawn.shape == (200, 20) and (drawn.sum(1) == 20).all() and (drawn[:, ::2] == drawn[:, 1::2]).all()
+
+
 @pytest.mark.parametrize("architecture", [*compact.DESIGNS, "judge"])
 @pytest.mark.parametrize("size", [30, 64, 112])
 def test_networks_take_any_size(architecture, size):

@@ -276,7 +276,7 @@ class Training:
         aus, limits = data.names["aus"], {}
         if aus:
             predicted = self.predict()["au"].cpu().numpy()
-            limits, _ = thresholds.choose(predicted, data.checked, aus)
+            limits = thresholds.choose_steadily(predicted, data.checked, aus)
         spread = (
             torch.linspace(0, len(data.check) - 1, min(SAMPLES, len(data.check)))
             .long()
