@@ -22,10 +22,13 @@ OPEN_EPOCH_quick := 7680
 OPEN_EPOCH_long := 38400
 OPEN_EPOCH_paper := 384000
 OPEN_NETWORK_smoke := tiny
-OPEN_NETWORK_quick := compact
+OPEN_NETWORK_quick := tiny
 OPEN_NETWORK_long := compact
 OPEN_NETWORK_paper := resnet18
-G_WIDTH := 16
+G_WIDTH_smoke := 8
+G_WIDTH_quick := 8
+G_WIDTH_long := 16
+G_WIDTH_paper := 48
 
 open_data := data/$(PRESET)/richer
 open_run := runs/$(PRESET)/richer
@@ -47,7 +50,7 @@ plain = $(PY) train_classifier.py --arch $(OPEN_NETWORK_$(PRESET)) $(open_sets) 
   --max-steps $(OPEN_STEPS_$(PRESET)) --augment faces --optimiser adam --schedule cosine --ema 0.99 --patience 99 $(open_seed)
 d = $(PY) train_generator.py --arch categorical-gan $(open_sets) --aus $(RICHER_AUS) --batch $(OPEN_BATCH) --ema 0.99 \
   --epochs 10 --decay-epochs 9 --epoch-images $(OPEN_EPOCH_$(PRESET)) $(open_seed)
-same = size=$(OPEN_SIZE_$(PRESET)) discriminator=$(OPEN_NETWORK_$(PRESET)) g_width=$(G_WIDTH) learning_rate=1e-3 d_rate=1 \
+same = size=$(OPEN_SIZE_$(PRESET)) discriminator=$(OPEN_NETWORK_$(PRESET)) g_width=$(G_WIDTH_$(PRESET)) learning_rate=1e-3 d_rate=1 \
   update_rate=1 dropout=0.2 augment=faces
 
 $(open_run)/plain-au/%/classifier.pt: $(open_data)/.done

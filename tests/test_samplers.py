@@ -217,6 +217,13 @@ def test_the_condition_acts_when_there_are_faces():
     assert relativistic_sampler.growth(0, 0) == 1
 
 
+def test_spread_of_neighbours_by_hand():
+    x = torch.tensor([[0.0, 2.0], [4.0, 2.0], [1.0, 1.0], [1.0, 7.0]]).view(4, 2, 1, 1)
+    # of rows 0 and 1: deviations 2 and 0; of rows 2 and 3: 0 and 3
+    assert relativistic_sampler.spread(x, 2).flatten() == pytest.approx([1, 1, 1.5, 1.5], abs=1e-3)
+    assert not relativistic_sampler.spread(x, 3).any() and not relativistic_sampler.spread(x, 1).any()
+
+
 def test_conditions_loss_leaves_out_what_is_unlabelled():
     labels = Labels(aus=("AU01",), valence_arousal=True, expressions=("joy", "fear"))
     readings = torch.tensor([[0.0, 0.0, 0.0, 0.0, 0.0], [9.0, 9.0, 9.0, 9.0, -9.0]])
@@ -492,7 +499,7 @@ def test_two_processes_train_one_sampler(face_sets, tmp_path):
         line = [*start, ROOT / "train_generator.py", "--arch", "relativistic-sampler", "--train", face_sets[0],
                 "--validation", face_sets[1], "--out", tmp_path / f"{count}" / "g.pt", "--epochs", "2", "--batch", "8",
                 "--decay-epochs", "0", "--epoch-images", "24", "--device", "cpu", "--threads", "1", "--config",
-                *TINY["relativistic-sampler"], "w_condition=0", "penalty_every=2", "classifier_dropout=0"]
+                *TINY["relativistic-sampler"], "w_condition=0", "penalty_every=2", "classifier_dropout=0", "together=1"]
         done = subprocess.run([str(part) for part in line], cwd=ROOT, capture_output=True, text=True,
                               env=os.environ | {"OMP_NUM_THREADS": "1"})
         assert done.returncode == 0, done.stderr

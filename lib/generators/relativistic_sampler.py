@@ -35,14 +35,15 @@ class Config:
     d_rate: float = 1.5            # the discriminator's learning rate, a share of it
     beta1: float = 0.5
     beta2: float = 0.99
-    penalty: float = 0.05          # gamma of R1 and R2
+    together: int = 4              # images of a batch whose spread the discriminator sees, 1: each image alone
+    penalty: float = 0.3           # gamma of R1 and R2
     penalty_every: int = 8         # steps; the penalty is then so many times as strong
     classifier: str = "compact"    # network of the classifier, of lib.classifiers
     classifier_dropout: float = 0.2
     classifier_rate: float = 2e-3  # its learning rate, Adam's
     warmup: int = 400              # steps that the classifier learns before the others, of 3 times as many images
     classifier_every: int = 4      # steps, after that
-    w_condition: float = 0.5       # the condition as the classifier reads it in samples
+    w_condition: float = 0.2       # the condition as the classifier reads it in samples
     condition_after: int = 1000    # steps without it; then it grows for as many steps
     augment: bool = False          # shift, colour and noise on all that the discriminator sees (for few images)
     balance: bool = True           # draw classes evenly
@@ -110,6 +111,17 @@ class Generator(nn.Module):
         return self.image(x).tanh()
 
 
+def spread(x, together):
+    """[N,C,h,w] -> [N,1,h,w]: standard deviation over `together` neighbours of the batch, its mean over C, h and w (Karras
+    et al. 2018). Samples that are all alike give themselves away. 0 where N is no multiple of it, or it is 1."""
+    count, _, height, width = x.shape
+    if together < 2 or count % together:
+        return x.new_zeros(count, 1, height, width)
+    groups = x.reshape(count // together, together, -1).float()
+    deviation = (groups.var(1, unbiased=False) + 1e-8).sqrt().mean(1)  # [N/together]
+    return deviation.to(x.dtype).repeat_interleave(together).view(count, 1, 1, 1).expand(-1, 1, height, width)
+
+
 class Discriminator(nn.Module):
     """image [N,3,S,S], y [N,C] -> score [N] of the pair of image and condition."""
 
@@ -119,7 +131,8 @@ class Discriminator(nn.Module):
         self.start = nn.Conv2d(3, channels[0], 4, 2, 1)
         self.blocks = nn.ModuleList(map(Block, channels))
         self.widen = nn.ModuleList(nn.Conv2d(before, after, 1) for before, after in zip(channels, channels[1:]))
-        self.features = nn.Linear(channels[-1] * 16, channels[-1])
+        self.together = config.together
+        self.features = nn.Linear((channels[-1] + 1) * 16, channels[-1])
         self.score = nn.Linear(channels[-1], 1)
         self.embed = nn.Linear(conditions, channels[-1], bias=False) if conditions else None
 
@@ -128,7 +141,8 @@ class Discriminator(nn.Module):
         for block, widen in zip(self.blocks, [*self.widen, None]):
             x = block(x)
             x = F.avg_pool2d(widen(x), 2) if widen is not None else x
-        features = F.leaky_relu(self.features(F.leaky_relu(x, 0.2).flatten(1)), 0.2)  # [N,F]
+        x = F.leaky_relu(torch.cat([x, spread(x, self.together)], 1), 0.2)
+        features = F.leaky_relu(self.features(x.flatten(1)), 0.2)  # [N,F]
         score = self.score(features)[:, 0]
         return score if self.embed is None else score + (features * self.embed(y)).sum(1)
 
