@@ -1,5 +1,5 @@
-# What stands outside `make test`: speed as ratios, and faults.
-.PHONY: bench test-faults gpu-check
+# What stands outside `make test`: speed as ratios, faults, a GPU, a cluster, other hosts.
+.PHONY: bench precision test-faults gpu-check test-cluster test-hosts
 
 bench: $(READY)  # ten minutes on 2 cores; one Markdown table on stdout
 	$(PY) -m tests.bench
@@ -11,3 +11,26 @@ test-faults: $(READY)
 # nine minutes on a machine with a GPU: training, export and speed of every architecture, in one JSON and one table
 gpu-check: $(READY)
 	$(PY) -m tests.gpu --device cuda --out runs/gpu-check.json
+
+# an array of shards under a Slurm of one node, from Debian's packages; as root
+test-cluster: $(READY)
+	@command -v slurmctld >/dev/null || [ -x /usr/sbin/slurmctld ] || \
+	  { echo 'first: apt-get install --no-install-recommends munge slurmctld slurmd slurm-client' >&2; exit 3; }
+	$(PY) -m pytest -q tests/cluster
+
+# the same numbers in Node (MODEL=classifier.onnx measures that one); npm brings 240 MB, and runs none of their scripts
+test-hosts: .venv/node/node_modules/onnxruntime-node $(READY)
+	$(PY) -m pytest -q tests/hosts
+
+.venv/node/node_modules/onnxruntime-node:
+	npm install --ignore-scripts --no-audit --no-fund --prefix .venv/node onnxruntime-node@1.22
+
+# a classifier in fp16 and int8: size, speed, drop on a test manifest
+SMALL ?= runs/$(PRESET)/faces/supervised/seed1
+SMALL_DATA ?= data/$(PRESET)/faces
+precision: $(READY)
+	$(PY) export_onnx.py $(SMALL)/classifier.pt --out $(SMALL)/fp16.onnx --precision fp16 \
+	  --test $(SMALL_DATA)/test_natural.csv
+	$(PY) export_onnx.py $(SMALL)/classifier.pt --out $(SMALL)/int8.onnx --precision int8 \
+	  --test $(SMALL_DATA)/test_natural.csv --calibration $(SMALL_DATA)/validation.csv
+	$(PY) -m tests.bench.latency $(SMALL)/classifier.onnx $(SMALL)/fp16.onnx $(SMALL)/int8.onnx
