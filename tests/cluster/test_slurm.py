@@ -46,14 +46,7 @@ SelectTypeParameters=CR_CPU
 NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} State=UNKNOWN
 PartitionName=all Nodes={host} Default=YES MaxTime=INFINITE State=UP
 """
-ARRAY = """#!/bin/sh
-#SBATCH --array=1-4
-#SBATCH --output={folder}/%a.log
-cd {work}
-{python} {script} --model c.onnx --images set.csv --threads 1 \\
-    --shard $SLURM_ARRAY_TASK_ID/$SLURM_ARRAY_TASK_COUNT \\
-    --out part-${{SLURM_ARRAY_TASK_ID}}of$SLURM_ARRAY_TASK_COUNT.csv
-"""
+ARRAY = (ROOT / "docs/label.slurm").read_text()  # as documented; places and the count are the test's
 
 
 @pytest.fixture(scope="module")
@@ -98,16 +91,17 @@ def free_port():
 def test_an_array_of_shards_is_the_whole(cluster, tmp_path):
     environment, folder = cluster
     models.classifier(tmp_path / "c.onnx")
-    models.dataset(tmp_path, np.random.default_rng(0).integers(0, 6, (50, 4)) / 5)
-    job = tmp_path / "job.sh"
-    job.write_text(ARRAY.format(folder=folder, work=tmp_path, python=sys.executable, script=ROOT / "pseudo_label.py"))
-    sent = subprocess.run(["sbatch", "--wait", job], env=environment, capture_output=True, text=True, timeout=500)
+    models.dataset(tmp_path, np.random.default_rng(0).integers(0, 6, (50, 4)) / 5, "unlabelled.csv")
+    job = tmp_path / "label.slurm"
+    job.write_text(ARRAY.replace(".venv/bin/python pseudo_label.py", f"{sys.executable} {ROOT}/pseudo_label.py"))
+    sent = subprocess.run(["sbatch", "--wait", "--array=1-4", f"--output={folder}/%a.log", job], cwd=tmp_path,
+                          env=environment, capture_output=True, text=True, timeout=500)
     said = "".join(path.read_text() for path in sorted(folder.glob("*.log")))
     assert sent.returncode == 0, sent.stderr + said[-3000:]
-    parts = sorted(tmp_path.glob("part-*.csv"))
-    assert [path.name for path in parts] == [f"part-{i}of4.csv" for i in (1, 2, 3, 4)]
+    parts = sorted(tmp_path.glob("pseudo-*.csv"))
+    assert [path.name for path in parts] == [f"pseudo-{i}of4.csv" for i in (1, 2, 3, 4)]
     succeed("-m lib.manifest", "merge", *parts, "--out", tmp_path / "merged.csv")
-    succeed("pseudo_label.py", "--model", tmp_path / "c.onnx", "--images", tmp_path / "set.csv",
+    succeed("pseudo_label.py", "--model", tmp_path / "c.onnx", "--images", tmp_path / "unlabelled.csv",
             "--out", tmp_path / "whole.csv")
     assert (tmp_path / "merged.csv").read_text() == (tmp_path / "whole.csv").read_text()
     parts[2].unlink()
