@@ -136,7 +136,12 @@ def build(**settings):
 
 def rows(folder, rounds):
     """The lines of the table."""
-    system, reference = build()
+    yield compare("at paper size", min(rounds, MOST_ROUNDS))
+
+
+def compare(what, rounds, **settings):
+    """The Row of a system with these settings in place of the paper's."""
+    system, reference = build(**settings)
     batch = batch_of(4, system.config.size, len(AUS))
     as_trained = dataclasses.replace(
         batch, x_real=batch.x_real.contiguous(memory_format=torch.channels_last)
@@ -147,13 +152,13 @@ def rows(folder, rounds):
             "ours": lambda: [system.step(as_trained, step) for step in range(4)],
             "reference": lambda: [reference.step(batch, step) for step in range(4)],
         },
-        min(rounds, MOST_ROUNDS),
+        rounds,
         clock=time.process_time,
         first=1,
     )
     median = {name: np.median(values) for name, values in seconds.items()}
-    yield Row(
-        f"Expression Manipulator, 4 D + 1 G at paper size, batch 4 ({len(seconds['ours'])} rounds, "
+    return Row(
+        f"Expression Manipulator, 4 D + 1 G {what}, batch 4 ({rounds} rounds, "
         f"{torch.get_num_threads()} threads)",
         f"{median['ours']:.1f} s of processor a cycle; losses within {worst:.0e} of the other's",
         f"eager float32, the public code's order: {median['reference']:.1f} s",
