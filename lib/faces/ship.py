@@ -1,10 +1,14 @@
-"""Makes the editor of photographs that comes with the project from a trained one: its framing, and how strong its edits are.
+"""Makes the editor of photographs that comes with the project from a trained one: its framing, and
+how strong its edits are.
 
-    python -m lib.faces.ship trained.onnx --strength 1.5 --out runs/models/editor.onnx --train labelled.csv
+    python -m lib.faces.ship trained.onnx --strength 1.5 --out runs/models/editor.onnx --train
+    labelled.csv
 
-Photographs are unlike the rendered faces that editors learn from, and on what is unlike they do less. The shipped graph
-therefore asks for more: source + strength x (target - source), AU by AU. No change stays no change.
+Photographs are unlike the rendered faces that editors learn from, and on what is unlike they do
+less. The shipped graph therefore asks for more: source + strength x (target - source), AU by AU.
+No change stays no change.
 """
+
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,11 +41,17 @@ docs/photographs.md has them, with their command (`make photos-report`).
 @dataclass
 class Options:
     model: str = arg(args=["model"], help="exported editor of rendered faces", metavar="FILE.onnx")
-    out: str = arg(help="where it goes, with NAME.json and NAME.md beside it", required=True, metavar="FILE.onnx",
-                   writes="file")
+    out: str = arg(
+        help="where it goes, with NAME.json and NAME.md beside it",
+        required=True,
+        metavar="FILE.onnx",
+        writes="file",
+    )
     strength: float = arg(1.0, help="how much more than asked for the network is told", least=0)
     of: list[str] = arg([], nargs="+", metavar="AUxx=S", help="another strength of single AUs")
-    train: list[str] = arg([], nargs="+", metavar="FILE.csv", help="manifests that it was trained on, for its card")
+    train: list[str] = arg(
+        [], nargs="+", metavar="FILE.csv", help="manifests that it was trained on, for its card"
+    )
 
     @property
     def strengths(self):
@@ -50,7 +60,9 @@ class Options:
         try:
             return {parse_au(name): float(value) for name, _, value in pairs}
         except ValueError:
-            raise ValueError(f"--of {' '.join(self.of)}: write AUxx=NUMBER, such as AU04=2") from None
+            raise ValueError(
+                f"--of {' '.join(self.of)}: write AUxx=NUMBER, such as AU04=2"
+            ) from None
 
     def __post_init__(self):
         self.strengths  # refuse what cannot be read
@@ -63,13 +75,23 @@ def main(argv=None):
         raise BadInput(f"--of {missing[0]}: the model does not know it; it has {', '.join(names)}")
     strengths = [options.strengths.get(name, options.strength) for name in names]
     strength.strengthen(model, strengths)
-    meta |= {"registration": align.name(FRAMING, meta["image_size"]), "crop": f"face registered {FRAMING}",
-             "strength": dict(zip(names, strengths))}
+    meta |= {
+        "registration": align.name(FRAMING, meta["image_size"]),
+        "crop": f"face registered {FRAMING}",
+        "strength": dict(zip(names, strengths)),
+    }
     strength.write(model, meta, options.out)
-    model_card.write(options.out, meta, [manifest.read(path) for path in options.train], licence=LICENCE)
+    model_card.write(
+        options.out, meta, [manifest.read(path) for path in options.train], licence=LICENCE
+    )
     card = Path(options.out).with_suffix(".md")
-    write_text(card, card.read_text(encoding="utf-8").partition("## Figures")[0] + CARD.format(
-        strengths=", ".join(f"{name} {strength:g}" for name, strength in zip(names, strengths))))
+    write_text(
+        card,
+        card.read_text(encoding="utf-8").partition("## Figures")[0]
+        + CARD.format(
+            strengths=", ".join(f"{name} {strength:g}" for name, strength in zip(names, strengths))
+        ),
+    )
     log(f"{options.out}: strength {min(strengths):g} to {max(strengths):g}")
 
 

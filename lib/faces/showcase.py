@@ -1,7 +1,9 @@
-"""The picture at the top of README: a photograph in the public domain (skimage.data.astronaut, NASA), and edits of it.
+"""The picture at the top of README: a photograph in the public domain (skimage.data.astronaut,
+NASA), and edits of it.
 
     python -m lib.faces.showcase --editor runs/models/editor.onnx --out docs/astronaut.jpg
 """
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +13,13 @@ from lib.faces import paste
 from lib.faces.photo_editor import SHIPPED, PhotoEditor
 
 # what each picture shows, {AU: level}; what is not named stays
-EDITS = ({}, {"AU01": 0.5, "AU02": 0.5}, {"AU04": 0.35}, {"AU06": 0.9, "AU12": 1.0, "AU25": 0.9}, {"AU06": 0.1, "AU12": 0.4})
+EDITS = (
+    {},
+    {"AU01": 0.5, "AU02": 0.5},
+    {"AU04": 0.35},
+    {"AU06": 0.9, "AU12": 1.0, "AU25": 0.9},
+    {"AU06": 0.1, "AU12": 0.4},
+)
 PART = np.s_[10:230, 130:310]  # her head
 
 
@@ -30,16 +38,23 @@ def main(argv=None):
     from lib.files import replacing
     from lib.onnx_runtime import Model
 
-    editor = PhotoEditor(Model.open(options.editor, "cpu", kind="generator"), Model.open(str(SHIPPED), "cpu", kind="classifier"))
+    editor = PhotoEditor(
+        Model.open(options.editor, "cpu", kind="generator"),
+        Model.open(str(SHIPPED), "cpu", kind="classifier"),
+    )
     photo = astronaut()
     found = paste.find(photo, "tight", editor.model.image_size)
     shown = editor.shown(photo, found)
     made = []
     for values in EDITS:
-        target = np.array([[values.get(name, np.nan) for name in editor.model.labels.conditions]], np.float32)
+        target = np.array(
+            [[values.get(name, np.nan) for name in editor.model.labels.conditions]], np.float32
+        )
         made.append(editor.edited(photo, found, shown, target)[PART])
     with replacing(options.out) as temporary:
-        Image.fromarray(np.concatenate(made, 1)).save(temporary, format="JPEG", quality=options.quality)
+        Image.fromarray(np.concatenate(made, 1)).save(
+            temporary, format="JPEG", quality=options.quality
+        )
     log(f"{options.out}: {len(made)} pictures")
 
 
