@@ -18,10 +18,6 @@ READER_STEPS_smoke := 40
 READER_STEPS_quick := 800
 READER_STEPS_long := 1600
 READER_STEPS_paper := 6000
-IDENTITY_STEPS_smoke := 20
-IDENTITY_STEPS_quick := 1000
-IDENTITY_STEPS_long := 2000
-IDENTITY_STEPS_paper := 6000
 SAMPLE_COUNT_smoke := 90
 SAMPLE_COUNT_quick := 1800
 SAMPLE_COUNT_long := 1800
@@ -79,7 +75,7 @@ $(expression_reader)/classifier.pt: $(reader_data)/.done
 
 $(identity_reader)/classifier.pt: $(reader_data)/.done
 	$(PY) -m lib.evaluation.identity --train $(reader_data)/labelled.csv --validation $(reader_data)/validation.csv \
-	  --out $@ --augment faces --steps $(IDENTITY_STEPS_$(PRESET)) --seed 1000 --device $(DEVICE)
+	  --out $@ --arch linear --seed 1000 --device $(DEVICE)
 
 $(sampler_run)/%/classifier.onnx: $(sampler_run)/%/classifier.pt
 	$(PY) export_onnx.py $< --out $@

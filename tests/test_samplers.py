@@ -432,6 +432,23 @@ def test_verification_by_hand():
     assert identity.verification(features, people, np.array([0, 0, 1, 2])) == 1
 
 
+def test_fisherfaces_are_those_of_scikit_learn():
+    from sklearn.decomposition import PCA
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+
+    draw, true = np.random.default_rng(0), np.arange(120) // 20
+    people = np.repeat(draw.uniform(0, 255, (6, 4, 4, 3)), 20, 0)
+    pixels = np.clip(people + draw.normal(0, 20, people.shape), 0, 255).astype(np.uint8)
+    layer = torch.nn.Linear(48, 8)
+    identity.fisherfaces(layer, pixels, true, 0)
+    rows = (pixels.transpose(0, 3, 1, 2).reshape(120, -1) / 127.5 - 1).astype(np.float32)
+    reduced = PCA(48, svd_solver="randomized", random_state=0).fit(rows).transform(rows)
+    expected = LinearDiscriminantAnalysis(n_components=5).fit(reduced, true).transform(reduced)
+    found = layer(torch.from_numpy(rows)).detach().numpy()
+    assert found.shape == (120, 8) and not found[:, 5:].any()
+    assert np.abs(expected).max() > 5 and found[:, :5] == pytest.approx(expected, abs=0.01)
+
+
 def test_margin_loss_by_hand():
     # cosines 1 and 0; logits 16 (1 - 0.2) and 0
     found = identity.margin_loss(torch.tensor([[2.0, 0.0]]), torch.eye(2) * 5, torch.tensor([0]))

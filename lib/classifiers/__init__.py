@@ -14,12 +14,13 @@ import torch
 from torch import nn
 
 from lib.choices import AU_HEADS
-from lib.classifiers import compact, judge, torchvision_backbone
+from lib.classifiers import compact, judge, linear, torchvision_backbone
 from lib.classifiers.heads import HEADS
 
 # name: function of (size, dropout) that gives a module: pictures -> features, and its `width`
 BACKBONES = {
     **{name: partial(compact.Compact, design=design) for name, design in compact.DESIGNS.items()},
+    "linear": linear.Linear,
     "judge": partial(compact.Compact, design=judge.DESIGN, stage=judge.residual_stage),
     **{
         name: partial(torchvision_backbone.Backbone, name=name)
