@@ -107,7 +107,7 @@ $(MNIST) mnist-tune: mnist-%: | $(READY)
 $(BY_GENERATOR): faces-%: | $(READY)
 	$(ALONE_FACES) $(MAKE) -f make/experiment.mk SET=faces ARCH=$* synthetic
 
-# faces-fexgan: the same for generators of expressions, and a classifier of expressions
+# faces-fexgan, faces-stargan-expressions: the same for generators of expressions, and a classifier of expressions
 $(BY_CLASS_GENERATOR): faces-%: | $(READY)
 	$(ALONE_FACES) $(MAKE) -f make/expressions.mk ARCH=$(*:%-expressions=%) synthetic
 
