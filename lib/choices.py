@@ -12,7 +12,7 @@ HEAD_LOSSES = {
     "expression": ("ce",),
 }
 TORCHVISION = ("vgg16", "resnet18", "resnet50", "mobilenet_v3", "convnext_tiny")
-BACKBONES = ("tiny", "compact", "wide", "judge", *TORCHVISION)
+BACKBONES = ("tiny", "compact", "wide", "linear", "judge", *TORCHVISION)
 REFERENCES = ("none", "image", "features")
 AUGMENTATIONS = ("none", "faces", "photos", "grid")
 OPTIMISERS = ("radam", "adam", "adamw", "sgd")
