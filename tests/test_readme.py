@@ -167,6 +167,8 @@ def test_flags_in_prose_exist_somewhere():
 
 def test_make_targets_and_files_exist():
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for part in re.findall(r"^include (make/\S+)$", makefile, re.MULTILINE):
+        makefile += (ROOT / part).read_text(encoding="utf-8")
     for target in re.findall(r"(?:^    |`)make ([a-z][\w-]*)", README, re.MULTILINE):
         prefix, _, condition = target.partition("-")
         assert re.search(rf"^{target}:|\b{target}\b", makefile, re.MULTILINE) or (
