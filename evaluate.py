@@ -10,8 +10,8 @@
     evaluate.py --compare a.csv b.csv --paired                         a - b on the same images, with p
     evaluate.py --compare a/seed*/p.csv --against b/seed*/p.csv        the same of the means over seeds
 
-Stdout is the report (JSON), or the tables of --compare (Markdown). Runs on ONNX Runtime, without torch.
-Intervals in a report are 95 % bootstrap intervals over people.
+Stdout is the report (JSON), or the tables of --compare (Markdown). Runs on ONNX Runtime, without
+torch. Intervals in a report are 95 % bootstrap intervals over people.
 """
 from dataclasses import dataclass
 from typing import Literal, Optional
@@ -116,7 +116,8 @@ def evaluate_classifier(options):
     readers = reading.Readers(options.model, options.device, data)
     has_va, has_expression = reading.has_labels(data, readers.outputs)
     comparable = set(readers.aus) & set(data.columns) or not (has_va or has_expression)
-    names = shared_aus(readers, data) if comparable else []  # raises when nothing at all can be compared
+    # raises when nothing at all can be compared
+    names = shared_aus(readers, data) if comparable else []
     check_aus(options, readers, data, names)
     found = readers.read(options.batch, classifier_report.FIXED)
     out = {"model": readers.describe(), "data": describe_data(data), "n": len(data),
@@ -135,7 +136,8 @@ def evaluate_classifier(options):
 
 
 def check_aus(options, readers, data, names):
-    """BadInput, before anything runs, when no AU is labelled or --pair names one that is not there."""
+    """BadInput, before anything runs, when no AU is labelled or --pair names one that is not
+    there."""
     if names and not any(cell for name in names for cell in data.columns[name]):
         raise BadInput(f"{data.name}: no AU cell is labelled, so there is nothing to compare with; give the set "
                        "that has the truth")
@@ -145,7 +147,8 @@ def check_aus(options, readers, data, names):
 
 
 def au_report(options, readers, data, names, found, out, table):
-    """Add the AU sections and their protocol to the report, and AU columns to the table of predictions.
+    """Add the AU sections and their protocol to the report, and AU columns to the table of
+    predictions.
 
     Returns what intervals are made of."""
     from lib import manifest
@@ -189,7 +192,8 @@ def au_protocol(options, readers, data, given, pair_from):
 
 
 def expression_report(data, found, out, table):
-    """Add expressions to the report and to the table of predictions; returns what intervals are made of."""
+    """Add expressions to the report and to the table of predictions; returns what intervals are
+    made of."""
     from lib.evaluation import classifier_report
 
     truth, names = data.text("expression"), found.expressions
@@ -208,7 +212,8 @@ def cells_of(data, columns):
 
 
 def va_report(data, predicted, out, table):
-    """Add valence and arousal to the report and to the table of predictions; returns truth and predictions."""
+    """Add valence and arousal to the report and to the table of predictions; returns truth and
+    predictions."""
     import numpy as np
 
     from lib import labels

@@ -3,13 +3,15 @@
     export_onnx.py classifier.pt --out classifier.onnx
     export_onnx.py generator.pt --out generator.onnx --parity-images validation.csv
 
-Beside NAME.onnx stands NAME.json with the metadata that the file also carries. When PyTorch and ONNX Runtime
-differ by more than --tolerance (one level for 8-bit images), nothing is written and the exit status is 4.
+Beside NAME.onnx stands NAME.json with the metadata that the file also carries. When PyTorch and
+ONNX Runtime differ by more than --tolerance (one level for 8-bit images), nothing is written and
+the exit status is 4.
 
     export_onnx.py classifier.pt --out small.onnx --precision int8 --calibration validation.csv --test test.csv
 
-A smaller model (fp16 for GPUs, int8) is written when no figure on --test is more than --max-drop below that of
-float32: F1 of AUs, CCC of valence and arousal, accuracy of expressions, likeness of pictures of a generator.
+A smaller model (fp16 for GPUs, int8) is written when no figure on --test is more than --max-drop
+below that of float32: F1 of AUs, CCC of valence and arousal, accuracy of expressions, likeness of
+pictures of a generator.
 """
 import dataclasses
 import tempfile

@@ -1,4 +1,5 @@
-"""Make images with an exported generator: edit source faces by a recipe, and write them with their labels.
+"""Make images with an exported generator: edit source faces by a recipe, and write them with their
+labels.
 
     synthesize.py --model generator.onnx --source a.csv --recipe single-au --level 0.7 --count 3000 --out DIR
     synthesize.py --model generator.onnx --source a.csv b.csv --set AU12=0.8 AU06=0.5 --out DIR
@@ -8,14 +9,16 @@
     synthesize.py --model editor.onnx --image photo.jpg --copy-from other.jpg --out edited.png
     synthesize.py --model editor.onnx --video clip.mp4 --set AU12=0.8 --out edited.mp4
 
-DIR gets images.npy (one pack, the fastest to write and to read; --format png makes files, 1,000 a folder) and,
-last, manifest.csv: source=synthetic, the target as label, and source_path, the image that was edited. Recipes:
-single-au (each source, one AU at a time, others 0), emotions (FACS combinations), deactivate (one active AU off),
-random (rows of --targets, or independent AUs), reweight (every level 1-5 of every AU equally often), balanced (level 0 too); for models of
-expressions, expressions (neutral faces to each) and mix (several at once). --count edits are dealt evenly over AUs
-and sources. Shards of one command (--shard i/n) may share DIR; they write
-manifest-iofn.csv, which `python -m lib.manifest merge DIR/manifest-*.csv --out DIR/manifest.csv` joins.
-Sampling generators (noise in place of images) need no --source. Runs on ONNX Runtime, without torch.
+DIR gets images.npy (one pack, the fastest to write and to read; --format png makes files, 1,000 a
+folder) and, last, manifest.csv: source=synthetic, the target as label, and source_path, the image
+that was edited. Recipes: single-au (each source, one AU at a time, others 0), emotions (FACS
+combinations), deactivate (one active AU off), random (rows of --targets, or independent AUs),
+reweight (every level 1-5 of every AU equally often), balanced (level 0 too); for models of
+expressions, expressions (neutral faces to each) and mix (several at once). --count edits are dealt
+evenly over AUs and sources. Shards of one command (--shard i/n) may share DIR; they write
+manifest-iofn.csv, which `python -m lib.manifest merge DIR/manifest-*.csv --out DIR/manifest.csv`
+joins. Sampling generators (noise in place of images) need no --source. Runs on ONNX Runtime,
+without torch.
 """
 import os
 from collections import Counter
@@ -157,7 +160,8 @@ def check_shard(text):
 
 
 def make_plan(data, known, model, options, target=None):
-    """The edits to make, with plan.source as rows of `data`; target [1,C]: the one edit to make of the one image."""
+    """The edits to make, with plan.source as rows of `data`; target [1,C]: the one edit to make of
+    the one image."""
     import numpy as np
 
     from lib import manifest, recipes
@@ -191,7 +195,8 @@ def checked(plan, data, known, model):
     import numpy as np
 
     names, kinds = model.labels.conditions, model.labels.kinds
-    relative = np.array(kinds) != "expression"  # an unknown expression may be edited: the model is told that it is
+    # an unknown expression may be edited: the model is told that it is
+    relative = np.array(kinds) != "expression"
     blind = np.isnan(known[plan.source]) & ~np.isnan(plan.target) & relative
     if model.edits and blind.any():
         name = names[int(blind.any(0).argmax())]
@@ -201,7 +206,8 @@ def checked(plan, data, known, model):
 
 
 def write_set(data, known, plan, model, check, options):
-    """Make the images of a plan and write them with their manifest. Returns how many were dropped, by reason."""
+    """Make the images of a plan and write them with their manifest. Returns how many were dropped,
+    by reason."""
     import numpy as np
 
     from lib.image_sets import ImageSet
@@ -246,7 +252,8 @@ def write_set(data, known, plan, model, check, options):
 
 
 def read_sources(paths):
-    """The images to edit, of one manifest or several together (paths then relative to the current folder)."""
+    """The images to edit, of one manifest or several together (paths then relative to the current
+    folder)."""
     from lib import manifest
 
     parts = [manifest.read(path) for path in paths]
@@ -270,8 +277,9 @@ def write_pictures(path, pictures):
 
 
 def photo_editor(model, options):
-    """The lib.faces.photo_editor.PhotoEditor of a model, with the reader that --classifier names or that is shipped; None
-    for models of other labels than AUs, and where no reader reads them."""
+    """The lib.faces.photo_editor.PhotoEditor of a model, with the reader that --classifier names
+    or that is shipped; None for models of other labels than AUs, and where no reader reads
+    them."""
     from lib.faces import photo_editor
     from lib.onnx_runtime import Model
 
@@ -287,7 +295,8 @@ def photo_editor(model, options):
 
 
 def wanted(model, editor, options):
-    """The edit asked for, as a target row float32 [1,C]: --set, and what --copy-from shows; NaN keeps the photo's own."""
+    """The edit asked for, as a target row float32 [1,C]: --set, and what --copy-from shows; NaN
+    keeps the photo's own."""
     from lib import recipes
     from lib.faces import photo_editor
 

@@ -1,10 +1,12 @@
-"""Train a generator: an editor of faces by action unit, expression or valence/arousal, or a sampler of faces.
+"""Train a generator: an editor of faces by action unit, expression or valence/arousal, or a
+sampler of faces.
 
     train_generator.py --train labelled.csv pseudo.csv --validation validation.csv --out generator.pt
     torchrun --nproc-per-node 2 train_generator.py …        several GPUs, or several processes on a CPU
 
-Beside --out: history.jsonl (one line an epoch), epochs/NNNN.png (the same validation faces, or the same noise, each
-time) and, while training goes on, NAME.last.pt, from which the same command with --resume goes on exactly.
+Beside --out: history.jsonl (one line an epoch), epochs/NNNN.png (the same validation faces, or the
+same noise, each time) and, while training goes on, NAME.last.pt, from which the same command with
+--resume goes on exactly.
 """
 from dataclasses import dataclass
 from typing import Optional
@@ -71,7 +73,8 @@ class Options:
 
 
     def fill_schedule(self, schedule):
-        """Epochs, decay and batch that the command line does not say: the preset's, else SCHEDULE."""
+        """Epochs, decay and batch that the command line does not say: the preset's, else
+        SCHEDULE."""
         for name, value in {**SCHEDULE, **schedule}.items():
             if getattr(self, name) is None:
                 setattr(self, name, value)

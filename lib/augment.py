@@ -1,4 +1,5 @@
-"""Cheap augmentation of training batches on the device: one affine resampling, then colour and noise.
+"""Cheap augmentation of training batches on the device: one affine resampling, then colour and
+noise.
 
 All draws come from a generator that the caller seeds by epoch, so that a resumed run repeats them.
 """
@@ -10,8 +11,10 @@ from lib.device_data import to_float
 #         flip, shift (share of the side), zoom, rotation (radians), light, colour, noise (sd, on [-1, 1])
 KINDS = {
     "none": None,
-    "faces": (True, 0.05, 0.06, 0.08, 0.20, 0.06, 0.04),  # AUs are scored without a side, so faces may be flipped
-    "photos": (True, 0.04, 0.07, 0.10, 0.25, 0.08, 0.05),  # then as poor cameras see them, see `photographed`
+    # AUs are scored without a side, so faces may be flipped
+    "faces": (True, 0.05, 0.06, 0.08, 0.20, 0.06, 0.04),
+    # then as poor cameras see them, see `photographed`
+    "photos": (True, 0.04, 0.07, 0.10, 0.25, 0.08, 0.05),
     "grid": (False, 0.03, 0.0, 0.0, 0.0, 0.0, 0.0),       # digits do not flip, and keep their cell
 }
 GREY, BLURRED, COVERED = 0.35, 0.4, 0.3  # shares of the images that `photographed` changes so
@@ -19,7 +22,8 @@ LARGEST_COVER = 0.35                     # of the side, what hides a part of the
 
 
 def augment(pictures, kind, generator):
-    """float [N,3,H,W] in [-1,1] -> the same shape, about the same range. generator: of pictures' device."""
+    """float [N,3,H,W] in [-1,1] -> the same shape, about the same range. generator: of pictures'
+    device."""
     if KINDS[kind] is None:
         return pictures
     flip, shift, zoom, turn, light, colour, noise = KINDS[kind]
@@ -46,7 +50,8 @@ def augment(pictures, kind, generator):
 
 
 def photographed(pictures, generator):
-    """float [N,3,H,W], some of them grey, some blurred, some behind a rectangle, each of its own contrast."""
+    """float [N,3,H,W], some of them grey, some blurred, some behind a rectangle, each of its own
+    contrast."""
     count, _, height, width = pictures.shape
 
     def draw(*shape):
@@ -67,8 +72,8 @@ def photographed(pictures, generator):
 
 
 def both(pixels, reference, kind, generator):
-    """Augmented pictures of uint8 pixels [N,H,W,3], and of a reference [N,H,W,3], or None, changed alike: a list
-    of one or two float [N,3,H,W]."""
+    """Augmented pictures of uint8 pixels [N,H,W,3], and of a reference [N,H,W,3], or None, changed
+    alike: a list of one or two float [N,3,H,W]."""
     before = generator.get_state()
     found = [augment(to_float(pixels), kind, generator)]
     if reference is not None:

@@ -5,12 +5,13 @@
 
 --like weights rows to another set's AU marginals.
 
-Raking (iterative proportional fitting; Deming & Stephan 1940): row weights are scaled, AU after AU, until
-each AU is present in the same weighted share of labelled rows as in the other set. An unlabelled cell counts
-neither as present nor as absent. Weights have mean 1 and are capped, so a share that the set cannot reach is
-approached only; what was reached is printed.
---levels draws rows, so that each of the six levels of every AU is drawn for equally often (up- and down-sampling,
-Niinuma et al. 2022, 4.2.2): the counterpart of `synthesize.py --recipe balanced`, with the same counts of levels.
+Raking (iterative proportional fitting; Deming & Stephan 1940): row weights are scaled, AU after
+AU, until each AU is present in the same weighted share of labelled rows as in the other set. An
+unlabelled cell counts neither as present nor as absent. Weights have mean 1 and are capped, so a
+share that the set cannot reach is approached only; what was reached is printed. --levels draws
+rows, so that each of the six levels of every AU is drawn for equally often (up- and down-sampling,
+Niinuma et al. 2022, 4.2.2): the counterpart of `synthesize.py --recipe balanced`, with the same
+counts of levels.
 """
 from dataclasses import dataclass
 
@@ -40,11 +41,12 @@ class Options:
 
 
 def rake(present, shares, *, cap=20.0, rounds=100, tolerance=1e-4):
-    """Weights [N], mean 1, such that the weighted share of rows that show an AU approaches shares [A].
+    """Weights [N], mean 1, such that the weighted share of rows that show an AU approaches shares
+    [A].
 
-    present: [N,A], 1, 0, or NaN where an AU is unlabelled. Such a row is in no share of that AU, and that AU does not
-    change the row's weight. An AU that no labelled row shows, or that every one shows, cannot be moved and is left
-    alone; so is an AU whose share is NaN."""
+    present: [N,A], 1, 0, or NaN where an AU is unlabelled. Such a row is in no share of that AU,
+    and that AU does not change the row's weight. An AU that no labelled row shows, or that every
+    one shows, cannot be moved and is left alone; so is an AU whose share is NaN."""
     present = np.asarray(present, float)
     known, shown = ~np.isnan(present), present == 1
     weights = np.ones(len(present))
@@ -65,7 +67,8 @@ def rake(present, shares, *, cap=20.0, rounds=100, tolerance=1e-4):
 
 
 def marginals(present, weights=None):
-    """The weighted share of labelled rows that show each AU, [A] of present [N,A]; NaN where none is labelled."""
+    """The weighted share of labelled rows that show each AU, [A] of present [N,A]; NaN where none
+    is labelled."""
     known = ~np.isnan(present)
     weights = np.ones(len(present)) if weights is None else weights
     total = (known * weights[:, None]).sum(0)
@@ -74,8 +77,9 @@ def marginals(present, weights=None):
 
 
 def level_rows(intensities, count, rng):
-    """Rows int [count] drawn so that each (AU, level 0-5) that some row has is drawn for equally often (counts differ
-    by at most one), and no row of a level comes twice before all others of it. intensities: [N,A], FACS level / 5."""
+    """Rows int [count] drawn so that each (AU, level 0-5) that some row has is drawn for equally
+    often (counts differ by at most one), and no row of a level comes twice before all others of
+    it. intensities: [N,A], FACS level / 5."""
     cells = [rng.permutation(rows) for a in range(intensities.shape[1]) for level in range(6)
              if len(rows := of_level(intensities[:, a], level))]
     if not cells:

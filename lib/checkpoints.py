@@ -1,7 +1,8 @@
 """Checkpoints: plain dicts of numbers, texts and tensors that load with weights_only=True.
 
-Every checkpoint has kind ('classifier' or 'generator'), config, labels and weights; `last.pt` also has the
-optimisers, schedule, step and random states, so that interrupted and resumed equals uninterrupted.
+Every checkpoint has kind ('classifier' or 'generator'), config, labels and weights; `last.pt` also
+has the optimisers, schedule, step and random states, so that interrupted and resumed equals
+uninterrupted.
 """
 import random
 from pathlib import Path
@@ -45,7 +46,8 @@ def load(path, kind=None):
 
 
 def load_finished(path):
-    """Read the checkpoint of a finished training; BadInput for last.pt, too, and for one that lacks a part."""
+    """Read the checkpoint of a finished training; BadInput for last.pt, too, and for one that
+    lacks a part."""
     state = load(path)
     if "optimiser" in state or "optimisers" in state or state["kind"] not in ("classifier", "generator"):
         raise BadInput(f"{path}: is of a training that has not finished; go on with --resume, then export its --out")
@@ -67,7 +69,8 @@ def to_cpu(value):
 
 
 def random_states():
-    """The state of Python's, NumPy's global and torch's random generators, as tensors and numbers."""
+    """The state of Python's, NumPy's global and torch's random generators, as tensors and
+    numbers."""
     version, words, gauss = random.getstate()
     name, keys, position, has_gauss, cached = np.random.get_state()
     states = {"python": [version, list(words), gauss], "torch": torch.get_rng_state(),

@@ -1,4 +1,5 @@
-"""What every command line here shares: options from a dataclass, streams, progress bars, exit statuses.
+"""What every command line here shares: options from a dataclass, streams, progress bars, exit
+statuses.
 
 Stdout carries only the product. Everything said goes to stderr. Exit statuses: 0 done, 2 usage,
 3 bad input, 4 a gate failed, 130 interrupted, 143 terminated; a traceback means a bug.
@@ -21,7 +22,8 @@ _notes = []  # what `note` was told
 
 
 class BadInput(Exception):
-    """Input that cannot be used. The message is one line: file, row, column, value and the remedy."""
+    """Input that cannot be used. The message is one line: file, row, column, value and the
+    remedy."""
 
 
 class GateFailed(Exception):
@@ -31,8 +33,9 @@ class GateFailed(Exception):
 def arg(default=dataclasses.MISSING, *, help, **meta):
     """A dataclass field that becomes an option; `help` shows the default (None shows as nothing).
 
-    meta: argparse-dataclass's metadata keys (args, type, choices, nargs, metavar, required), and what `parse` checks:
-    `least`, the smallest number allowed; `writes`, 'file' or 'folder', for the place of an output.
+    meta: argparse-dataclass's metadata keys (args, type, choices, nargs, metavar, required), and
+    what `parse` checks: `least`, the smallest number allowed; `writes`, 'file' or 'folder', for
+    the place of an output.
     """
     text = help.replace("%", "%%")  # argparse formats help with %, and a bare one crashes --help
     if default is dataclasses.MISSING:
@@ -47,13 +50,15 @@ def arg(default=dataclasses.MISSING, *, help, **meta):
 
 
 def parse(options, description, argv=None):
-    """Parse argv into an instance of the dataclass `options`; a ValueError of its __post_init__ is a
-    usage error (exit 2), BadInput an output that could not be written. --help shows `description`."""
+    """Parse argv into an instance of the dataclass `options`; a ValueError of its __post_init__ is
+    a usage error (exit 2), BadInput an output that could not be written. --help shows
+    `description`."""
     from argparse import RawDescriptionHelpFormatter
 
     parser = ArgumentParser(options, description=description, allow_abbrev=False,
                             formatter_class=RawDescriptionHelpFormatter)
-    parser.error = lambda message: parser.exit(USAGE, f"{parser.prog}: {message}; see --help\n")  # one line
+    # one line
+    parser.error = lambda message: parser.exit(USAGE, f"{parser.prog}: {message}; see --help\n")
     try:
         found = parser.parse_args(argv)
     except ValueError as error:
@@ -71,8 +76,8 @@ def parse(options, description, argv=None):
 
 
 def check_place(place, kind="file"):
-    """BadInput when a 'file' or 'folder' could not be written at `place`: known before the work, not after it.
-    Makes nothing. `-` is stdout."""
+    """BadInput when a 'file' or 'folder' could not be written at `place`: known before the work,
+    not after it. Makes nothing. `-` is stdout."""
     if place == "-":
         return
     place = Path(place)
@@ -98,7 +103,8 @@ def log(*parts):
 
 
 def note(text):
-    """A remark on the inputs, said once the command has done its work: bad input is one line and no more."""
+    """A remark on the inputs, said once the command has done its work: bad input is one line and
+    no more."""
     if text not in _notes:
         _notes.append(text)
 
@@ -156,13 +162,15 @@ def run(main):
 
 
 def one_line(text):
-    """A text without line ends and other control characters, which a damaged file may have put there."""
+    """A text without line ends and other control characters, which a damaged file may have put
+    there."""
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in str(text))
 
 
 @contextlib.contextmanager
 def naming(place, *instead_of):
-    """An OSError inside names `place`, where it names nothing, or what stands for it (a temporary file)."""
+    """An OSError inside names `place`, where it names nothing, or what stands for it (a temporary
+    file)."""
     try:
         yield
     except OSError as error:
@@ -172,6 +180,7 @@ def naming(place, *instead_of):
 
 
 def abandon_stdout():
-    """Let what is still to be written to stdout vanish: Python would try again, and complain, on its way out."""
+    """Let what is still to be written to stdout vanish: Python would try again, and complain, on
+    its way out."""
     with contextlib.suppress(OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -28,8 +28,8 @@ def to_uint8(pictures):
 class Set:
     """A manifest's images and labels on a device.
 
-    pixels: uint8 [N,S,S,3]; aus: float32 [N,A] in [0,1], NaN where unlabelled; weight: float32 [N];
-    subject: int64 [N], -1 where unknown.
+    pixels: uint8 [N,S,S,3]; aus: float32 [N,A] in [0,1], NaN where unlabelled; weight: float32
+    [N]; subject: int64 [N], -1 where unknown.
     """
 
     def __init__(self, manifest, au_names, size=None, device="cpu", what="decoding"):

@@ -1,4 +1,5 @@
-"""Writing files so that a killed stage leaves either the old file or the new, never half of one."""
+"""Writing files so that a killed stage leaves either the old file or the new, never half of
+one."""
 import contextlib
 import errno
 import hashlib
@@ -29,14 +30,15 @@ def replacing(path):
 
 
 def allocate(path):
-    """Take the disk space of a file that is to be filled through memory: where the disk is full that is an OSError
-    now, and not a crash (SIGBUS) at the first page without a place."""
+    """Take the disk space of a file that is to be filled through memory: where the disk is full
+    that is an OSError now, and not a crash (SIGBUS) at the first page without a place."""
     if hasattr(os, "posix_fallocate"):
         with open(path, "r+b") as file:
             try:
                 os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size)
             except OSError as error:
-                if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):  # a file system that cannot
+                # a file system that cannot
+                if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):
                     raise
 
 

@@ -38,7 +38,8 @@ def parse_au(text):
 
 
 def value_range(column):
-    """(lowest, highest) value that a numeric column may hold, or None for columns without a range."""
+    """(lowest, highest) value that a numeric column may hold, or None for columns without a
+    range."""
     if is_au(column) or column == "confidence":
         return 0.0, 1.0
     if column in VALENCE_AROUSAL:
@@ -49,7 +50,8 @@ def value_range(column):
 
 
 def misspelt(column):
-    """What a column is probably meant to be called, or None: 'AU1' -> 'AU01', 'Valence' -> 'valence'."""
+    """What a column is probably meant to be called, or None: 'AU1' -> 'AU01', 'Valence' ->
+    'valence'."""
     match = _ANY_AU.fullmatch(column)
     if match and 1 <= int(match.group(1)) <= 64 and not is_au(column):
         return au_name(match.group(1))
@@ -61,8 +63,9 @@ def misspelt(column):
 
 @dataclass(frozen=True)
 class Labels:
-    """Which labels a generator is conditioned on, and the order of its condition columns: AUs, valence and arousal,
-    expressions. Checkpoints and `lib.classifiers.label_tensors` hold the same as a dict: `Labels(**names)`.
+    """Which labels a generator is conditioned on, and the order of its condition columns: AUs,
+    valence and arousal, expressions. Checkpoints and `lib.classifiers.label_tensors` hold the same
+    as a dict: `Labels(**names)`.
 
     >>> Labels(aus=("AU06", "AU12"), expressions=("anger", "joy")).conditions
     ['AU06', 'AU12', 'anger', 'joy']
@@ -94,8 +97,9 @@ class Labels:
         return slice(start, start + kinds.count(kind))
 
     def encode(self, manifest):
-        """A manifest's labels as condition columns, float32 [N,C]: NaN where unlabelled; expressions are one-hot, NaN
-        in all their columns where the name is missing or none of these."""
+        """A manifest's labels as condition columns, float32 [N,C]: NaN where unlabelled;
+        expressions are one-hot, NaN in all their columns where the name is missing or none of
+        these."""
         parts = [manifest.aus(list(self.aus))]
         if self.valence_arousal:
             parts.append(np.stack([manifest.numbers(name) for name in VALENCE_AROUSAL], 1))

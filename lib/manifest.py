@@ -57,7 +57,8 @@ class Manifest:
         return self.columns.numbers(column, default)
 
     def aus(self, names=None):
-        """AU values, float32 [N,A] in [0, 1], NaN where unlabelled or the manifest lacks the AU."""
+        """AU values, float32 [N,A] in [0, 1], NaN where unlabelled or the manifest lacks the
+        AU."""
         names = self.au_names if names is None else names
         table = [self.numbers(name) for name in names]
         return np.stack(table, 1) if table else np.zeros((len(self), 0), np.float32)
@@ -83,7 +84,8 @@ class Manifest:
         return self.columns.empty(column) if column in self.columns else np.full(len(self), True)
 
     def distinct(self, column):
-        """The different texts of a column, in order of their first row; [""] without the column."""
+        """The different texts of a column, in order of their first row; [""] without the
+        column."""
         if column not in self.columns:
             return [""] if len(self) else []
         return self.columns.distinct(column)

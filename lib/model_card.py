@@ -1,13 +1,15 @@
-"""NAME.md beside an exported model: what it reads or makes, of whom it learnt, its figures and its limits.
+"""NAME.md beside an exported model: what it reads or makes, of whom it learnt, its figures and its
+limits.
 
-export_onnx.py writes a first card, which knows what the model's metadata say. Once there are reports, and for
-the facts that no file has, write it again:
+export_onnx.py writes a first card, which knows what the model's metadata say. Once there are
+reports, and for the facts that no file has, write it again:
 
     python -m lib.model_card classifier.onnx --train labelled.csv --reports report.json report_natural.json \\
         --licence "rendered faces, CC0"
 
-Each figure says whether its data are held out: people of the training manifests are looked for in the test
-manifest that the report names. What is not known is said to be unknown. (After Mitchell et al. 2019.)
+Each figure says whether its data are held out: people of the training manifests are looked for in
+the test manifest that the report names. What is not known is said to be unknown. (After Mitchell
+et al. 2019.)
 """
 import json
 from dataclasses import dataclass
@@ -37,7 +39,8 @@ class Options:
 
 
 def write(model, meta, train=(), reports=(), licence=""):
-    """Write NAME.md beside a model. meta: its metadata; train: Manifests; reports: (path, report) pairs."""
+    """Write NAME.md beside a model. meta: its metadata; train: Manifests; reports: (path, report)
+    pairs."""
     lines = [f"# {Path(model).stem}", "", *about(meta), "", "## Data", "", *about_data(meta, train, licence), "",
              "## Figures", "", *figures(train, reports), "", "## Limits", "", LIMITS, ""]
     write_text(Path(model).with_suffix(".md"), "\n".join(lines))
@@ -93,7 +96,8 @@ def value_at(report, where):
 
 
 def status(train, report):
-    """'held out', 'train' or 'unknown': whether people of the test are among those of the training."""
+    """'held out', 'train' or 'unknown': whether people of the test are among those of the
+    training."""
     path = Path(report["data"]["path"])
     if not train or not path.is_file():
         return UNKNOWN

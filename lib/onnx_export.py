@@ -1,7 +1,9 @@
-"""Checkpoints as ONNX files that own their pre- and post-processing, checked against PyTorch before they exist.
+"""Checkpoints as ONNX files that own their pre- and post-processing, checked against PyTorch
+before they exist.
 
-uint8 images go in and come out, the number of images is free, and metadata says what a host must know. After
-the export wrappers of Segment Anything (Kirillov et al. 2023) and timm's habit of scoring the exported file.
+uint8 images go in and come out, the number of images is free, and metadata says what a host must
+know. After the export wrappers of Segment Anything (Kirillov et al. 2023) and timm's habit of
+scoring the exported file.
 """
 import contextlib
 import io
@@ -24,8 +26,8 @@ PARITY_BATCHES = (1, 2, 7)
 
 
 class ClassifierGraph(nn.Module):
-    """`image` uint8 [N,H,W,3], and `reference` of the same shape where the classifier compares with a person's
-    neutral or mean image -> the outputs that it has, in the order of `outputs`."""
+    """`image` uint8 [N,H,W,3], and `reference` of the same shape where the classifier compares
+    with a person's neutral or mean image -> the outputs that it has, in the order of `outputs`."""
 
     def __init__(self, net):
         super().__init__()
@@ -40,8 +42,9 @@ class ClassifierGraph(nn.Module):
 
 
 class EditorGraph(nn.Module):
-    """`image` uint8 [N,H,W,3], `source` and `target` [N,C] -> `edited` uint8 [N,H,W,3]; editors that move pixels also
-    give `flow` [N,H,W,2] (pixels), `paint` [N,H,W,3] (0-255) and `cover` [N,H,W,1] (0-1).
+    """`image` uint8 [N,H,W,3], `source` and `target` [N,C] -> `edited` uint8 [N,H,W,3]; editors
+    that move pixels also give `flow` [N,H,W,2] (pixels), `paint` [N,H,W,3] (0-255) and `cover`
+    [N,H,W,1] (0-1).
 
     NaN in source and target: see lib.generators.conditions.source_and_target."""
 
@@ -62,7 +65,8 @@ class EditorGraph(nn.Module):
 
 
 class SamplerGraph(nn.Module):
-    """`noise` [N,Z] and `target` [N,C] (absent where C = 0) -> `sampled` uint8 [N,H,W,3]. NaN in target is unknown."""
+    """`noise` [N,Z] and `target` [N,C] (absent where C = 0) -> `sampled` uint8 [N,H,W,3]. NaN in
+    target is unknown."""
 
     outputs = ["sampled"]
 
@@ -80,8 +84,8 @@ class SamplerGraph(nn.Module):
 
 
 class CriticGraph(nn.Module):
-    """`image` uint8 [N,H,W,3] -> what a generator's discriminator reads: `au` in [0,1], `valence_arousal` in [-1,1],
-    `expression`, `real`, `features`, those that it has."""
+    """`image` uint8 [N,H,W,3] -> what a generator's discriminator reads: `au` in [0,1],
+    `valence_arousal` in [-1,1], `expression`, `real`, `features`, those that it has."""
 
     inputs = ("image",)
     low = {"au": 0.0, "valence_arousal": -1.0}
@@ -100,14 +104,16 @@ class CriticGraph(nn.Module):
 def wrap(checkpoint, name="the checkpoint", which=None):
     """The graph to export for a finished checkpoint, in evaluation mode on the CPU.
 
-    which: of a generator's exports (editor, sampler, classifier); None is the system's own kind."""
+    which: of a generator's exports (editor, sampler, classifier); None is the system's own
+    kind."""
     try:
         if checkpoint["kind"] == "generator":
             return generator_graph(checkpoint, name, which)
         net = classifiers.build(checkpoint["config"])
         net.load_state_dict(checkpoint["weights"])
         return ClassifierGraph(net).eval()
-    except (RuntimeError, TypeError, KeyError):  # so say torch and Python of what another version has written
+    # so say torch and Python of what another version has written
+    except (RuntimeError, TypeError, KeyError):
         raise BadInput(f"{name}: its weights do not fit the network that this version builds; train it again") from None
 
 
@@ -141,8 +147,8 @@ def checkpoint_nets(checkpoint):
 
 
 def example(graph, checkpoint, pictures, seed=0, count=8):
-    """Inputs for a graph, dict of arrays: the given images uint8 [N,S,S,3] where it takes images, and conditions and
-    noise drawn from a seed, some conditions NaN."""
+    """Inputs for a graph, dict of arrays: the given images uint8 [N,S,S,3] where it takes images,
+    and conditions and noise drawn from a seed, some conditions NaN."""
     inputs = {}
     if "image" in graph.inputs:
         inputs["image"], count = pictures, len(pictures)
@@ -179,7 +185,8 @@ def convert(graph, inputs):
                                     input_names=list(graph.inputs), output_names=list(graph.outputs),
                                     dynamic_shapes=shapes)
     model = program.model_proto
-    for node in model.graph.node:  # stack traces: where this repository lies on this machine is nobody's business
+    # stack traces: where this repository lies on this machine is nobody's business
+    for node in model.graph.node:
         del node.metadata_props[:]
     return model
 
@@ -198,7 +205,8 @@ def quiet(*names):
 
 
 def metadata(checkpoint, size, graph=None):
-    """What a host must know, a dict of JSON values (each stands as text in the model's metadata_props).
+    """What a host must know, a dict of JSON values (each stands as text in the model's
+    metadata_props).
 
     graph: what is exported of a generator's checkpoint."""
     import onnx
@@ -227,9 +235,11 @@ def metadata(checkpoint, size, graph=None):
 
 
 def parity(graph, path, inputs):
-    """Largest difference between PyTorch and ONNX Runtime (CPU) over batches of 1, 2 and 7: {output: value}.
+    """Largest difference between PyTorch and ONNX Runtime (CPU) over batches of 1, 2 and 7:
+    {output: value}.
 
-    Float outputs in their own unit, uint8 outputs in levels. inputs: arrays [N,…], repeated to 7 rows."""
+    Float outputs in their own unit, uint8 outputs in levels. inputs: arrays [N,…], repeated to 7
+    rows."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -251,11 +261,12 @@ def parity(graph, path, inputs):
 
 
 def check_parity(worst, size, tolerance):
-    """GateFailed when an output differs by more than the tolerance: one level for uint8 images; for what is measured in
-    levels of 255 or in pixels of an image of this size, the tolerance times that range.
+    """GateFailed when an output differs by more than the tolerance: one level for uint8 images;
+    for what is measured in levels of 255 or in pixels of an image of this size, the tolerance
+    times that range.
 
-    `cover` and `paint` are quotients of small numbers: ten times the tolerance moves a pixel by a quarter of a level at
-    most."""
+    `cover` and `paint` are quotients of small numbers: ten times the tolerance moves a pixel by a
+    quarter of a level at most."""
     ranges = {"edited": 1 / tolerance, "sampled": 1 / tolerance, "paint": 2550, "flow": size, "cover": 10}
     for name, difference in worst.items():
         limit = tolerance * ranges.get(name, 1)
@@ -265,10 +276,12 @@ def check_parity(worst, size, tolerance):
 
 
 def export(checkpoint, out, pictures, tolerance=1e-4, name="the checkpoint", which=None):
-    """Write OUT.onnx and OUT.json, or neither; returns the parity found, {output: largest difference}.
+    """Write OUT.onnx and OUT.json, or neither; returns the parity found, {output: largest
+    difference}.
 
-    checkpoint: dict as lib.checkpoints.load_finished gives it; pictures: real images uint8 [N,S,S,3] for the parity
-    gate, None for a sampler; name: the checkpoint's, for messages; which: see `wrap`."""
+    checkpoint: dict as lib.checkpoints.load_finished gives it; pictures: real images uint8
+    [N,S,S,3] for the parity gate, None for a sampler; name: the checkpoint's, for messages; which:
+    see `wrap`."""
     import onnx
 
     graph, size = wrap(checkpoint, name, which), checkpoint["config"]["size"]
@@ -283,7 +296,8 @@ def export(checkpoint, out, pictures, tolerance=1e-4, name="the checkpoint", whi
     if missing:
         raise GateFailed(f"the exported graph lost its input {', '.join(sorted(missing))}; nothing was written")
     out = Path(out)
-    with replacing(out) as temporary, replacing(out.with_suffix(".json")) as beside:  # .json is renamed first
+    # .json is renamed first
+    with replacing(out) as temporary, replacing(out.with_suffix(".json")) as beside:
         onnx.save(model, temporary)
         worst = parity(graph, temporary, inputs)
         check_parity(worst, size, tolerance)

@@ -1,9 +1,10 @@
-"""Exported models: open an ONNX file, know its labels, feed it images while others are being decoded.
+"""Exported models: open an ONNX file, know its labels, feed it images while others are being
+decoded.
 
-No torch. What a model is stands in its metadata (`metadata_props`, each value JSON; the same object in
-NAME.json beside NAME.onnx): kind (classifier, editor, sampler), architecture, aus (AU names in order of the
-output), expressions, image_size, color_order, resize_filter, crop, registration, thresholds
-({AU name: value}), trained_on, versions.
+No torch. What a model is stands in its metadata (`metadata_props`, each value JSON; the same
+object in NAME.json beside NAME.onnx): kind (classifier, editor, sampler), architecture, aus (AU
+names in order of the output), expressions, image_size, color_order, resize_filter, crop,
+registration, thresholds ({AU name: value}), trained_on, versions.
 """
 import ctypes
 import json
@@ -42,17 +43,18 @@ class Model:
 
     @classmethod
     def open(cls, path, device="auto", threads=None, kind=None):
-        """Open a model file. device: auto (a GPU when there is one), cpu or cuda. threads: of the CPU, None
-        is OMP_NUM_THREADS or else all cores. kind: what it must be, when given (generator: editor or
-        sampler).
+        """Open a model file. device: auto (a GPU when there is one), cpu or cuda. threads: of the
+        CPU, None is OMP_NUM_THREADS or else all cores. kind: what it must be, when given
+        (generator: editor or sampler).
 
-        BadInput when it is missing, no ONNX model, without metadata, of another kind, or when the GPU that
-        was asked for is not there."""
+        BadInput when it is missing, no ONNX model, without metadata, of another kind, or when the
+        GPU that was asked for is not there."""
         if not Path(path).is_file():
             raise BadInput(f"{path}: no such model; make it with export_onnx.py, or correct the path")
         import onnxruntime
 
-        onnxruntime.set_default_logger_severity(4)  # its warnings about providers are not the user's
+        # its warnings about providers are not the user's
+        onnxruntime.set_default_logger_severity(4)
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4
         options.intra_op_num_threads = int(threads or os.environ.get("OMP_NUM_THREADS") or 0)
@@ -79,15 +81,18 @@ class Model:
         return "edited" in self.outputs
 
     def thresholds(self, default=0.5):
-        """Per-AU thresholds chosen on validation data, float32 [A]; `default` where none is stored."""
+        """Per-AU thresholds chosen on validation data, float32 [A]; `default` where none is
+        stored."""
         stored = self.meta.get("thresholds") or {}
         return np.array([stored.get(name, default) for name in self.aus], np.float32)
 
     def stream(self, data=None, batch=64, what="", outputs=None, **extra_inputs):
-        """Yield (slice, {output: array}) batch by batch, in order; the next batches are decoded meanwhile.
+        """Yield (slice, {output: array}) batch by batch, in order; the next batches are decoded
+        meanwhile.
 
-        data: N references or uint8 [N,H,W,3], resized to the model's size; None for a sampling generator.
-        extra_inputs: arrays [N,...] by input name (source, target, noise); images (reference) as `data`.
+        data: N references or uint8 [N,H,W,3], resized to the model's size; None for a sampling
+        generator. extra_inputs: arrays [N,...] by input name (source, target, noise); images
+        (reference) as `data`.
         """
         feeds = {name: rows for name, rows in {"image": data, **extra_inputs}.items() if rows is not None}
         for name in self.inputs:
@@ -112,7 +117,8 @@ class Model:
                 bar.update(part.stop - part.start)
 
     def predict(self, data=None, batch=64, what="", outputs=None, **extra_inputs):
-        """All outputs (or those named) for N images, {name: array [N,...]}; arguments as for `stream`."""
+        """All outputs (or those named) for N images, {name: array [N,...]}; arguments as for
+        `stream`."""
         collected = {}
         for _, results in self.stream(data, batch, what, outputs, **extra_inputs):
             for name, values in results.items():
@@ -120,7 +126,8 @@ class Model:
         return {name: np.concatenate(values) for name, values in collected.items()}
 
     def once(self, **inputs):
-        """All outputs for one batch of arrays, {name: array}, in the foreground and without a bar."""
+        """All outputs for one batch of arrays, {name: array}, in the foreground and without a
+        bar."""
         feeds = {name: rows for name, rows in inputs.items() if name in self.inputs}
         values = self.session.run(None, self._feed(feeds, slice(None)))
         return dict(zip(self.outputs, values))
@@ -137,7 +144,8 @@ class Model:
 
 
 def has_gpu():
-    """Whether the NVIDIA driver answers. (ONNX Runtime's GPU build names its provider on any machine.)"""
+    """Whether the NVIDIA driver answers. (ONNX Runtime's GPU build names its provider on any
+    machine.)"""
     try:
         return ctypes.CDLL("libcuda.so.1").cuInit(0) == 0
     except OSError:
@@ -145,7 +153,8 @@ def has_gpu():
 
 
 def read_metadata(path, session):
-    """The model's metadata, from the file itself or NAME.json beside it; BadInput when it lacks what is needed."""
+    """The model's metadata, from the file itself or NAME.json beside it; BadInput when it lacks
+    what is needed."""
     beside = Path(path).with_suffix(".json")
     props = session.get_modelmeta().custom_metadata_map
     try:
@@ -162,7 +171,8 @@ def read_metadata(path, session):
 
 
 def shared_aus(model, manifest):
-    """AU names that both know, in the model's order; what only one knows is said. BadInput when they share none."""
+    """AU names that both know, in the model's order; what only one knows is said. BadInput when
+    they share none."""
     shared = [name for name in model.aus if name in manifest.columns]
     if not shared:
         raise BadInput(f"{manifest.name}: has none of the AUs of {model.path} ({brief(model.aus)}); "
@@ -175,8 +185,9 @@ def shared_aus(model, manifest):
 
 
 def check_registration(model, manifest):
-    """Say when images were registered differently from those that the model was trained on: in another mode, not at
-    all, or where the model knows of no registration. Sizes may differ, as images are resized to the model's."""
+    """Say when images were registered differently from those that the model was trained on: in
+    another mode, not at all, or where the model knows of no registration. Sizes may differ, as
+    images are resized to the model's."""
     expected = model.meta.get("registration") or ""
     found = sorted({text for text in manifest.text("registration") if mode(text) != mode(expected)})
     if found:
@@ -198,7 +209,8 @@ def brief(names):
 
 
 def au_scores(model, outputs):
-    """AU values [N,A] in [0, 1] from a classifier's outputs: `au`, or the mean of the six levels / 5."""
+    """AU values [N,A] in [0, 1] from a classifier's outputs: `au`, or the mean of the six levels /
+    5."""
     if "au" in outputs:
         return outputs["au"]
     if "au_level" in outputs:
@@ -207,14 +219,16 @@ def au_scores(model, outputs):
 
 
 def reference_images(model, manifest):
-    """The reference of each row (lib.references.of_rows) for models with an input `reference`; else None."""
+    """The reference of each row (lib.references.of_rows) for models with an input `reference`;
+    else None."""
     if "reference" not in model.inputs:
         return None
     return references.of_rows(manifest, model.image_size, model.path)
 
 
 def shard(text, total):
-    """'2/4' -> the second quarter of range(total), a slice; '' is everything. ValueError for anything else."""
+    """'2/4' -> the second quarter of range(total), a slice; '' is everything. ValueError for
+    anything else."""
     if not text:
         return slice(0, total)
     part, _, parts = text.partition("/")

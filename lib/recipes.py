@@ -1,7 +1,8 @@
 """Recipes: which source image is edited to which target AUs or expressions.
 
-A recipe deals `count` edits evenly: numbers of edits differ by at most one between AUs (or emotions, or
-AU levels) and between sources, and no edit is made twice before every other has been made. Same seed, same plan.
+A recipe deals `count` edits evenly: numbers of edits differ by at most one between AUs (or
+emotions, or AU levels) and between sources, and no edit is made twice before every other has been
+made. Same seed, same plan.
     single-au    one AU at a time at a level, all others 0 (Marinos 2023, 4.3: 20 images from a neutral face)
     emotions     the AUs of a basic emotion together (FACS, EMFACS; Marinos 2023, table 1.1)
     deactivate   one AU that the source shows set to 0, the others kept
@@ -11,7 +12,8 @@ AU levels) and between sources, and no edit is made twice before every other has
     balanced     as reweight, with level 0 too: six levels of every AU equally often, as Niinuma et al. print it
     expressions  each expression of a model of classes, from neutral faces (Siddiqui 2021)
     mix          several expressions at once, such as anger+sadness (Siddiqui 2021)
-Targets are condition columns of the model: AUs, valence and arousal, expressions. NaN keeps the source's value.
+Targets are condition columns of the model: AUs, valence and arousal, expressions. NaN keeps the
+source's value.
 """
 import math
 from collections import Counter
@@ -29,7 +31,8 @@ MIXES = (("anger", "sadness"), ("happiness", "disgust"), ("joy", "disgust"), ("f
 EMOTIONS = {"happiness": (6, 12), "surprise": (1, 2, 5, 26), "fear": (1, 2, 4, 5, 7, 20, 26), "sadness": (1, 4, 15),
             "anger": (4, 5, 7, 23), "disgust": (9, 15, 17), "contempt": (12, 14)}
 IMPOSSIBLE = (("AU26", "AU27"), ("AU05", "AU43"), ("AU24", "AU25"), ("AU24", "AU26"), ("AU24", "AU27"),
-              ("AU18", "AU20"))  # one jaw, one pair of lids, lips pressed or parted, pursed or stretched
+              # one jaw, one pair of lids, lips pressed or parted, pursed or stretched
+              ("AU18", "AU20"))
 INDEPENDENT = 0.2  # chance of an AU in random combinations
 ABSENT = 0.2       # an AU below level 1 of 5 counts as not shown
 
@@ -38,7 +41,8 @@ ABSENT = 0.2       # an AU below level 1 of 5 counts as not shown
 class Plan:
     """M edits, those of one source together."""
     source: np.ndarray      # index of the source, int [M]
-    target: np.ndarray      # target conditions, float32 [M,C] with 4 decimals; NaN keeps the source's
+    # target conditions, float32 [M,C] with 4 decimals; NaN keeps the source's
+    target: np.ndarray
     edit: list              # what is done, M texts such as 'AU12=0.7'
     expression: list        # M names of emotions, '' where there is none
 
@@ -52,10 +56,11 @@ class Plan:
 
 def make(name, source, names, *, kinds=None, count=None, levels=(0.7, 0.7), seed=0, targets=None, values=None,
          mixes=(), neutral_too=False):
-    """The plan of a recipe. source [K,C] conditions of the sources, NaN unknown; names and kinds: of the C columns
-    (without kinds they are AUs); count: how many edits, None for every one once; levels: of AUs, (lowest, highest),
-    drawn evenly when they differ; targets [T,C]: rows to draw from (random, reweight, balanced); values {name: value}: explicit
-    edits instead of a recipe; mixes: of expressions, 'anger+sadness'; neutral_too: also make the neutral expression."""
+    """The plan of a recipe. source [K,C] conditions of the sources, NaN unknown; names and kinds:
+    of the C columns (without kinds they are AUs); count: how many edits, None for every one once;
+    levels: of AUs, (lowest, highest), drawn evenly when they differ; targets [T,C]: rows to draw
+    from (random, reweight, balanced); values {name: value}: explicit edits instead of a recipe;
+    mixes: of expressions, 'anger+sadness'; neutral_too: also make the neutral expression."""
     rng = np.random.default_rng(seed)
     kinds = kinds or ["au"] * len(names)
     if values:
@@ -73,8 +78,8 @@ def make(name, source, names, *, kinds=None, count=None, levels=(0.7, 0.7), seed
 
 
 def explicit(values, names, kinds):
-    """The edit of --set: (text, expression, target [C]). Where it names an expression, those that it does not name are
-    0."""
+    """The edit of --set: (text, expression, target [C]). Where it names an expression, those that
+    it does not name are 0."""
     for name in values:
         if name not in names:
             raise BadInput(f"--set {name}: the model does not know it; it has {', '.join(names)}")
@@ -97,7 +102,8 @@ def check_kinds(recipe, names, kinds, targets):
 
 
 def of_aus(recipe, source, names, kinds, count, levels, rng, targets):
-    """The plans of `deactivate`, `random`, `reweight` and `balanced`: on the AU columns, the others keep the source's value."""
+    """The plans of `deactivate`, `random`, `reweight` and `balanced`: on the AU columns, the
+    others keep the source's value."""
     if recipe == "random" and targets is not None:
         return random(source, names, count, levels, rng, targets)
     columns = np.flatnonzero(np.array(kinds) == "au")
@@ -116,7 +122,8 @@ def of_aus(recipe, source, names, kinds, count, levels, rng, targets):
 
 
 def variants(name, names, kinds=None, mixes=(), neutral_too=False):
-    """The edits that a recipe makes of a source: [(text or AU, emotion, target [C] with AUs at level 1)]."""
+    """The edits that a recipe makes of a source: [(text or AU, emotion, target [C] with AUs at
+    level 1)]."""
     kinds = np.array(kinds or ["au"] * len(names))
     if name in OF_CLASSES:
         classes = [name for name, kind in zip(names, kinds) if kind == "expression"]
@@ -167,7 +174,8 @@ def au_variants(recipe, aus):
 
 
 def deal(count, sources, edits, rng):
-    """(source [count], edit [count]) indices, evenly over both, every pair once before any is repeated."""
+    """(source [count], edit [count]) indices, evenly over both, every pair once before any is
+    repeated."""
     i = np.arange(count)
     source, edit = i % sources, (i + i // math.lcm(sources, edits)) % edits
     return rng.permutation(sources)[source], rng.permutation(edits)[edit]
@@ -207,7 +215,8 @@ def deactivate(source, aus, count, rng):
 
 
 def random(source, aus, count, levels, rng, targets):
-    """Targets drawn from true rows, or each AU on its own by chance, impossible pairs ruled out."""
+    """Targets drawn from true rows, or each AU on its own by chance, impossible pairs ruled
+    out."""
     count = len(source) if count is None else count
     which = rng.permutation(len(source))[np.arange(count) % len(source)]
     if targets is not None:
@@ -253,7 +262,8 @@ def reweight(source, aus, count, rng, targets, lowest=1):
 
 
 def of_level(intensities, level):
-    """Rows whose intensity [N] (FACS level / 5, NaN unlabelled) is nearest to a FACS level 0-5, int [n]."""
+    """Rows whose intensity [N] (FACS level / 5, NaN unlabelled) is nearest to a FACS level 0-5,
+    int [n]."""
     return np.flatnonzero(np.round(intensities * 5) == level)
 
 
@@ -265,8 +275,8 @@ def plan_by_source(plan):
 
 
 def neutral(source, below, names=(), kinds=None):
-    """Rows of source [K,C] that are neutral, int [n]: every AU known and under `below`, or, where the columns are
-    expressions only, of the class neutral. BadInput when there are none."""
+    """Rows of source [K,C] that are neutral, int [n]: every AU known and under `below`, or, where
+    the columns are expressions only, of the class neutral. BadInput when there are none."""
     kinds = np.array(kinds or ["au"] * source.shape[1])
     if "au" not in kinds:
         return of_neutral_class(source, names)

@@ -131,7 +131,8 @@ def write_means(data, options):
 
 
 def write_frames(chosen, path):
-    """Write the chosen frames: what identifies them, and no label, which a test person does not give."""
+    """Write the chosen frames: what identifies them, and no label, which a test person does not
+    give."""
     kept = {name: chosen.columns[name] for name in IDENTITY if name in chosen.columns}
     folder = Path(path).absolute().parent
     kept["path"] = [relative(image, folder) for image in chosen.images()]

@@ -26,8 +26,8 @@ def balanced_cells(scores, at, most):
 
 
 def balanced_rows(probabilities, most):
-    """bool [N]: of every class the `most` rows whose probability of it is highest, among those that
-    are most likely of it. probabilities: [N,E]."""
+    """bool [N]: of every class the `most` rows whose probability of it is highest, among those
+    that are most likely of it. probabilities: [N,E]."""
     best, chosen = probabilities.argmax(1), np.zeros(len(probabilities), bool)
     for k in range(probabilities.shape[1]):
         rows = np.flatnonzero(best == k)

@@ -2,13 +2,15 @@
 
     python -m lib.strength generator.onnx --report report_validation.json --out strong.onnx
 
-An editor learns from true images by their distance, and an edit that might be a pixel off is then safest when it is weak:
-lids and dimples get less than half of what is asked. A report on pairs (evaluate.py --pairs, with a judge) says how much
-of each AU's true rise an edit shows. The new graph tells the network
+An editor learns from true images by their distance, and an edit that might be a pixel off is then
+safest when it is weak: lids and dimples get less than half of what is asked. A report on pairs
+(evaluate.py --pairs, with a judge) says how much of each AU's true rise an edit shows. The new
+graph tells the network
 
     source + strength x (target - source),   strength = (WANTED / fulfilment)^(1 / POWER), between 1 and --most,
 
-AU by AU. No change stays no change. The report must be on other people than the one that is shown to others.
+AU by AU. No change stays no change. The report must be on other people than the one that is shown
+to others.
 """
 import json
 from dataclasses import dataclass
@@ -34,7 +36,8 @@ class Options:
 
 
 def strengths_of(per_au, names, most):
-    """float [C] from a report's {AU: {"rise", "true_rise"}}; 1 where it says nothing, or the AU does not rise at all."""
+    """float [C] from a report's {AU: {"rise", "true_rise"}}; 1 where it says nothing, or the AU
+    does not rise at all."""
     found = []
     for name in names:
         entry = per_au.get(name, {})
@@ -45,7 +48,8 @@ def strengths_of(per_au, names, most):
 
 
 def strengthen(model, strengths):
-    """Change an editor's ONNX graph in place: it is told source + strengths [C] x (target - source)."""
+    """Change an editor's ONNX graph in place: it is told source + strengths [C] x (target -
+    source)."""
     from onnx import helper, numpy_helper
 
     graph = model.graph

@@ -1,4 +1,5 @@
-"""Steps of making images with a generator: what sources show, what the model is fed, whether edits are right."""
+"""Steps of making images with a generator: what sources show, what the model is fed, whether edits
+are right."""
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,8 @@ from lib.onnx_runtime import Model, au_scores, brief, check_registration, refere
 
 
 def known_conditions(data, model, options):
-    """The model's conditions of the sources [K,C], float32; gaps are read by --classifier, or neutral with
-    --assume-neutral, else NaN."""
+    """The model's conditions of the sources [K,C], float32; gaps are read by --classifier, or
+    neutral with --assume-neutral, else NaN."""
     known = model.labels.encode(data)
     if options.assume_neutral:
         return np.where(np.isnan(known), neutral_row(model.labels), known)
@@ -28,7 +29,8 @@ def known_conditions(data, model, options):
 
 
 def neutral_row(labels):
-    """Conditions [C] of a neutral face: 0, and the class neutral; NaN for classes where that is not among them."""
+    """Conditions [C] of a neutral face: 0, and the class neutral; NaN for classes where that is
+    not among them."""
     row = np.zeros(labels.count, np.float32)
     classes = labels.columns("expression")
     row[classes] = [float(name == "neutral") for name in labels.expressions]
@@ -91,8 +93,9 @@ def inputs(data, known, plan, model, options):
 
 
 def label_columns(labels, values, expressions):
-    """Manifest columns of conditions [N,C]: AUs, valence and arousal, and the expression where one class is 1 and the
-    others 0 (a mixture is none). expressions: names that recipes gave, '' where they gave none."""
+    """Manifest columns of conditions [N,C]: AUs, valence and arousal, and the expression where one
+    class is 1 and the others 0 (a mixture is none). expressions: names that recipes gave, '' where
+    they gave none."""
     columns = {name: [number(value) for value in values[:, k]]
                for k, (name, kind) in enumerate(zip(labels.conditions, labels.kinds)) if kind != "expression"}
     classes = values[:, labels.columns("expression")]
@@ -104,7 +107,8 @@ def label_columns(labels, values, expressions):
 
 
 def check_reads(check, model):
-    """BadInput when a classifier reads none of what a generator makes; AUs that only one knows are said."""
+    """BadInput when a classifier reads none of what a generator makes; AUs that only one knows are
+    said."""
     if model.aus and check.aus:
         shared_aus(check, Manifest(model.path, Path.cwd(), dict.fromkeys(model.aus, [])))
     elif not ("valence_arousal" in check.outputs and model.labels.valence_arousal
@@ -114,8 +118,8 @@ def check_reads(check, model):
 
 
 def rejected(check, model, edited, labels, changed, limit):
-    """Why each edit is dropped, '' for those to keep: `check` reads edited [n,H,W,3], labels [n,C] are wanted,
-    changed bool [n,C] marks the edited conditions."""
+    """Why each edit is dropped, '' for those to keep: `check` reads edited [n,H,W,3], labels [n,C]
+    are wanted, changed bool [n,C] marks the edited conditions."""
     scores = readings(check, check.once(image=edited), model.labels)
     mine = ~np.isnan(scores).all(0)
     error, reasons = np.abs(scores - labels)[:, mine], []
@@ -127,7 +131,8 @@ def rejected(check, model, edited, labels, changed, limit):
 
 
 def sheet_edits(model, options):
-    """The columns of the sheet, [(name, target [C])]: of the recipe where it is made of such, else of all labels."""
+    """The columns of the sheet, [(name, target [C])]: of the recipe where it is made of such, else
+    of all labels."""
     labels = model.labels
     recipe = options.recipe if options.recipe in ("emotions", "mix") else "single-au" if model.aus else "expressions"
     found = []
@@ -148,7 +153,8 @@ def write_sheet(data, known, plan, model, options):
     rows = np.unique(plan.source)
     rows = rows[np.linspace(0, len(rows) - 1, min(options.sheet_rows, len(rows))).astype(int)]
     targets = np.stack([row for _, row in edits])
-    first = np.zeros((1, model.labels.count), np.float32)  # a sampler has no source: its first column shows no AU
+    # a sampler has no source: its first column shows no AU
+    first = np.zeros((1, model.labels.count), np.float32)
     targets = targets if model.edits or not model.aus else np.concatenate([first, targets])
     shown = recipes.Plan(np.repeat(rows, len(targets)), np.tile(targets, (len(rows), 1)).astype(np.float32), [], [])
     fed = inputs(data, known, shown, model, options)

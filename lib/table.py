@@ -103,7 +103,8 @@ class Columns(MutableMapping):
             return pa.chunked_array([pa.array(values, pa.float64())])
 
     def numbers(self, name, default=np.nan):
-        """A column as float32 [N]; an empty cell is `default`. ValueError for what is no number."""
+        """A column as float32 [N]; an empty cell is `default`. ValueError for what is no
+        number."""
         values = self.floats(name).to_numpy().astype(np.float32)
         return (
             values

@@ -1,6 +1,8 @@
-"""What both trainers share: history, early stopping, averaged weights, learning-rate schedule, processes.
+"""What both trainers share: history, early stopping, averaged weights, learning-rate schedule,
+processes.
 
-Everything here is plain state that a checkpoint holds, so that interrupted and resumed equals uninterrupted.
+Everything here is plain state that a checkpoint holds, so that interrupted and resumed equals
+uninterrupted.
 """
 import json
 import math
@@ -38,7 +40,8 @@ class History:
 class Board:
     """The same rows as curves for TensorBoard (`tensorboard --logdir DIR`), one curve a number.
 
-    keep: as History's; a resumed run's curves go on from there. BadInput without the package tensorboard."""
+    keep: as History's; a resumed run's curves go on from there. BadInput without the package
+    tensorboard."""
 
     def __init__(self, folder, keep=0):
         try:
@@ -114,12 +117,14 @@ class Average:
 
 
 def floats(net):
-    """The tensors of state_dict() that hold numbers to be averaged, sharing the network's memory."""
+    """The tensors of state_dict() that hold numbers to be averaged, sharing the network's
+    memory."""
     return [value for value in net.state_dict().values() if value.is_floating_point()]
 
 
 def learning_rate(base, step, total, schedule="constant", warmup=0):
-    """The rate at `step` of `total`: linear warm-up, then constant or a half cosine down to 1 % of base."""
+    """The rate at `step` of `total`: linear warm-up, then constant or a half cosine down to 1 % of
+    base."""
     if step < warmup:
         return base * (step + 1) / warmup
     if schedule == "constant":
@@ -135,7 +140,8 @@ def set_learning_rate(optimiser, rate):
 
 
 class Processes:
-    """One process, or several that `torchrun --nproc-per-node K train_….py …` started (data parallel)."""
+    """One process, or several that `torchrun --nproc-per-node K train_….py …` started (data
+    parallel)."""
 
     def __init__(self, device="auto"):
         self.rank, self.world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
@@ -186,8 +192,9 @@ class Processes:
 class Draws:
     """Random numbers for this process's rows of a batch: drawn for the whole batch, then cut.
 
-    Every process draws the same numbers from the same seed and takes rows rank, rank + world, …, as it does of the
-    batch itself. So two processes see together what one sees of the same global batch."""
+    Every process draws the same numbers from the same seed and takes rows rank, rank + world, …,
+    as it does of the batch itself. So two processes see together what one sees of the same global
+    batch."""
 
     def __init__(self, rank=0, world=1):
         self.rank, self.world = rank, world
@@ -221,8 +228,9 @@ class Draws:
 def over_processes(count):
     """A number (tensor) of this process's rows -> its mean over all processes.
 
-    A masked mean divides by it: the processes' gradients, averaged, are then those of one process that has all
-    rows, however unevenly labels are spread over them. With one process it is the number itself."""
+    A masked mean divides by it: the processes' gradients, averaged, are then those of one process
+    that has all rows, however unevenly labels are spread over them. With one process it is the
+    number itself."""
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
         return count
     total = count.detach().clone()

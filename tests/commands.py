@@ -26,8 +26,8 @@ def command(script, *arguments):
 
 
 def interruptible():
-    """For Popen's preexec_fn: a job that a shell starts in the background, as CI may be, inherits an ignored
-    SIGINT and would pass that on."""
+    """For Popen's preexec_fn: a job that a shell starts in the background, as CI may be, inherits
+    an ignored SIGINT and would pass that on."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
@@ -45,7 +45,8 @@ def succeed(script, *arguments, **keywords):
 
 
 def fail(status, mentions, script, *arguments, **keywords):
-    """Run, expect an exit status, nothing on stdout and one line on stderr that mentions some texts."""
+    """Run, expect an exit status, nothing on stdout and one line on stderr that mentions some
+    texts."""
     done = execute(script, *arguments, **keywords)
     assert done.returncode == status, (done.returncode, done.stderr)
     assert len(done.stderr.splitlines()) == 1, done.stderr

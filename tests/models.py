@@ -1,7 +1,9 @@
-"""Tiny ONNX models whose outputs can be worked out by hand, and images and manifests to go with them.
+"""Tiny ONNX models whose outputs can be worked out by hand, and images and manifests to go with
+them.
 
-An image is SIZE x SIZE and has one stripe of columns an AU. The classifier reads an AU as the mean brightness
-of its stripe / 255; the generator adds 255 x (target - source) to it; the sampler paints 255 x target.
+An image is SIZE x SIZE and has one stripe of columns an AU. The classifier reads an AU as the mean
+brightness of its stripe / 255; the generator adds 255 x (target - source) to it; the sampler
+paints 255 x target.
 """
 import json
 from pathlib import Path
@@ -17,14 +19,16 @@ SIZE = 8
 
 
 def paint(levels, size=SIZE):
-    """The image of AU levels [A] in [0, 1], uint8 [size,size,3]: stripe k has the brightness of AU k."""
+    """The image of AU levels [A] in [0, 1], uint8 [size,size,3]: stripe k has the brightness of AU
+    k."""
     row = np.repeat(np.round(np.asarray(levels) * 255), size // len(levels)).astype(np.uint8)
     return np.broadcast_to(row[None, :, None], (size, size, 3)).copy()
 
 
 def classifier(path, aus=AUS, size=SIZE, only=None, **meta):
-    """Write the classifier: au [N,A], valence_arousal [N,2] = (2 x first AU - 1, 1 - 2 x first AU),
-    expression [N,2] = (1 - last AU, last AU), features [N,A] = au; or `only` those outputs."""
+    """Write the classifier: au [N,A], valence_arousal [N,2] = (2 x first AU - 1, 1 - 2 x first
+    AU), expression [N,2] = (1 - last AU, last AU), features [N,A] = au; or `only` those
+    outputs."""
     pixels = size * size * 3
     spread = stripes(aus, size) / (pixels / len(aus)) / 255
     nodes = [("Cast", ["image"], ["float"], {"to": TensorProto.FLOAT}),
@@ -45,7 +49,8 @@ def classifier(path, aus=AUS, size=SIZE, only=None, **meta):
 
 
 def generator(path, aus=AUS, size=SIZE, labels=None, **meta):
-    """Write the editor: edited = image + 255 x (target - source) in each stripe, clipped; NaN changes nothing.
+    """Write the editor: edited = image + 255 x (target - source) in each stripe, clipped; NaN
+    changes nothing.
 
     labels: metadata in place of `aus`, where the stripes are other conditions."""
     nodes = [("Sub", ["target", "source"], ["difference"], {}), ("IsNaN", ["difference"], ["unknown"], {}),
@@ -63,7 +68,8 @@ def generator(path, aus=AUS, size=SIZE, labels=None, **meta):
 
 
 def sampler(path, aus=AUS, size=SIZE, noise=3, labels=None, **meta):
-    """Write the sampling generator: sampled = 255 x target in each stripe + the first noise number."""
+    """Write the sampling generator: sampled = 255 x target in each stripe + the first noise
+    number."""
     nodes = [("MatMul", ["target", "paint"], ["painted"], {}), ("MatMul", ["noise", "first"], ["brightness"], {}),
              ("Add", ["painted", "brightness"], ["flat"], {}), ("Reshape", ["flat", "shape"], ["sum"], {}),
              *clipped("sum", "sampled")]
@@ -105,7 +111,8 @@ def save(path, nodes, constants, inputs, outputs, meta):
 
 
 def dataset(folder, levels, name="set.csv", aus=AUS, subjects=None, size=SIZE):
-    """Write painted images as a pack and a manifest of them; levels [N,A]. Returns the manifest's path."""
+    """Write painted images as a pack and a manifest of them; levels [N,A]. Returns the manifest's
+    path."""
     levels = np.asarray(levels, float)
     Path(folder).mkdir(parents=True, exist_ok=True)
     pack = Path(name).stem + ".npy"

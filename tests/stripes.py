@@ -8,7 +8,8 @@ from lib import images, manifest
 
 
 def make_set(folder, name, count, subject, seed, **columns):
-    """Noisy stripes of 16 x 16 pixels: the brightness of stripe k is AU k; every label is there."""
+    """Noisy stripes of 16 x 16 pixels: the brightness of stripe k is AU k; every label is
+    there."""
     draw = np.random.default_rng(seed)
     levels = draw.integers(0, 6, (count, 2)) / 5
     pixels = levels.repeat(8, 1)[:, None, :, None] * 200 + draw.normal(20, 8, (count, 16, 16, 3))

@@ -26,7 +26,8 @@ def test_an_absent_label_is_left_alone_and_weights_stay_finite():
 
 
 def test_unlabelled_rows_are_in_no_share_and_keep_their_weight():
-    present = np.array([[1], [0], [0], [0], [np.nan], [np.nan]])  # a quarter of those labelled; half is wanted
+    # a quarter of those labelled; half is wanted
+    present = np.array([[1], [0], [0], [0], [np.nan], [np.nan]])
     weights = rake(present, [0.5])
     assert weights / weights[4] == pytest.approx([2, 2 / 3, 2 / 3, 2 / 3, 1, 1], abs=1e-3)
     assert marginals(present) == pytest.approx([0.25]) and marginals(present, weights) == pytest.approx([0.5])
@@ -34,8 +35,9 @@ def test_unlabelled_rows_are_in_no_share_and_keep_their_weight():
 
 
 def test_manifests_are_read_as_labelled_and_by_their_kind(tmp_path, monkeypatch, capsys):
-    """AU01: 1 of 2 labelled rows shows it (an occurrence of 0.45 does not, an intensity of 0.4 does), 3 of 4 are
-    wanted, so weights are 3 to 1; read as absent, the empty cells would make it 1 of 4. AU02 is labelled nowhere."""
+    """AU01: 1 of 2 labelled rows shows it (an occurrence of 0.45 does not, an intensity of 0.4
+    does), 3 of 4 are wanted, so weights are 3 to 1; read as absent, the empty cells would make it
+    1 of 4. AU02 is labelled nowhere."""
     manifest.write(tmp_path / "given.csv", {
         "path": list("abcd"), "AU01": [0.4, 0.45, "", ""], "AU02": [""] * 4,
         "au_kind": ["intensity", "occurrence", "", ""]})
@@ -54,8 +56,9 @@ def test_manifests_are_read_as_labelled_and_by_their_kind(tmp_path, monkeypatch,
 
 
 def test_levels_are_drawn_for_equally_often():
-    """AU01 has levels 0, 0, 0, 5 and AU02 2, 2, 2, 2: three cells, of three, one and four rows. Nine draws take each
-    cell three times: row 3 thrice for AU01's level 5, rows 0-2 once each for its level 0, three rows for AU02."""
+    """AU01 has levels 0, 0, 0, 5 and AU02 2, 2, 2, 2: three cells, of three, one and four rows.
+    Nine draws take each cell three times: row 3 thrice for AU01's level 5, rows 0-2 once each for
+    its level 0, three rows for AU02."""
     intensities = np.array([[0, .4], [0, .4], [0, .4], [1, .4]])
     rows = balance.level_rows(intensities, 9, np.random.default_rng(0))
     drawn = np.bincount(rows, minlength=4)

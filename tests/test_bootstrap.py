@@ -74,7 +74,8 @@ def test_the_interval_of_a_mean_agrees_with_scipy():
 
 
 def test_people_count_not_images():
-    """Ten people whose images are all alike: the interval is that of ten images, not of a thousand."""
+    """Ten people whose images are all alike: the interval is that of ten images, not of a
+    thousand."""
     right = np.array([1, 1, 1, 1, 1, 1, 0, 0, 0, 0.0]).repeat(100)[:, None]
     people = bootstrap.People.of([f"p{i // 100}" for i in range(1000)])
     alone = bootstrap.People.of([""] * 1000)
@@ -84,7 +85,8 @@ def test_people_count_not_images():
         low, high = bootstrap.interval(bootstrap.detection_numbers(sums)["recall"][:, 0])
         widths.append(high - low)
     assert (people.unit, alone.unit) == ("subject", "image")
-    assert widths[0] == pytest.approx(0.6, abs=0.11) and widths[1] < 0.07  # 2 x 1.96 x sqrt(.24 / n)
+    # 2 x 1.96 x sqrt(.24 / n)
+    assert widths[0] == pytest.approx(0.6, abs=0.11) and widths[1] < 0.07
 
 
 def test_one_person_and_undefined_numbers_have_no_interval():

@@ -38,13 +38,15 @@ def test_counts_by_hand(tmp_path, capsys):
     assert (second["labelled"], second["missing"], second["present"]) == ("4", "20.0 %", "2")
     empty = rows_below(text, "Action units")["AU12"]
     assert (empty["labelled"], empty["share"], empty["mean level / 5"]) == ("0", "–", "–")
-    pair = rows_below(text, "AUs together")["AU01 AU02"]  # both are labelled in four images, present in two
+    # both are labelled in four images, present in two
+    pair = rows_below(text, "AUs together")["AU01 AU02"]
     assert (pair["images"], pair["share"], pair["times chance"], pair["correlation"]) == ("2", "50.0 %", "2.0", "1.00")
     whole = rows_below(text, "Images and people")["set"]
     assert (whole["images"], whole["people"], whole["with valence and arousal"]) == ("5", "2", "100.0 %")
     assert whole["images a person (least, median, most)"] == "1, 2, 3"
     assert rows_below(text, "Expressions")["joy"]["set"] == "2 (40.0 %)"
-    assert rows_below(text, "AUs in the valence")["AU01"]["valence, present"] == "0.75"  # of 1 and 0.5
+    # of 1 and 0.5
+    assert rows_below(text, "AUs in the valence")["AU01"]["valence, present"] == "0.75"
 
 
 def test_two_sets_stand_side_by_side(tmp_path, capsys):

@@ -30,7 +30,8 @@ def test_expressions(tmp_path):
     sources = np.array([[1, 0, 0, 0.0], [1, 0, 0, 0], [0, 0, 0, 1]])
     trues = np.array([[0, 0, 0, 1.0], [0, 0, 0, 0.8], [1, 0, 0, 0]])
     columns = pictures(tmp_path, sources, trues)
-    # the third is not edited: its source's label is unknown, and NaN changes nothing in this generator
+    # the third is not edited: its source's label is unknown, and NaN changes nothing in this
+    # generator
     manifest.write(tmp_path / "pairs.csv", {**columns, "expression": ["neutral", "neutral", ""],
                                             "target_expression": ["happiness", "happiness", "neutral"]})
     models.generator(tmp_path / "generator.onnx", aus=CLASSES, size=16, labels={"aus": [], "expressions": CLASSES})
@@ -57,7 +58,8 @@ def test_the_class_that_a_source_already_shows_is_no_target(tmp_path):
 
 
 def test_valence_and_arousal(tmp_path):
-    """The judge reads valence = 2 x first stripe - 1 and arousal = -valence; the editor adds its change to the stripe."""
+    """The judge reads valence = 2 x first stripe - 1 and arousal = -valence; the editor adds its
+    change to the stripe."""
     valence = np.array([-1, -0.5, 0.0])
     sources = np.stack([(valence + 1) / 2, np.full(3, 0.5)], 1)
     trues = sources + [[0.4, 0]]  # valence + 0.8
@@ -67,7 +69,8 @@ def test_valence_and_arousal(tmp_path):
     models.generator(tmp_path / "generator.onnx", aus=["valence", "arousal"], size=16, labels={"valence_arousal": True})
     models.classifier(tmp_path / "judge.onnx", aus=["AU01", "AU02"], size=16)
     found = report(tmp_path)
-    row = found["edits"]["per_au"]["valence"]  # the stripe rises by 0.2 (the change), valence reads twice that
+    # the stripe rises by 0.2 (the change), valence reads twice that
+    row = found["edits"]["per_au"]["valence"]
     assert row["rise"] == pytest.approx(0.4, abs=0.01) and row["fulfilment"] == pytest.approx(0.5, abs=0.01)
     read, wanted = valence + 0.4, valence + 0.2
     # both vary alike, so CCC = 2 var / (2 var + 0.2²), var = 1/6

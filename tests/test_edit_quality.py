@@ -49,7 +49,8 @@ def test_likeness_by_hand():
 
 
 def pairs_of_one_au(folder):
-    """Sources without AUs, true images with AU12 at 0.2 to 0.8; the editor is asked for half of it."""
+    """Sources without AUs, true images with AU12 at 0.2 to 0.8; the editor is asked for half of
+    it."""
     levels = np.array([0.2, 0.4, 0.6, 0.8])
     blank = np.zeros((4, 4))
     true = blank.copy()
@@ -111,7 +112,8 @@ def test_a_sheet_has_a_row_an_editor_and_a_column_a_condition(tmp_path):
 
 
 def test_edits_of_expressions_by_hand(tmp_path):
-    """The judge reads happiness as the brightness of the last stripe; the editor paints its half white."""
+    """The judge reads happiness as the brightness of the last stripe; the editor paints its half
+    white."""
     judge = models.classifier(tmp_path / "judge.onnx", size=16)
     editor = models.generator(tmp_path / "g.onnx", ["neutral", "happiness"], size=16)
     graph = onnx.load(editor)

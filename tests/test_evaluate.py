@@ -1,4 +1,5 @@
-"""evaluate.py as a command, on tiny models whose outputs can be worked out by hand (tests/models.py)."""
+"""evaluate.py as a command, on tiny models whose outputs can be worked out by hand
+(tests/models.py)."""
 import csv
 import json
 import os
@@ -29,13 +30,15 @@ def evaluate(*arguments, status=0):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A classifier, a set whose truth differs from what is painted, and its report with every option used."""
+    """A classifier, a set whose truth differs from what is painted, and its report with every
+    option used."""
     place = tmp_path_factory.mktemp("evaluate")
     models.classifier(place / "classifier.onnx", thresholds={"AU01": 0.3, "AU02": 0.5})
     painted = [[1, .35, 0, 0], [.35, .8, 0, .6], [0, 0, 0, 1], [0, .6, 0, 0]]
     models.dataset(place, painted, subjects=["a", "a", "b", "b"])
     data = manifest.read(place / "set.csv")
-    # AU01 at 0.3: predicted 1 1 0 0, truth 1 0 0 -; AU02 at 0.5: predicted 0 1 0 1, truth 0.4 0.8 0 0
+    # AU01 at 0.3: predicted 1 1 0 0, truth 1 0 0 -; AU02 at 0.5: predicted 0 1 0 1, truth 0.4 0.8
+    # 0 0
     data.columns |= {"AU01": ["1", "0", "0", ""], "AU02": ["0.4", "0.8", "0", "0"], "AU12": ["0"] * 4,
                      "valence": ["1", "-0.3", "-1", ""], "arousal": ["-1", "0.3", "1", ""],
                      "expression": ["neutral", "happiness", "", "puzzled"]}
@@ -62,7 +65,8 @@ def test_report_of_a_classifier_by_hand(folder):
     assert au["mean"]["left_out"] == {"precision": 1, "recall": 1, "f1": 1, "fdr": 1, "auc": 1, "pcc": 1, "icc": 1}
     assert au["pooled"]["fdr"] == 0.5 and au["pooled"]["support"] == 3
     assert au["pair"]["aus"] == ["AU01", "AU02"] and au["pair"]["fdr"] == 0.5
-    assert au["pair"]["partner_rate"] == 1  # image 2 has AU02 only, AU01 is predicted; AU01 is never alone
+    # image 2 has AU02 only, AU01 is predicted; AU01 is never alone
+    assert au["pair"]["partner_rate"] == 1
     assert au["correlation"]["aus"] == ["AU01", "AU02", "AU12"]
     assert au["correlation"]["predicted"][0][1] == pytest.approx(0, abs=1e-6)
     fixed = report["au_fixed"]
@@ -127,8 +131,9 @@ def test_levels_are_read_as_their_mean():
 
 
 def pairs_set(place, edited, rows=6):
-    """A pairs manifest: sources at 0.2 everywhere; one AU of the true image at 0.6; what the generator is asked
-    for is `edited`, which may differ. AU26 comes with AU12, as AU25 does with a jaw."""
+    """A pairs manifest: sources at 0.2 everywhere; one AU of the true image at 0.6; what the
+    generator is asked for is `edited`, which may differ. AU26 comes with AU12, as AU25 does with a
+    jaw."""
     source, true = np.full((rows, 4), 0.2), np.full((rows, 4), 0.2)
     true[np.arange(rows), np.arange(rows) % 3] = 0.6
     true[true[:, 2] == 0.6, 3] = 0.4
@@ -160,7 +165,8 @@ def test_edits_by_hand(tmp_path):
         assert row["outside_change"] == 0
     assert per_au["AU01"]["leakage_all"] == 0 and per_au["AU01"]["l1_ratio"] == pytest.approx(0.5, abs=0.01)
     assert per_au["AU12"]["leakage_all"] == pytest.approx(0.1 / 3, abs=0.002)  # AU26 lags by 0.1
-    assert per_au["AU12"]["leakage"] == 0                                       # … but is not read well
+    # … but is not read well
+    assert per_au["AU12"]["leakage"] == 0
     # the region is the stripe of 4 columns and, grown by one pixel, one column beside it: 5 of 16
     assert per_au["AU01"]["region_share"] == 5 / 16
     assert per_au["AU01"]["l1_unedited"] == pytest.approx(102 * 4 / 5)
@@ -221,7 +227,8 @@ def test_compare_prints_means_over_seeds_beside_the_thesis(folder, tmp_path):
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in tables[1].splitlines() if line.startswith("|")]
     assert [row[0] for row in rows] == ["condition", rows[1][0], "supervised", "em", "mine"]
     supervised = dict(zip(rows[0], rows[2]))
-    assert supervised["F1"] == "55.0 ± 7.1" and supervised["seeds"] == "2"  # sd of 50, 60 over n - 1
+    # sd of 50, 60 over n - 1
+    assert supervised["F1"] == "55.0 ± 7.1" and supervised["seeds"] == "2"
     assert supervised["thesis F1 (table 11)"] == "46.42" and supervised["thesis FDR"] == "23.59"
     assert dict(zip(rows[0], rows[4]))["F1"] == "40.0"
     assert "em - supervised: 10.0 ± 0.0 F1 (2 seeds that both have)" in tables[1]

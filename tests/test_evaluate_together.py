@@ -1,4 +1,5 @@
-"""evaluate.py with several models, one a person, strides, files of predictions, and pages of pictures."""
+"""evaluate.py with several models, one a person, strides, files of predictions, and pages of
+pictures."""
 import csv
 import json
 import re
@@ -50,7 +51,8 @@ def test_models_of_different_labels_are_one(people, capsys):
     both = ["--test", people / "set.csv"]
     together = measure(capsys, "--model", whole, *both)
     parts = []
-    for k, name in enumerate(models.AUS):  # the graph reads all four; the metadata says which one it gives
+    # the graph reads all four; the metadata says which one it gives
+    for k, name in enumerate(models.AUS):
         parts.append(one_au(people / f"{name}.onnx", k))
     apart = measure(capsys, "--model", *parts, *both)
     assert apart["au"]["per_au"] == together["au"]["per_au"] and apart["model"]["models"] == 4
@@ -221,8 +223,9 @@ def test_intervals_stand_beside_their_numbers(people, capsys):
 
 
 def test_seeds_are_averaged_and_people_who_gain_are_counted(tmp_path, capsys):
-    """Two people, two seeds a side: the mean MAE of a side is that of its files. p0 is read well by the first side and
-    badly by the second, p1 the other way round: one gains, one loses, and the sign test says nothing."""
+    """Two people, two seeds a side: the mean MAE of a side is that of its files. p0 is read well
+    by the first side and badly by the second, p1 the other way round: one gains, one loses, and
+    the sign test says nothing."""
     truth, subjects = np.tile([0, 0.4, 0.8, 1.0], 2), ["p0"] * 4 + ["p1"] * 4
     wrong = 1 - truth
     near, far = np.where(np.arange(8) < 4, truth, wrong), np.where(np.arange(8) < 4, wrong, truth)

@@ -120,7 +120,8 @@ def test_editor_keeps_what_is_unknown(editor, tmp_path):
     source, target, change = (np.array(part, np.float32) for part in zip(*rows))
     image = np.full((7, 8, 8, 3), 100, np.uint8)
     edited = session.run(["edited"], {"image": image, "source": source, "target": target})[0]
-    expected = np.clip(np.round(100 + change * 127.5), 0, 255)  # rounded to the nearest level, clamped
+    # rounded to the nearest level, clamped
+    expected = np.clip(np.round(100 + change * 127.5), 0, 255)
     assert np.abs(edited.reshape(7, -1) - expected[:, None]).max() <= 0.51 and edited.dtype == np.uint8
     assert (edited[[2, 3, 4]] == 100).all()
 

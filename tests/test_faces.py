@@ -1,5 +1,5 @@
-"""Finding, registering, turning and pasting faces. The geometry is tested against known answers; the networks
-on the photo of an astronaut that scikit-image carries."""
+"""Finding, registering, turning and pasting faces. The geometry is tested against known answers;
+the networks on the photo of an astronaut that scikit-image carries."""
 import csv
 import json
 import subprocess
@@ -74,7 +74,8 @@ def test_rasteriser_on_a_triangle_by_hand():
     assert far.hit.astype(int).tolist() == [[1, 1, 1, 1, 0], [1, 1, 1, 0, 0], [1, 1, 0, 0, 0], [1, 0, 0, 0, 0]]
     assert far.weights[0, 0] == pytest.approx([0.75, 0.125, 0.125]) and far.depth[0, 0] == pytest.approx(1.5)
     assert far.interpolate(points[:, :2], np.array([[0, 1, 2]]))[1, 2] == pytest.approx([2.5, 1.5])
-    for order in ([[0, 1, 2], [3, 4, 5]], [[3, 5, 4], [0, 2, 1]]):  # nearer wins, whatever the order or winding
+    # nearer wins, whatever the order or winding
+    for order in ([[0, 1, 2], [3, 4, 5]], [[3, 5, 4], [0, 2, 1]]):
         both = raster.rasterise(points, np.array(order), 4, 5)
         near = order.index([3, 4, 5]) if [3, 4, 5] in order else 0
         assert both.triangle[0, 0] == both.triangle[0, 1] == both.triangle[1, 0] == near
@@ -160,7 +161,8 @@ def test_pasting(mode):
     assert changed.any() and x.min() >= low[0] and x.max() <= high[0] and y.min() >= low[1] and y.max() <= high[1]
     assert (out[changed].mean() > photo[changed].mean() + 30) and changed.mean() < 0.1
     again = align.register(out, face, mode, 96)[0]
-    assert np.abs(again[44:52, 44:52].astype(int) - 255).mean() < 12  # the edit is where it was made
+    # the edit is where it was made
+    assert np.abs(again[44:52, 44:52].astype(int) - 255).mean() < 12
     with pytest.raises(ValueError):
         paste.paste(photo, found, edited[:50])
 
@@ -185,7 +187,8 @@ def test_absent_networks_are_one_line(monkeypatch):
 def test_finds_the_astronaut(photo):
     face, = landmarks.faces_in(photo)
     assert face.confidence > 0.9 and face.centre == pytest.approx((226, 121), abs=6) and 90 < face.size < 125
-    assert face.points[landmarks.RIGHT_EYE, :2] == pytest.approx((195, 101), abs=5)  # the person's right eye
+    # the person's right eye
+    assert face.points[landmarks.RIGHT_EYE, :2] == pytest.approx((195, 101), abs=5)
     again, = landmarks.faces_in(photo)
     assert np.array_equal(face.points, again.points)
     small, = landmarks.faces_in(images.resize(photo, 160))
@@ -219,7 +222,8 @@ def test_no_face_no_result():
 def test_what_a_picked_face_is_registered_as():
     face = paste.Found(None, "tight", np.zeros((64, 64, 3), np.uint8), None)
     assert paste.registration_of(face, "2d-64", "tight") == "tight-64" and paste.registration_of(None, "2d-64") == "2d-64"
-    assert paste.registration_of(face, None) == paste.registration_of(None, None) == ""  # as rendered faces
+    # as rendered faces
+    assert paste.registration_of(face, None) == paste.registration_of(None, None) == ""
 
 
 def plant_photos(folder, photo):
@@ -325,7 +329,8 @@ def test_video_keeps_to_one_face(photo, tmp_path, capsys):
 
 
 def plant_registered(folder):
-    """What an earlier run of register or pose left: one face and the manifest of it; the manifest's path."""
+    """What an earlier run of register or pose left: one face and the manifest of it; the
+    manifest's path."""
     images.save(folder / "faces/000/000000.png", np.zeros((8, 8, 3), np.uint8))
     (folder / "manifest.csv").write_text("path\nfaces/000/000000.png\n")
     return folder / "manifest.csv"
@@ -351,7 +356,8 @@ def test_what_was_made_of_a_folder_is_not_its_input(tmp_path):
     for out in ("photos/out", "photos"):
         found = sources.items([str(tmp_path / "photos")], tmp_path / out, None, ("path",), [], lambda item: False)
         names = [Path(item.reference).name for item in found]
-        assert names == ["b.png", "a.png"] + ["000000.png"] * (out == "photos")  # of another run there
+        # of another run there
+        assert names == ["b.png", "a.png"] + ["000000.png"] * (out == "photos")
 
 
 def test_inputs(tmp_path):
@@ -384,7 +390,8 @@ def test_pose_does_what_is_missing(tmp_path, capsys):
     line = [str(tmp_path / "m.csv"), "--mesh", "template", "--yaw", "-20", "0", "--pitch", "0", "--out", str(out),
             "--jobs", "1"]
     pose.main(line)
-    assert "3 faces in 2 poses (4 images now, " in capsys.readouterr().err  # a.png, which is named twice, is turned once
+    # a.png, which is named twice, is turned once
+    assert "3 faces in 2 poses (4 images now, " in capsys.readouterr().err
     made = rows(out / "manifest.csv")
     assert [(row["path"][-5:], row["AU12"], row["yaw"]) for row in made] == [
         ("0.png", "0", "-20"), ("1.png", "0", "0"), ("2.png", "1", "-20"), ("3.png", "1", "0"), ("0.png", "1", "-20"),
@@ -409,7 +416,8 @@ def test_pose_does_what_is_missing(tmp_path, capsys):
 
 @needs_networks
 def test_pose_before_a_picture(tmp_path, capsys):
-    """--behind: what the turned mesh does not cover is the drawn picture's, of the same subject where there is one."""
+    """--behind: what the turned mesh does not cover is the drawn picture's, of the same subject
+    where there is one."""
     grey = {"a": 50, "b": 60, "other": 200}
     for name, level in grey.items():
         images.save(tmp_path / f"2d/{name}.png", np.full((40, 40, 3), level, np.uint8))

@@ -17,7 +17,8 @@ SIZE = 32
 
 
 def face_in(photo, mode="tight"):
-    """The frontal template, half as wide as the photo and in its middle, as a face that was found."""
+    """The frontal template, half as wide as the photo and in its middle, as a face that was
+    found."""
     side = min(photo.shape[:2])
     points = align.template() * side * .6 + [photo.shape[1] / 2 - .3 * side, photo.shape[0] / 2 - .3 * side, 0]
     face = landmarks.Face(points.astype(np.float32), 1.0)
@@ -49,7 +50,8 @@ def test_pixels_move_by_the_flow_and_keep_their_detail(mode):
     scale = found.size / (flow.displacement(found, np.full((SIZE, SIZE, 2), 1.0))[16, 16, 0] * found.size)
     field[...] = [4 * scale, -2 * scale]  # 4 pixels of the photo to the right, 2 up, are read
     out = flow.apply(photo, found, field, paint, cover)
-    y, x = np.round(found.face.points[4, 1::-1]).astype(int)  # near the nose: in the middle of the mask
+    # near the nose: in the middle of the mask
+    y, x = np.round(found.face.points[4, 1::-1]).astype(int)
     square = np.s_[y - 3:y + 4, x - 3:x + 4]
     expected = photo[y - 5:y + 2, x + 1:x + 8]
     assert np.abs(out[square].astype(int) - expected).mean() < (2 if mode != "3d" else 40)
@@ -76,7 +78,8 @@ def test_paint_shows_where_cover_says():
     paint[:] = 30
     out = flow.apply(photo, found, field, paint, cover)
     changed = (out != photo).any(-1)
-    assert out.min() in range(30, 40)      # full cover shows the paint, half cover the mean of both
+    # full cover shows the paint, half cover the mean of both
+    assert out.min() in range(30, 40)
     assert 0.001 < changed.mean() < 0.05   # 4 x 4 of 32 x 32, enlarged
     assert (np.ptp(out, axis=-1) == 0).all()
 
@@ -92,7 +95,8 @@ def test_a_grey_photo_stays_grey():
 
 def test_paint_takes_the_hue_around_it():
     skin = np.full((SIZE, SIZE, 3), [200, 140, 110], np.uint8)
-    dark = flow.toned(np.full((SIZE, SIZE, 3), [20.0, 20, 90], np.float32), skin)[16, 16]  # a bluish blot
+    # a bluish blot
+    dark = flow.toned(np.full((SIZE, SIZE, 3), [20.0, 20, 90], np.float32), skin)[16, 16]
     assert dark[0] > dark[1] > dark[2]
     assert dark @ flow.LUMA == pytest.approx([20, 20, 90] @ flow.LUMA, abs=.5)
     teeth = flow.toned(np.full((SIZE, SIZE, 3), 250.0, np.float32), skin)[16, 16]
@@ -166,7 +170,8 @@ def test_a_film_is_written_and_frames_without_a_face_stay(frames, tmp_path, caps
     done = clip.edit_clip(tmp_path / "in.mp4", tmp_path / "out.mp4", "tight", SIZE, edit, flow.apply)
     assert done == (4, 1) and "1 of 4 frames" in capsys.readouterr().err
     made = [frame.image for frame in video.frames(tmp_path / "out.mp4")]
-    assert len(made) == 4 and np.abs(made[3].astype(int) - 128).mean() < 12  # the codec changes colours a little
+    # the codec changes colours a little
+    assert len(made) == 4 and np.abs(made[3].astype(int) - 128).mean() < 12
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4", "out.mp4"]
 
 

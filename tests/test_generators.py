@@ -106,8 +106,10 @@ def test_masked_mse_skips_the_unlabelled():
 
 
 def test_total_variation_of_a_ramp():
-    ramp = torch.arange(3.0).view(1, 1, 1, 3).expand(2, 3, 3, 3)  # rises by 1 along x, constant along y
-    assert losses.total_variation(ramp) == pytest.approx(3 * 3 * 2)  # channels x rows x steps of 1²
+    # rises by 1 along x, constant along y
+    ramp = torch.arange(3.0).view(1, 1, 1, 3).expand(2, 3, 3, 3)
+    # channels x rows x steps of 1²
+    assert losses.total_variation(ramp) == pytest.approx(3 * 3 * 2)
     assert losses.total_variation(ramp * 2, power=1) == pytest.approx(3 * 3 * 2 * 2)  # … of |2|
 
 
@@ -207,13 +209,15 @@ def test_pairs_stay_in_their_session_and_show_rare_aus():
 
 
 def test_isolated_pairs_differ_in_one_condition():
-    """J = row 0 shows AU a beside b. Rows 1-3 lack a and differ in b by 0.1, 0.2 and 0.3; row 4 by 0.8, row 5 has a."""
+    """J = row 0 shows AU a beside b. Rows 1-3 lack a and differ in b by 0.1, 0.2 and 0.3; row 4 by
+    0.8, row 5 has a."""
     aus = torch.tensor([[0.8, 0.9], [0, 0.8], [0, 0.7], [0, 0.6], [0, 0.1], [0.8, 0.9]])
     manifest = Manifest("m", ".", {"path": list("uvwxyz"), "session": ["a"] * 6})
     drawn = pairs.Pairs(manifest, aus, isolate=1.0)
     torch.manual_seed(0)
     assert {int(drawn.isolated(0, 0, torch.tensor(9))) for _ in range(50)} == {1, 2, 3}
-    assert int(drawn.isolated(1, 0, torch.tensor(9))) == 9  # nobody shows less of what row 1 does not show
+    # nobody shows less of what row 1 does not show
+    assert int(drawn.isolated(1, 0, torch.tensor(9))) == 9
     i, j = drawn.draw(400)
     first = torch.tensor([bool({a, b} & {0, 5}) and {a, b} <= {0, 1, 2, 3, 5} for a, b in zip(i.tolist(), j.tolist())])
     assert first.float().mean() > 0.4  # half of the draws are of AU a: all those, and some of b's
@@ -264,13 +268,15 @@ def test_doubles_have_the_aus_of_the_source_and_are_others_of_its_session():
     found = {}
     for row, double in zip(number(batch.x_real), number(batch.x_double)):
         found.setdefault(row, set()).add(double)
-    # an AU that the source knows and the other does not counts as wholly different, one unknown to the source as nothing
+    # an AU that the source knows and the other does not counts as wholly different, one unknown to
+    # the source as nothing
     assert found == {0: {1}, 1: {0}, 2: {0, 1}, 3: {0, 1, 2}, 4: {2}, 5: {6}, 6: {5}, 7: {8}, 8: {5, 6, 7}}
     assert toy_batch(aus, ["a"] * 5 + ["b"] * 4).x_double is None
 
 
 def test_comparing_changes_does_not_ask_for_noise_to_go():
-    """Grids of one digit in noise: the edit that draws the digit is best; compared with J, the one that wipes all is."""
+    """Grids of one digit in noise: the edit that draws the digit is best; compared with J, the one
+    that wipes all is."""
     torch.manual_seed(0)
     digit = torch.zeros(1, 3, 16, 16)
     digit[..., 4:12, 7:9] = 0.3
@@ -283,7 +289,8 @@ def test_comparing_changes_does_not_ask_for_noise_to_go():
     changes = {name: system.change_loss(edit, batch, image).item() for name, edit in edits.items()}
     answers = {name: system.pair_loss(edit, batch, image).item() for name, edit in edits.items()}
     assert min(changes, key=changes.get) == "draws" and min(answers, key=answers.get) == "wipes"
-    # 16 of 256 pixels at 0.3, 8 of 64 at 0.15, 4 of 16 at 0.075; noise has its own share in all three edits
+    # 16 of 256 pixels at 0.3, 8 of 64 at 0.15, 4 of 16 at 0.075; noise has its own share in all
+    # three edits
     energy = (16 / 256 * 0.3 ** 2 + 4 * 8 / 64 * 0.15 ** 2 + 16 * 4 / 16 * 0.075 ** 2) / 21
     assert changes["leaves"] - changes["draws"] == pytest.approx(energy, rel=0.2)
 
@@ -326,7 +333,8 @@ def test_targets_by_kind():
     assert torch.equal(target[0, :2], source[0, :2])
     assert (torch.nan_to_num(target[1]) > 0).sum() == 1
     assert ((target[2] != source[2])[:2]).sum() <= 1
-    assert ((target[3, :2] - 0.5).abs() <= 0.1 + 1e-6).all() and target[:, 2].isnan().all()  # unknown stays unknown
+    # unknown stays unknown
+    assert ((target[3, :2] - 0.5).abs() <= 0.1 + 1e-6).all() and target[:, 2].isnan().all()
 
 
 def test_shares_fill_the_batch():
@@ -341,7 +349,8 @@ def test_targets_of_expressions_and_feelings():
     pool = torch.tensor([[0.9, -1.0, 1.0, 0.0, 1.0]])
     permuted = pairs.draw(["permuted"] * 60, source, pool, labels, jitter=0.1)
     assert (permuted[:, 3:] == pool[:, 3:]).all()  # classes are not jittered
-    assert permuted[:, 1:3].abs().max() <= 1 and permuted[:, 1].max() > -1  # -1 ± 0.1, kept in [-1, 1]
+    # -1 ± 0.1, kept in [-1, 1]
+    assert permuted[:, 1:3].abs().max() <= 1 and permuted[:, 1].max() > -1
     free = pairs.draw(["permuted"] * 60, source, pool, labels, jitter=0.1, clamp=False)
     assert free[:, 1].min() < -1
     single = pairs.draw(["single"] * 60, source, pool, labels)

@@ -16,7 +16,8 @@ def test_groups_are_thirds_of_the_skin_and_the_sexes():
 
 def test_error_and_order_by_hand():
     truth = np.array([[0.0], [1], [0], [1], [0], [1]] * 2)
-    scores = np.where(np.arange(12) < 6, truth[:, 0] * .8, .5)[:, None]  # the first three people are read well
+    # the first three people are read well
+    scores = np.where(np.arange(12) < 6, truth[:, 0] * .8, .5)[:, None]
     person = np.arange(12) // 2
     table = groups.section(truth, scores, person, {"well": person[::2] < 3, "badly": person[::2] >= 3}, 0)
     assert table["well"] == {"people": 3, "mean_absolute_error": .1, "interval": [.1, .1], "auc": 1, "auc_interval": [1, 1]}

@@ -1,4 +1,5 @@
-"""Importers of video data sets on small trees in their layouts, byte for byte against manifests written by hand."""
+"""Importers of video data sets on small trees in their layouts, byte for byte against manifests
+written by hand."""
 import time
 
 import pytest
@@ -16,7 +17,8 @@ def test_disfa(tmp_path, capsys):
         "ActionUnit_Labels/SN002/SN002_au2.txt.bak": "rubbish",
         "ActionUnit_Labels/SN010/SN010_au1.txt": "1,2\n2,2\n",
         "ActionUnit_Labels/SN010/SN010_au12.txt": "1,0\n2,0\n",
-        "Frames/LeftVideoSN002_comp/0.png|1.png|3.png|.DS_Store|Thumbs.db": None,  # 2.png is missing
+        # 2.png is missing
+        "Frames/LeftVideoSN002_comp/0.png|1.png|3.png|.DS_Store|Thumbs.db": None,
         "Frames/RightVideoSN002_comp/0.png|1.png|2.png|3.png": None,
         "Frames/LeftVideoSN010_comp/0.png|1.png|2.png": None,  # one more than labels
         "Frames/LeftVideoSN011_comp/0.png": None})
@@ -92,12 +94,14 @@ path,subject,AU04,au_kind,source,confidence,video,frame,time,registration
 
 @pytest.mark.parametrize("times", [True, False])
 def test_registered_frames_count_from_0_whatever_faces_are_missing(tmp_path, times):
-    """Frames 1 to 5 of 0 to 6 have a face. Label 1 is frame 0: image 1 shows label 2, though 1 to 5 fit as well."""
+    """Frames 1 to 5 of 0 to 6 have a face. Label 1 is frame 0: image 1 shows label 2, though 1 to
+    5 fit as well."""
     cells = [f"{i}.png,SN001.avi,{i}" + (f",{i / 20:.4f}" if times else "") for i in range(1, 6)]
     faces = plant(tmp_path / "faces", {
         "manifest.csv": "path,video,frame" + ",time" * times + "\n" + "\n".join(cells) + "\n",
         "|".join(f"{i}.png" for i in range(1, 6)): None})
-    for labels in (7, 5) if times else (7,):  # with 5 labels image 5 has none: as equals, all five would fit
+    # with 5 labels image 5 has none: as equals, all five would fit
+    for labels in (7, 5) if times else (7,):
         made, _ = run("disfa", tmp_path / str(labels), {
             "L/SN001/SN001_au4.txt": "".join(f"{i},{i % 6}\n" for i in range(1, labels + 1))}, images_root=str(faces))
         levels = [line.split(",")[2] for line in made.splitlines()[1:]]
@@ -105,11 +109,13 @@ def test_registered_frames_count_from_0_whatever_faces_are_missing(tmp_path, tim
 
 
 def test_what_registered_frames_count_from():
-    """By times: at 25 frames a second frame 50 is at 2 s when the first is 0, and frame 51 is when it is 1."""
+    """By times: at 25 frames a second frame 50 is at 2 s when the first is 0, and frame 51 is when
+    it is 1."""
     at = lambda **cells: {int(number[1:]): ("", {"time": time}) for number, time in cells.items()}
     assert videos.first_number(at(f5="0.2", f50="2")) == 0 and videos.first_number(at(f6="0.2", f51="2")) == 1
     assert videos.first_number(at(f5="0.2")) is None and videos.first_number({5: ("", {}), 6: ("", {})}) is None
-    assert videos.first_number(at(f50="2", f55="2.2")) is None  # reckoned back from too short a piece
+    # reckoned back from too short a piece
+    assert videos.first_number(at(f50="2", f55="2.2")) is None
 
 
 def test_disfa_plus(tmp_path):
@@ -168,7 +174,8 @@ F001_T2,no frames of this video
 
 
 def test_bp4d_from_registered_videos_in_folders(tmp_path):
-    """F001/T1.avi and M002/T1.avi share a name: the manifest holds their paths, and the folder is the subject."""
+    """F001/T1.avi and M002/T1.avi share a name: the manifest holds their paths, and the folder is
+    the subject."""
     faces = plant(tmp_path / "faces", {"manifest.csv": "path,video,frame\n0.png,/videos/F001/T1.avi,7\n"
                                        "1.png,/videos/M002/T1.avi,7\n", "0.png|1.png": None})
     made, _ = run("bp4d", tmp_path, {"AU_OCC/F001_T1.csv": "0,1\n7,1\n", "AU_OCC/M002_T1.csv": "0,1\n7,0\n"},
@@ -264,7 +271,8 @@ def test_aff_wild(tmp_path, capsys):
         "annotations/train/valence/9.txt": "0.1\n", "annotations/train/arousal/9.txt": "",
         "annotations/train/valence/7.txt": "0.1\n", "annotations/train/arousal/7.txt": "0\n",
         "aus/105.csv": "frame,AU1,AU12\n1,1,0\n2,0,9\n6,1,1\n",
-        "frames/105/00001.jpg|00002.jpg|00003.jpg|00005.jpg|00006.jpg|00007.jpg": None,  # 4 is missing
+        # 4 is missing
+        "frames/105/00001.jpg|00002.jpg|00003.jpg|00005.jpg|00006.jpg|00007.jpg": None,
         "frames/9/00001.jpg|00002.jpg|00003.jpg|00004.jpg|00005.jpg": None},
         fps=30, trace_fps=15, au_labels="**/aus/{video}.csv",
         subjects=str(plant(tmp_path / "who", {"who.csv": "video,subject\n105,anna\n"}) / "who.csv"))
@@ -288,8 +296,9 @@ annotations/train/arousal/9.txt,empty label file
 
 
 def test_aff_wild_reads_traces_at_the_times_of_registered_frames(tmp_path, capsys):
-    """Videos of 60 and 25 frames a second, of the first every other frame registered; the second's last faces are
-    missing, so that its trace goes on. Traces have 30 values a second, the third one too few."""
+    """Videos of 60 and 25 frames a second, of the first every other frame registered; the second's
+    last faces are missing, so that its trace goes on. Traces have 30 values a second, the third
+    one too few."""
     half = [("a.mp4", 2 * i, i / 30) for i in range(4)]  # as register --fps 30 takes them
     slow = [("b.mp4", i, i / 25) for i in range(6)]
     short = [("c.mp4", i, i / 30) for i in range(9)]
@@ -298,7 +307,8 @@ def test_aff_wild_reads_traces_at_the_times_of_registered_frames(tmp_path, capsy
                                        "|".join(f"{video}{frame}.png" for video, frame, _ in half + slow + short): None})
     ramp = "".join(f"{i / 100}\n" for i in range(40))
     made, dropped = run("aff_wild", tmp_path, {
-        "valence/a.txt": "0\n0.1\n-5\n0.3\n", "arousal/a.txt": "0\n0.1\n0.2\n",  # one missing; one too short by one
+        # one missing; one too short by one
+        "valence/a.txt": "0\n0.1\n-5\n0.3\n", "arousal/a.txt": "0\n0.1\n0.2\n",
         "valence/b.txt": ramp, "arousal/b.txt": ramp, "valence/c.txt": "0\n" * 6, "arousal/c.txt": "0\n" * 6},
         images_root=str(faces), fps=30, trace_fps=30)
     assert made == """\
@@ -319,7 +329,8 @@ path,subject,valence,arousal,source,video,frame,time
     assert "go on after their video's last face, cut (if by much: see --trace-fps): 2" in capsys.readouterr().err
     made, _ = run("aff_wild", tmp_path, {"valence/c.txt": ramp, "arousal/c.txt": ramp}, images_root=str(faces))
     values = [row.split(",")[2] for row in made.splitlines()[1:] if ",c," in row]
-    assert values == ["0", "0.01", "0.02", "0.03", "0.04", "0.05", "0.06", "0.07", "0.08"]  # one value a frame
+    # one value a frame
+    assert values == ["0", "0.01", "0.02", "0.03", "0.04", "0.05", "0.06", "0.07", "0.08"]
 
 
 def test_aff_wild2(tmp_path):
@@ -360,8 +371,8 @@ def test_aff_wild2_older_names(tmp_path):
 
 
 def test_speed_100k_rows(tmp_path):
-    """100,000 rows of 12 AUs (1.2 million labels) import well within the minute that is promised. Frames come
-    from a manifest, for making 100,000 files would take longer than importing them."""
+    """100,000 rows of 12 AUs (1.2 million labels) import well within the minute that is promised.
+    Frames come from a manifest, for making 100,000 files would take longer than importing them."""
     aus, files = (1, 2, 4, 5, 6, 9, 12, 15, 17, 20, 25, 26), {}
     text = "".join(f"{frame},{frame % 6}\r\n" for frame in range(1, 5001))
     for person in range(1, 21):

@@ -1,4 +1,5 @@
-"""Importers of photos and of detectors' CSVs on small trees in their layouts, byte for byte; what all share."""
+"""Importers of photos and of detectors' CSVs on small trees in their layouts, byte for byte; what
+all share."""
 import io
 import os
 import subprocess
@@ -152,7 +153,8 @@ path,AU01,AU02,AU60,au_kind,source
 
 
 def test_emotionet_tells_namesakes_apart(tmp_path):
-    """Folders decide between files of one name; a label whose image is missing does not take another's."""
+    """Folders decide between files of one name; a label whose image is missing does not take
+    another's."""
     head = "path,orig,AU1,AU2\n"
     made, dropped = run("emotionet", tmp_path, {
         "labels.csv": head + "a/1.jpg,y,1,0\nb/1.jpg,y,0,1\na/2.jpg,y,1,1\nc/2.jpg,y,0,0\n",
@@ -251,8 +253,10 @@ def test_of_wide_csvs_only_what_is_needed_is_kept(tmp_path, monkeypatch):
 
 
 def test_a_csv_a_photo_is_found_at_once(tmp_path):
-    """Each CSV is called like its photo: 3,000 of them must not each be compared with all photos."""
-    names = [f"p{i}" for i in range(3000)] + ["scan.01"]  # the last one's name has a dot of its own
+    """Each CSV is called like its photo: 3,000 of them must not each be compared with all
+    photos."""
+    # the last one's name has a dot of its own
+    names = [f"p{i}" for i in range(3000)] + ["scan.01"]
     photos = layouts.Photos(layouts.Tree(plant(tmp_path / "root", {"b/" + "|".join(f"{name}.jpg" for name in names): "",
                                                                    "c/p7.png": ""})))
     start = time.process_time()

@@ -1,4 +1,5 @@
-"""What `make -n` of the protocols' targets says it will run: the commands that a person would type."""
+"""What `make -n` of the protocols' targets says it will run: the commands that a person would
+type."""
 
 import shutil
 import subprocess

@@ -1,4 +1,5 @@
-"""Manifests, images and command lines: what is read, what is refused in one line, what is written at once."""
+"""Manifests, images and command lines: what is read, what is refused in one line, what is written
+at once."""
 import io
 import subprocess
 import sys
@@ -94,7 +95,8 @@ def test_check_of_people_that_must_be_apart(tmp_path):
         (tmp_path / f"{name}.csv").write_text("path,subject\n" + "".join(f"x.png,{one}\n" for one in people))
     (tmp_path / "bare.csv").write_text("path\nx.png\n")
     line = ["-m lib.manifest", "check", "a.csv", "b.csv", "--apart", "v.csv"]
-    out, said = succeed(*line, "bare.csv", cwd=tmp_path)  # a and b may share bob: both are learnt from
+    # a and b may share bob: both are learnt from
+    out, said = succeed(*line, "bare.csv", cwd=tmp_path)
     assert not out and said.splitlines()[-1] == "bare.csv: names no subjects; whether its people are elsewhere cannot be told"
     fail(3, ["b.csv and t.csv share 1 subject", "'cyn'"], *line, "t.csv", cwd=tmp_path)
     fail(3, "v.csv and v.csv share", *line, "v.csv", cwd=tmp_path)
@@ -221,7 +223,8 @@ def test_command_lines_refuse_unknown_and_shortened_options():
 
 
 def test_damaged_files_are_one_line(tmp_path):
-    """Control characters of a header would break the line; NumPy's reader of a pack raises nearly anything."""
+    """Control characters of a header would break the line; NumPy's reader of a pack raises nearly
+    anything."""
     (tmp_path / "a.csv").write_bytes(b"p\x1dath,AU01\nx.png,1\n")
     fail(3, "p\\x1dath", "-m lib.manifest", "check", "a.csv", cwd=tmp_path)
     np.save(tmp_path / "p.npy", np.zeros((2, 4, 4, 3), np.uint8))

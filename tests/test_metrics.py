@@ -13,7 +13,8 @@ NAN = np.nan
 
 def test_detection_by_hand():
     truth = [1, 1, 1, 0, 0, NAN, 0, 0]
-    predicted = [1, 1, 0, 1, 0, 1, 0, 0]  # TP 2, FN 1, FP 1, TN 3; the unlabelled one does not count
+    # TP 2, FN 1, FP 1, TN 3; the unlabelled one does not count
+    predicted = [1, 1, 0, 1, 0, 1, 0, 0]
     assert metrics.counts(truth, predicted) == (2, 1, 1, 3)
     row = metrics.detection(truth, predicted)
     assert row == pytest.approx({"precision": 2 / 3, "recall": 2 / 3, "f1": 2 / 3, "fdr": 1 / 3, "accuracy": 5 / 7,
@@ -50,7 +51,8 @@ def test_present_counts_level_two_of_five_in_float32():
 
 
 def test_auc_and_two_afc_by_hand():
-    assert metrics.auc([0, 0, NAN, 1, 1], [0.1, 0.4, 9, 0.35, 0.8]) == 0.75  # 3 of the 4 pairs in order
+    # 3 of the 4 pairs in order
+    assert metrics.auc([0, 0, NAN, 1, 1], [0.1, 0.4, 9, 0.35, 0.8]) == 0.75
     levels = [0, 0.2, 0.4, 0.6]
     assert metrics.two_afc(levels, [0.3, 0.1, 0.2, 0.9]) == {"A": pytest.approx(1 / 3), "B": 0.75, "C": 1, "D": None,
                                                             "E": None}
@@ -65,7 +67,8 @@ def test_icc_of_shrout_and_fleiss():
 def test_icc_of_two_columns_by_hand():
     # BMS = 7/2, EMS = 1/2, so (3.5 - 0.5) / (3.5 + 0.5)
     assert metrics.icc([1, 2, NAN, 3], [2, 2, 7, 5]) == pytest.approx(0.75)
-    assert metrics.icc([1, 2, 3], [11, 12, 13]) == pytest.approx(1)  # consistency: an offset does not matter
+    # consistency: an offset does not matter
+    assert metrics.icc([1, 2, 3], [11, 12, 13]) == pytest.approx(1)
 
 
 def test_ccc_by_hand_in_population_form():
@@ -97,7 +100,8 @@ def test_tables_of_pairs_by_hand():
 
 def test_pair_tells_lures_from_other_mistakes():
     on = np.array([[1, 0], [1, 0], [0, 1], [1, 1], [0, 0]])
-    predicted = np.array([[1, 1], [1, 0], [0, 1], [1, 1], [1, 0]])  # one lure of three taken; one other mistake
+    # one lure of three taken; one other mistake
+    predicted = np.array([[1, 1], [1, 0], [0, 1], [1, 1], [1, 0]])
     row = classifier_report.pair_numbers(on, predicted, ["AU01", "AU02"])
     assert row["partner_rate"] == pytest.approx(1 / 3) and row["fdr"] == pytest.approx(2 / 7)
 
@@ -141,7 +145,8 @@ def test_reliability_agrees_with_scikit_learn():
 
 
 def test_calibration_error_by_hand():
-    found = metrics.reliability([1, 0, 1, 1], [0.1, 0.1, 0.95, 1.0], bins=2)  # |0.1 - 0.5| x 1/2 + |0.975 - 1| x 1/2
+    # |0.1 - 0.5| x 1/2 + |0.975 - 1| x 1/2
+    found = metrics.reliability([1, 0, 1, 1], [0.1, 0.1, 0.95, 1.0], bins=2)
     assert found["ece"] == pytest.approx(0.2125) and [row["n"] for row in found["bins"]] == [2, 2]
     assert metrics.reliability([NAN], [0.5])["ece"] is None
 

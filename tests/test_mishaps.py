@@ -1,6 +1,8 @@
-"""Mishaps with every script: one line on stderr, exit 2 or 3, nothing on stdout, and the files as they were.
+"""Mishaps with every script: one line on stderr, exit 2 or 3, nothing on stdout, and the files as
+they were.
 
-Each script is a healthy command line with one part made bad. Scripts run in this process, which saves seconds.
+Each script is a healthy command line with one part made bad. Scripts run in this process, which
+saves seconds.
 """
 import importlib
 import json
@@ -205,7 +207,8 @@ def test_checkpoints(place, capsys, case, mentions):
 @pytest.mark.parametrize("line, out", [*OUT_FILES, *OUT_FOLDERS], ids=name)
 @pytest.mark.parametrize("case", ["below a file", "other kind"])
 def test_places_that_cannot_be_written(place, capsys, line, out, case):
-    """A folder that cannot be made; a folder where a file is wanted, and the reverse. Said before the work."""
+    """A folder that cannot be made; a folder where a file is wanted, and the reverse. Said before
+    the work."""
     bad = "set.csv/" + out if case == "below a file" else "there" + Path(out).suffix
     if case == "other kind":
         (place / bad).mkdir() if (line, out) in OUT_FILES else (place / bad).write_text("mine")
@@ -214,7 +217,8 @@ def test_places_that_cannot_be_written(place, capsys, line, out, case):
 
 @pytest.mark.parametrize("line", SCRIPTS, ids=name)
 def test_required_options(place, capsys, line):
-    """Without any one of its options, what is required is asked for by name, before anything is read."""
+    """Without any one of its options, what is required is asked for by name, before anything is
+    read."""
     main = line[0]
     status, out, err = call(main, capsys)
     assert status == 2 and len(err.splitlines()) == 1 and not out
@@ -237,7 +241,8 @@ IMPORTERS = [one for one in SETS if "importing.main(" in (ROOT / f"lib/datasets/
 
 
 def module(one, capsys, *arguments):
-    """Run a module of lib/datasets as `python -m` does, in this process: (exit status, stdout, stderr)."""
+    """Run a module of lib/datasets as `python -m` does, in this process: (exit status, stdout,
+    stderr)."""
     source = importlib.import_module(f"lib.datasets.{one}")
     main = getattr(source, "main", None) or (lambda: importing.main(source.Options, source.collect, source.__doc__))
     return call(main, capsys, *arguments)
@@ -286,7 +291,8 @@ def test_stdout_on_a_full_disk(place, line):
 
 
 def small_disk():
-    """For Popen's preexec_fn: a file may grow to 2,000 bytes and then there is no more room, as on a full disk."""
+    """For Popen's preexec_fn: a file may grow to 2,000 bytes and then there is no more room, as on
+    a full disk."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
 
 
@@ -297,7 +303,8 @@ def small_disk():
     (EVALUATE, "out/p.csv"), (EVALUATE[:5] + EVALUATE[-2:], "out/plots/"), (MERGE, "out/m.csv"),
     (SPLIT, "out/split/labelled.csv"), (MNIST, "out/grid/")], ids=name)
 def test_files_on_a_full_disk(place, line, out):
-    many = "".join((place / "set.csv").read_text().partition("\n")[1:]) * 12  # a CSV of more than 2,000 bytes
+    # a CSV of more than 2,000 bytes
+    many = "".join((place / "set.csv").read_text().partition("\n")[1:]) * 12
     (place / "set.csv").write_text((place / "set.csv").read_text().partition("\n")[0] + many)
     draw = np.random.default_rng(0)
     np.save(place / "set.npy", draw.integers(0, 256, (8, 32, 32, 3), np.uint8))

@@ -1,4 +1,5 @@
-"""Model cards: what is known is said, with its held-out status; what is not known is said to be unknown."""
+"""Model cards: what is known is said, with its held-out status; what is not known is said to be
+unknown."""
 import json
 
 import models

@@ -1,4 +1,5 @@
-"""Sessions in which only the expression changes, where their skin goes, and an editor that learns from it."""
+"""Sessions in which only the expression changes, where their skin goes, and an editor that learns
+from it."""
 import numpy as np
 import pytest
 import torch
@@ -31,7 +32,8 @@ def test_only_the_expression_changes_in_a_still_session():
 
 
 def test_motion_is_where_the_skin_goes():
-    """Moved by the field, the frame at rest comes near the frame that acts, skin for skin; at rest nothing moves."""
+    """Moved by the field, the frame at rest comes near the frame that acts, skin for skin; at rest
+    nothing moves."""
     drawn = still(15)
     fields = farm.motions(drawn, 32)
     assert fields.shape == (15, 16, 16, 4) and fields.dtype == np.float16
@@ -41,9 +43,11 @@ def test_motion_is_where_the_skin_goes():
     jaw.left[1, INDEX[27]] = jaw.right[1, INDEX[27]] = 1.0
     down = farm.motions(jaw, 32)[1].astype(float)
     middle = down[:, 8]
-    assert np.nanmin(middle[:, 1]) < -.1 and np.nanmax(middle[:, 3]) > .1  # the open chin was higher; the shut one falls
+    # the open chin was higher; the shut one falls
+    assert np.nanmin(middle[:, 1]) < -.1 and np.nanmax(middle[:, 3]) > .1
     assert np.abs(down[3, 8]).max() < .02  # the forehead stays
-    assert np.isnan(down[..., :2]).any()   # the frame at rest does not show the inside of the mouth
+    # the frame at rest does not show the inside of the mouth
+    assert np.isnan(down[..., :2]).any()
 
 
 def test_cells_know_what_most_of_their_samples_know():
@@ -52,7 +56,8 @@ def test_cells_know_what_most_of_their_samples_know():
     away[0, :, 4:, 5] = torch.nan
     cells = rendered.cells(away)
     assert cells.shape == (1, 2, 2, 2)
-    assert cells[0, 0, 0, 0].isnan() and cells[0, 0, 1, 1] == .5  # 2 of 8 samples, in halves of the width
+    # 2 of 8 samples, in halves of the width
+    assert cells[0, 0, 0, 0].isnan() and cells[0, 0, 1, 1] == .5
     assert cells[0, 1, 0, 1] == .5
 
 
@@ -64,7 +69,8 @@ def field_set(tmp_path, fields):
 
 
 def test_flow_between_two_frames_goes_by_way_of_rest(tmp_path):
-    """Frame 0 is at rest; frame 1 is shifted by 2 cells of 8, frame 2 by 1: 1 made from 2 reads one cell to the left."""
+    """Frame 0 is at rest; frame 1 is shifted by 2 cells of 8, frame 2 by 1: 1 made from 2 reads
+    one cell to the left."""
     fields = np.zeros((3, 8, 8, 4), np.float16)
     fields[1, ..., 0], fields[1, ..., 2] = -.5, .5
     fields[2, ..., 0], fields[2, ..., 2] = -.25, .25
@@ -88,7 +94,8 @@ def test_the_loss_is_the_distance_where_it_is_known():
     # one cell of twelve is 1 away in x and weighs 2: 2 / (2 * (11 + 2))
     assert motion.motion_loss(flow, true) == pytest.approx(1 / 13)
     flow[0, :, 6:] = 5
-    assert motion.motion_loss(flow, true) == pytest.approx(1 / 13)  # where nothing is known nothing is wrong
+    # where nothing is known nothing is wrong
+    assert motion.motion_loss(flow, true) == pytest.approx(1 / 13)
 
 
 def test_a_set_without_motion_is_named(tmp_path):

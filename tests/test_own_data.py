@@ -1,4 +1,5 @@
-"""One's own data, as a user brings them: from a DISFA folder to a result table, and data sets with different AUs."""
+"""One's own data, as a user brings them: from a DISFA folder to a result table, and data sets with
+different AUs."""
 import json
 import re
 import shlex
@@ -37,7 +38,8 @@ def disfa_labels(root):
 
 
 def disfa_videos(root):
-    """DISFA's videos as they are delivered, in root/Video_LeftCamera: a face in noise, of another brightness a frame."""
+    """DISFA's videos as they are delivered, in root/Video_LeftCamera: a face in noise, of another
+    brightness a frame."""
     cv2, draw = models.opencv(), np.random.default_rng(0)
     face = pytest.importorskip("skimage.data").astronaut()[:240, 100:340, ::-1]
     for name in SUBJECTS:
@@ -45,7 +47,8 @@ def disfa_videos(root):
         place.parent.mkdir(parents=True, exist_ok=True)
         video = cv2.VideoWriter(str(place), cv2.VideoWriter_fourcc(*"MJPG"), 20, (280, 240))
         for frame in range(FRAMES):
-            picture = draw.integers(0, 256, (240, 280, 3), np.uint8)  # not square, and not of the networks' size
+            # not square, and not of the networks' size
+            picture = draw.integers(0, 256, (240, 280, 3), np.uint8)
             picture[:, 20:260] = face * (1 - 0.04 * frame)
             video.write(picture)
         video.release()
@@ -53,7 +56,8 @@ def disfa_videos(root):
 
 
 def frames_instead(folder):
-    """Frames as any tool extracts them, one folder a video, for where there are no face networks."""
+    """Frames as any tool extracts them, one folder a video, for where there are no face
+    networks."""
     draw = np.random.default_rng(0)
     for name in SUBJECTS:
         for frame in range(FRAMES):
@@ -62,7 +66,8 @@ def frames_instead(folder):
 
 def make(folder, *arguments, **variables):
     """The project's make, its results in `folder`; the completed process."""
-    (folder / "ready").touch()  # newer than requirements.txt: the environment is the one that runs the tests
+    # newer than requirements.txt: the environment is the one that runs the tests
+    (folder / "ready").touch()
     variables = {"FACES_RUN": folder, "READY": folder / "ready", "PY": sys.executable, "DEVICE": "cpu",
                  "PRESET": "smoke", **TINY, **variables}
     environment = {name: value for name, value in ENVIRONMENT.items() if not name.startswith("MAKE")}
@@ -71,7 +76,8 @@ def make(folder, *arguments, **variables):
 
 
 def readme_commands(folder):
-    """The way from DISFA to a table in docs/your-data.md, command by command; DISFA and data/disfa then lie in `folder`."""
+    """The way from DISFA to a table in docs/your-data.md, command by command; DISFA and data/disfa
+    then lie in `folder`."""
     text = (ROOT / "docs/your-data.md").read_text(encoding="utf-8")
     text = text.partition("From DISFA as it is delivered")[2]
     lines = [line.strip() for line in text.split("\n\n")[1].splitlines()]
@@ -181,7 +187,8 @@ def test_sizes_under_make_are_those_that_readme_says(domains, tmp_path, size, va
 
 
 def test_several_files_under_make(domains, tmp_path):
-    """LABELLED may be several files, which every stage then gets; what is one file is refused before anything runs."""
+    """LABELLED may be several files, which every stage then gets; what is one file is refused
+    before anything runs."""
     a, b, c = (domains / f"{name}.csv" for name in "abc")
     own = {"NAME": "own", "LABELLED": f"{a} {b}", "UNLABELLED": c, "VALIDATION": c, "TEST": c}
     done = make(tmp_path, "-n", "compare-faces", **own, SEEDS=1)
@@ -198,7 +205,8 @@ def test_several_files_under_make(domains, tmp_path):
 
 
 def test_people_of_the_test_set_are_nowhere_else(domains, tmp_path):
-    """Unlabelled images of test people would be seen by the generator and, pseudo-labelled, by the classifier."""
+    """Unlabelled images of test people would be seen by the generator and, pseudo-labelled, by the
+    classifier."""
     a, b, c = (domains / f"{name}.csv" for name in "abc")
     test = manifest.read(c)
     for name, people in (("v", ["v"] * 24), ("t", [f"b-{i % 4}" if i == 7 else "t" for i in range(24)])):

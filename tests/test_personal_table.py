@@ -1,4 +1,5 @@
-"""The table of personal models: figures from reports, and who gains, against a hand-worked case."""
+"""The table of personal models: figures from reports, and who gains, against a hand-worked
+case."""
 
 import json
 

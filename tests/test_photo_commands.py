@@ -21,7 +21,8 @@ LINES = re.findall(r"^    ((?:find|\.venv/bin/python) .*(?:synthesize|pseudo_lab
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """A folder like a clone, with photo.jpg and photos/a.jpg: the astronaut, 2,000 pixels and less."""
+    """A folder like a clone, with photo.jpg and photos/a.jpg: the astronaut, 2,000 pixels and
+    less."""
     data = pytest.importorskip("skimage.data", reason="scikit-image is not installed")
     try:
         models.check()
@@ -63,7 +64,8 @@ def test_the_photograph_is_edited_in_the_face_alone(place):
 
 
 def test_no_change_is_none_and_grey_stays_grey(place):
-    """Levels that the photo shows already give it back bit for bit; a grey photo stays grey within 2 levels."""
+    """Levels that the photo shows already give it back bit for bit; a grey photo stays grey within
+    2 levels."""
     run(".venv/bin/python synthesize.py --model runs/models/editor.onnx --image photo.jpg --copy-from photo.jpg --out same.png",
         place)
     assert np.array_equal(images.load(str(place / "photo.jpg")), images.load(str(place / "same.png")))
@@ -77,7 +79,8 @@ def test_no_change_is_none_and_grey_stays_grey(place):
 def test_faces_are_read(place):
     run(LINES[1], place)
     row, = csv.DictReader(io.StringIO((place / "aus.csv").read_text()))
-    assert row["path"].endswith("a.jpg") and float(row["AU12"]) > .5 and row["expression"] == "happiness"  # she smiles
+    # she smiles
+    assert row["path"].endswith("a.jpg") and float(row["AU12"]) > .5 and row["expression"] == "happiness"
 
 
 def test_a_photo_without_a_face_is_one_line(place):

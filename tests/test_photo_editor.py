@@ -1,4 +1,5 @@
-"""Editing photographs from the command line: what the photo shows is read, copied, and films are edited."""
+"""Editing photographs from the command line: what the photo shows is read, copied, and films are
+edited."""
 import numpy as np
 import pytest
 
@@ -28,7 +29,8 @@ def face_in(photo):
 
 @pytest.fixture
 def place(tmp_path, monkeypatch):
-    """A photo of brightness 51 (so that every AU is read as 0.2), another of 153, a reader and an editor of four AUs."""
+    """A photo of brightness 51 (so that every AU is read as 0.2), another of 153, a reader and an
+    editor of four AUs."""
     images.save(tmp_path / "photo.png", np.full((90, 90, 3), 51, np.uint8))
     images.save(tmp_path / "other.png", np.full((90, 90, 3), 153, np.uint8))
     tiny.classifier(tmp_path / "reader.onnx")
@@ -50,8 +52,10 @@ ALL = [f"{name}=0.4" for name in tiny.AUS]
 
 
 def test_the_photos_own_aus_are_read_and_only_the_rest_is_added(place, capsys):
-    assert edit(place, capsys, "--set", *ALL) == [102, 102, 102]                      # from 0.2 to 0.4: + 51
-    assert edit(place, capsys, "--assume-neutral", "--set", *ALL) == [153, 153, 153]  # from 0 to 0.4: + 102
+    # from 0.2 to 0.4: + 51
+    assert edit(place, capsys, "--set", *ALL) == [102, 102, 102]
+    # from 0 to 0.4: + 102
+    assert edit(place, capsys, "--assume-neutral", "--set", *ALL) == [153, 153, 153]
     assert edit(place, capsys, "--set", *(f"{name}=0.2" for name in tiny.AUS)) == [51, 51, 51]
     assert np.array_equal(images.load(str(place / "out.png")), images.load(str(place / "photo.png")))
 
@@ -65,7 +69,8 @@ def test_a_classifier_that_is_named_reads_in_place_of_the_shipped_one(place, cap
 
 
 def test_copying_takes_the_aus_of_the_other_photo(place, capsys):
-    assert edit(place, capsys, "--copy-from", place / "other.png") == [153, 153, 153]  # from 0.2 to 0.6: + 102
+    # from 0.2 to 0.6: + 102
+    assert edit(place, capsys, "--copy-from", place / "other.png") == [153, 153, 153]
     assert edit(place, capsys, "--copy-from", place / "other.png", "--set", *ALL) == [102, 102, 102]
     assert edit(place, capsys, "--copy-from", place / "photo.png") == [51, 51, 51]
 

@@ -1,4 +1,5 @@
-"""The report on photographs: its numbers by hand, and judges whose networks are small enough to work out."""
+"""The report on photographs: its numbers by hand, and judges whose networks are small enough to
+work out."""
 import json
 
 import numpy as np
@@ -127,7 +128,8 @@ def run(graph, out, side, picture):
 
 
 def test_convolutions_pad_as_tensorflow_does():
-    """Of an even side at stride 2, 'same' pads at the end: a kernel's first tap reads pixels 0 and 2."""
+    """Of an even side at stride 2, 'same' pads at the end: a kernel's first tap reads pixels 0 and
+    2."""
     picture = np.arange(3 * 16).reshape(1, 3, 4, 4)
     kernel = np.zeros((3, 3, 3, 1))
     kernel[0, 0, :, 0] = [1, 0, 0]
@@ -142,7 +144,8 @@ def test_convolutions_pad_as_tensorflow_does():
 
 
 def test_a_block_that_halves_adds_the_pooled_picture_and_zeros():
-    """With weights of 0 only the shortcut is left: means of 2x2 pixels, ReLU, and channels of zeros."""
+    """With weights of 0 only the shortcut is left: means of 2x2 pixels, ReLU, and channels of
+    zeros."""
     zeros = lambda inputs: {"conv/filters": np.zeros((3, 3, inputs, 4)), "conv/bias": np.zeros(4),
                             "scale/weights": np.ones(4), "scale/biases": np.zeros(4)}
     tensors = {f"d/conv{k}/{name}": values.astype(np.float32)

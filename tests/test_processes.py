@@ -1,4 +1,5 @@
-"""Two processes are one with the same batch: losses of unevenly labelled rows, BatchNorm, resume."""
+"""Two processes are one with the same batch: losses of unevenly labelled rows, BatchNorm,
+resume."""
 
 import json
 import subprocess

@@ -1,4 +1,5 @@
-"""pseudo_label.py on a model that reads the brightness of stripes: values, confidence, which cells are filled."""
+"""pseudo_label.py on a model that reads the brightness of stripes: values, confidence, which cells
+are filled."""
 import csv
 import io
 import os
@@ -15,7 +16,8 @@ import pseudo_label
 from commands import ENVIRONMENT, NO_TORCH, call, command, execute, fail, files, interruptible, succeed
 from lib import images
 
-LEVELS = [[0, .2, .4, .6], [1, 0, 0, .8], [.2, .2, .2, .2], [0, 0, 0, 0], [1, 1, 1, 1]]  # exact in 8 bits
+# exact in 8 bits
+LEVELS = [[0, .2, .4, .6], [1, 0, 0, .8], [.2, .2, .2, .2], [0, 0, 0, 0], [1, 1, 1, 1]]
 
 
 @pytest.fixture
@@ -31,7 +33,8 @@ def table(text):
 
 
 def label(place, capsys, *arguments, status=0):
-    """Run in this process on the five images; the rows that come out (or what was said, when it fails)."""
+    """Run in this process on the five images; the rows that come out (or what was said, when it
+    fails)."""
     code, out, err = call(pseudo_label.main, capsys, "--model", place / "model.onnx", *arguments)
     assert code == status, err
     return err if status else table(out)
@@ -63,7 +66,8 @@ def test_only_empty_cells_are_filled_and_columns_pass_through(place, capsys):
     rows = label(place, capsys, "--images", place / "part.csv", "--threshold", "0.5")
     assert [row["AU01"] for row in rows] == ["0.9", "1", "0"] and [row["AU43"] for row in rows] == ["", "0.5", ""]
     assert rows[0]["remark"] == "a, b" and rows[0]["AU26"] == "1"
-    assert [row["au_kind"] for row in rows] == ["intensity", "", "occurrence"]  # rows with AUs of their own keep it
+    # rows with AUs of their own keep it
+    assert [row["au_kind"] for row in rows] == ["intensity", "", "occurrence"]
     rows = label(place, capsys, "--images", place / "part.csv", "--relabel")
     assert [row["AU01"] for row in rows] == ["0", "1", "0.2"]
     assert [row["au_kind"] for row in rows] == ["intensity", "", "intensity"]
@@ -89,7 +93,8 @@ def test_a_row_with_all_labels_stays_real(place, capsys):
 
 
 def test_cells_that_the_model_is_unsure_of_stay_empty(place, capsys):
-    """Thresholds are 0.4: 0 and 0.2 are 1 and 0.5 sure of absence; 0.6, 0.8 and 1 are 1/3, 2/3 and 1 of presence."""
+    """Thresholds are 0.4: 0 and 0.2 are 1 and 0.5 sure of absence; 0.6, 0.8 and 1 are 1/3, 2/3 and
+    1 of presence."""
     rows = label(place, capsys, "--images", place / "images.csv", "--mask-confidence", 0.55)
     cells = [[row[au] for au in models.AUS] for row in rows]
     assert cells == [["0", "", "", ""], ["1", "0", "0", "0.8"], [""] * 4, ["0"] * 4, ["1"] * 4]
@@ -123,7 +128,8 @@ def test_min_confidence_and_shards(place, capsys):
 
 def test_paths_and_manifests_from_stdin(place):
     for i in (1, 2):
-        images.save(place / f"face {i}.png", models.paint(LEVELS[i]).repeat(3, 0).repeat(3, 1))  # another size
+        # another size
+        images.save(place / f"face {i}.png", models.paint(LEVELS[i]).repeat(3, 0).repeat(3, 1))
     out, said = succeed("pseudo_label.py", "--model", "model.onnx", "--images", "-", cwd=place,
                         stdin="face 1.png\n\nface 2.png\n")
     rows = table(out)

@@ -1,4 +1,5 @@
-"""The reader of photographs: Face Mesh as ONNX against OpenCV's own reading of it, and the averages in its graph."""
+"""The reader of photographs: Face Mesh as ONNX against OpenCV's own reading of it, and the
+averages in its graph."""
 import json
 
 import numpy as np

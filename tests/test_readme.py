@@ -1,4 +1,5 @@
-"""README.md and docs/ tell the truth: blocks of Python run with numpy, pillow and onnxruntime alone, commands parse."""
+"""README.md and docs/ tell the truth: blocks of Python run with numpy, pillow and onnxruntime
+alone, commands parse."""
 import ast
 import importlib
 import re
@@ -32,7 +33,8 @@ sys.meta_path.insert(0, Blocked())
 
 
 def commands():
-    """Every command of the README that runs a script or module of ours: [(name, its arguments, the line)]."""
+    """Every command of the README that runs a script or module of ours: [(name, its arguments, the
+    line)]."""
     found, in_python = [], False
     for line in README.splitlines():
         in_python ^= line.startswith("```")
@@ -93,7 +95,8 @@ def host(tmp_path):
     models.classifier(tmp_path / "classifier.onnx", thresholds={"AU01": 0.2, "AU02": 0.9, "AU12": 0.7})
     models.generator(tmp_path / "generator.onnx")
     wide = np.repeat(np.repeat(models.paint([0.3, 0.6, 0.1, 0.8]), 3, 0), 5, 1)  # 24 x 40
-    Image.fromarray(wide).save(tmp_path / "face.jpg", format="PNG")  # lossless; Pillow looks at the content
+    # lossless; Pillow looks at the content
+    Image.fromarray(wide).save(tmp_path / "face.jpg", format="PNG")
     return tmp_path, images.resize(images.load(str(tmp_path / "face.jpg")), models.SIZE)
 
 
@@ -116,10 +119,12 @@ def test_blocks_are_short_and_need_three_packages():
 def test_block_reads_aus(host):
     folder, image = host
     said = [line.split() for line in run_block(block("classifier.onnx"), folder).splitlines()]
-    expected = [image[:, 2 * k:2 * k + 2].mean() / 255 for k in range(4)]  # the model reads the brightness of stripes
+    # the model reads the brightness of stripes
+    expected = [image[:, 2 * k:2 * k + 2].mean() / 255 for k in range(4)]
     assert [name for name, _, _ in said] == models.AUS
     assert np.allclose([float(level) for _, level, _ in said], expected, atol=1e-3)
-    assert [word for _, _, word in said] == ["present", "absent", "absent", "present"]  # AU26 at 0.5, by default
+    # AU26 at 0.5, by default
+    assert [word for _, _, word in said] == ["present", "absent", "absent", "present"]
 
 
 def test_block_edits_a_face(host):

@@ -1,4 +1,5 @@
-"""Recipes: how many edits of what, which AUs they set, and that the same seed makes the same plan."""
+"""Recipes: how many edits of what, which AUs they set, and that the same seed makes the same
+plan."""
 from collections import Counter
 
 import numpy as np
@@ -91,7 +92,8 @@ def test_random_draws_target_rows_or_independent_aus():
     lone = recipes.make("random", np.zeros((4000, 2), np.float32), ["AU26", "AU27"], levels=(0.4, 0.8))
     on = lone.target > 0
     assert not on.all(1).any()  # one jaw
-    assert on.mean(0) == pytest.approx([0.18, 0.18], abs=0.02)  # 0.2 less half of the 0.04 with both
+    # 0.2 less half of the 0.04 with both
+    assert on.mean(0) == pytest.approx([0.18, 0.18], abs=0.02)
     assert lone.target[on].min() >= 0.4 and lone.target.max() <= 0.8
 
 

@@ -13,7 +13,8 @@ from lib.datasets import rendered_poses
 
 def test_frames_are_chosen_so_that_no_au_is_rare():
     have = np.zeros((100, 2), bool)
-    have[:4, 0], have[3:40, 1] = True, True  # AU 0 in four frames, AU 1 in 37, both in frame 3; none in 60
+    # AU 0 in four frames, AU 1 in 37, both in frame 3; none in 60
+    have[:4, 0], have[3:40, 1] = True, True
     rows = rendered_poses.evenly(have, 12, np.random.default_rng(0))
     assert len(set(rows)) == 12 and list(rows) == sorted(rows)
     assert have[rows, 0].sum() == 4 and have[rows, 1].sum() in (4, 5) and (~have[rows].any(1)).sum() == 4
@@ -67,7 +68,8 @@ def test_turns_have_the_signs_of_pose(pictures):
 
 
 def by_hand():
-    """Two poses: in one, predictions are all 0.1 too high; in the other one image of three is found, then two."""
+    """Two poses: in one, predictions are all 0.1 too high; in the other one image of three is
+    found, then two."""
     truth = np.array([[0], [.2], [.4], [0], [.4]])
     scores = np.array([[.1], [.3], [.5], [.4], [0]])
     where = [("0", "0")] * 3 + [("-40", "0")] * 2
@@ -77,9 +79,11 @@ def by_hand():
 def test_by_section_by_hand():
     frontal, turned = by_hand()["cells"]
     assert frontal["at"] == {"yaw": "0", "pitch": "0"} and (frontal["n"], frontal["of"]) == (3, 3)
-    assert frontal["per_au"]["AU12"] == pytest.approx({"icc": 1, "mae": .1})  # consistency forgives the offset
+    # consistency forgives the offset
+    assert frontal["per_au"]["AU12"] == pytest.approx({"icc": 1, "mae": .1})
     assert (turned["n"], turned["of"]) == (2, 3)
-    assert turned["per_au"]["AU12"] == pytest.approx({"icc": -1, "mae": .4})  # the order turned round
+    # the order turned round
+    assert turned["per_au"]["AU12"] == pytest.approx({"icc": -1, "mae": .4})
     empty = classifier_report.by_section(np.zeros((0, 1)), np.zeros((0, 1)), ["AU12"], ["yaw"], [], [("0",)])["cells"][0]
     assert (empty["n"], empty["of"], empty["mean"]["icc"]) == (0, 1, None)
 

@@ -1,4 +1,5 @@
-"""Rendered faces: labels that tell the truth, people apart, bytes equal after a kill, changes in their place."""
+"""Rendered faces: labels that tell the truth, people apart, bytes equal after a kill, changes in
+their place."""
 import filecmp
 import importlib.util
 import signal

@@ -1,4 +1,5 @@
-"""Samplers: each family's losses worked out by hand, its steps, and the figures and alarm of sample_report."""
+"""Samplers: each family's losses worked out by hand, its steps, and the figures and alarm of
+sample_report."""
 import json
 import math
 import os
@@ -134,7 +135,8 @@ def test_losses_of_aus_valence_and_arousal_by_hand():
     assert categorical_gan.au_loss(logits, true).item() == pytest.approx(math.log(2))
     read, true = torch.tensor([[0.5, 0.0], [0.0, 1.0]]), torch.tensor([[0.0, 1.0], [torch.nan, 1.0]])
     assert categorical_gan.mse_loss(read, true).item() == pytest.approx(0.25 + 0.5)
-    # valence: r = t, CCC 1; arousal: r = (0, 2), t = (0, 1): cov 0.5, var 1 and 0.25, means 1 and 0.5
+    # valence: r = t, CCC 1; arousal: r = (0, 2), t = (0, 1): cov 0.5, var 1 and 0.25, means 1 and
+    # 0.5
     read, true = torch.tensor([[0.0, 0.0], [1.0, 2.0]]), torch.tensor([[0.0, 0.0], [1.0, 1.0]])
     assert categorical_gan.ccc_loss(read, true).item() == pytest.approx(0 + 1 - 2 * 0.5 / (1 + 0.25 + 0.25))
 
@@ -165,7 +167,8 @@ def test_richers_networks_have_his_layers():
     generator = gan.MlpGenerator(gan.Config())
     assert [layer.out_features for layer in generator.layers if hasattr(layer, "out_features")] == [128, 784]
     assert sum(p.numel() for p in gan.MlpDiscriminator(gan.Config()).parameters()) == 784 * 128 + 128 + 128 + 1
-    assert gan.xavier(torch.nn.Linear(5000, 100)).weight.std().item() == pytest.approx(0.02, rel=0.02)  # 1 / √2500
+    # 1 / √2500
+    assert gan.xavier(torch.nn.Linear(5000, 100)).weight.std().item() == pytest.approx(0.02, rel=0.02)
     small = categorical_gan.SmallGenerator(categorical_gan.Config())
     shapes = [tuple(layer.weight.shape) for layer in small.layers if isinstance(layer, torch.nn.ConvTranspose2d)]
     assert shapes == [(100, 384, 2, 2), (384, 128, 4, 4), (128, 64, 4, 4), (64, 3, 6, 6)]
@@ -185,7 +188,8 @@ def test_a_real_image_with_a_wrong_label_counts_as_fake():
         torch.nn.init.zeros_(net.bias)
     terms = system.step(batch, 0)
     assert terms["d_wrong"].item() == pytest.approx(math.log(2))
-    assert terms["d_loss"].item() == pytest.approx(2 * math.log(2))  # real, and half each of fake and wrong
+    # real, and half each of fake and wrong
+    assert terms["d_loss"].item() == pytest.approx(2 * math.log(2))
 
 
 def test_wasserstein_penalty_by_hand():
@@ -263,7 +267,8 @@ def test_collapse_is_seen_and_real_images_are_not_called_collapsed():
 
 
 def frames(people, each, seed):
-    """Images of some people, `each` of a session, which differ little; (uint8 [N,S,S,3], N subjects)."""
+    """Images of some people, `each` of a session, which differ little; (uint8 [N,S,S,3], N
+    subjects)."""
     still = np.repeat(faces(people, seed), each, 0)
     moved = np.clip(still + np.random.default_rng(seed).normal(0, 3, (len(still), 1, 1, 3)), 0, 255).astype(np.uint8)
     return moved, [f"person{k // each}" for k in range(len(moved))]
@@ -298,7 +303,8 @@ def test_frechet_distance_of_gaussians():
     draw = np.random.default_rng(0)
     rows = draw.normal(size=(500, 3))
     assert sample_report.frechet(rows, rows) == pytest.approx(0, abs=1e-8)
-    assert sample_report.frechet(rows, rows + [3, 0, 4]) == pytest.approx(25)  # equal covariances: |m - m'|²
+    # equal covariances: |m - m'|²
+    assert sample_report.frechet(rows, rows + [3, 0, 4]) == pytest.approx(25)
     covariance = np.cov(rows, rowvar=False)
     assert sample_report.frechet(rows, 2 * (rows - rows.mean(0)) + rows.mean(0)) == pytest.approx(np.trace(covariance))
 
@@ -312,7 +318,8 @@ def test_class_entropy():
 # ---- evaluate.py --samples, and the identity embedding --------------------------------------------------------
 
 def painted(folder, name, rows, subject):
-    """A manifest of images of AU levels (tests/models.py) with expressions: [(levels, expression)]."""
+    """A manifest of images of AU levels (tests/models.py) with expressions: [(levels,
+    expression)]."""
     images.save_pack(folder / f"{name}.npy", np.stack([models.paint(levels) for levels, _ in rows]))
     manifest.write(folder / f"{name}.csv", {
         "path": [f"{name}.npy#{k}" for k in range(len(rows))], "subject": [subject] * len(rows),
@@ -322,7 +329,8 @@ def painted(folder, name, rows, subject):
 
 @pytest.fixture(scope="module")
 def sample_set(tmp_path_factory):
-    """A folder with a reader that sees happiness where the last AU is above 0.5, and three sets."""
+    """A folder with a reader that sees happiness where the last AU is above 0.5, and three
+    sets."""
     folder = tmp_path_factory.mktemp("samples")
     models.classifier(folder / "reader.onnx")
     draw = np.random.default_rng(0)
@@ -426,7 +434,8 @@ def test_verification_by_hand():
     features = np.array([[1.0, 0], [1, 0.1], [0, 1], [0.1, 1]])
     people = np.array([0, 0, 1, 1])
     assert identity.verification(features, people, np.array([0, 1, 2, 3])) == 1
-    # people mixed: same-person cosines 0 and 0.198; others 0.995, 0.0995, 0.0995, 0.995: 2 of 8 comparisons won
+    # people mixed: same-person cosines 0 and 0.198; others 0.995, 0.0995, 0.0995, 0.995: 2 of 8
+    # comparisons won
     assert identity.verification(features[[0, 2, 1, 3]], people, np.array([0, 1, 2, 3])) == 0.25
     # pairs of one session do not count where there are others: person 0's pair is left out
     assert identity.verification(features, people, np.array([0, 0, 1, 2])) == 1
@@ -459,7 +468,8 @@ def test_margin_loss_by_hand():
 
 @pytest.fixture(scope="module")
 def face_sets(tmp_path_factory):
-    """(training set, validation set): coloured discs with expressions, AUs, valence and arousal."""
+    """(training set, validation set): coloured discs with expressions, AUs, valence and
+    arousal."""
     folder = tmp_path_factory.mktemp("faces")
     for name, count in (("train", 24), ("validation", 12)):
         images.save_pack(folder / f"{name}.npy", faces(count, len(name)))
@@ -523,10 +533,12 @@ def test_two_processes_train_one_sampler(face_sets, tmp_path):
         lines = (tmp_path / f"{count}" / "history.jsonl").read_text().splitlines()
         found.append(([json.loads(text) for text in lines], checkpoints.load_finished(tmp_path / f"{count}" / "g.pt")))
     (one, whole), (two, parts) = found
-    for first, second in zip(one, two, strict=True):  # the classifier's batch norm sees half a batch in each process
+    # the classifier's batch norm sees half a batch in each process
+    for first, second in zip(one, two, strict=True):
         for name in first.keys() - {"images_per_second", "best_epoch", "alarms", "c_condition"}:
             assert second[name] == pytest.approx(first[name], rel=1e-4, abs=2e-4), name
-    for name, value in whole["nets"]["generator"].items():  # Adam moves a weight by 1e-3 a step, however small its gradient
+    # Adam moves a weight by 1e-3 a step, however small its gradient
+    for name, value in whole["nets"]["generator"].items():
         assert (value - parts["nets"]["generator"][name]).abs().mean() < 2e-5, name
 
 

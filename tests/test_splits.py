@@ -1,4 +1,5 @@
-"""Splits: nobody on two sides, sizes, seeds, folds, and the best of many being better than the average."""
+"""Splits: nobody on two sides, sizes, seeds, folds, and the best of many being better than the
+average."""
 import contextlib
 import io
 import signal
@@ -13,7 +14,8 @@ from lib.datasets import split
 
 
 def people(tmp_path, subjects=30, seed=0, name="s"):
-    """A manifest of uneven people: each has its own number of images, favourite AUs and place in VA."""
+    """A manifest of uneven people: each has its own number of images, favourite AUs and place in
+    VA."""
     random = np.random.default_rng(seed)
     columns = {key: [] for key in ("path", "subject", "AU01", "AU12", "au_kind", "valence", "arousal", "expression")}
     for person in range(subjects):
@@ -89,7 +91,8 @@ def test_gaps_by_hand():
     whole = np.array([100.0, 20, 50, 50])
     assert split.gaps(np.array([50.0, 10, 25, 25]), whole, blocks).tolist() == [0, 0]
     assert np.allclose(split.gaps(np.array([50.0, 20, 40, 10]), whole, blocks), [0.2, 0.3])
-    assert split.gaps(np.array([50.0, 0, 0, 0]), whole, blocks).tolist() == [1, 1]  # lacks it altogether
+    # lacks it altogether
+    assert split.gaps(np.array([50.0, 0, 0, 0]), whole, blocks).tolist() == [1, 1]
 
 
 def test_folds(tmp_path):
@@ -147,7 +150,8 @@ def test_unlabelled_people_lose_their_labels(tmp_path):
     assert hidden.au_names == [] and not {"valence", "expression", "au_kind"} & set(hidden.columns)
     assert 0.35 < len(hidden) / (len(hidden) + len(parts["labelled"])) < 0.65
     assert not who(hidden) & (who(parts["labelled"]) | who(parts["test"]) | who(parts["validation"]))
-    _, _, parts = split_up(path, tmp_path / "out", "--tries", 5)  # an earlier split's files must not stay behind
+    # an earlier split's files must not stay behind
+    _, _, parts = split_up(path, tmp_path / "out", "--tries", 5)
     assert "unlabelled" not in parts
 
 
@@ -169,7 +173,8 @@ def test_only_an_earlier_splits_files_are_replaced(tmp_path):
         status, said = command(path, "--out", tmp_path / f"foreign{len(kind)}", "--tries", 5, *kind)
         assert status == 3 and f"{place}/unlabelled.csv: is there and not of an earlier split" in said
         assert [file.name for file in place.iterdir()] == ["unlabelled.csv"]
-    (place / "subjects.csv").write_text("video,subject\n")  # who is in which video: no split's either
+    # who is in which video: no split's either
+    (place / "subjects.csv").write_text("video,subject\n")
     assert command(path, "--out", tmp_path / "foreign2", "--tries", 5, "--folds", 2)[0] == 3
 
 

@@ -18,7 +18,8 @@ def report(tmp_path, **fulfilled):
 
 
 def test_strengths_by_hand():
-    """A tenth of the rise is an eighth of 0.8, and 8^(2/3) = 4; what is enough, or unknown, or wrong, stays."""
+    """A tenth of the rise is an eighth of 0.8, and 8^(2/3) = 4; what is enough, or unknown, or
+    wrong, stays."""
     per_au = {"AU01": {"rise": 0.05, "true_rise": 0.5}, "AU02": {"rise": 0.5, "true_rise": 0.5},
               "AU04": {"rise": -0.1, "true_rise": 0.5}, "AU05": {"rise": None, "true_rise": None}}
     names = ["AU01", "AU02", "AU04", "AU05", "AU06"]
@@ -27,7 +28,8 @@ def test_strengths_by_hand():
 
 
 def test_the_network_is_told_more(tmp_path):
-    """The toy editor adds 255 (target - source) to an AU's stripe: with a strength of 2, AU01 rises twice as far."""
+    """The toy editor adds 255 (target - source) to an AU's stripe: with a strength of 2, AU01
+    rises twice as far."""
     models.generator(tmp_path / "g.onnx")
     strength.main([str(tmp_path / "g.onnx"), "--report", report(tmp_path, AU01=0.8 / 2 ** 1.5, AU02=0.8),
                    "--out", str(tmp_path / "s.onnx"), "--most", "3"])

@@ -1,4 +1,5 @@
-"""synthesize.py on a generator that adds brightness to stripes: pictures, labels, shards, gates, failures."""
+"""synthesize.py on a generator that adds brightness to stripes: pictures, labels, shards, gates,
+failures."""
 import csv
 import os
 import signal
@@ -27,7 +28,8 @@ def place(tmp_path):
 
 
 def make(place, capsys, *arguments, source="source.csv", out="out", status=0):
-    """Run in this process; (rows of the manifest, images uint8 [N,H,W,3]), or what was said when it fails."""
+    """Run in this process; (rows of the manifest, images uint8 [N,H,W,3]), or what was said when
+    it fails."""
     code, text, err = call(synthesize.main, capsys, "--model", place / "generator.onnx", "--out", place / out,
                            *(["--source", place / source] if source else []), *arguments)
     assert code == status, err
@@ -50,7 +52,8 @@ def painted(rows):
 @pytest.mark.parametrize("form", ["npy", "png"])
 def test_single_au_of_neutral_sources(place, capsys, form):
     rows, made = make(place, capsys, "--level", "0.6", "--format", form)
-    assert len(rows) == 8 and {row["subject"] for row in rows} == {"ann", "dan"}  # bob has AU02 at 0.2
+    # bob has AU02 at 0.2
+    assert len(rows) == 8 and {row["subject"] for row in rows} == {"ann", "dan"}
     assert np.array_equal(made, painted(rows))  # edits of black images show their labels
     assert {row["source"] for row in rows} == {"synthetic"}
     assert sorted((row["subject"], row["edit"]) for row in rows) == \
@@ -132,7 +135,8 @@ def test_the_pack_that_is_edited_is_not_overwritten(place, capsys):
 
 
 def test_several_sources_are_edited_together(place, capsys):
-    """Each adds its rows; AUs that one lacks are unlabelled there, so that its rows are not neutral."""
+    """Each adds its rows; AUs that one lacks are unlabelled there, so that its rows are not
+    neutral."""
     models.dataset(place / "other", [[0, 0, 0, 0], [0, .4, 0, 0]], "more.csv", subjects=["eve", "fay"])
     models.dataset(place / "third", [[0, 0, 0, 0]], "bare.csv", subjects=["gil"])
     bare = manifest.read(place / "third/bare.csv")
@@ -171,7 +175,8 @@ def test_the_check_drops_edits_that_miss_their_target(place, capsys):
                          "--out", place / "out", "--level", "1", "--check", place / "classifier.onnx",
                          "--max-error", "0.3")
     rows, _ = read(place / "out/manifest.csv")
-    # of the second source (really 0.6 0.2 0 1) AU26=1 and AU01=1 leave errors of (0.6 + 0.2) / 3 and (0.2 + 1) / 3
+    # of the second source (really 0.6 0.2 0 1) AU26=1 and AU01=1 leave errors of (0.6 + 0.2) / 3
+    # and (0.2 + 1) / 3
     assert code == 0 and [row["edit"] for row in rows[4:]] == ["AU26=1"]
     assert "5 images from 2 sources; dropped 3: other AUs moved" in said
     assert len(np.load(place / "out/images.npy")) == 5
@@ -187,7 +192,8 @@ def test_sampling_generators_need_no_source(place, capsys):
                       source=None)
     assert len(rows) == 8 and "source_path" not in rows[0]
     for i, (row, image) in enumerate(zip(rows, made)):
-        noise = np.random.default_rng([3, i]).standard_normal(3, np.float32)[0]  # an image's own, whatever the count
+        # an image's own, whatever the count
+        noise = np.random.default_rng([3, i]).standard_normal(3, np.float32)[0]
         wanted = [float(row[au]) * 255 + noise for au in models.AUS]
         assert image[0, ::2, 0] == pytest.approx(np.clip(np.round(wanted), 0, 255))
     assert "how many with --count" in make(place, capsys, source=None, status=3)
@@ -197,7 +203,8 @@ def test_sheet_has_a_row_a_source_and_a_column_an_au(place, capsys):
     code, _, said = call(synthesize.main, capsys, "--model", place / "generator.onnx", "--source", place / "source.csv",
                          "--out", place / "out", "--level", "1", "--sheet", place / "sheets/one.png")
     assert code == 0 and "source, AU01, AU02, AU12, AU26" in said
-    sheet = images.load(str(place / "sheets/one.png"))[::8, ::8, 0]  # drawn at eight times the size
+    # drawn at eight times the size
+    sheet = images.load(str(place / "sheets/one.png"))[::8, ::8, 0]
     assert sheet.shape == (2 * 8 + 2, 5 * 8 + 4 * 2)
     assert not sheet[:8, :8].any()  # the neutral source
     for column in range(4):
@@ -213,7 +220,8 @@ def test_one_photo(place, capsys):
     assert edited.shape == (8, 8, 3) and edited[4, [0, 3, 5, 7], 0] == pytest.approx([0, 51, 0, 153], abs=6)
     code, _, said = call(synthesize.main, capsys, *line, "--set", "AU26=0.6")
     assert code == 3 and "--assume-neutral" in said
-    images.save(place / "photo.png", models.paint([0, .2, 0, 0]))  # of the model's size: a face already, which is said
+    # of the model's size: a face already, which is said
+    images.save(place / "photo.png", models.paint([0, .2, 0, 0]))
     code, _, said = call(synthesize.main, capsys, *line[:-2], "--assume-neutral", "--set", "AU26=0.6")
     assert code == 0 and len(said.splitlines()) == 1
     assert "photo.png: is 8x8" in said and "taken for a registered face" in said and "--registration tight" in said

@@ -1,4 +1,5 @@
-"""synthesize.py with generators of expressions, of valence and arousal, and without conditions; strips of one photo."""
+"""synthesize.py with generators of expressions, of valence and arousal, and without conditions;
+strips of one photo."""
 import csv
 
 import models
@@ -16,7 +17,8 @@ CLASSES = ["neutral", "anger", "sadness", "happiness"]
 
 @pytest.fixture
 def place(tmp_path):
-    """A generator whose four stripes are expressions; a neutral, an angry and an unlabelled face, all black."""
+    """A generator whose four stripes are expressions; a neutral, an angry and an unlabelled face,
+    all black."""
     models.generator(tmp_path / "classes.onnx", aus=CLASSES, labels=of_classes())
     np.save(tmp_path / "s.npy", np.zeros((3, 8, 8, 3), np.uint8))
     (tmp_path / "source.csv").write_text(
@@ -50,13 +52,15 @@ def stripes(image):
 def test_neutral_faces_to_each_expression(place, capsys):
     rows, made = make(place, capsys)  # the default recipe of a model without AUs
     assert sorted(row["expression"] for row in rows) == sorted(CLASSES[1:]) and {row["subject"] for row in rows} == {"ann"}
-    for row, image in zip(rows, made):  # the edit adds 255 x (one-hot of the target - one-hot of neutral)
+    # the edit adds 255 x (one-hot of the target - one-hot of neutral)
+    for row, image in zip(rows, made):
         assert stripes(image) == [255 * (name == row["expression"]) for name in CLASSES]
     assert "AU01" not in rows[0] and rows[0]["source"] == "synthetic"
 
 
 def test_mixes(place, capsys):
-    rows, made = make(place, capsys, "--recipe", "mix")  # of the published three only anger+sadness is known
+    # of the published three only anger+sadness is known
+    rows, made = make(place, capsys, "--recipe", "mix")
     assert [row["edit"] for row in rows] == ["anger+sadness"] and stripes(made[0]) == [0, 255, 255, 0]
     assert not rows[0].get("expression")  # a mixture is no class
     rows, made = make(place, capsys, "--recipe", "mix", "--mix", "anger+happiness", "sadness+happiness", "--count", "2")
@@ -137,7 +141,8 @@ def test_a_strip_of_one_photo(place, capsys, form):
     assert code == 0, said
     with Image.open(out) as picture:
         if form == "png":
-            assert np.asarray(picture)[0, 2::8, 0].tolist() == [0, 128, 255]  # the second stripe of each picture
+            # the second stripe of each picture
+            assert np.asarray(picture)[0, 2::8, 0].tolist() == [0, 128, 255]
         else:
             assert picture.n_frames == 3 and picture.size == (8, 8)
 

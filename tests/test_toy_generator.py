@@ -1,4 +1,5 @@
-"""A generator that nobody knows but its own file and one line of the table, through train, export, synthesize, evaluate."""
+"""A generator that nobody knows but its own file and one line of the table, through train, export,
+synthesize, evaluate."""
 import json
 import subprocess
 import sys

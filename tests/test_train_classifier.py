@@ -1,4 +1,5 @@
-"""train_classifier.py as a user runs it (tiny, in seconds), and its losses, thresholds and draws by hand."""
+"""train_classifier.py as a user runs it (tiny, in seconds), and its losses, thresholds and draws
+by hand."""
 import json
 import os
 import signal
@@ -200,8 +201,9 @@ def test_mean_f1_of_resamples_by_brute_force():
 
 
 def test_stored_thresholds_are_those_of_resampled_people(tmp_path):
-    """Ten people with two images each: AU01 is read as 0.7 (of one person 0.2) where it is there, as 0.1 where not, so
-    the cut between 0.1 and 0.2 is right in every resample. AU02 is never there. A single person is resampled alike."""
+    """Ten people with two images each: AU01 is read as 0.7 (of one person 0.2) where it is there,
+    as 0.1 where not, so the cut between 0.1 and 0.2 is right in every resample. AU02 is never
+    there. A single person is resampled alike."""
     readings = np.array([[0.7, 0.1]] * 9 + [[0.2, 0.1]])
     subjects = [f"p{k}" for k in range(10) for _ in range(2)]
     manifest.write(tmp_path / "v.csv", {"path": [f"v.npy#{k}" for k in range(20)], "subject": subjects,
@@ -251,7 +253,8 @@ def test_average_and_schedule_and_history(tmp_path):
 
 
 def test_upsampling_balances_expressions_where_no_au_is_learnt(tmp_path):
-    """Nine happy faces and one sad one: happiness lacks nothing, so that every further draw is the sad one."""
+    """Nine happy faces and one sad one: happiness lacks nothing, so that every further draw is the
+    sad one."""
     options = SimpleNamespace(
         train=[make_set(tmp_path, "a", 10, "a", expression=["happiness"] * 9 + ["sadness"], valence=[0.5] * 10,
                         arousal=[0.1] * 10)],

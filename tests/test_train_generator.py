@@ -1,4 +1,5 @@
-"""train_generator.py as a user runs it (tiny), killed and resumed; the alarms on made-up figures."""
+"""train_generator.py as a user runs it (tiny), killed and resumed; the alarms on made-up
+figures."""
 import json
 import os
 import signal
@@ -91,13 +92,16 @@ def test_killed_and_resumed_equals_uninterrupted_bit_for_bit(data, tmp_path):
             "condition_error", "target_rise", "change"} <= set(lines[0])
     errors = [line["condition_error"] for line in lines]
     close = [epoch for epoch, error in enumerate(errors) if error <= 1.02 * min(errors[:epoch + 1])]
-    assert first["epoch"] == lines[-1]["best_epoch"] == close[-1]  # the last one within 2 % of the least until then
+    # the last one within 2 % of the least until then
+    assert first["epoch"] == lines[-1]["best_epoch"] == close[-1]
     assert first["condition_error"] == errors[close[-1]]
     assert f"kept epoch {first['epoch']}" in said
     sheets = [np.asarray(Image.open(tmp_path / f"whole/epochs/{epoch:04d}.png")) for epoch in range(4)]
-    assert len({sheet.shape for sheet in sheets}) == 1  # three neutral faces are too few: six faces, two AUs
+    # three neutral faces are too few: six faces, two AUs
+    assert len({sheet.shape for sheet in sheets}) == 1
     assert sheets[0].shape == (6 * 34 - 2, 3 * 34 - 2, 3)
-    assert all(np.array_equal(sheet[:, :32], sheets[0][:, :32]) for sheet in sheets)  # the same faces each time
+    # the same faces each time
+    assert all(np.array_equal(sheet[:, :32], sheets[0][:, :32]) for sheet in sheets)
     assert first["labels"]["aus"] == AUS and first["samples"].dtype == torch.uint8
     editor = generators.build(first).exports["editor"]
     edited = editor(torch.zeros(2, 3, 32, 32), torch.zeros(2, 2), torch.ones(2, 2))["edited"]
@@ -143,7 +147,8 @@ def test_unlabelled_aus_are_masked(data, tmp_path, monkeypatch, capsys):
                monkeypatch, capsys)
     assert done[0] == 0, done[1]
     assert "nan" not in done[1]
-    assert checkpoints.load(tmp_path / "out/g.pt")["labels"]["aus"] == ["AU01", "AU04", "AU12"]  # the union; nobody knows AU26
+    # the union; nobody knows AU26
+    assert checkpoints.load(tmp_path / "out/g.pt")["labels"]["aus"] == ["AU01", "AU04", "AU12"]
 
 
 def test_weighted_sources(data, tmp_path, monkeypatch, capsys):
@@ -163,7 +168,8 @@ def test_weighted_sources(data, tmp_path, monkeypatch, capsys):
 
 
 def test_people_of_whom_there_is_one_image(data, tmp_path, monkeypatch, capsys):
-    """Without true images of the same person the discriminator teaches at every step, or nothing can."""
+    """Without true images of the same person the discriminator teaches at every step, or nothing
+    can."""
     alone = make_set(tmp_path, "alone", 16, "e", session=[str(i) for i in range(16)])
     more = ("--epochs", 1, "--decay-epochs", 0, "--epoch-images", 16)
     status, said = run((alone, data[1]), tmp_path / "g.pt", more, monkeypatch, capsys,
@@ -175,7 +181,8 @@ def test_people_of_whom_there_is_one_image(data, tmp_path, monkeypatch, capsys):
 
 def test_registration_reaches_the_exported_metadata(data, tmp_path, monkeypatch, capsys):
     more = ("--epochs", 1, "--decay-epochs", 0, "--epoch-images", 8)
-    for registered, expected in ((["2d-32"] * 24, "2d-32"), (["2d-32", ""] * 12, None)):  # of some rows nothing is known
+    # of some rows nothing is known
+    for registered, expected in ((["2d-32"] * 24, "2d-32"), (["2d-32", ""] * 12, None)):
         given = make_set(tmp_path, "registered", 24, "a", registration=registered)
         status, said = run((given, data[1]), tmp_path / "g.pt", more, monkeypatch, capsys)
         assert status == 0 and ("is unregistered, the training images are 2d-32" in said) == (expected is not None)
@@ -241,7 +248,8 @@ def test_an_alarm_may_stop_training(data, tmp_path, monkeypatch, capsys):
 
 
 def test_starts_from_another_training(data, tmp_path, monkeypatch, capsys):
-    """With rates of 0 the networks that come out are those that went in; other sizes or labels are refused."""
+    """With rates of 0 the networks that come out are those that went in; other sizes or labels are
+    refused."""
     first, second = tmp_path / "a" / "g.pt", tmp_path / "b" / "g.pt"
     status, said = run(data, first, ("--epochs", 1), monkeypatch, capsys)
     assert status == 0, said

@@ -1,4 +1,5 @@
-"""The warp editor: figures of before it moved to a file of its own, two processes as one, cover, the exported parts."""
+"""The warp editor: figures of before it moved to a file of its own, two processes as one, cover,
+the exported parts."""
 import json
 import subprocess
 import sys
@@ -16,7 +17,8 @@ from test_train_generator import ENVIRONMENT, ROOT, SMALL, command, make_set
 
 LABELS = Labels(aus=("AU01", "AU12"))
 TINY = dict(size=16, width=8, levels=1, stem=4, joined=8, fine=4, d_width=8)
-# made by the version before (generators/expression_manipulator.py with head=warp): 3 epochs of 3 steps, see `trained`
+# made by the version before (generators/expression_manipulator.py with head=warp): 3 epochs of 3
+# steps, see `trained`
 BEFORE = {
     "quick": {"g_adversarial": [0.69199, 0.69215, 0.6918], "g_condition": [0.32367, 0.2361, 0.2569],
               "g_change": [0.00224, 0.01895, 0.08444], "g_cycle": [0.00475, 0.05777, 0.14481],
@@ -50,14 +52,16 @@ def trained(data, out, *more, processes=1):
 
 @pytest.mark.parametrize("preset", ["quick", "grid"])
 def test_figures_are_those_of_before(data, tmp_path, preset):
-    then = ("cover=false", "pair_balance=0", "isolate=0", "pair_by=session")  # before these were settings
+    # before these were settings
+    then = ("cover=false", "pair_balance=0", "isolate=0", "pair_by=session")
     lines = trained(data, tmp_path, "--preset", preset, "--arch", "warp-editor", "--config", *SMALL, *then)
     for name, values in BEFORE[preset].items():
         assert [line[name] for line in lines] == pytest.approx(values, rel=1e-4, abs=2e-5), name
 
 
 def test_two_processes_equal_one(data, tmp_path):
-    # isolate=0: with both settings the last digits of single precision grow to 3e-4 of `change` in nine steps
+    # isolate=0: with both settings the last digits of single precision grow to 3e-4 of `change` in
+    # nine steps
     more = ("--config", *SMALL, "shares=pair=6,single=2", "isolate=0")
     one, two = (trained(data, tmp_path / str(n), *more, processes=n) for n in (1, 2))
     assert len(one) == len(two) == 3
@@ -132,7 +136,8 @@ def test_the_exported_parts_are_in_pixels_and_levels(tmp_path):
 
 
 def read_at(picture, flow):
-    """Picture [S,S,3] read at each pixel's centre plus flow [S,S,2] (x, y), bilinear, border clamped: with numpy."""
+    """Picture [S,S,3] read at each pixel's centre plus flow [S,S,2] (x, y), bilinear, border
+    clamped: with numpy."""
     size = len(picture)
     y, x = np.mgrid[:size, :size]
     x, y = (x + flow[..., 0]).clip(0, size - 1), (y + flow[..., 1]).clip(0, size - 1)

@@ -1,5 +1,5 @@
-"""The look `world`: labels and geometry as in the plain look, which stays what it was; frames as registration
-cuts them out."""
+"""The look `world`: labels and geometry as in the plain look, which stays what it was; frames as
+registration cuts them out."""
 import numpy as np
 import pytest
 
@@ -52,7 +52,8 @@ def test_a_pair_differs_only_by_its_target():
     for row in np.flatnonzero(drawn.neutral >= 0):
         change = np.abs(pictures[row] - pictures[drawn.neutral[row]]).max(-1)
         if drawn.levels[row, [INDEX[a] for a in (15, 18, 20, 23, 24)]].any():
-            assert (change[:6] <= 12).all()  # the brows do not move with the mouth; JPEG moves a little
+            # the brows do not move with the mouth; JPEG moves a little
+            assert (change[:6] <= 12).all()
         assert change.max() > 8
 
 

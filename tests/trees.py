@@ -30,8 +30,8 @@ def npy(value):
 
 
 def plant(root, files):
-    """Write {path: text or bytes}; paths that end in an image's suffix may have None. A text ending in '|' lists
-    several files of one folder: 'a/1.png|2.png'."""
+    """Write {path: text or bytes}; paths that end in an image's suffix may have None. A text
+    ending in '|' lists several files of one folder: 'a/1.png|2.png'."""
     for path, content in files.items():
         folder, _, names = path.rpartition("/")
         for name in names.split("|"):
@@ -53,7 +53,8 @@ def fingerprint(root):
 
 
 def run(name, tmp_path, files, **options):
-    """(manifest.csv, dropped.csv, what was said) of an importer; ROOT must come out as it went in."""
+    """(manifest.csv, dropped.csv, what was said) of an importer; ROOT must come out as it went
+    in."""
     root = plant(tmp_path / "root", files | {".DS_Store": "x", "__MACOSX/._a.png": "x", "readme.pdf": "x"})
     before = fingerprint(root)
     module = importlib.import_module(f"lib.datasets.{name}")

@@ -1,4 +1,5 @@
-"""Classifiers of action units, valence/arousal and expressions: a backbone and any number of heads.
+"""Classifiers of action units, valence/arousal and expressions: a backbone and any number of
+heads.
 
 A backbone turns pictures into features: a file here (compact, judge, torchvision_backbone) and a
 line in BACKBONES. A head reads the features: a class and a line in lib.classifiers.heads.
@@ -136,8 +137,8 @@ def rename_earlier(module, state, prefix, *_):
 
 @torch.no_grad()
 def predict(net, pixels, reference=None, batch=500):
-    """What the network says of uint8 [N,H,W,3] pixels: dict of float32 tensors [N,…]. Leaves net in
-    eval mode.
+    """What the network says of uint8 [N,H,W,3] pixels: dict of float32 tensors [N,…]. Leaves net
+    in eval mode.
 
     reference: function of a slice of rows that gives their reference pixels, where the network
     compares."""

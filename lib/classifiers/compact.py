@@ -1,8 +1,8 @@
 """Compact CNNs for 2 CPU cores or a phone.
 
 They start with a space-to-depth step, which keeps every pixel and spares the costly layers of high
-resolution. They keep *where* a feature was seen up to the last layer: faces are registered, so AU01
-is always near the upper edge.
+resolution. They keep *where* a feature was seen up to the last layer: faces are registered, so
+AU01 is always near the upper edge.
 """
 
 import torch.nn.functional as F

@@ -1,4 +1,5 @@
-"""The judge: a residual network of another design than the compact ones, so that it errs otherwise.
+"""The judge: a residual network of another design than the compact ones, so that it errs
+otherwise.
 
 He et al. 2016, "Identity Mappings in Deep Residual Networks", with squeeze-and-excitation (Hu et
 al. 2018). It reads the images that a generator has edited.

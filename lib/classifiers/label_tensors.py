@@ -13,8 +13,8 @@ def label_names(sets, tasks, aus=()):
     """What there is to learn: {'aus': ['AU01', …], 'valence_arousal': bool, 'expressions':
     ['anger', …]}.
 
-    sets: manifests; tasks: names of heads (lib.classifiers.heads); aus: only these. BadInput when a
-    label is nowhere given."""
+    sets: manifests; tasks: names of heads (lib.classifiers.heads); aus: only these. BadInput when
+    a label is nowhere given."""
     where = ", ".join(part.name for part in sets)
     names = {"aus": [], "valence_arousal": "va" in tasks, "expressions": []}
     if set(tasks) & set(AU_HEADS):
@@ -35,7 +35,8 @@ def label_names(sets, tasks, aus=()):
 
 
 def au_names(sets, aus, where):
-    """The AUs that are labelled in some set, or those of `aus`; BadInput where one has no label."""
+    """The AUs that are labelled in some set, or those of `aus`; BadInput where one has no
+    label."""
     found = sorted(
         {name for part in sets for name in part.au_names if not np.isnan(part.numbers(name)).all()}
     )

@@ -1,10 +1,12 @@
-"""One linear layer from pixels to features: what lib.evaluation.identity fills with Fisher's discriminants."""
+"""One linear layer from pixels to features: what lib.evaluation.identity fills with Fisher's
+discriminants."""
 
 from torch import nn
 
 
 class Linear(nn.Module):
-    """Pictures float [N,3,S,S] in [-1, 1] -> features [N,F]; F is `width`. size: S; dropout: not used."""
+    """Pictures float [N,3,S,S] in [-1, 1] -> features [N,F]; F is `width`. size: S; dropout: not
+    used."""
 
     width = 48
 

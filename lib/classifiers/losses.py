@@ -1,7 +1,7 @@
 """Losses of classifiers, for labels that may be missing.
 
-NaN in a truth (-1 in a class) is unlabelled: it does not act, and is not read as 0. Every loss is a
-mean over the labels that are known. `weight` is [N], one a row, or [N,C], one a label. A weight
+NaN in a truth (-1 in a class) is unlabelled: it does not act, and is not read as 0. Every loss is
+a mean over the labels that are known. `weight` is [N], one a row, or [N,C], one a label. A weight
 below 1 makes a label count less; it does not change what the others count. With several processes
 the mean is over the labels of all; CCC is that of each process's rows.
 """
@@ -28,7 +28,8 @@ def labels_of(known):
 def masked_mse(predicted, true, weight):
     """Mean of weight * (predicted - true)². predicted, true: [N,C]."""
     known = ~true.isnan()  # [N,C]
-    error = torch.where(known, predicted.float() - true, 0.0)  # before the square: no NaN gradients
+    # before the square: no NaN gradients
+    error = torch.where(known, predicted.float() - true, 0.0)
     return (spread(weight) * error.square()).sum() / labels_of(known)
 
 
@@ -67,10 +68,11 @@ def masked_cross_entropy(probabilities, true, weight):
 
 
 def masked_ccc(predicted, true, weight):
-    """1 - CCC, the mean over the C columns; CCC = 2 cov / (var p + var t + (mean p - mean t)²) (Lin
-    1989).
+    """1 - CCC, the mean over the C columns; CCC = 2 cov / (var p + var t + (mean p - mean t)²)
+    (Lin 1989).
 
-    predicted, true: [N,C]. Means are weighted. A column with fewer than two labels does not act."""
+    predicted, true: [N,C]. Means are weighted. A column with fewer than two labels does not
+    act."""
     terms = []
     known = ~true.isnan()
     shares = torch.where(known, spread(weight).expand_as(true), 0.0)
@@ -100,7 +102,8 @@ def level_tails(levels):
 
 
 def masked_ordinal(levels, true, weight):
-    """Ordinal loss: the mean binary cross-entropy of the five questions "is the level at least k?".
+    """Ordinal loss: the mean binary cross-entropy of the five questions "is the level at least
+    k?".
 
     The questions are those of Frank and Hall (2001) and Niu et al. (2016). An error of several
     levels costs more than one of a single level. levels: [N,A,6]; true: levels / 5 [N,A]."""
@@ -126,8 +129,8 @@ def masked_presence(reading, present, weight, present_from=0.4, absent_to=0.2):
     range)².
 
     present 1: the reading is to be at least `present_from` (level 2); present 0: at most
-    `absent_to` (level 1). Inside the range nothing is said, as an occurrence has no level. reading,
-    present: [N,A]."""
+    `absent_to` (level 1). Inside the range nothing is said, as an occurrence has no level.
+    reading, present: [N,A]."""
     known = ~present.isnan()  # [N,A]
     chance = torch.where(known, present, 0.5)
     short = (present_from - reading.float()).clamp(min=0).square()

@@ -1,12 +1,12 @@
 """The loss of a classifier with several heads: each head's own loss, and how they are weighed.
 
-`balanced` divides a head's loss by that of its best constant reading, and multiplies it by how much
-its labels count (Head.share): an AU 3, valence and arousal 1 each, an expression 1. Without it the
-mean squared error of rare AUs (0.037 on rendered faces) drowns beside those of valence and arousal
-(0.15) and cross-entropy (2): the common layers then learn little of the AUs. `learnt` lets training
-find the weights (Kendall, Gal and Cipolla 2018, "Multi-Task Learning Using Uncertainty to Weigh
-Losses"): sum over heads of exp(-s) L + s/2, with a learnt s, over losses L divided by those of the
-constant readings.
+`balanced` divides a head's loss by that of its best constant reading, and multiplies it by how
+much its labels count (Head.share): an AU 3, valence and arousal 1 each, an expression 1. Without
+it the mean squared error of rare AUs (0.037 on rendered faces) drowns beside those of valence and
+arousal (0.15) and cross-entropy (2): the common layers then learn little of the AUs. `learnt` lets
+training find the weights (Kendall, Gal and Cipolla 2018, "Multi-Task Learning Using Uncertainty to
+Weigh Losses"): sum over heads of exp(-s) L + s/2, with a learnt s, over losses L divided by those
+of the constant readings.
 """
 
 import torch

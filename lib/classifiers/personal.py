@@ -79,8 +79,8 @@ class Personal:
         """The weights after --personal-steps on a person's rows, from the generic ones; a
         state_dict.
 
-        Normalisation keeps the generic statistics, as a few images of one person have none of their
-        own."""
+        Normalisation keeps the generic statistics, as a few images of one person have none of
+        their own."""
         options = self.options
         self.net.load_state_dict(self.start)
         self.net.eval()
@@ -151,8 +151,8 @@ def augmented(people, rows, kind, draws):
 
 
 def personalise(options, device):
-    """Write a checkpoint and an ONNX model for each person of --personalise who is not a validation
-    person."""
+    """Write a checkpoint and an ONNX model for each person of --personalise who is not a
+    validation person."""
     generic = checkpoints.load_finished(options.init)
     if generic["kind"] != "classifier":
         raise BadInput(

@@ -1,8 +1,8 @@
 """From which reading on an AU counts as present: chosen on validation data, for the best F1.
 
-Validation sets show rare AUs in a few images of fewer people, so the best threshold of the very set
-is often an accident. What is stored (`choose_steadily`) has the best mean F1 over sets of people
-drawn from the validation people with replacement.
+Validation sets show rare AUs in a few images of fewer people, so the best threshold of the very
+set is often an accident. What is stored (`choose_steadily`) has the best mean F1 over sets of
+people drawn from the validation people with replacement.
 """
 
 import numpy as np
@@ -49,9 +49,9 @@ def choose(predicted, part, names):
 def mean_f1(predicted, present, weights):
     """Cuts between readings, float [K], and the mean over weightings of F1 there, [K].
 
-    predicted: float [N]; present: bool [N]; weights: [B,N], how often each image is drawn in each of
-    B resamples. A resample without a presence says nothing and is left out. A reading >= its cut
-    counts as present."""
+    predicted: float [N]; present: bool [N]; weights: [B,N], how often each image is drawn in each
+    of B resamples. A resample without a presence says nothing and is left out. A reading >= its
+    cut counts as present."""
     order = np.argsort(-predicted, kind="stable")
     values, there = predicted[order].astype(np.float64), present[order]
     ends = np.flatnonzero(np.append(values[:-1] != values[1:], True))  # never part equal readings
@@ -77,8 +77,8 @@ def resampled_people(subjects, resamples=RESAMPLES, seed=0):
 
 
 def choose_steadily(predicted, part, names):
-    """{AU: threshold with the best mean F1 over resampled people of a manifest}; 0.5 for an AU that
-    is never or always there. predicted: float [N,A]."""
+    """{AU: threshold with the best mean F1 over resampled people of a manifest}; 0.5 for an AU
+    that is never or always there. predicted: float [N,A]."""
     known, have = ~np.isnan(part.aus(names)), label_tensors.present(part, names)
     weights = resampled_people(part.text("subject"))
     limits = {}

@@ -170,8 +170,8 @@ class Training:
         return loss.detach()
 
     def pictures(self, images, rows, draws):
-        """Augmented pictures [B,3,S,S] of rows of TrainingData or Unlabelled, and their references,
-        if any."""
+        """Augmented pictures [B,3,S,S] of rows of TrainingData or Unlabelled, and their
+        references, if any."""
         reference = images.reference(rows) if images.reference else None
         return augment.both(images.pixels[rows], reference, self.options.augment, draws)
 

@@ -14,8 +14,8 @@ from lib.files import digest
 class TrainingData:
     """Images and labels of all sets; every image is decoded once.
 
-    pixels: uint8 [N,S,S,3]; true: labels as lib.classifiers.label_tensors.truth gives them; weight:
-    float32 [N]; rows: int64 [M], the rows of an epoch (a row may stand several times when
+    pixels: uint8 [N,S,S,3]; true: labels as lib.classifiers.label_tensors.truth gives them;
+    weight: float32 [N]; rows: int64 [M], the rows of an epoch (a row may stand several times when
     up-sampled). check: the validation lib.device_data.Set; check_true: its labels; checked: its
     manifest."""
 
@@ -59,8 +59,8 @@ class TrainingData:
         self.digest = digest(self.digest, unlabelled.digest)
 
     def presence_as_level(self):
-        """Where no AU of any training row has a level, `au` learns presence, 0 or 1. (Beside levels
-        an occurrence teaches no level: lib.classifiers.losses.masked_presence.)"""
+        """Where no AU of any training row has a level, `au` learns presence, 0 or 1. (Beside
+        levels an occurrence teaches no level: lib.classifiers.losses.masked_presence.)"""
         self.has_levels = bool(self.names["aus"]) and not bool(self.true["au"].isnan().all())
         if self.names["aus"] and not self.has_levels:
             for true in (self.true, self.check_true):

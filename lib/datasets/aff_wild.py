@@ -1,4 +1,5 @@
-"""Aff-Wild: 298 videos with traces of valence and arousal; AU labels of one's own may join them (Richer 3.1).
+"""Aff-Wild: 298 videos with traces of valence and arousal; AU labels of one's own may join them
+(Richer 3.1).
 
     python -m lib.faces.register ROOT/videos/train/* --out FRAMES
     python -m lib.datasets.aff_wild ROOT --images-root FRAMES --trace-fps 24 --out DIR              frames with times
@@ -8,13 +9,14 @@
     videos/train/105.mp4                                  to be extracted into one folder a video
     105.csv (--au-labels)                                 optional: frame,AU1,AU2,… with 0 and 1, frames from 1
 
-Traces come at their own rate, --trace-fps (else one value a frame), and are interpolated linearly. Frames that
-lib.faces took from videos of any rates have their times, at which traces are read; a trace may then go on after the
-last face. Of folders of frames the rate is --fps; then up to two trailing values are trimmed, or the last one is
-repeated. A trace further off its video is dropped with its video, and said. A video whose last frames have no image
-(no face was found) may pass --longer: then what is too long is cut off.
-Who is who: --subjects (video,subject); without it each video is a subject of its own, which may leak.
-Zafeiriou et al.: Aff-Wild: Valence and Arousal in-the-wild Challenge (2017).
+Traces come at their own rate, --trace-fps (else one value a frame), and are interpolated linearly.
+Frames that lib.faces took from videos of any rates have their times, at which traces are read; a
+trace may then go on after the last face. Of folders of frames the rate is --fps; then up to two
+trailing values are trimmed, or the last one is repeated. A trace further off its video is dropped
+with its video, and said. A video whose last frames have no image (no face was found) may pass
+--longer: then what is too long is cut off. Who is who: --subjects (video,subject); without it each
+video is a subject of its own, which may leak. Zafeiriou et al.: Aff-Wild: Valence and Arousal
+in-the-wild Challenge (2017).
 """
 from dataclasses import dataclass
 
@@ -56,15 +58,16 @@ def read_trace(collection, tree, path, scale):
 
 
 def fitted(collection, trace, path, frames, options):
-    """A trace's values as {frame from 1: cell} of a video's frames, {number: (path, cells)}; {} when it does not
-    fit, which is said. Frames with times first."""
+    """A trace's values as {frame from 1: cell} of a video's frames, {number: (path, cells)}; {}
+    when it does not fit, which is said. Frames with times first."""
     times = videos.times(frames)
     if times is None and options.trace_fps and not options.fps:
         raise BadInput(f"{options.images_root}: frames without times; say their rate with --fps")
     if times is not None:
         out, wanted = at_times(collection, trace, times, videos.first_number(frames) or 0, options.trace_fps)
     else:
-        wanted = max(frames) + (1 if 0 in frames else 0)  # frames there are, from 1, though some have no image
+        # frames there are, from 1, though some have no image
+        wanted = max(frames) + (1 if 0 in frames else 0)
         if options.trace_fps:
             trace = videos.resample(trace, options.trace_fps, options.fps)
         fit = videos.fit(trace[:wanted] if options.longer else trace, wanted)
@@ -77,9 +80,10 @@ def fitted(collection, trace, path, frames, options):
 
 
 def at_times(collection, trace, times, first, rate, tolerance=2):
-    """({frame from 1: value}, None) of a trace with `rate` values a second, 0: one a frame, at the times of
-    {number, counted from `first`: seconds}; (None, values that it lacks) when it ends more than `tolerance` before.
-    What goes on after the last time is cut and counted, for a rate that is wrong shows there alone."""
+    """({frame from 1: value}, None) of a trace with `rate` values a second, 0: one a frame, at the
+    times of {number, counted from `first`: seconds}; (None, values that it lacks) when it ends
+    more than `tolerance` before. What goes on after the last time is cut and counted, for a rate
+    that is wrong shows there alone."""
     numbers = np.array(list(times))
     at = np.array(list(times.values())) * rate if rate else numbers - float(first)
     near = np.round(at)

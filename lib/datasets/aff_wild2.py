@@ -1,4 +1,5 @@
-"""Aff-Wild2 (the ABAW challenges): videos with valence and arousal, expressions and twelve AUs (occurrence).
+"""Aff-Wild2 (the ABAW challenges): videos with valence and arousal, expressions and twelve AUs
+(occurrence).
 
     python -m lib.datasets.aff_wild2 ROOT --out DIR --drop-unlabelled
 
@@ -8,11 +9,12 @@
     cropped_aligned/video59_left/00001.jpg                  data line i, from 1, is image i; images may be missing
     older: AU_Set, VA_Set, Expression_Set in place of the challenges
 
-`_left` and `_right` of a two-person video are two videos and two people. The three tasks are joined by video
-and frame. They do not share their partitions: `va_partition`, `expression_partition`, `au_partition` say each
-one's, and `partition` is theirs where they agree, else `mixed`. Who is who across videos is not known: each video is a
-subject of its own unless --subjects says more.
-Kollias, Zafeiriou: Aff-Wild2: Extending the Aff-Wild Database for Affect Recognition (2018).
+`_left` and `_right` of a two-person video are two videos and two people. The three tasks are
+joined by video and frame. They do not share their partitions: `va_partition`,
+`expression_partition`, `au_partition` say each one's, and `partition` is theirs where they agree,
+else `mixed`. Who is who across videos is not known: each video is a subject of its own unless
+--subjects says more. Kollias, Zafeiriou: Aff-Wild2: Extending the Aff-Wild Database for Affect
+Recognition (2018).
 """
 from dataclasses import dataclass
 

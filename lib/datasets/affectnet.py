@@ -1,4 +1,5 @@
-"""AffectNet: a million photos from the web; expression, valence and arousal of half of them by hand.
+"""AffectNet: a million photos from the web; expression, valence and arousal of half of them by
+hand.
 
     python -m lib.datasets.affectnet ROOT --out DIR
 
@@ -9,10 +10,10 @@ Old form, CSVs (images uncropped; the face box passes through as face_x … face
 New form, cropped:
     train_set/images/12.jpg, train_set/annotations/12_exp.npy, 12_val.npy, 12_aro.npy; val_set likewise
 
-Expressions 0 to 7; 8 (none) and 9 (uncertain) become empty, 10 (no face) is dropped, as is a face_width that is
-below 0, NULL or empty.
-Valence or arousal -2 is missing. Who is on a photo is not known: no `subject`. Automatic labels: source=pseudo.
-Mollahosseini, Hasani, Mahoor: AffectNet: A Database for Facial Expression, Valence, and Arousal (2017).
+Expressions 0 to 7; 8 (none) and 9 (uncertain) become empty, 10 (no face) is dropped, as is a
+face_width that is below 0, NULL or empty. Valence or arousal -2 is missing. Who is on a photo is
+not known: no `subject`. Automatic labels: source=pseudo. Mollahosseini, Hasani, Mahoor: AffectNet:
+A Database for Facial Expression, Valence, and Arousal (2017).
 """
 import io
 from dataclasses import dataclass
@@ -62,7 +63,8 @@ def partition(name):
 
 
 def old_form(collection, tree, files):
-    """Rows of the CSVs; images are found by the last two parts of their path, wherever they lie."""
+    """Rows of the CSVs; images are found by the last two parts of their path, wherever they
+    lie."""
     last_two = lambda path: "/".join(path.split("/")[-2:]).lower()
     found = {last_two(path): path for path in tree.files(IMAGES)}
     out, named = [], set()
@@ -131,7 +133,8 @@ def collect(options):
     tree = Tree(options.root)
     collection = importing.Collection(options, "AffectNet")
     if tree.find(options.expression):
-        photos, options.stride = new_form(collection, tree, options), 1  # what is left out is not even read
+        # what is left out is not even read
+        photos, options.stride = new_form(collection, tree, options), 1
     else:
         photos = old_form(collection, tree, tree.need(options.csv, "--csv"))
     importing.add_photos(collection, photos)

@@ -8,7 +8,8 @@
     F001/T1/2440.jpg                                 sometimes padded with zeros; frames start anywhere
 
 Subjects are `bp4d-F001`, as in FERA 2017's training part, which filmed the same people.
-Zhang, Yin, Cohn, Canavan, Reale, Horowitz, Liu, Girard: BP4D-Spontaneous (2014); Valstar et al.: FERA 2015.
+Zhang, Yin, Cohn, Canavan, Reale, Horowitz, Liu, Girard: BP4D-Spontaneous (2014); Valstar et al.:
+FERA 2015.
 """
 from dataclasses import dataclass
 
@@ -28,7 +29,8 @@ class Options(videos.VideoOptions):
 
 
 def read_occurrence(tree, path, collection):
-    """{AU: {frame: cell}} of a file whose header names the AUs and whose first column is the frame."""
+    """{AU: {frame: cell}} of a file whose header names the AUs and whose first column is the
+    frame."""
     rows = tree.rows(path)
     if len(rows) < 2:
         collection.drop(path, "empty label file")
@@ -61,7 +63,8 @@ def read_intensity(tree, path, collection):
 
 
 def read_all(options, tree, collection, keys):
-    """{key: {AU: {frame: cell}}} of occurrence or intensity files; a key is made of the templates' parts."""
+    """{key: {AU: {frame: cell}}} of occurrence or intensity files; a key is made of the templates'
+    parts."""
     out = {}
     pattern = options.occurrence if options.labels == "occurrence" else options.intensity
     for path, parts in progress(tree.need(pattern, f"--{options.labels}"), what="labels", unit="file"):

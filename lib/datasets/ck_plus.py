@@ -7,9 +7,10 @@
     FACS/S005/001/S005_001_00000011_facs.txt          lines `9.0000000e+00  4.0000000e+00`: AU, level
     Emotion/S005/001/S005_001_00000011_emotion.txt    0 neutral … 7 surprise, as a float; many sequences have none
 
-Level 0 is *present, without a level*: 1 as an occurrence, and empty (not absent) as an intensity. An AU that a
-peak's file does not name is 0. The first frame of a sequence is neutral (all AUs 0); those between are unlabelled.
-Lucey, Cohn, Kanade, Saragih, Ambadar, Matthews: The Extended Cohn-Kanade Dataset (2010).
+Level 0 is *present, without a level*: 1 as an occurrence, and empty (not absent) as an intensity.
+An AU that a peak's file does not name is 0. The first frame of a sequence is neutral (all AUs 0);
+those between are unlabelled. Lucey, Cohn, Kanade, Saragih, Ambadar, Matthews: The Extended
+Cohn-Kanade Dataset (2010).
 """
 from dataclasses import dataclass
 
@@ -32,7 +33,8 @@ class Options(importing.Options):
 
 
 def read_facs(tree, path, kind):
-    """{AU: cell} of the AUs that a peak's file names, and the numbers that are no AU of 1 to 64."""
+    """{AU: cell} of the AUs that a peak's file names, and the numbers that are no AU of 1 to
+    64."""
     out, unknown = {}, set()
     for line, text in tree.lines(path):
         words = text.replace(",", " ").split()

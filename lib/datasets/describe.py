@@ -1,12 +1,13 @@
-"""What a data set holds: AUs and their levels, which occur together, valence and arousal, people, gaps.
+"""What a data set holds: AUs and their levels, which occur together, valence and arousal, people,
+gaps.
 
     python -m lib.datasets.describe manifest.csv                        tables, as Markdown on stdout
     python -m lib.datasets.describe labelled.csv test.csv               … side by side, and how far apart they are
     python -m lib.datasets.describe manifest.csv --report DIR           also pictures: DIR/index.html
 
-The tables and pictures are those with which Richer 2018 describes a data set (chapter 3.1: tables 3.1-3.8,
-figures 3.2-3.16). An empty cell is unlabelled and counts as nothing else. Present: from level 2 of 5 on
-(0.4), or an occurrence. Columns 0 and A to E have levels rounded to whole ones.
+The tables and pictures are those with which Richer 2018 describes a data set (chapter 3.1: tables
+3.1-3.8, figures 3.2-3.16). An empty cell is unlabelled and counts as nothing else. Present: from
+level 2 of 5 on (0.4), or an occurrence. Columns 0 and A to E have levels rounded to whole ones.
 """
 import itertools
 from dataclasses import dataclass
@@ -147,7 +148,8 @@ def va_table(sets):
 
 
 def va_of_aus(each):
-    """A row an AU: mean valence and arousal where it is present and absent (Richer's figure 3.11 in numbers)."""
+    """A row an AU: mean valence and arousal where it is present and absent (Richer's figure 3.11
+    in numbers)."""
     rows = []
     for k, name in enumerate(each.aus):
         means = [each.va[each.on[:, k] == state] for state in (1, 0)]
@@ -168,7 +170,8 @@ def expression_table(sets):
 
 
 def gap_table(sets):
-    """How often an AU is present in each of several sets, and the largest gap (Richer's table 3.4)."""
+    """How often an AU is present in each of several sets, and the largest gap (Richer's table
+    3.4)."""
     names = [name for name in sets[0].aus if all(name in each.aus for each in sets)]
     rows = []
     for name in names:

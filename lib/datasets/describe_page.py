@@ -8,7 +8,8 @@ from lib.evaluation.page import Page
 
 
 def write(folder, sets):
-    """The page of one or several manifests; a picture for which there are no labels is left out."""
+    """The page of one or several manifests; a picture for which there are no labels is left
+    out."""
     page = Page(folder, "What the data hold")
     page.text(f"{', '.join(each.name for each in sets)}: {sum(len(each.data) for each in sets)} images. "
               "Unlabelled cells count as unlabelled, never as 0.")

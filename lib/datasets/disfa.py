@@ -1,4 +1,5 @@
-"""DISFA: 27 people watching a film clip, 4,845 frames each at 20 a second, twelve AUs with levels 0 to 5.
+"""DISFA: 27 people watching a film clip, 4,845 frames each at 20 a second, twelve AUs with levels
+0 to 5.
 
     python -m lib.datasets.disfa ROOT --images-root FRAMES --out DIR
 
@@ -6,8 +7,9 @@
     Video_LeftCamera/LeftVideoSN001_comp.avi  to be extracted into one folder a video; files may count from
                                               0 or from 1, padded with zeros or not
 
-AUs 1 2 4 5 6 9 12 15 17 20 25 26. Subjects are `disfa-SN001`, as in DISFA+, which filmed nine of them again.
-Mavadati, Mahoor, Bartlett, Trinh, Cohn: DISFA: A Spontaneous Facial Action Intensity Database (2013).
+AUs 1 2 4 5 6 9 12 15 17 20 25 26. Subjects are `disfa-SN001`, as in DISFA+, which filmed nine of
+them again. Mavadati, Mahoor, Bartlett, Trinh, Cohn: DISFA: A Spontaneous Facial Action Intensity
+Database (2013).
 """
 from dataclasses import dataclass
 

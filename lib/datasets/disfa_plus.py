@@ -5,8 +5,9 @@
     Labels/SN001/A1_AU1_TrailNo_1/AU1.txt   lines `image file  level`; blank and # lines are skipped
     Images/SN001/A1_AU1_TrailNo_1/000.jpg
 
-All nine are in DISFA too and keep their key, `disfa-SN001`: a split of both sets keeps them together.
-Mavadati, Sanger, Mahoor: Extended DISFA Dataset: Investigating Posed and Spontaneous Facial Expressions (2016).
+All nine are in DISFA too and keep their key, `disfa-SN001`: a split of both sets keeps them
+together. Mavadati, Sanger, Mahoor: Extended DISFA Dataset: Investigating Posed and Spontaneous
+Facial Expressions (2016).
 """
 from dataclasses import dataclass
 

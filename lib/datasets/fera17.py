@@ -7,9 +7,10 @@
     int/FERA17_TR_F001_T1_AU06_Int.csv   `frame,level` without a header; AUs 1 4 6 10 12 14 17
     ims/FERA17_TR_F001_T1_6.mp4          view 1 to 9, to be extracted into one folder a video
 
-TR are BP4D's 41 people (`bp4d-F001`, as in BP4D); VA (20) and TE (30) come from BP4D+, where F001 is somebody
-else (`bp4dplus-F001`). File names as public readers have them; other names are said with the templates.
-Valstar, Sanchez-Lozano, Cohn, Jeni, Girard, Zhang, Yin, Pantic: FERA 2017 - Addressing Head Pose (2017).
+TR are BP4D's 41 people (`bp4d-F001`, as in BP4D); VA (20) and TE (30) come from BP4D+, where F001
+is somebody else (`bp4dplus-F001`). File names as public readers have them; other names are said
+with the templates. Valstar, Sanchez-Lozano, Cohn, Jeni, Girard, Zhang, Yin, Pantic: FERA 2017 -
+Addressing Head Pose (2017).
 """
 from dataclasses import dataclass
 

@@ -5,8 +5,9 @@
     aia/aia_anger/aia_anger_1.png     characters aia bonnie jules malcolm mery ray; anger disgust fear joy neutral
                                       sadness surprise
 
-A character is a subject, `ferg-aia`; joy is `happiness`. Labels come with the data, so source is `real`.
-Aneja, Colburn, Faigin, Shapiro, Mones: Modeling Stylized Character Expressions via Deep Learning (2016).
+A character is a subject, `ferg-aia`; joy is `happiness`. Labels come with the data, so source is
+`real`. Aneja, Colburn, Faigin, Shapiro, Mones: Modeling Stylized Character Expressions via Deep
+Learning (2016).
 """
 from dataclasses import dataclass
 

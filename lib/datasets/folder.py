@@ -6,9 +6,10 @@
     python -m lib.datasets.folder ROOT --images '{partition}/{expression}/*' --classes 0=neutral 1=happy --out DIR
     python -m lib.datasets.folder ROOT --images '**/*' --out DIR                      no labels: an unlabelled set
 
-In a template `*` is anything within a name, `**/` any folders, `{expression}`, `{subject}`, `{partition}`,
-`{video}`, `{frame:d}` become columns, as does any other name; `{subject:S\\d+}` is a part that matches a regular
-expression. Happy, joy and happiness are one name, `happiness`, and so on (--keep-names leaves them as they are).
+In a template `*` is anything within a name, `**/` any folders, `{expression}`, `{subject}`,
+`{partition}`, `{video}`, `{frame:d}` become columns, as does any other name; `{subject:S\\d+}` is
+a part that matches a regular expression. Happy, joy and happiness are one name, `happiness`, and
+so on (--keep-names leaves them as they are).
 """
 import os
 from dataclasses import dataclass

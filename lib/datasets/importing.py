@@ -54,8 +54,8 @@ class Collection:
         self.present = labels.PRESENT_INTENSITY if au_kind == "intensity" else labels.PRESENT_OCCURRENCE
 
     def add(self, path, cells, name=""):
-        """One image: its absolute path (or pack.npy#17) and {column: cell}; empty cells may be left out.
-        `name` stands for it in dropped.csv."""
+        """One image: its absolute path (or pack.npy#17) and {column: cell}; empty cells may be
+        left out. `name` stands for it in dropped.csv."""
         labelled = active = False
         row = len(self.paths)
         for column, cell in cells.items():
@@ -105,7 +105,8 @@ class Collection:
         return {name: cells for name, cells in out.items() if name in aus or name == "path" or any(cells)}
 
     def relative(self):
-        """Paths relative to DIR; absolute ones where DIR lies behind a link, so that `..` would lead elsewhere."""
+        """Paths relative to DIR; absolute ones where DIR lies behind a link, so that `..` would
+        lead elsewhere."""
         folders, typed = {}, os.path.abspath(self.options.out)
         for folder in dict.fromkeys(map(os.path.dirname, self.paths)):
             near = os.path.relpath(folder, self.out)
@@ -114,7 +115,8 @@ class Collection:
         return [os.path.join(folders[os.path.dirname(path)], os.path.basename(path)) for path in self.paths]
 
     def write(self):
-        """Write DIR/images.npy with --pack, dropped.csv, and the manifest last; say what came of it."""
+        """Write DIR/images.npy with --pack, dropped.csv, and the manifest last; say what came of
+        it."""
         table = self.table()
         self.need_some(table["path"])
         if self.options.pack:
@@ -147,8 +149,8 @@ class Collection:
             raise BadInput(f"{self.options.root}: not one image reaches the manifest ({why})")
 
     def pack(self, table):
-        """Decode into DIR/images.npy, uint8 [N,size,size,3]; images that cannot be decoded are dropped
-        (their slots stay black and no row names them). Returns the table of the others."""
+        """Decode into DIR/images.npy, uint8 [N,size,size,3]; images that cannot be decoded are
+        dropped (their slots stay black and no row names them). Returns the table of the others."""
         size, failed, squeezed = self.options.size, {}, []
         aligned = table.get("registration", [""] * len(self.paths))
 
@@ -174,7 +176,8 @@ class Collection:
                 self.drop(table["path"][i], failed[i])
             kept = [i for i in range(len(self.paths)) if i not in failed]
             self.need_some(kept)
-            (self.out / "manifest.csv").unlink(missing_ok=True)  # never an old manifest beside new images
+            # never an old manifest beside new images
+            (self.out / "manifest.csv").unlink(missing_ok=True)
         out = {name: [cells[i] for i in kept] for name, cells in table.items()}
         return out | {"path": [f"images.npy#{i}" for i in kept], "original_path": out["path"]}
 
@@ -191,8 +194,8 @@ def strided(items, stride, video):
 
 
 def add_photos(collection, photos, video=lambda photo: ""):
-    """Add photos: [(name, absolute path or '' when missing, {column: cell})]. Those that belong to no video are
-    strided as one set, others by video(photo)."""
+    """Add photos: [(name, absolute path or '' when missing, {column: cell})]. Those that belong to
+    no video are strided as one set, others by video(photo)."""
     for name, path, cells in progress(strided(photos, collection.options.stride, video), what="rows", unit="image"):
         if path:
             collection.add(path, cells, name)

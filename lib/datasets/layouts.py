@@ -1,8 +1,9 @@
-"""Folders as their owners have them: files listed once, found by templates, label texts read and checked.
+"""Folders as their owners have them: files listed once, found by templates, label texts read and
+checked.
 
 A template is a path with named parts: `*` is anything within a name, `**/` any folders (or none),
-`{subject}` a part to remember, `{frame:d}` a whole number, `{subject:SN\\d+}` a part that matches a
-regular expression; a name used twice must match the same text. Letter case does not matter.
+`{subject}` a part to remember, `{frame:d}` a whole number, `{subject:SN\\d+}` a part that matches
+a regular expression; a name used twice must match the same text. Letter case does not matter.
 """
 import csv
 import functools
@@ -16,7 +17,8 @@ from lib.manifest import number
 
 IMAGES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
 VIDEOS = {".avi", ".mp4", ".mov", ".mkv", ".mpg", ".mpeg", ".wmv", ".webm", ".m4v"}
-MISSING = {-1.0, -2.0, -5.0, 9.0, 999.0}  # what the data sets write for "not labelled"; no level is one of them
+# what the data sets write for "not labelled"; no level is one of them
+MISSING = {-1.0, -2.0, -5.0, 9.0, 999.0}
 EXPRESSIONS = ("neutral", "happiness", "sadness", "surprise", "fear", "disgust", "anger", "contempt", "other")
 _SYNONYMS = {
     "happy": "happiness", "joy": "happiness", "joyful": "happiness", "smile": "happiness", "sad": "sadness",
@@ -53,8 +55,8 @@ def template(text):
 
 
 class Tree:
-    """Every file below a folder, listed once, so that no row costs a look at the disk. Hidden files
-    (.DS_Store, ._x) and __MACOSX are left out."""
+    """Every file below a folder, listed once, so that no row costs a look at the disk. Hidden
+    files (.DS_Store, ._x) and __MACOSX are left out."""
 
     def __init__(self, root):
         self.root = os.path.realpath(root)
@@ -62,7 +64,8 @@ class Tree:
         if not os.path.isdir(self.root):
             raise BadInput(f"{root}: no such folder; give the folder that holds the data set")
         self.ahead = {}  # path -> bytes read before they are asked for
-        self.folders, seen = {}, set()  # relative folder ('' is the root) -> names, naturally sorted
+        # relative folder ('' is the root) -> names, naturally sorted
+        self.folders, seen = {}, set()
         for folder, inner, names in os.walk(self.root, followlinks=True):
             real = os.path.realpath(folder)
             if real in seen:  # a link that leads back up
@@ -100,8 +103,8 @@ class Tree:
         return f"{self.root}/{relative}"
 
     def prefetch(self, relatives):
-        """Read many small files at once with several threads: on a slow disk waiting for one after the other is
-        most of the time. Each is then read from memory, once."""
+        """Read many small files at once with several threads: on a slow disk waiting for one after
+        the other is most of the time. Each is then read from memory, once."""
         def read(relative):
             with open(self.path(relative), "rb") as file:
                 return relative, file.read()
@@ -126,15 +129,18 @@ class Tree:
         return [(i, line) for i, line in stripped if line and line[0] != "#"]
 
     def rows(self, relative):
-        """[(line number, cells)] of a CSV, tab- or space-separated file; cells stripped of blanks and quotes."""
+        """[(line number, cells)] of a CSV, tab- or space-separated file; cells stripped of blanks
+        and quotes."""
         return split_rows(self.text(relative))
 
 
 class Photos:
-    """The images below a folder, found by names that may come from another machine, and which were asked for."""
+    """The images below a folder, found by names that may come from another machine, and which were
+    asked for."""
 
     def __init__(self, tree):
-        self.tree, self.by_name, self.asked = tree, {}, {}  # asked: path -> how like it the likest name was
+        # asked: path -> how like it the likest name was
+        self.tree, self.by_name, self.asked = tree, {}, {}
         for path in tree.files(IMAGES):
             self.by_name.setdefault(path.rpartition("/")[2].lower(), []).append(path)
 
@@ -147,7 +153,8 @@ class Photos:
         return out
 
     def likest(self, name):
-        """(paths of that file name whose folders match best, (how many folders do, whether the whole path does))."""
+        """(paths of that file name whose folders match best, (how many folders do, whether the
+        whole path does))."""
         *folders, last = name.lower().replace("\\", "/").split("/")
 
         def alike(path):
@@ -162,21 +169,24 @@ class Photos:
         return [path for path, rank in zip(found, ranks) if rank == best], best
 
     def ask(self, name):
-        """The image's relative path, '' when there is none; BadInput when several fit equally well."""
+        """The image's relative path, '' when there is none; BadInput when several fit equally
+        well."""
         found = self.mention(name)
         if len(found) > 1:
             raise BadInput(f"{name}: {found[0]} and {found[1]} both fit; give --images-root, or longer paths in the CSV")
         return found[0] if found else ""
 
     def mention(self, name):
-        """Count the images that a name fits as spoken of, whether or not they are to be imported; returns them."""
+        """Count the images that a name fits as spoken of, whether or not they are to be imported;
+        returns them."""
         found, rank = self.likest(name)
         self.asked |= {path: max(rank, self.asked.get(path, rank)) for path in found}
         return found
 
     def settle(self, rows):
-        """[(name, path from `ask`, cells)] as what importing.add_photos takes. An image that another name fits
-        better is that one's: a label whose own image is missing must not take its namesake in another folder."""
+        """[(name, path from `ask`, cells)] as what importing.add_photos takes. An image that
+        another name fits better is that one's: a label whose own image is missing must not take
+        its namesake in another folder."""
         return [(name, self.tree.path(path) if path and self.likest(name)[1] == self.asked[path] else "", cells)
                 for name, path, cells in rows]
 
@@ -186,7 +196,8 @@ class Photos:
 
 
 def decode(raw):
-    """The text of a file whatever editor saved it: UTF-8 with or without a byte order mark, UTF-16, Latin-1."""
+    """The text of a file whatever editor saved it: UTF-8 with or without a byte order mark,
+    UTF-16, Latin-1."""
     if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return raw.decode("utf-16")
     try:
@@ -196,7 +207,8 @@ def decode(raw):
 
 
 def split_rows(text):
-    """[(line number, cells)] of comma-, tab-, semicolon- or blank-separated text, without blank lines."""
+    """[(line number, cells)] of comma-, tab-, semicolon- or blank-separated text, without blank
+    lines."""
     return list(each_row(text))
 
 
@@ -207,14 +219,15 @@ def each_row(text):
     if delimiter is None:
         yield from ((i, line.split()) for i, line in enumerate(text.splitlines(), 1) if line.strip())
         return
-    lines = (match[0] for match in re.finditer(r"[^\n]*\n|[^\n]+", text))  # a StringIO takes 4 bytes a letter
+    # a StringIO takes 4 bytes a letter
+    lines = (match[0] for match in re.finditer(r"[^\n]*\n|[^\n]+", text))
     reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
     yield from ((reader.line_num, [cell.strip(" '\"\t") for cell in row]) for row in reader if any(row))
 
 
 def named_rows(text, wanted=None):
-    """[(line number, {column in lower case: cell})] of a CSV's text with a header. wanted(column): whether to keep
-    it, which matters where there are hundreds."""
+    """[(line number, {column in lower case: cell})] of a CSV's text with a header. wanted(column):
+    whether to keep it, which matters where there are hundreds."""
     rows = each_row(text)
     header = [name.lower() for name in next(rows, (0, []))[1]]
     kept = [(i, name) for i, name in enumerate(header) if wanted is None or wanted(name)]
@@ -223,7 +236,8 @@ def named_rows(text, wanted=None):
 
 @functools.lru_cache(1 << 16)
 def level(text):
-    """A FACS level '0' … '5' as a manifest's cell, '' for a missing marker; ValueError for anything else."""
+    """A FACS level '0' … '5' as a manifest's cell, '' for a missing marker; ValueError for
+    anything else."""
     value = float(text or "nan")
     if value != value or value in MISSING:
         return ""
@@ -255,7 +269,8 @@ def affect(text):
 
 
 def unit(text):
-    """A number clipped to [0, 1] as a cell ('' when absent): what detectors write as confidence."""
+    """A number clipped to [0, 1] as a cell ('' when absent): what detectors write as
+    confidence."""
     value = float(text or "nan")
     return number(min(max(value, 0.0), 1.0)) if value == value else ""
 

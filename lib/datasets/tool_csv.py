@@ -1,4 +1,5 @@
-"""What the importers of detectors' CSVs share: which image a row speaks of, one face a frame, confidence.
+"""What the importers of detectors' CSVs share: which image a row speaks of, one face a frame,
+confidence.
 
 Their output serves as pseudo-labels: source=pseudo.
 """
@@ -23,9 +24,9 @@ class Options(videos.VideoOptions):
 
 
 def collect(options, data_set, kind, read, wanted):
-    """The collection of all rows. read(row, where) -> {column: cell}, or the reason why there is no face in it;
-    row: {column in lower case: text} of the columns that match `wanted` (of OpenFace's 714 few are needed) or say
-    which image it is; where: (file, line)."""
+    """The collection of all rows. read(row, where) -> {column: cell}, or the reason why there is
+    no face in it; row: {column in lower case: text} of the columns that match `wanted` (of
+    OpenFace's 714 few are needed) or say which image it is; where: (file, line)."""
     single = os.path.isfile(options.root)
     tree = Tree(os.path.dirname(os.path.abspath(options.root)) if single else options.root)
     collection = importing.Collection(options, data_set, au_kind=kind, source="pseudo")
@@ -43,7 +44,8 @@ def collect(options, data_set, kind, read, wanted):
                 films.setdefault(place[0] or parts["video"], {})[place[1]] = cells
             elif cells is None:
                 photos.mention(place or parts["video"])
-            elif place or of_one_photo(rows):  # an image's name, or the CSV is called like its only image
+            # an image's name, or the CSV is called like its only image
+            elif place or of_one_photo(rows):
                 name = place or parts["video"]
                 labelled.append((name, photos.ask(name), cells))
             else:
@@ -58,8 +60,9 @@ def collect(options, data_set, kind, read, wanted):
 
 
 def of_one_photo(rows):
-    """Whether rows that name neither image nor frame are the faces of one photo: a single one, or counted in the
-    column `face` as OpenFace does (a video whose CSV lost its frames has no such column)."""
+    """Whether rows that name neither image nor frame are the faces of one photo: a single one, or
+    counted in the column `face` as OpenFace does (a video whose CSV lost its frames has no such
+    column)."""
     faces = [row.get("face", "") for _, row in rows]
     return len(rows) == 1 or all(faces) and len(set(faces)) == len(faces)
 
@@ -74,8 +77,9 @@ def place_of(row, where):
 
 
 def best_faces(collection, rows, path, read, least):
-    """[(place, cells)]: of the faces in one image the surest; the others, and those without a face, are dropped
-    (an image without one has None for cells, so that it does not count as unlabelled)."""
+    """[(place, cells)]: of the faces in one image the surest; the others, and those without a
+    face, are dropped (an image without one has None for cells, so that it does not count as
+    unlabelled)."""
     best, faceless = {}, {}
     for line, row in rows:
         where = (path, line)
@@ -100,7 +104,8 @@ def best_faces(collection, rows, path, read, least):
 
 
 def add_films(collection, options, tree, films):
-    """Add the rows that name a frame of a video; the absolute paths of all these videos' images."""
+    """Add the rows that name a frame of a video; the absolute paths of all these videos'
+    images."""
     columns = sorted({name for rows in films.values() for cells in rows.values() for name in cells or ()})
     images = {}
     pattern = "**/{video:%s}{tail:(?:_aligned|_frames)?}/**/*{frame:d}.*" % "|".join(map(re.escape, films))

@@ -1,4 +1,5 @@
-"""UNBC-McMaster shoulder pain archive: 25 patients, 48,398 frames, AU levels and the pain score PSPI.
+"""UNBC-McMaster shoulder pain archive: 25 patients, 48,398 frames, AU levels and the pain score
+PSPI.
 
     python -m lib.datasets.unbc_pain ROOT --out DIR
 
@@ -6,10 +7,10 @@
     Frame_Labels/FACS/042-ll042/ll042t1aaaff/ll042t1aaaff001_facs.txt   lines `AU level …`; empty: no AU
     Frame_Labels/PSPI/042-ll042/ll042t1aaaff/ll042t1aaaff001_facs.txt   one number
 
-All frames were coded for AUs 4 6 7 9 10 12 20 25 26 27 43, so one that a file does not name is 0. AU43 (eyes
-closed) has no levels: coded is 1. PSPI = AU4 + max(AU6, AU7) + max(AU9, AU10) + AU43 is the column `pspi`,
-computed where its file is missing.
-Lucey, Cohn, Prkachin, Solomon, Matthews: Painful Data: The UNBC-McMaster Archive Database (2011).
+All frames were coded for AUs 4 6 7 9 10 12 20 25 26 27 43, so one that a file does not name is 0.
+AU43 (eyes closed) has no levels: coded is 1. PSPI = AU4 + max(AU6, AU7) + max(AU9, AU10) + AU43 is
+the column `pspi`, computed where its file is missing. Lucey, Cohn, Prkachin, Solomon, Matthews:
+Painful Data: The UNBC-McMaster Archive Database (2011).
 """
 from dataclasses import dataclass
 
@@ -32,7 +33,8 @@ class Options(importing.Options):
 
 
 def read_facs(tree, path, coded):
-    """({AU: cell}, {AU number: level}) of one frame's file; AUs that were not coded everywhere are left out."""
+    """({AU: cell}, {AU number: level}) of one frame's file; AUs that were not coded everywhere are
+    left out."""
     levels = {}
     for line, text in tree.lines(path):
         words = text.replace(",", " ").split()

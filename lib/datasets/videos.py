@@ -39,7 +39,8 @@ class Video:
 
 
 def join(columns):
-    """{column: {frame: cell}} -> (column names, {frame: tuple of cells}); absent cells are empty."""
+    """{column: {frame: cell}} -> (column names, {frame: tuple of cells}); absent cells are
+    empty."""
     names = sorted(columns)
     frames = sorted(set().union(*(columns[name] for name in names)))
     return tuple(names), {frame: tuple(columns[name].get(frame, "") for name in names) for frame in frames}
@@ -79,9 +80,9 @@ def registered(source):
 
 
 def listed(source, text, table=None):
-    """(name, template's parts, absolute path, extra cells) of images: the rows of such a table, else the files
-    themselves. A row counts as video/frame.png, the video without its folders
-    or, where that does not match (`{subject}/{task}`), with them."""
+    """(name, template's parts, absolute path, extra cells) of images: the rows of such a table,
+    else the files themselves. A row counts as video/frame.png, the video without its folders or,
+    where that does not match (`{subject}/{task}`), with them."""
     if table:
         extra = [name for name in ("confidence", "face_confidence", "registration", "time") if name in table.columns]
         match = template(text).fullmatch
@@ -108,7 +109,8 @@ def no_frames(source, text):
 
 
 def times(images):
-    """{number: seconds since the video's start} of its images ({number: (path, cells)}); None unless all have one."""
+    """{number: seconds since the video's start} of its images ({number: (path, cells)}); None
+    unless all have one."""
     try:
         return {number: float(cells["time"]) for number, (_, cells) in images.items()}
     except (KeyError, ValueError):
@@ -122,7 +124,8 @@ def first_number(images):
         return None
     early, late = min(at), max(at)
     seconds = at[late] - at[early]
-    if seconds <= 0 or at[early] > seconds:  # too far off to reckon back from times with four decimals
+    # too far off to reckon back from times with four decimals
+    if seconds <= 0 or at[early] > seconds:
         return None
     first = early - at[early] * (late - early) / seconds
     return round(first) if abs(first - round(first)) < 0.25 and round(first) in (0, 1) else None
@@ -131,8 +134,9 @@ def first_number(images):
 def likely_offset(collection, videos):
     """(offset to take when files cannot decide, by how many images it may fit worse).
 
-    Frames that lib.faces took from a video count from 0, labels from 1 unless there is a label 0. Where times and
-    labels show what both count from, missing faces at a video's ends must not overrule it."""
+    Frames that lib.faces took from a video count from 0, labels from 1 unless there is a label 0.
+    Where times and labels show what both count from, missing faces at a video's ends must not
+    overrule it."""
     if not collection.registered:
         return 0, 0
     low = min((min(video.labels) for video in videos if video.labels), default=1)
@@ -143,8 +147,8 @@ def likely_offset(collection, videos):
 
 
 def frame_offset(collection, videos):
-    """What is added to a label's frame to get the number in its image's name. Detected by how many images then
-    have a label; of equals the likeliest."""
+    """What is added to a label's frame to get the number in its image's name. Detected by how many
+    images then have a label; of equals the likeliest."""
     if collection.options.frame_offset != "auto":
         return int(collection.options.frame_offset)
     likely, slack = likely_offset(collection, videos)
@@ -169,9 +173,9 @@ def frame_offset(collection, videos):
 
 
 def add_videos(collection, videos, fps=0.0, images=None):
-    """Add the videos' frames in order. A label without an image is dropped; an image without a label stays,
-    unlabelled. `time` is in seconds since the first frame (0 or 1). Of `images` (what `frames` gave) those that
-    no video uses are counted among the dropped."""
+    """Add the videos' frames in order. A label without an image is dropped; an image without a
+    label stays, unlabelled. `time` is in seconds since the first frame (0 or 1). Of `images` (what
+    `frames` gave) those that no video uses are counted among the dropped."""
     options = collection.options
     used = {id(video.images) for video in videos}
     for key, found in (images or {}).items():
@@ -201,8 +205,9 @@ def add_videos(collection, videos, fps=0.0, images=None):
 
 
 def resample(trace, rate, fps):
-    """A trace of N values at `rate` a second as round(N * fps / rate) values at `fps`, linearly interpolated
-    (Richer 3.1.3). A value next to a missing one (NaN) is missing; both traces start at time 0."""
+    """A trace of N values at `rate` a second as round(N * fps / rate) values at `fps`, linearly
+    interpolated (Richer 3.1.3). A value next to a missing one (NaN) is missing; both traces start
+    at time 0."""
     trace = np.asarray(trace, np.float64)
     if rate == fps or not len(trace):
         return trace
@@ -210,8 +215,8 @@ def resample(trace, rate, fps):
 
 
 def values_at(trace, at):
-    """A trace's values at places of 0 or more in samples, linearly interpolated; after its end the last one. A value
-    next to a missing one (NaN) is missing."""
+    """A trace's values at places of 0 or more in samples, linearly interpolated; after its end the
+    last one. A value next to a missing one (NaN) is missing."""
     trace, at = np.asarray(trace, np.float64), np.minimum(at, len(trace) - 1)
     low = at.astype(int)
     high = np.minimum(low + 1, len(trace) - 1)
@@ -220,8 +225,9 @@ def values_at(trace, at):
 
 
 def fit(trace, length, tolerance=2):
-    """The trace at exactly `length` values: up to `tolerance` trailing ones are trimmed, or the last one is
-    repeated (Richer 3.1.3: interpolation gives +-2 annotations); None when it is further off."""
+    """The trace at exactly `length` values: up to `tolerance` trailing ones are trimmed, or the
+    last one is repeated (Richer 3.1.3: interpolation gives +-2 annotations); None when it is
+    further off."""
     if abs(len(trace) - length) > tolerance or not len(trace):
         return None
     return np.concatenate([trace[:length], np.repeat(trace[-1:], max(0, length - len(trace)))])

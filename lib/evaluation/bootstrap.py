@@ -1,11 +1,13 @@
-"""Confidence intervals by the bootstrap over people, and paired comparisons of two sets of predictions.
+"""Confidence intervals by the bootstrap over people, and paired comparisons of two sets of
+predictions.
 
 People are drawn with replacement, each with all their images, as images of one person are alike
-(Efron & Tibshirani 1993, chapters 8 and 13). Every metric here is a function of sums over images, so
-the sums of each person are made once, and a resample is a weighting of people: one matrix product.
+(Efron & Tibshirani 1993, chapters 8 and 13). Every metric here is a function of sums over images,
+so the sums of each person are made once, and a resample is a weighting of people: one matrix
+product.
 
-S people, A labels, B resamples. Sums are float64 [S,A,K]; numbers of sums [...,A,K] are [...,A], NaN
-where undefined. Without any subject names each image counts as a person of its own.
+S people, A labels, B resamples. Sums are float64 [S,A,K]; numbers of sums [...,A,K] are [...,A],
+NaN where undefined. Without any subject names each image counts as a person of its own.
 """
 from dataclasses import dataclass
 
@@ -61,7 +63,8 @@ def detection_sums(people, on, predicted):
 
 
 def level_sums(people, truth, predicted):
-    """Sums of 1, x, y, x², y², xy, |x - y| and of equal signs, [S,A,8]; NaN in the truth is left out."""
+    """Sums of 1, x, y, x², y², xy, |x - y| and of equal signs, [S,A,8]; NaN in the truth is left
+    out."""
     known = ~np.isnan(truth)
     x, y = np.where(known, truth, 0.0), np.where(known, predicted, 0.0).astype(np.float64)
     parts = [known, x, y, x * x, y * y, x * y, np.abs(x - y), known & (np.sign(x) == np.sign(y))]
@@ -69,7 +72,8 @@ def level_sums(people, truth, predicted):
 
 
 def class_sums(people, truth, predicted, classes):
-    """Confusions of each person, [S,E,E] (rows: truth). truth int [N], -1 unlabelled; predicted int [N]."""
+    """Confusions of each person, [S,E,E] (rows: truth). truth int [N], -1 unlabelled; predicted
+    int [N]."""
     out = np.zeros((people.count, classes, classes))
     known = truth >= 0
     np.add.at(out, (people.of_image[known], truth[known], predicted[known]), 1)
@@ -95,7 +99,8 @@ def detection_numbers(sums):
 def level_numbers(sums):
     """pcc, icc, ccc, mse, mae, sign_agreement of [...,8] sums.
 
-    ICC(3,1) of two raters is 2 cov / (var x + var y): BMS - EMS = 2 cov, BMS + EMS = var x + var y."""
+    ICC(3,1) of two raters is 2 cov / (var x + var y): BMS - EMS = 2 cov, BMS + EMS = var x + var
+    y."""
     n, x, y, xx, yy, xy, absolute, signs = np.moveaxis(sums, -1, 0)
     mean_x, mean_y = divide(x, n), divide(y, n)
     var_x, var_y = divide(xx, n) - mean_x ** 2, divide(yy, n) - mean_y ** 2
@@ -125,7 +130,8 @@ def auc_resampled(people, on, scores):
         known = ~np.isnan(on[:, k])
         who, there, score = people.of_image[known], on[known, k] > 0.5, scores[known, k]
         absent = np.argsort(score[~there], kind="stable")
-        below = np.zeros((len(absent) + 1, people.count))  # row i: whose are the i lowest scores of absences
+        # row i: whose are the i lowest scores of absences
+        below = np.zeros((len(absent) + 1, people.count))
         below[np.arange(1, len(absent) + 1), who[~there][absent]] = 1
         below = below.cumsum(0)
         ordered = score[~there][absent]
@@ -156,7 +162,8 @@ def interval(values, least=RESAMPLES // 2):
 
 
 def intervals(numbers, people):
-    """{metric: [low, high] or None} of {metric: values [B]}; None throughout with a single person."""
+    """{metric: [low, high] or None} of {metric: values [B]}; None throughout with a single
+    person."""
     return {name: interval(values) if people.count > 1 else None for name, values in numbers.items()}
 
 

@@ -1,7 +1,8 @@
 """The report on a classifier: which numbers evaluate.py writes, from truths and predictions.
 
 Action units at two thresholds (those stored in the model, and a fixed 0.5), valence and arousal,
-expressions; every report says its protocol. The numbers themselves are in lib/evaluation/metrics.py.
+expressions; every report says its protocol. The numbers themselves are in
+lib/evaluation/metrics.py.
 """
 import json
 from pathlib import Path
@@ -17,15 +18,16 @@ PAIR = ("AU01", "AU02")
 
 
 def truth_thresholds(data, override=None):
-    """From which value a truth counts as present, float [N,1]: 0.4 for intensities, 0.5 for occurrences."""
+    """From which value a truth counts as present, float [N,1]: 0.4 for intensities, 0.5 for
+    occurrences."""
     if override is not None:
         return np.full((len(data), 1), override)
     return np.where(data.occurrence(), labels.PRESENT_OCCURRENCE, labels.PRESENT_INTENSITY)[:, None]
 
 
 def choose_pair(names, asked=None, of_set=None):
-    """(the correlated pair, two AU names or None; where it comes from): as asked, else the data set's own
-    (`set.json`), else AU01 and AU02, the thesis's pair on faces."""
+    """(the correlated pair, two AU names or None; where it comes from): as asked, else the data
+    set's own (`set.json`), else AU01 and AU02, the thesis's pair on faces."""
     if asked:
         return list(asked), "option"
     if of_set and set(of_set) <= set(names):
@@ -53,8 +55,9 @@ def pair_of_set(data):
 def au_numbers(truth, scores, names, truth_at, thresholds, pair=None, intensities=None):
     """Per AU, mean, pooled and pair.
 
-    truth [N,A] in [0, 1], NaN unlabelled; scores [N,A]; truth_at [N,1] and thresholds [A]: present from there on;
-    intensities: bool [N], rows with a level, which PCC, ICC, MSE and MAE are taken over (None: presence only)."""
+    truth [N,A] in [0, 1], NaN unlabelled; scores [N,A]; truth_at [N,1] and thresholds [A]: present
+    from there on; intensities: bool [N], rows with a level, which PCC, ICC, MSE and MAE are taken
+    over (None: presence only)."""
     on, predicted = metrics.present(truth, truth_at), metrics.present(scores, thresholds)
     per_au = {}
     for k, name in enumerate(names):
@@ -75,8 +78,9 @@ def au_numbers(truth, scores, names, truth_at, thresholds, pair=None, intensitie
 
 
 def pair_numbers(on, predicted, pair):
-    """Pooled over the pair's two columns; `partner_rate` is how often an AU is predicted that is absent while
-    its partner is present: what a classifier does that has learnt the correlation in place of the AU."""
+    """Pooled over the pair's two columns; `partner_rate` is how often an AU is predicted that is
+    absent while its partner is present: what a classifier does that has learnt the correlation in
+    place of the AU."""
     lures = np.stack([(on[:, 0] == 0) & (on[:, 1] == 1), (on[:, 1] == 0) & (on[:, 0] == 1)], 1)
     return {"aus": list(pair), **metrics.detection(on, predicted),
             "partner_rate": metrics.ratio((predicted[lures] == 1).sum(), lures.sum())}
@@ -87,7 +91,8 @@ def au_section(truth, scores, names, truth_at, thresholds, pair, intensities):
     chosen = au_numbers(truth, scores, names, truth_at, thresholds, pair, intensities)
     on, predicted = metrics.present(truth, truth_at), metrics.present(scores, thresholds)
     for name, table in (("correlation", metrics.correlations), ("coactivation", metrics.coactivation)):
-        chosen[name] = {"aus": list(names), "true": table(on), "predicted": table(predicted)}  # [A,A] each
+        # [A,A] each
+        chosen[name] = {"aus": list(names), "true": table(on), "predicted": table(predicted)}
     levels = np.where(intensities[:, None], truth, np.nan)
     chosen["two_afc"] = two_afc_section(levels, scores, names)
     chosen["calibration"] = calibration(on, levels, scores, names)
@@ -103,8 +108,9 @@ def two_afc_section(levels, scores, names):
 
 
 def calibration(on, levels, scores, names):
-    """Reliability over all AUs: how often an AU is present (`presence`), and its mean level (`level`), at each
-    reading; per_au has the expected calibration errors. A model that reads levels promises no presence."""
+    """Reliability over all AUs: how often an AU is present (`presence`), and its mean level
+    (`level`), at each reading; per_au has the expected calibration errors. A model that reads
+    levels promises no presence."""
     per_au = {name: {"presence_ece": metrics.reliability(on[:, k], scores[:, k])["ece"],
                      "level_ece": metrics.reliability(levels[:, k], scores[:, k])["ece"]}
               for k, name in enumerate(names)}
@@ -113,8 +119,9 @@ def calibration(on, levels, scores, names):
 
 
 def interval_sections(people, au=None, va=None, expression=None):
-    """The report's `intervals`. au: dict of truth, scores, names, truth_at, thresholds, pair, intensities;
-    va: (truth [N,2], predicted [N,2]); expression: (truth int [N], -1 unlabelled, predicted int [N], names)."""
+    """The report's `intervals`. au: dict of truth, scores, names, truth_at, thresholds, pair,
+    intensities; va: (truth [N,2], predicted [N,2]); expression: (truth int [N], -1 unlabelled,
+    predicted int [N], names)."""
     out = people.about()
     if au:
         columns = [au["names"].index(name) for name in au["pair"]] if au["pair"] else None
@@ -138,7 +145,8 @@ def levels(given):
 
 
 def au_columns(data, given):
-    """Columns of --predictions: reading and truth of each AU, and whether it counts as present in either."""
+    """Columns of --predictions: reading and truth of each AU, and whether it counts as present in
+    either."""
     truth, scores = given["truth"], given["scores"]
     on, said = metrics.present(truth, given["truth_at"]), metrics.present(scores, given["thresholds"])
     table = {"au_kind": data.text("au_kind")} if data.occurrence().any() else {}
@@ -149,7 +157,8 @@ def au_columns(data, given):
 
 
 def every(data, stride):
-    """Row numbers: each `stride`-th image of every video, or of every person where no video is named."""
+    """Row numbers: each `stride`-th image of every video, or of every person where no video is
+    named."""
     kept, met = [], {}
     for row, (subject, video) in enumerate(zip(data.text("subject"), data.text("video"))):
         if met.get((subject, video), 0) % stride == 0:
@@ -161,8 +170,8 @@ def every(data, stride):
 def by_section(truth, scores, names, columns, where, whole):
     """The report's `by`: ICC and MAE of the rows that share their cells in some columns.
 
-    truth [N,A] levels, NaN unlabelled; scores [N,A]; where: N tuples of cells of `columns`; whole: the tuples of
-    all images, `of` a cell, of which these, `n`, may lack some."""
+    truth [N,A] levels, NaN unlabelled; scores [N,A]; where: N tuples of cells of `columns`; whole:
+    the tuples of all images, `of` a cell, of which these, `n`, may lack some."""
     found = []
     for cells in dict.fromkeys(whole):
         rows = np.array([other == cells for other in where], bool)
@@ -174,7 +183,8 @@ def by_section(truth, scores, names, columns, where, whole):
 
 
 def va_section(truth, predicted):
-    """The report's `va`; truth and predicted [N,2] (valence, arousal) in [-1, 1], NaN unlabelled."""
+    """The report's `va`; truth and predicted [N,2] (valence, arousal) in [-1, 1], NaN
+    unlabelled."""
     return {name: {"ccc": metrics.ccc(truth[:, k], predicted[:, k]), "pcc": metrics.pcc(truth[:, k], predicted[:, k]),
                    "mse": metrics.mse(truth[:, k], predicted[:, k]), "mae": metrics.mae(truth[:, k], predicted[:, k]),
                    "sign_agreement": metrics.sign_agreement(truth[:, k], predicted[:, k]),
@@ -183,8 +193,8 @@ def va_section(truth, predicted):
 
 
 def expression_section(truth, probabilities, names):
-    """The report's `expression`; truth: N names ('' unlabelled), probabilities [N,E]. Names that the model does
-    not know are left out and counted."""
+    """The report's `expression`; truth: N names ('' unlabelled), probabilities [N,E]. Names that
+    the model does not know are left out and counted."""
     known = class_numbers(truth, names)
     rows = np.flatnonzero(known >= 0)
     predicted = probabilities.argmax(1)

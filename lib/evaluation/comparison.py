@@ -1,9 +1,10 @@
-"""Tables of conditions over seeds, for `evaluate.py --compare`, with published figures beside ours.
+"""Tables of conditions over seeds, for `evaluate.py --compare`, with published figures beside
+ours.
 
 A report's place says what it is: …/<preset>/<set>/<condition>/seed<k>/report.json (or
 report_natural.json, the test set whose AUs occur together). Output is Markdown; numbers are
-percentages, correlations (ICC, CCC) are not; mean ± standard deviation over seeds (divided by n - 1).
-What papers print is in published.csv.
+percentages, correlations (ICC, CCC) are not; mean ± standard deviation over seeds (divided by n -
+1). What papers print is in published.csv.
 """
 import json
 import re
@@ -16,7 +17,8 @@ from lib.cli import BadInput, note
 from lib.evaluation import pose_tables, published, sample_tables
 
 THESIS = "thesis"  # the work of published.csv whose figures stand beside the conditions
-BASELINES = ("supervised", "upsampled", "upsampled-longer", "pseudo", "reweighted")  # without generated images
+# without generated images
+BASELINES = ("supervised", "upsampled", "upsampled-longer", "pseudo", "reweighted")
 CEILINGS = ("truth",)              # taught with labels that nobody has
 ORDER_OF_PRESETS = {"smoke": 0, "quick": 1, "long": 2, "paper": 3}
 NUMBERS = {  # heading: where it is in a report
@@ -29,7 +31,8 @@ NUMBERS = {  # heading: where it is in a report
     "accuracy": ("expression", "accuracy"), "macro F1": ("expression", "macro_f1"),
 }
 OF_A_CORRELATION = ("ICC", *(f"{heading} {name}" for heading in ("CCC", "PCC", "MSE")
-                             for name in ("valence", "arousal")))  # printed as they are, not in per cent
+                             # printed as they are, not in per cent
+                             for name in ("valence", "arousal")))
 SECTIONS = ("au", "va", "expression", "edits", "samples")  # a report has one of them
 INTERVALS = {"F1": ("intervals", "au", "mean", "f1"), "CCC valence": ("intervals", "va", "valence", "ccc"),
              "CCC arousal": ("intervals", "va", "arousal", "ccc"),
@@ -51,10 +54,11 @@ class Run:
 
 
 def place(path):
-    """(preset, set, condition, seed, test) from …/<preset>/<set>/<condition>/seed<k>/report[_test].json.
+    """(preset, set, condition, seed, test) from
+    …/<preset>/<set>/<condition>/seed<k>/report[_test].json.
 
-    Generators stand in …/<set>/generators/<architecture>/seed<k>/: the architecture is the condition. A path of
-    another shape is its own condition."""
+    Generators stand in …/<set>/generators/<architecture>/seed<k>/: the architecture is the
+    condition. A path of another shape is its own condition."""
     parts = Path(path).absolute().parts
     if parts[-4:-3] == ("generators",):
         parts = parts[:-4] + parts[-3:]
@@ -82,7 +86,8 @@ def tables(paths):
     runs = [read(path) for path in paths]
     groups = {}
     for run in runs:
-        edits = "edits" in run.report or "samples" in run.report  # generators of all presets stand in one table
+        # generators of all presets stand in one table
+        edits = "edits" in run.report or "samples" in run.report
         groups.setdefault(("" if edits else run.preset, run.set, run.test, edits), []).append(run)
     texts = []
     for key in sorted(groups, key=lambda key: (key[0], in_order(key[1]), key[3], key[2] != "test", key[2])):
@@ -104,16 +109,19 @@ def table(runs):
 
 
 def in_order(name):
-    """A sorting key that reads numbers as numbers: mnist-hard-300, mnist-hard-3000, mnist-hard-30000."""
+    """A sorting key that reads numbers as numbers: mnist-hard-300, mnist-hard-3000,
+    mnist-hard-30000."""
     return [(part.isdigit(), int(part) if part.isdigit() else part) for part in re.split(r"(\d+)", name)]
 
 
 def split_by_protocol(runs):
-    """Lists of runs that were measured alike: same data, AUs, pair and rule for a present truth."""
+    """Lists of runs that were measured alike: same data, AUs, pair and rule for a present
+    truth."""
     alike = {}
     for run in runs:
         protocol = run.report.get("protocol", {})
-        # registered in two ways, it is one set; each sampler's samples are compared with the same real faces
+        # registered in two ways, it is one set; each sampler's samples are compared with the same
+        # real faces
         whole = run.report.get("by", {}).get("of") or run.report.get("real") or run.report.get("data", {})
         key = json.dumps([whole.get("digest"), protocol.get("aus"), protocol.get("pair"),
                           protocol.get("truth_present_from"), protocol.get("aus_in_summary")])
@@ -135,7 +143,8 @@ def title_of(runs):
 
 
 def classifier_table(runs):
-    """Conditions by row: F1 and FDR at chosen thresholds and at 0.5, ICC, CCC, accuracy; the thesis's beside them."""
+    """Conditions by row: F1 and FDR at chosen thresholds and at 0.5, ICC, CCC, accuracy; the
+    thesis's beside them."""
     conditions = by_condition(runs)
     numbers = {heading: where for heading, where in NUMBERS.items()
                if any(value_at(run.report, where) is not None for run in runs)}
@@ -220,7 +229,8 @@ def people(report):
 
 
 def quality_table(runs):
-    """Generators by row: the value asked, image quality, and the person; '' where no report has them."""
+    """Generators by row: the value asked, image quality, and the person; '' where no report has
+    them."""
     rows = []
     for run in sorted(runs, key=lambda run: (ORDER_OF_PRESETS.get(run.preset, 9), run.condition, run.seed)):
         summary = run.report["edits"]["summary"]
@@ -241,7 +251,8 @@ def quality_table(runs):
 
 
 def by_condition(runs):
-    """{condition: runs sorted by seed}: baselines and published conditions first, ceilings last."""
+    """{condition: runs sorted by seed}: baselines and published conditions first, ceilings
+    last."""
     known = [*dict.fromkeys([*published.conditions(), *BASELINES])]
     place_of = {name: (0, k) for k, name in enumerate(known)} | {name: (2, 0) for name in CEILINGS}
     names = sorted({run.condition for run in runs}, key=lambda name: (*place_of.get(name, (1, 0)), in_order(name)))
@@ -256,8 +267,8 @@ def value_at(report, where):
 
 
 def spread(values, scale=100):
-    """'61.3 ± 0.4' over seeds, scaled; one seed has no ±; None is left out and said. The one place that
-    writes numbers for --compare."""
+    """'61.3 ± 0.4' over seeds, scaled; one seed has no ±; None is left out and said. The one place
+    that writes numbers for --compare."""
     defined = [value * scale for value in values if value is not None]
     if not defined:
         return "undefined"
@@ -284,7 +295,8 @@ def left_out_notes(conditions):
 
 
 def difference_notes(conditions):
-    """Each condition with generated images against each baseline: F1 at chosen thresholds, over shared seeds."""
+    """Each condition with generated images against each baseline: F1 at chosen thresholds, over
+    shared seeds."""
     lines = []
     for name in conditions:
         if name in BASELINES or name in CEILINGS:

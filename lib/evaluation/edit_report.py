@@ -1,6 +1,8 @@
-"""How good an editing generator is on pairs: a source image, target AUs, and the true image of the same person.
+"""How good an editing generator is on pairs: a source image, target AUs, and the true image of the
+same person.
 
-Readings of AUs come from a judge, a classifier that no training has seen. With r(x) its reading of image x:
+Readings of AUs come from a judge, a classifier that no training has seen. With r(x) its reading of
+image x:
 
     fulfilment of the target AU   (r(edited) - r(source)) / (r(true) - r(source)), sums over the AU's pairs
     leakage into other AUs        mean |r(edited) - r(true)|
@@ -11,8 +13,8 @@ Readings of AUs come from a judge, a classifier that no training has seen. With 
     the person                    cosine of an identity embedding's features of edited and source image, and of
                                   true and source image (lib.evaluation.identity); only where one is given
 
-Distances are in levels of 255, over the three channels. The region where true and source differ: some channel by
-more than REGION levels, grown by one pixel.
+Distances are in levels of 255, over the three channels. The region where true and source differ:
+some channel by more than REGION levels, grown by one pixel.
 """
 import json
 from dataclasses import dataclass, field
@@ -34,7 +36,8 @@ LEAST_RISE = 0.02  # mean true rise in the judge's reading below which fulfilmen
 class Pairs:
     """What `run` found, N pairs in the order of the rows used."""
     data: object                # the manifest, rows in use
-    aus: list                   # what the judge reads: AUs, expressions, or valence and arousal; A names
+    # what the judge reads: AUs, expressions, or valence and arousal; A names
+    aus: list
     target_au: list             # name of each pair's target, one of these
     direction: np.ndarray       # +1 or -1 [N]: the target rises or falls
     source: np.ndarray          # judge's readings [N,A] of the source images
@@ -42,7 +45,8 @@ class Pairs:
     true: np.ndarray            # … of the true ones
     asked: np.ndarray           # value of the target asked for [N]
     quality: dict               # name -> {"edited", "unedited"} -> float [N], see image_quality
-    person: dict                # {"edited", "true"} -> likeness to the source image [N]; {} without an embedding
+    # {"edited", "true"} -> likeness to the source image [N]; {} without an embedding
+    person: dict
     pixels: dict                # name -> float [N], in levels of 255; NaN where a region is empty
     pictures: dict              # 'source', 'edited', 'true' -> uint8 [N,H,W,3]
     kind: str = "au"            # au | expression | va
@@ -55,12 +59,13 @@ class Pairs:
 
 
 def run(model, judge, data, batch=64, identity=None):
-    """Edit every pair's source image and let the judge read source, edited and true image. Returns Pairs.
+    """Edit every pair's source image and let the judge read source, edited and true image. Returns
+    Pairs.
 
     identity: an embedding of people (a Model that gives `features`), or None.
 
-    Pairs without a target that the judge knows are left out and said. All three images are judged at
-    the generator's size, so that none is sharper than another."""
+    Pairs without a target that the judge knows are left out and said. All three images are judged
+    at the generator's size, so that none is sharper than another."""
     if not model.edits:
         raise BadInput(f"{model.path}: samples images from noise; --pairs needs a generator that edits images")
     asked = asked_of(model, judge, data)
@@ -104,12 +109,14 @@ def person_kept(identity, source, edited, true, batch):
 
 
 def read(judge, output, pictures, batch, references=None):
-    """The judge's readings, float64 [N,A]; references: of each picture's person, where the judge compares."""
+    """The judge's readings, float64 [N,A]; references: of each picture's person, where the judge
+    compares."""
     return judge.predict(pictures, batch, "judging", [output], reference=references)[output].astype(np.float64)
 
 
 def changed_region(source, true):
-    """bool [N,H,W]: where some channel differs by more than REGION levels, grown by one pixel (3 x 3)."""
+    """bool [N,H,W]: where some channel differs by more than REGION levels, grown by one pixel (3 x
+    3)."""
     differs = (np.abs(source.astype(np.int16) - true) > REGION).any(3)
     padded = np.pad(differs, ((0, 0), (1, 1), (1, 1)))
     height, width = differs.shape[1:]
@@ -117,8 +124,9 @@ def changed_region(source, true):
 
 
 def pixel_distances(source, edited, true):
-    """Mean absolute differences in levels of 255, float [N]: `edited` and `unedited` to the true image inside the
-    truly changed region, `outside` what the edit changed elsewhere. NaN where that region is empty."""
+    """Mean absolute differences in levels of 255, float [N]: `edited` and `unedited` to the true
+    image inside the truly changed region, `outside` what the edit changed elsewhere. NaN where
+    that region is empty."""
     region = changed_region(source, true)
     source, edited, true = (pictures.astype(np.float32) for pictures in (source, edited, true))
 
@@ -146,8 +154,9 @@ def judge_correlations(path):
 def measure(pairs, correlation=None, least=0.6):
     """The report's sections `protocol`, `edits` {per_au, summary}.
 
-    correlation: {AU: the judge's pcc}, or None to let every AU into the summary; least: pcc an AU needs. Expressions
-    and feelings have rows of the same form (readings are probabilities, or values), and figures of their own."""
+    correlation: {AU: the judge's pcc}, or None to let every AU into the summary; least: pcc an AU
+    needs. Expressions and feelings have rows of the same form (readings are probabilities, or
+    values), and figures of their own."""
     correlation = correlation if pairs.kind == "au" else None
     readable = [name for name in pairs.aus
                 if correlation is None or (correlation.get(name) is not None and correlation[name] >= least)]
@@ -168,8 +177,8 @@ def measure(pairs, correlation=None, least=0.6):
 
 
 def expression_figures(pairs):
-    """How often the judge's most probable class is the one asked for, in edits and in the true images; each class
-    counts alike in the means."""
+    """How often the judge's most probable class is the one asked for, in edits and in the true
+    images; each class counts alike in the means."""
     asked = np.array([pairs.aus.index(name) for name in pairs.target_au])
     hits = {name: getattr(pairs, name).argmax(1) == asked for name in ("source", "edited", "true")}
     per_class = {pairs.aus[k]: {name: float(hit[asked == k].mean()) for name, hit in hits.items()}
@@ -179,7 +188,8 @@ def expression_figures(pairs):
 
 
 def feeling_figures(pairs):
-    """CCC and mean absolute error of the judge's readings to the values asked for, over all pairs that ask."""
+    """CCC and mean absolute error of the judge's readings to the values asked for, over all pairs
+    that ask."""
     found = {}
     for k, name in enumerate(pairs.aus):
         rows = ~np.isnan(pairs.wanted[:, k])
@@ -217,7 +227,8 @@ def one_au(pairs, name, readable, correlation):
 
 
 def value_asked(pairs, rows, k):
-    """PCC and MAE of the value asked for against the judge's reading of label k, of edited and of true images."""
+    """PCC and MAE of the value asked for against the judge's reading of label k, of edited and of
+    true images."""
     asked = pairs.asked[rows]
     readings = {which: getattr(pairs, which)[rows, k] for which in ("edited", "true")}
     return {which: {"pcc": metrics.pcc(asked, reading), "mae": metrics.mae(asked, reading)}
@@ -225,7 +236,8 @@ def value_asked(pairs, rows, k):
 
 
 def nested_means(rows, key):
-    """Means over AUs of a section {name: {name: number or None}} or {name: number or None} of their rows."""
+    """Means over AUs of a section {name: {name: number or None}} or {name: number or None} of
+    their rows."""
     found = {}
     for name, value in (rows[0][key] if rows else {}).items():
         if isinstance(value, dict):
@@ -252,7 +264,8 @@ def summary(per_au, readable):
 
 
 def table(pairs):
-    """One row a pair, for --predictions: the target AU, the judge's readings of it, and the distances."""
+    """One row a pair, for --predictions: the target AU, the judge's readings of it, and the
+    distances."""
     k = [pairs.aus.index(name) for name in pairs.target_au]
     rows = np.arange(len(k))
     return {"path": None, "subject": pairs.subject, "target": pairs.target_au,

@@ -3,8 +3,8 @@
     python -m lib.evaluation.edit_sheet --models a/generator.onnx b/generator.onnx \\
         --images test.csv --row 0 --out sheet.png
 
-The first column is the image as it is. A row is blank where its editor does not know the condition.
-Runs on ONNX Runtime, without torch.
+The first column is the image as it is. A row is blank where its editor does not know the
+condition. Runs on ONNX Runtime, without torch.
 """
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +28,8 @@ class Options:
 
 
 def edits(model, pixels, data, columns, level):
-    """Edited images of one person, a column each, uint8 [S,S,3]; None where the editor lacks the condition.
+    """Edited images of one person, a column each, uint8 [S,S,3]; None where the editor lacks the
+    condition.
 
     One AU at a level has the other AUs at 0; an expression is asked for whole."""
     labels = model.labels

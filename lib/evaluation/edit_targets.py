@@ -1,4 +1,5 @@
-"""What pairs ask of an editor, for each kind of label: the columns of a pairs manifest, and the judge's readings.
+"""What pairs ask of an editor, for each kind of label: the columns of a pairs manifest, and the
+judge's readings.
 
     AUs            AUxx            target_AUxx                      the judge's output au
     expressions    expression      target_expression                expression (probabilities)
@@ -12,7 +13,8 @@ from lib.cli import BadInput
 from lib.labels import VALENCE_AROUSAL
 from lib.onnx_runtime import brief
 
-CHANGED = 0.05  # change of an AU (FACS level / 5), valence or arousal from which on it can be a pair's target
+# change of an AU (FACS level / 5), valence or arousal from which on it can be a pair's target
+CHANGED = 0.05
 OUTPUTS = {"au": "au", "expression": "expression", "va": "valence_arousal"}
 CALLED = {"au": "AU", "expression": "expression", "va": "valence or arousal"}
 
@@ -39,7 +41,8 @@ class Asked:
 
 
 def asked_of(model, judge, data):
-    """The Asked of a pairs manifest; BadInput where it, the generator and the judge share no kind of label."""
+    """The Asked of a pairs manifest; BadInput where it, the generator and the judge share no kind
+    of label."""
     if "true_path" not in data.columns:
         raise BadInput(f"{data.name}: no column 'true_path'; pairs name the true image of each edit there")
     labels = model.labels
@@ -74,18 +77,21 @@ def one_hot(texts, names):
 
 
 def asked_class(source, target):
-    """(index [N], change [N,K]) of the class that each pair asks for: -1 where it is unknown or the source's own."""
+    """(index [N], change [N,K]) of the class that each pair asks for: -1 where it is unknown or
+    the source's own."""
     change = np.nan_to_num(target) - np.nan_to_num(source)
     clear = ~np.isnan(target).any(1) & (change > 0).any(1)
     return np.where(clear, np.nan_to_num(target).argmax(1), -1), np.abs(change)
 
 
 def main_target(source, target, names):
-    """The AU (or feeling) that each pair changes most: index [N], or -1 where none changes by more than CHANGED or two
-    alike; and the changes [N,K].
+    """The AU (or feeling) that each pair changes most: index [N], or -1 where none changes by more
+    than CHANGED or two alike; and the changes [N,K].
 
-    Others may change with it (AU25 opens with the jaw of AU26): they are not counted as targets."""
-    change = np.nan_to_num(target - np.nan_to_num(source))  # an unknown source counts as 0, an empty target as kept
+    Others may change with it (AU25 opens with the jaw of AU26): they are not counted as
+    targets."""
+    # an unknown source counts as 0, an empty target as kept
+    change = np.nan_to_num(target - np.nan_to_num(source))
     size = np.sort(np.abs(change), 1)
     clear = (size[:, -1] > CHANGED) & ((size[:, -1] - size[:, -2] > 1e-4) if len(names) > 1 else True)
     return np.where(clear, np.abs(change).argmax(1), -1), change

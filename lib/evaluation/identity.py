@@ -1,15 +1,18 @@
-"""An identity embedding: features in which images of one person are near, and other people far away.
+"""An identity embedding: features in which images of one person are near, and other people far
+away.
 
     python -m lib.evaluation.identity --train judge.csv labelled.csv --validation validation.csv --out identity.pt
     python export_onnx.py identity.pt --out identity.onnx
 
-The network learns to name the people of the column `subject`, each of whom needs two images. Its last layer
-holds one prototype p_s a person; the logit of person s is SCALE (cos(f, p_s) - MARGIN [s is true]) (CosFace, Wang
-et al. 2018). Other people are then compared by 1 - cos(f, f'). The validation set has other people: of two
-images of one person and two of different people, how often are the first two nearer (area under the ROC curve)?
-`--arch linear` is not trained but computed: Fisherfaces (Belhumeur et al. 1997), principal components of the pixels, then
-the linear discriminants of people. On registered faces of few pixels it tells people apart better than a network does.
-Pairs of one person come from different sessions where the set has sessions, lest a background give them away.
+The network learns to name the people of the column `subject`, each of whom needs two images. Its
+last layer holds one prototype p_s a person; the logit of person s is SCALE (cos(f, p_s) - MARGIN
+[s is true]) (CosFace, Wang et al. 2018). Other people are then compared by 1 - cos(f, f'). The
+validation set has other people: of two images of one person and two of different people, how often
+are the first two nearer (area under the ROC curve)? `--arch linear` is not trained but computed:
+Fisherfaces (Belhumeur et al. 1997), principal components of the pixels, then the linear
+discriminants of people. On registered faces of few pixels it tells people apart better than a
+network does. Pairs of one person come from different sessions where the set has sessions, lest a
+background give them away.
 """
 from dataclasses import dataclass
 
@@ -64,16 +67,19 @@ def people(parts):
 
 
 def margin_loss(features, prototypes, true):
-    """CosFace: cross-entropy of SCALE (cos(f, p) - MARGIN at the true person). [N,F], [P,F], int64 [N]."""
+    """CosFace: cross-entropy of SCALE (cos(f, p) - MARGIN at the true person). [N,F], [P,F], int64
+    [N]."""
     cosines = F.normalize(features) @ F.normalize(prototypes).T  # [N,P]
     margins = MARGIN * F.one_hot(true, len(prototypes))
     return F.cross_entropy(SCALE * (cosines - margins), true)
 
 
 def verification(features, subjects, sessions):
-    """Area under the ROC curve of cos(f, f') over pairs of images: same person against different people.
+    """Area under the ROC curve of cos(f, f') over pairs of images: same person against different
+    people.
 
-    features: float [N,F]; subjects, sessions: int [N], -1 unknown. NaN where one kind of pair is missing."""
+    features: float [N,F]; subjects, sessions: int [N], -1 unknown. NaN where one kind of pair is
+    missing."""
     from sklearn.metrics import roc_auc_score
 
     unit = features / np.linalg.norm(features, axis=1, keepdims=True).clip(1e-9)
@@ -106,7 +112,8 @@ def train(net, prototypes, pixels, true, options, device):
 
 
 def fisherfaces(layer, pixels, true, seed):
-    """Set the linear layer's weights to Fisher's discriminants of the people `true` int64 [N] in pixels uint8 [N,S,S,3]."""
+    """Set the linear layer's weights to Fisher's discriminants of the people `true` int64 [N] in
+    pixels uint8 [N,S,S,3]."""
     from sklearn.decomposition import PCA
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
@@ -115,10 +122,12 @@ def fisherfaces(layer, pixels, true, seed):
     principal = PCA(components, svd_solver="randomized", random_state=seed).fit(rows[::max(1, len(rows) // 5000)])
     discriminants = LinearDiscriminantAnalysis(n_components=min(layer.out_features, true.max(), components))
     discriminants.fit(principal.transform(rows), true)
-    # both transforms are affine: what a grey picture (0) and each single component become is all of them
+    # both transforms are affine: what a grey picture (0) and each single component become is all
+    # of them
     zero = discriminants.transform(principal.transform(np.zeros_like(rows[:1])))[0]  # [F]
     origin = discriminants.transform(np.zeros((1, components)))
-    weights = (discriminants.transform(np.eye(components)) - origin).T @ principal.components_  # [F,3·S·S]
+    # [F,3·S·S]
+    weights = (discriminants.transform(np.eye(components)) - origin).T @ principal.components_
     with torch.no_grad():
         layer.weight.zero_()
         layer.bias.zero_()

@@ -29,7 +29,8 @@ def box_mean(pictures):
 
 
 def ssim_map(one, other):
-    """SSIM around each pixel, float64 [N,H,W]; uint8 [N,H,W,3] each, WINDOW pixels a side at least.
+    """SSIM around each pixel, float64 [N,H,W]; uint8 [N,H,W,3] each, WINDOW pixels a side at
+    least.
 
     ((2 μx μy + c1)(2 σxy + c2)) / ((μx² + μy² + c1)(σx² + σy² + c2)), sample (co)variances."""
     x, y = one.astype(np.float64), other.astype(np.float64)

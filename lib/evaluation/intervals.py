@@ -11,10 +11,12 @@ from lib.evaluation import bootstrap, metrics
 
 
 def au_resampled(truth, scores, truth_at, thresholds, levels, people, pair=None):
-    """AU numbers in each resample: {'per_au': {metric: [B,A]}, 'mean': {metric: [B]}, 'pooled', 'pair'}.
+    """AU numbers in each resample: {'per_au': {metric: [B,A]}, 'mean': {metric: [B]}, 'pooled',
+    'pair'}.
 
-    truth [N,A] in [0, 1], NaN unlabelled; scores [N,A]; truth_at [N,1] and thresholds [A]: present from
-    there on; levels: bool [N], rows with a level (None: presence only); pair: two column numbers."""
+    truth [N,A] in [0, 1], NaN unlabelled; scores [N,A]; truth_at [N,1] and thresholds [A]: present
+    from there on; levels: bool [N], rows with a level (None: presence only); pair: two column
+    numbers."""
     on, said = metrics.present(truth, truth_at), metrics.present(scores, thresholds)
     sums = people.resampled(bootstrap.detection_sums(people, on, said))  # [B,A,4]
     per_au = bootstrap.detection_numbers(sums)
@@ -44,7 +46,8 @@ def expression_resampled(truth, predicted, classes, people):
 
 
 def whole(people):
-    """The same people in one resample that has each of them once: numbers of it are the point estimates."""
+    """The same people in one resample that has each of them once: numbers of it are the point
+    estimates."""
     return replace(people, weights=np.ones((1, people.count)))
 
 

@@ -1,8 +1,9 @@
 """Metrics as the field uses them, for labels that may be missing.
 
-Truths and predictions are arrays [N] or [N,A]; NaN in a truth means unlabelled and is left out (masked), never
-read as 0. What is undefined is None, never 0 or NaN, and `mean_of` counts what a mean leaves out.
-No torch; scikit-learn is imported where it is used, since importing it takes a second.
+Truths and predictions are arrays [N] or [N,A]; NaN in a truth means unlabelled and is left out
+(masked), never read as 0. What is undefined is None, never 0 or NaN, and `mean_of` counts what a
+mean leaves out. No torch; scikit-learn is imported where it is used, since importing it takes a
+second.
 """
 import numpy as np
 
@@ -20,7 +21,8 @@ def known(truth, *others):
 
 
 def present(values, threshold):
-    """1.0 where values >= threshold, 0.0 below, NaN where unlabelled. threshold: number or array that broadcasts.
+    """1.0 where values >= threshold, 0.0 below, NaN where unlabelled. threshold: number or array
+    that broadcasts.
 
     A truth of 0.4 stored as float32 counts as reaching 0.4."""
     values = np.asarray(values, np.float64)
@@ -30,7 +32,8 @@ def present(values, threshold):
 # ---- presence or absence -------------------------------------------------------------------------------------
 
 def counts(truth, predicted):
-    """(TP, FP, FN, TN) over all labelled entries. truth in {0, 1, NaN}, predicted in {0, 1}, of one shape."""
+    """(TP, FP, FN, TN) over all labelled entries. truth in {0, 1, NaN}, predicted in {0, 1}, of
+    one shape."""
     truth, predicted = known(truth, predicted)
     truth, predicted = truth > 0.5, predicted > 0.5
     return tuple(int(np.count_nonzero(cells)) for cells in
@@ -40,16 +43,17 @@ def counts(truth, predicted):
 def detection(truth, predicted):
     """Presence metrics over all labelled entries, pooled when given more than one column.
 
-    precision = TP/(TP+FP), recall = TP/(TP+FN), f1 = 2TP/(2TP+FP+FN), fdr = FP/(FP+TP) = 1 - precision,
-    accuracy = (TP+TN)/n. Without any positive prediction precision and FDR are None; F1 is None only when
-    neither truth nor prediction has a positive. support = TP+FN."""
+    precision = TP/(TP+FP), recall = TP/(TP+FN), f1 = 2TP/(2TP+FP+FN), fdr = FP/(FP+TP) = 1 -
+    precision, accuracy = (TP+TN)/n. Without any positive prediction precision and FDR are None; F1
+    is None only when neither truth nor prediction has a positive. support = TP+FN."""
     tp, fp, fn, tn = counts(truth, predicted)
     return {"precision": ratio(tp, tp + fp), "recall": ratio(tp, tp + fn), "f1": ratio(2 * tp, 2 * tp + fp + fn),
             "fdr": ratio(fp, fp + tp), "accuracy": ratio(tp + tn, tp + fp + fn + tn), "support": tp + fn}
 
 
 def auc(truth, scores):
-    """Area under the ROC curve; None when the truth has one class only. truth in {0, 1, NaN}, scores any real."""
+    """Area under the ROC curve; None when the truth has one class only. truth in {0, 1, NaN},
+    scores any real."""
     truth, scores = known(truth, scores)
     if len(np.unique(truth)) < 2:
         return None
@@ -61,7 +65,8 @@ def auc(truth, scores):
 def two_afc(levels, scores):
     """2AFC per FACS level: the AUC of "at least A (1) … E (5)" against the rest, {'A': …, 'E': …}.
 
-    levels: truth in [0, 1] (FACS level / 5); scores: any real. (Niinuma et al. 2022 print A to C.)"""
+    levels: truth in [0, 1] (FACS level / 5); scores: any real. (Niinuma et al. 2022 print A to
+    C.)"""
     return {name: auc(present(levels, (k + 1) / 5), scores) for k, name in enumerate("ABCDE")}
 
 
@@ -101,8 +106,8 @@ def icc(truth, predicted):
 def icc31(ratings):
     """ICC(3,1), consistency (Shrout & Fleiss 1979): (BMS - EMS) / (BMS + (k - 1) EMS).
 
-    ratings: float [n targets, k raters], without NaN. BMS is the mean square between targets, EMS that of the
-    residual of the two-way analysis of variance. None when n < 2 or nothing varies."""
+    ratings: float [n targets, k raters], without NaN. BMS is the mean square between targets, EMS
+    that of the residual of the two-way analysis of variance. None when n < 2 or nothing varies."""
     n, k = ratings.shape
     if n < 2:
         return None
@@ -116,7 +121,8 @@ def icc31(ratings):
 
 
 def ccc(truth, predicted):
-    """Lin's concordance: 2 cov / (var x + var y + (mean x - mean y)^2), population form (divided by n).
+    """Lin's concordance: 2 cov / (var x + var y + (mean x - mean y)^2), population form (divided
+    by n).
 
     None when both sides are constant and equal (0/0)."""
     truth, predicted = known(truth, predicted)
@@ -128,7 +134,8 @@ def ccc(truth, predicted):
 
 
 def sign_agreement(truth, predicted):
-    """The share of predictions with the sign of the truth (Toisoul et al. 2021's SAGR); 0 agrees with 0 only."""
+    """The share of predictions with the sign of the truth (Toisoul et al. 2021's SAGR); 0 agrees
+    with 0 only."""
     truth, predicted = known(truth, predicted)
     return float(np.mean(np.sign(truth) == np.sign(predicted))) if len(truth) else None
 
@@ -138,9 +145,10 @@ def sign_agreement(truth, predicted):
 def reliability(truth, scores, bins=10):
     """How often what a score promises comes true: {'bins': […], 'ece'}.
 
-    truth in [0, 1] or NaN; scores in [0, 1], cut into equal bins, the last closed at 1 (as scikit-learn's
-    calibration_curve, except that a score on an edge goes up). A bin: from, to, n, score and truth (means,
-    None when empty). ece = Σ n/N |mean score - mean truth|, the expected calibration error."""
+    truth in [0, 1] or NaN; scores in [0, 1], cut into equal bins, the last closed at 1 (as
+    scikit-learn's calibration_curve, except that a score on an edge goes up). A bin: from, to, n,
+    score and truth (means, None when empty). ece = Σ n/N |mean score - mean truth|, the expected
+    calibration error."""
     truth, scores = known(truth, scores)
     place = np.minimum((np.clip(scores, 0, 1) * bins).astype(int), bins - 1)
     n = np.bincount(place, minlength=bins)
@@ -153,9 +161,11 @@ def reliability(truth, scores, bins=10):
 # ---- classes and tables --------------------------------------------------------------------------------------
 
 def classes(truth, predicted, names):
-    """accuracy, macro_f1, f1, confusion (rows: truth, columns: prediction) of class numbers [N] into `names`.
+    """accuracy, macro_f1, f1, confusion (rows: truth, columns: prediction) of class numbers [N]
+    into `names`.
 
-    f1: {name: F1}, None for a class that does not occur in the truth. Macro-F1 is the mean of the others."""
+    f1: {name: F1}, None for a class that does not occur in the truth. Macro-F1 is the mean of the
+    others."""
     if not len(truth):
         return {"accuracy": None, "macro_f1": None, "confusion": None}
     from sklearn.metrics import confusion_matrix, f1_score
@@ -169,13 +179,15 @@ def classes(truth, predicted, names):
 
 
 def correlations(values):
-    """Pearson correlations between the columns of [N,A], A x A, over rows where both are known; None if undefined."""
+    """Pearson correlations between the columns of [N,A], A x A, over rows where both are known;
+    None if undefined."""
     values = np.asarray(values, np.float64)
     return [[pcc(*both(first, second)) for second in values.T] for first in values.T]
 
 
 def coactivation(values):
-    """P(column present | row present) of presences [N,A] in {0, 1, NaN}, float [A,A]; NaN where undefined."""
+    """P(column present | row present) of presences [N,A] in {0, 1, NaN}, float [A,A]; NaN where
+    undefined."""
     values = np.asarray(values, np.float64)
     on, labelled = values == 1, ~np.isnan(values)
     together = on.T.astype(float) @ on
@@ -190,7 +202,8 @@ def both(first, second):
 
 
 def mean_of(rows):
-    """The mean of each metric over dicts (one a label), and under `left_out` how many were undefined.
+    """The mean of each metric over dicts (one a label), and under `left_out` how many were
+    undefined.
 
     `support` is summed, not averaged."""
     out, left_out = {}, {}

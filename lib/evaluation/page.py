@@ -1,4 +1,5 @@
-"""One HTML page with pictures beside it: opens offline, reads on a phone, says every picture in words.
+"""One HTML page with pictures beside it: opens offline, reads on a phone, says every picture in
+words.
 
     page = Page(folder, "Title")
     page.text("A sentence.")

@@ -1,10 +1,12 @@
-"""Files of `evaluate.py --predictions` side by side: two of the same images, or the folds of one experiment.
+"""Files of `evaluate.py --predictions` side by side: two of the same images, or the folds of one
+experiment.
 
     difference_table([a], [b])   a - b on the images that both have, by a paired bootstrap over people; of several
                                  files a side (seeds), their mean
     fold_table([f1, f2, …])    each fold, the mean over folds, and all folds pooled into one test set
 
-A published table of folds has either of the last two; they differ, as F1 and ICC are no means over images.
+A published table of folds has either of the last two; they differ, as F1 and ICC are no means over
+images.
 """
 import os
 from dataclasses import dataclass
@@ -115,8 +117,9 @@ def point(file):
 def difference_table(first, second):
     """Markdown: first - second files, with interval and p, on the images that all have.
 
-    first, second: lists of paths, the seeds of two conditions. Each resample of people gives every file its numbers;
-    those of a side are averaged, so the interval is that of people, for classifiers of these seeds."""
+    first, second: lists of paths, the seeds of two conditions. Each resample of people gives every
+    file its numbers; those of a side are averaged, so the interval is that of people, for
+    classifiers of these seeds."""
     sides = [[Predictions.read(path) for path in paths] for paths in (first, second)]
     sides = on_shared_images(sides, [*first, *second])
     people = bootstrap.People.of(sides[0][0].subjects)
@@ -150,7 +153,8 @@ def averaged(found):
 
 
 def on_shared_images(sides, paths):
-    """The files of both sides less images and AUs that one of them lacks, all in the order of the first."""
+    """The files of both sides less images and AUs that one of them lacks, all in the order of the
+    first."""
     files = [file for side in sides for file in side]
     places = [{image: row for row, image in enumerate(file.images)} for file in files]
     images = [image for image in files[0].images if all(image in place for place in places)]
@@ -173,7 +177,8 @@ def only(file, files):
 
 
 def fold_table(paths):
-    """Markdown: a row a fold, their mean ± standard deviation, and the folds pooled, with intervals."""
+    """Markdown: a row a fold, their mean ± standard deviation, and the folds pooled, with
+    intervals."""
     files = [Predictions.read(path) for path in paths]
     whole = joined(files)
     people = bootstrap.People.of(whole.subjects)

@@ -1,7 +1,7 @@
 """Drawings that pages are made of: bars, matrices, curves, the circumplex, sheets of images.
 
-All are narrow (WIDTH inches), so that a phone shows their letters large enough. matplotlib draws into
-files only (Agg); it is imported here, and this module only where pictures are asked for.
+All are narrow (WIDTH inches), so that a phone shows their letters large enough. matplotlib draws
+into files only (Agg); it is imported here, and this module only where pictures are asked for.
 """
 
 import matplotlib
@@ -15,7 +15,8 @@ from matplotlib import pyplot  # noqa: E402  the backend is chosen first
 
 WIDTH = 4.8  # inches; at DOTS an inch twice the width of a phone's screen
 DOTS = 160
-COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#999999"]  # Okabe & Ito
+# Okabe & Ito
+COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#999999"]
 WORDS = {"right": (1.0, 0.0, "pleasant"), "left": (-1.0, 0.0, "unpleasant"), "top": (0.0, 1.0, "active"),
          "bottom": (0.0, -1.0, "passive")}
 
@@ -59,15 +60,16 @@ def bars(path, names, series, title, bounds=None, limits=None):
 
 
 def below(axes, names, gap):
-    """A legend under a chart, side by side where the names are short. gap: share of the chart's height."""
+    """A legend under a chart, side by side where the names are short. gap: share of the chart's
+    height."""
     wide = sum(map(len, names)) > 40
     axes.legend(fontsize=8, ncols=1 if wide else len(names), loc="upper center", frameon=False,
                 bbox_to_anchor=(0.5, -gap))
 
 
 def matrices(path, names, pictures, signed=()):
-    """Matrices [A,A] one below the other, NaN blank. pictures: title -> matrix in [0, 1]; signed: titles of
-    differences in [-1, 1], which get two colours."""
+    """Matrices [A,A] one below the other, NaN blank. pictures: title -> matrix in [0, 1]; signed:
+    titles of differences in [-1, 1], which get two colours."""
     figure, axes = canvas(len(pictures), 4.3 * len(pictures))
     for axis, (title, matrix) in zip(axes, pictures.items()):
         low, colours = (-1, "RdBu_r") if title in signed else (0, "viridis")
@@ -98,8 +100,8 @@ def confusion(path, names, counts):
 
 
 def reliability(path, curves, labels):
-    """Curves of lib.evaluation.metrics.reliability (label -> result) over the diagonal, and how many readings
-    each bin has. labels: (x, y)."""
+    """Curves of lib.evaluation.metrics.reliability (label -> result) over the diagonal, and how
+    many readings each bin has. labels: (x, y)."""
     figure, (axes, number) = canvas(2, 4.6, height_ratios=(3, 1), sharex=True)
     axes.plot([0, 1], [0, 1], color="#888888", linewidth=0.8, linestyle="--")
     for (label, found), colour in zip(curves.items(), COLOURS):
@@ -161,7 +163,8 @@ def circumplex_density(path, groups):
 
 
 def agreement(path, groups):
-    """Prediction over truth (label -> (truth [N], prediction [N])), in [-1, 1], with the diagonal."""
+    """Prediction over truth (label -> (truth [N], prediction [N])), in [-1, 1], with the
+    diagonal."""
     figure, axes = canvas(len(groups), 4.1 * len(groups))
     for axis, (label, (truth, predicted)) in zip(axes, groups.items()):
         axis.plot([-1, 1], [-1, 1], color="#888888", linewidth=0.8, linestyle="--")
@@ -175,7 +178,8 @@ def agreement(path, groups):
 
 
 def traces(path, time, groups, title, label="frame"):
-    """Truth and prediction over time (label -> (truth [N], prediction [N])), one chart below the other."""
+    """Truth and prediction over time (label -> (truth [N], prediction [N])), one chart below the
+    other."""
     figure, axes = canvas(len(groups), 1.9 * len(groups) + 0.6, sharex=True)
     for axis, (name, (truth, predicted)) in zip(axes, groups.items()):
         axis.plot(time, truth, color="black", linewidth=1.2, label="truth")
@@ -191,7 +195,8 @@ def traces(path, time, groups, title, label="frame"):
 
 
 def histograms(path, groups, label, bins=20, limits=(-1, 1)):
-    """Histograms (title -> {label: values}) one below the other; those of one title share their axes."""
+    """Histograms (title -> {label: values}) one below the other; those of one title share their
+    axes."""
     figure, axes = canvas(len(groups), 2.5 * len(groups) + 0.4)
     for axis, (title, sets) in zip(axes, groups.items()):
         edges = np.linspace(*limits, bins + 1)
@@ -222,8 +227,8 @@ def stacked(path, names, parts, title):
 
 
 def clouds(path, points, colourings):
-    """Points [N,2] one below the other, coloured by numbers (title -> (values [N], label)) or by names
-    (title -> N texts; the eight most frequent have a colour)."""
+    """Points [N,2] one below the other, coloured by numbers (title -> (values [N], label)) or by
+    names (title -> N texts; the eight most frequent have a colour)."""
     figure, axes = canvas(len(colourings), 4.0 * len(colourings))
     for axis, (title, values) in zip(axes, colourings.items()):
         axis.set_title(title, fontsize=9)

@@ -1,8 +1,10 @@
-"""Tables of Niinuma et al. 2022, 4.3 and 4.6, for `evaluate.py --compare`: ICC by registration and by pose.
+"""Tables of Niinuma et al. 2022, 4.3 and 4.6, for `evaluate.py --compare`: ICC by registration and
+by pose.
 
-Read from reports made with `evaluate.py --by yaw pitch`: the cell at 0, 0 is the frontal test of their table 2, the
-nine cells are their figure 5. Means are over AUs, then over seeds (± standard deviation, divided by n - 1). The
-paper's own table and figure are pictures; what its text says of them is in published.csv.
+Read from reports made with `evaluate.py --by yaw pitch`: the cell at 0, 0 is the frontal test of
+their table 2, the nine cells are their figure 5. Means are over AUs, then over seeds (± standard
+deviation, divided by n - 1). The paper's own table and figure are pictures; what its text says of
+them is in published.csv.
 """
 import numpy as np
 
@@ -20,8 +22,8 @@ def is_by_pose(report):
 def tables(conditions, title, markdown, spread):
     """Markdown text: one table of the frontal test, one of all poses.
 
-    conditions: {name: reports of its seeds}; title: what they are about; markdown(head, rows): lines of a table;
-    spread(values, scale): mean and standard deviation as text."""
+    conditions: {name: reports of its seeds}; title: what they are about; markdown(head, rows):
+    lines of a table; spread(values, scale): mean and standard deviation as text."""
     names = sorted(conditions, key=by_registration)
     cells = {name: [by_pose(report) for report in conditions[name]] for name in names}
     poses = sorted({pose for seeds in cells.values() for one in seeds for pose in one})
@@ -30,8 +32,8 @@ def tables(conditions, title, markdown, spread):
 
 
 def by_registration(name):
-    """A sorting key: 'real-2d', 'synthetic-2d', 'real-3d', …, real images before others of their registration;
-    the paper's third scenario, turned faces, comes after both registrations."""
+    """A sorting key: 'real-2d', 'synthetic-2d', 'real-3d', …, real images before others of their
+    registration; the paper's third scenario, turned faces, comes after both registrations."""
     images, _, registration = name.rpartition("-")
     return images.startswith("turned"), registration, images != "real", name
 

@@ -1,8 +1,9 @@
 """Figures that papers print, from published.csv: a row is one figure of one table.
 
-Columns: `work`, `table`, `section` (of the work), `set` and `test` (those of our sets that the figure stands
-beside), `condition`, `metric` (f1 and fdr in per cent; icc), `value`, `remark`. The FDR of Marinos 2023 (`thesis`)
-is that of the correlated pair. Its table 17 has two figures for pseudo-labels, for 60,000 and 300,000 images.
+Columns: `work`, `table`, `section` (of the work), `set` and `test` (those of our sets that the
+figure stands beside), `condition`, `metric` (f1 and fdr in per cent; icc), `value`, `remark`. The
+FDR of Marinos 2023 (`thesis`) is that of the correlated pair. Its table 17 has two figures for
+pseudo-labels, for 60,000 and 300,000 images.
 """
 import csv
 import functools
@@ -19,7 +20,8 @@ def rows():
 
 
 def about(set_name, test, work=None):
-    """The rows of one set and test; whole MNIST ('mnist-hard-3000-whole') stands beside the same figures."""
+    """The rows of one set and test; whole MNIST ('mnist-hard-3000-whole') stands beside the same
+    figures."""
     name = set_name.removesuffix("-whole")
     return [row for row in rows() if row["set"] == name and row["test"] == test and work in (None, row["work"])]
 

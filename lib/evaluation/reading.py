@@ -1,8 +1,9 @@
-"""Which models read a manifest, and what they read: one model, several with different labels, one a person.
+"""Which models read a manifest, and what they read: one model, several with different labels, one
+a person.
 
-`--model a.onnx b.onnx` reads each image with both and puts their labels side by side (a model an AU, or
-one for AUs and one for valence and arousal). `--model 'personal/{subject}.onnx'` reads the images of each
-person with the model of that name. No torch.
+`--model a.onnx b.onnx` reads each image with both and puts their labels side by side (a model an
+AU, or one for AUs and one for valence and arousal). `--model 'personal/{subject}.onnx'` reads the
+images of each person with the model of that name. No torch.
 """
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +23,8 @@ class Reading:
     """What was read of N images; None where no model has such an output."""
     aus: list = field(default_factory=list)          # A names
     au: np.ndarray = None                            # [N,A] in [0, 1]
-    thresholds: np.ndarray = None                    # [A], or [N,A] where people have models of their own
+    # [A], or [N,A] where people have models of their own
+    thresholds: np.ndarray = None
     valence_arousal: np.ndarray = None               # [N,2] in [-1, 1]
     expressions: list = field(default_factory=list)  # E names
     expression: np.ndarray = None                    # [N,E] probabilities
@@ -33,7 +35,8 @@ class Readers:
     """The models of --model, opened and found to fit together, before anything runs."""
 
     def __init__(self, paths, device, data):
-        """BadInput for a missing model, a label that two models read, or a person without a name."""
+        """BadInput for a missing model, a label that two models read, or a person without a
+        name."""
         self.path, self.device, self.data = " ".join(paths), device, data
         personal = [path for path in paths if SUBJECT in path]
         if personal and len(paths) > 1:
@@ -75,7 +78,8 @@ class Readers:
         return any(model.meta.get("thresholds") for model in self.models)
 
     def read(self, batch, default):
-        """A Reading of the whole manifest. default: the threshold of an AU for which none is stored."""
+        """A Reading of the whole manifest. default: the threshold of an AU for which none is
+        stored."""
         if not self.people:
             return merged([read_one(model, self.data, batch, default) for model in self.models])
         parts = []
@@ -88,7 +92,8 @@ class Readers:
         return scattered(parts, len(self.data))
 
     def describe(self):
-        """What a report says of the models: one as ever; of several, the paths and a digest of all."""
+        """What a report says of the models: one as ever; of several, the paths and a digest of
+        all."""
         first = self.models[0]
         paths = list(self.people) or [model.path for model in self.models]
         out = {"path": self.path, "kind": first.kind, "architecture": first.meta.get("architecture"),
@@ -113,7 +118,8 @@ def read_one(model, data, batch, default):
 
 
 def au_scores(model, outputs):
-    """AU predictions [N,A] in [0, 1] as lib.onnx_runtime reads them; BadInput where one is NaN or infinite."""
+    """AU predictions [N,A] in [0, 1] as lib.onnx_runtime reads them; BadInput where one is NaN or
+    infinite."""
     scores = onnx_runtime.au_scores(model, outputs)
     check_finite(model, scores)
     return scores
@@ -143,7 +149,8 @@ def merged(readings):
 
 
 def scattered(parts, count):
-    """One Reading of `count` images from those of different people: [(row numbers, Reading), …]."""
+    """One Reading of `count` images from those of different people: [(row numbers, Reading),
+    …]."""
     first = parts[0][1]
     out = Reading(first.aus, expressions=first.expressions)
     for name in ("au", "valence_arousal", "expression", "features", "thresholds"):

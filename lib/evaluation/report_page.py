@@ -1,7 +1,8 @@
-"""The pages of `evaluate.py --report DIR`: what a classifier reads well, what it confuses, and how.
+"""The pages of `evaluate.py --report DIR`: what a classifier reads well, what it confuses, and
+how.
 
-Every part is drawn only where the report has its numbers, so that models of AUs, of valence and arousal, and
-of expressions each have their page. index.html says all pictures in words.
+Every part is drawn only where the report has its numbers, so that models of AUs, of valence and
+arousal, and of expressions each have their page. index.html says all pictures in words.
 """
 import numpy as np
 
@@ -15,8 +16,8 @@ LEAST_FRAMES = 10  # of a video whose traces are drawn
 
 
 def write(folder, out, table, data, reading):
-    """index.html and its pictures. out: the report; table: columns of --predictions; data: the manifest;
-    reading: what the models gave (lib.evaluation.reading.Reading)."""
+    """index.html and its pictures. out: the report; table: columns of --predictions; data: the
+    manifest; reading: what the models gave (lib.evaluation.reading.Reading)."""
     page = Page(folder, "What the classifier reads")
     people = f"{out['subjects']} people" if out["subjects"] else "people without names"
     page.text(f"Model: {out['model']['path']}. Data: {out['data']['path']}, {out['n']} images of {people}.")
@@ -148,7 +149,8 @@ def valence_arousal(page, table, data):
 
 
 def video_traces(page, truth, said, data):
-    """Valence and arousal of the longest video over its frames; nothing where no video is named."""
+    """Valence and arousal of the longest video over its frames; nothing where no video is
+    named."""
     column = next((name for name in ("video", "session") if any(data.text(name))), None)
     if column is None:
         return
@@ -199,7 +201,8 @@ def expressions(page, out):
 
 
 def features(page, data, reading):
-    """t-SNE of the features, coloured by intensity (else valence, else expression) and by person."""
+    """t-SNE of the features, coloured by intensity (else valence, else expression) and by
+    person."""
     if reading.features is None or len(data) < 10:
         return
     from sklearn.manifold import TSNE
@@ -209,7 +212,8 @@ def features(page, data, reading):
     values = np.asarray(reading.features, np.float64)[rows]
     if np.ptp(values, 0).max() < 1e-9:
         return
-    with threadpool_limits(1):  # its threads wait for each other at every step, long on a busy machine
+    # its threads wait for each other at every step, long on a busy machine
+    with threadpool_limits(1):
         points = TSNE(random_state=0, perplexity=min(30, (len(rows) - 1) / 3), init="random",
                       max_iter=600).fit_transform(values)
     colourings = {}
@@ -250,8 +254,8 @@ def mistakes(page, out, table, data):
 
 
 def worst(out, table):
-    """(size of the mistake, row, lines of text) of every wrong label: AU levels, valence and arousal (halved, as
-    they span 2), and expressions that are wrong (1)."""
+    """(size of the mistake, row, lines of text) of every wrong label: AU levels, valence and
+    arousal (halved, as they span 2), and expressions that are wrong (1)."""
     found = []
     names = [*(out["au"]["per_au"] if "au" in out else ()), *(labels.VALENCE_AROUSAL if "va" in out else ())]
     for name in names:

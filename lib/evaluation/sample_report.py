@@ -1,8 +1,8 @@
 """How good a sampler's images are: do they show what was asked, do they differ, are they new?
 
-All is measured at the samples' size; real images are brought to it first. A *reader* is a classifier that the
-sampler's training has not seen; f(x) is an image's place in an identity embedding (lib.evaluation.identity), and
-distances there are d = 1 - cos(f, f').
+All is measured at the samples' size; real images are brought to it first. A *reader* is a
+classifier that the sampler's training has not seen; f(x) is an image's place in an identity
+embedding (lib.evaluation.identity), and distances there are d = 1 - cos(f, f').
 
     condition   what the reader reads in the samples against what was asked, beside the same of real images. An
                 expression's accuracy is the mean over classes of the share read rightly, so that samples and real
@@ -22,8 +22,10 @@ from lib.cli import BadInput, note
 from lib.evaluation import classifier_report, metrics
 from lib.labels import VALENCE_AROUSAL
 
-COARSE = 8          # side of the small images in which collapse is looked for: noise is averaged away there
-COLLAPSED = 0.5     # share of real images' `spread` or `nearest_other` from which on samples are not collapsed
+# side of the small images in which collapse is looked for: noise is averaged away there
+COARSE = 8
+# share of real images' `spread` or `nearest_other` from which on samples are not collapsed
+COLLAPSED = 0.5
 COMPARED = 64       # samples, and real images, that collapse is looked for in
 LEAST_OF_CLASS = 2  # images of a class that have a distance among them
 
@@ -35,7 +37,8 @@ def distances(one, other):
 
 
 def within(features, classes):
-    """Mean distance of two images of one class, averaged over classes; NaN where no class has two images.
+    """Mean distance of two images of one class, averaged over classes; NaN where no class has two
+    images.
 
     features: float [N,F]; classes: N texts."""
     classes, means = np.asarray(classes), []
@@ -53,7 +56,8 @@ def nearest(features, training, batch=1000):
 
 
 def frechet(one, other):
-    """Fréchet distance of the Gaussians fitted to rows: [N,F], [M,F] -> float (0 for equal moments)."""
+    """Fréchet distance of the Gaussians fitted to rows: [N,F], [M,F] -> float (0 for equal
+    moments)."""
     difference = one.mean(0) - other.mean(0)
     first, second = (np.cov(rows, rowvar=False).astype(np.float64) for rows in (one, other))
     # Tr √(C C') is the sum of the square roots of the eigenvalues of √C C' √C, which is symmetric
@@ -71,7 +75,8 @@ def entropy(probabilities):
 
 
 def coarse(pictures):
-    """uint8 [N,S,S,3] -> float32 [N, COARSE · COARSE · 3], means of blocks (the edge is cut to fit)."""
+    """uint8 [N,S,S,3] -> float32 [N, COARSE · COARSE · 3], means of blocks (the edge is cut to
+    fit)."""
     block = max(1, pictures.shape[1] // COARSE)
     side = block * min(COARSE, pictures.shape[1])
     cut = pictures[:, :side, :side].astype(np.float32)
@@ -80,7 +85,8 @@ def coarse(pictures):
 
 
 def spread_and_gap(pictures):
-    """(mean distance of two images, median distance of an image to the nearest other), Euclidean, of coarse images."""
+    """(mean distance of two images, median distance of an image to the nearest other), Euclidean,
+    of coarse images."""
     rows = coarse(pictures).astype(np.float64)
     squares = (rows**2).sum(1)
     apart = np.sqrt((squares[:, None] + squares[None] - 2 * rows @ rows.T).clip(0))  # [N,N]
@@ -90,7 +96,8 @@ def spread_and_gap(pictures):
 
 
 def of_different_people(subjects, most):
-    """Rows int64 [n], n <= most, evenly from those that begin a new person; without names all are different people.
+    """Rows int64 [n], n <= most, evenly from those that begin a new person; without names all are
+    different people.
 
     subjects: N texts, '' unknown."""
     names = [subject or k for k, subject in enumerate(subjects)]
@@ -99,12 +106,13 @@ def of_different_people(subjects, most):
 
 
 def collapse(sampled, real):
-    """{"spread", "nearest_other"}: of samples, divided by those of as many real images; and, as `collapsed`, whether
-    one of them is below COLLAPSED.
+    """{"spread", "nearest_other"}: of samples, divided by those of as many real images; and, as
+    `collapsed`, whether one of them is below COLLAPSED.
 
-    A constant image has neither spread nor gap. A few prototypes, noise added or not, have some spread but hardly a
-    gap to the nearest other sample. sampled, real: uint8 [N,S,S,3], three images or more; real ones of different people,
-    since two frames of one session are nearly one image, and with those for a measure noisy prototypes pass."""
+    A constant image has neither spread nor gap. A few prototypes, noise added or not, have some
+    spread but hardly a gap to the nearest other sample. sampled, real: uint8 [N,S,S,3], three
+    images or more; real ones of different people, since two frames of one session are nearly one
+    image, and with those for a measure noisy prototypes pass."""
     count = min(len(sampled), len(real))
     pick = [np.linspace(0, len(part) - 1, count).astype(int) for part in (sampled, real)]
     ours, theirs = spread_and_gap(sampled[pick[0]]), spread_and_gap(real[pick[1]])
@@ -118,7 +126,8 @@ def load(data, size=None):
 
 
 def condition(reader, data, outputs):
-    """What the reader reads in a manifest's images against its columns: a dict of the sections that both have."""
+    """What the reader reads in a manifest's images against its columns: a dict of the sections
+    that both have."""
     out = {}
     if reader.expressions and any(data.text("expression")):
         section = classifier_report.expression_section(data.text("expression"), outputs["expression"],
@@ -156,8 +165,8 @@ def compare(samples, real):
 def measure(samples, real, training, reader, identity, batch=64, inception=None):
     """The report's section `samples`.
 
-    samples, real, training: manifests (of generated, held-out real and training images); reader, identity, inception:
-    lib.onnx_runtime.Model, inception None for no FID."""
+    samples, real, training: manifests (of generated, held-out real and training images); reader,
+    identity, inception: lib.onnx_runtime.Model, inception None for no FID."""
     pictures = load(samples)
     held_out, learnt = load(real, pictures.shape[1]), load(training, pictures.shape[1])
     read = [reader.predict(part, batch, what="reading") for part in (pictures, held_out)]

@@ -1,4 +1,5 @@
-"""The table of samplers, for `evaluate.py --compare`: each with what `evaluate.py --samples` found."""
+"""The table of samplers, for `evaluate.py --compare`: each with what `evaluate.py --samples`
+found."""
 
 NUMBERS = {  # heading: place in a report's section `samples`
     "asked expression read": ("condition", "expression", "mean_recall"),
@@ -20,7 +21,8 @@ def value_at(section, place):
 
 
 def cell(value):
-    """A number for people; – where a sampler has none (one without conditions is not asked for any)."""
+    """A number for people; – where a sampler has none (one without conditions is not asked for
+    any)."""
     return "–" if value is None else f"{value:.2f}" if abs(value) < 10 else f"{value:.0f}"
 
 

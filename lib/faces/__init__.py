@@ -1,4 +1,5 @@
-"""Real faces: finding them, registering them (crop, 2D, 3D), turning and pasting them, frames of videos.
+"""Real faces: finding them, registering them (crop, 2D, 3D), turning and pasting them, frames of
+videos.
 
     geometry.py   similarities, rotations, the frontal template     raster.py    a z-buffer in NumPy
     models.py     the networks inside a PyPI wheel                  detect.py    boxes, which face to keep
@@ -9,5 +10,6 @@
     paste.py      one photo: find, edit, paste back                 template.py  makes the frontal template
     measure.py    is 3D nearer than 2D?                             portraits.py rendered people for both
 
-Nothing here imports torch, save template.py and measure.py, which render faces through portraits.py.
+Nothing here imports torch, save template.py and measure.py, which render faces through
+portraits.py.
 """

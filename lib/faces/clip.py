@@ -1,7 +1,8 @@
 """A film of one face, edited frame by frame, without more flicker than it had.
 
-What trembles from frame to frame is where the face is found and what the editor answers. Both follow quick
-movements at once and slow ones smoothly; the film's own pixels are moved, so its grain stays its own.
+What trembles from frame to frame is where the face is found and what the editor answers. Both
+follow quick movements at once and slow ones smoothly; the film's own pixels are moved, so its
+grain stays its own.
 """
 import os
 
@@ -11,13 +12,15 @@ from lib.cli import BadInput, log
 from lib.faces import align, landmarks, models, paste, video
 from lib.faces.detect import choose
 
-SLOW, FAST = 0.15, 1.0  # share of a new frame's points that counts when the face rests, and when it moves
+# share of a new frame's points that counts when the face rests, and when it moves
+SLOW, FAST = 0.15, 1.0
 MOVING = 0.03           # of the face's size: so far from the last frame is a movement
 ANSWER = 0.3            # share of a new frame's edit that counts
 
 
 class Steady:
-    """Points of a face, frame by frame, without their tremble (as the 1 euro filter: G. Casiez et al., 2012)."""
+    """Points of a face, frame by frame, without their tremble (as the 1 euro filter: G. Casiez et
+    al., 2012)."""
 
     def __init__(self):
         self.points = None
@@ -50,8 +53,9 @@ class Smooth:
 def edited(frames, mode, size, edit, apply):
     """Yield (picture uint8 [H,W,3], whether it was edited) for pictures of a film, in order.
 
-    mode, size: how the editor's images are registered; edit(picture uint8 [S,S,3]) -> arrays of one shape each, such
-    as flow, paint and cover; apply(photo, found, *arrays) -> photo. A frame without a face stays as it is."""
+    mode, size: how the editor's images are registered; edit(picture uint8 [S,S,3]) -> arrays of
+    one shape each, such as flow, paint and cover; apply(photo, found, *arrays) -> photo. A frame
+    without a face stays as it is."""
     steady, smooth, centre = Steady(), Smooth(), None
     for photo in frames:
         faces = landmarks.faces_in(photo)
@@ -66,7 +70,8 @@ def edited(frames, mode, size, edit, apply):
 
 
 def edit_clip(path, out, mode, size, edit, apply):
-    """Edit a film's largest face, then the nearest from frame to frame; write it to `out` (.mp4), without sound.
+    """Edit a film's largest face, then the nearest from frame to frame; write it to `out` (.mp4),
+    without sound.
 
     Arguments as for `edited`. Returns (frames, frames in which no face was found)."""
     models.check()

@@ -1,7 +1,7 @@
 """Face boxes by BlazeFace (Bazarevsky et al., 2019), and which of several faces is kept.
 
-Where several faces are in a frame, the one nearest the previous frame's is kept (Richer 3.1.3); in a
-first frame, and in a photo, the largest.
+Where several faces are in a frame, the one nearest the previous frame's is kept (Richer 3.1.3); in
+a first frame, and in a photo, the largest.
 """
 import functools
 from dataclasses import dataclass
@@ -20,8 +20,8 @@ _SHAPES = {"near": (128, ((8, 2), (16, 6)), ("regressors", "classificators")),
 
 @dataclass
 class Box:
-    """A detected face, in pixels of the image. points: float [6,2], the person's right eye, left eye,
-    nose tip, mouth, right ear, left ear; score in [0, 1]."""
+    """A detected face, in pixels of the image. points: float [6,2], the person's right eye, left
+    eye, nose tip, mouth, right ear, left ear; score in [0, 1]."""
 
     x0: float
     y0: float
@@ -88,7 +88,8 @@ def _join(found):
 
 
 def _share(a, b):
-    """Intersection over union of two boxes (x0, y0, x1, y1); a box inside another counts as the same."""
+    """Intersection over union of two boxes (x0, y0, x1, y1); a box inside another counts as the
+    same."""
     overlap = np.clip(np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2]), 0, None).prod()
     areas = (a[2:] - a[:2]).prod(), (b[2:] - b[:2]).prod()
     return max(overlap / max(sum(areas) - overlap, 1e-9), 0.5 * overlap / max(min(areas), 1e-9))
@@ -125,7 +126,8 @@ def detect(image):
 
 
 def _shrunk(image, most=1024):
-    """(image at most `most` pixels a side, antialiased; its scale): huge photos cost no more than large."""
+    """(image at most `most` pixels a side, antialiased; its scale): huge photos cost no more than
+    large."""
     scale = most / max(image.shape[:2])
     if scale >= 1:
         return image, 1.0
@@ -135,8 +137,8 @@ def _shrunk(image, most=1024):
 
 
 def choose(faces, previous=None):
-    """Which of the faces is kept: index of the one whose centre is nearest `previous` ((x, y) of the
-    previous frame's face), or of the largest when there is none before; None without faces.
+    """Which of the faces is kept: index of the one whose centre is nearest `previous` ((x, y) of
+    the previous frame's face), or of the largest when there is none before; None without faces.
 
     faces: anything with `.centre` [2] and `.size`."""
     if not faces:

@@ -1,11 +1,13 @@
-"""Edits at the photo's own resolution: an editor's flow moves the photo's pixels, and paint shows where needed.
+"""Edits at the photo's own resolution: an editor's flow moves the photo's pixels, and paint shows
+where needed.
 
     found = paste.find(photo, "tight", 64)
     photo = apply(photo, found, flow, paint, cover)        # the editor's outputs for found.picture
 
-Editors work at 64 to 128 pixels. Enlarged smoothly, their flow is as good for a photo of 2,000 pixels: skin,
-teeth and hair move and stay sharp. Only what was not there before, such as an open mouth, is painted, and shows
-the editor's small picture. Where nothing moves and nothing is painted, the photo stays bit for bit.
+Editors work at 64 to 128 pixels. Enlarged smoothly, their flow is as good for a photo of 2,000
+pixels: skin, teeth and hair move and stay sharp. Only what was not there before, such as an open
+mouth, is painted, and shows the editor's small picture. Where nothing moves and nothing is
+painted, the photo stays bit for bit.
 """
 import numpy as np
 
@@ -16,16 +18,20 @@ from lib.faces.raster import rasterise
 STILL = 0.02       # pixels of the photo: less movement is none
 BARE = 1 / 512     # less cover is none
 SOFT = 0.9         # standard deviation, in 64ths of the model's image, that flow is smoothed with
-LEAST_SPREAD = 0.25  # neighbours are read at least this share of a pixel apart: nothing is shown twice
+# neighbours are read at least this share of a pixel apart: nothing is shown twice
+LEAST_SPREAD = 0.25
 ROUNDS = 12        # of smoothing where a flow folds
-HUE_REACH = 4.0    # standard deviation, in 64ths of the model's image, of where paint takes its hue from
+# standard deviation, in 64ths of the model's image, of where paint takes its hue from
+HUE_REACH = 4.0
 LUMA = np.array([.299, .587, .114], np.float32)
 
 
 def displacement(found, flow):
-    """How far from each pixel of the registered face the photo is read, float32 [S,S,2] in pixels of the photo.
+    """How far from each pixel of the registered face the photo is read, float32 [S,S,2] in pixels
+    of the photo.
 
-    flow: float [S,S,2], the same in pixels of the registered face: x, y from a pixel's centre to where it is read."""
+    flow: float [S,S,2], the same in pixels of the registered face: x, y from a pixel's centre to
+    where it is read."""
     flow = np.asarray(flow, np.float32)
     if found.mode != "3d":
         inside = np.linalg.inv(align.MATRICES[found.mode](found.face.points, found.size)[:, :2])
@@ -33,7 +39,8 @@ def displacement(found, flow):
     cv2, mesh, size = models.opencv(), align.triangles(), found.size
     points = found.face.points.astype(np.float64)
     samples = rasterise(align.frontal(points, size), mesh, size, size)
-    place = samples.interpolate(points[:, :2], mesh).astype(np.float32)  # [S,S,2]: where the photo shows a pixel
+    # [S,S,2]: where the photo shows a pixel
+    place = samples.interpolate(points[:, :2], mesh).astype(np.float32)
     rows, columns = np.mgrid[:size, :size].astype(np.float32)
     read = cv2.remap(place, columns + flow[..., 0], rows + flow[..., 1], cv2.INTER_LINEAR,
                      borderMode=cv2.BORDER_REPLICATE)
@@ -42,7 +49,8 @@ def displacement(found, flow):
 
 
 def unfolded(flow):
-    """A flow [S,S,2] smoothed a little, and more where it would read the same place twice (pupils of raised lids)."""
+    """A flow [S,S,2] smoothed a little, and more where it would read the same place twice (pupils
+    of raised lids)."""
     cv2 = models.opencv()
     if not flow.any():
         return flow
@@ -60,10 +68,11 @@ def unfolded(flow):
 
 
 def toned(paint, picture):
-    """Paint [S,S,3] in the photo's own colours: its brightness, with the hue of what lies around it.
+    """Paint [S,S,3] in the photo's own colours: its brightness, with the hue of what lies around
+    it.
 
-    Bright paint (teeth) keeps little of that hue. The paint of a grey photo is grey. picture: the registered face,
-    uint8 [S,S,3]."""
+    Bright paint (teeth) keeps little of that hue. The paint of a grey photo is grey. picture: the
+    registered face, uint8 [S,S,3]."""
     cv2 = models.opencv()
     around = cv2.GaussianBlur(picture.astype(np.float32), (0, 0), HUE_REACH * len(picture) / 64)
     light = (around @ LUMA).clip(1)[..., None]
@@ -75,18 +84,21 @@ def toned(paint, picture):
 def within(points, corner, extent):
     """Where a photo's part shows the face, uint8 [h,w]: the hull of its points, to the pixel.
 
-    The soft mask is made at the model's resolution, so its rim may lie a pixel of the model too far out."""
+    The soft mask is made at the model's resolution, so its rim may lie a pixel of the model too
+    far out."""
     cv2 = models.opencv()
     outline = cv2.convexHull((points[:, :2] - np.asarray(corner) - .5).astype(np.float32)).round().astype(np.int32)
     return cv2.fillConvexPoly(np.zeros(extent, np.uint8), outline, 1)
 
 
 def apply(photo, found, flow, paint, cover):
-    """The photo with its face edited at its own resolution: uint8 [H,W,3], unchanged outside the face.
+    """The photo with its face edited at its own resolution: uint8 [H,W,3], unchanged outside the
+    face.
 
-    photo: uint8 [H,W,3]; found: paste.Found; of the registered face [S,S]: flow float [S,S,2], from each pixel's
-    centre to where it is read, in its pixels; paint float [S,S,3] in [0, 255]; cover float [S,S,1] in [0, 1]:
-    edited = (1 - cover) moved + cover paint. Bit for bit the photo where flow and cover are 0."""
+    photo: uint8 [H,W,3]; found: paste.Found; of the registered face [S,S]: flow float [S,S,2],
+    from each pixel's centre to where it is read, in its pixels; paint float [S,S,3] in [0, 255];
+    cover float [S,S,1] in [0, 1]: edited = (1 - cover) moved + cover paint. Bit for bit the photo
+    where flow and cover are 0."""
     cv2 = models.opencv()
     away = displacement(found, unfolded(np.asarray(flow, np.float32)))
     paint = toned(np.asarray(paint, np.float32), found.picture)

@@ -1,11 +1,13 @@
-"""Similarities, rotations and antialiased warps. Points count from the image's corner: pixel centres lie at .5."""
+"""Similarities, rotations and antialiased warps. Points count from the image's corner: pixel
+centres lie at .5."""
 import numpy as np
 
 from lib.faces import models
 
 
 def similarity(source, target, weights=None):
-    """The similarity that brings source nearest to target in the least-squares sense (Umeyama 1991).
+    """The similarity that brings source nearest to target in the least-squares sense (Umeyama
+    1991).
 
     source, target: float [P,D], D 2 or 3; weights: float [P] >= 0. Returns (scale, rotation [D,D],
     shift [D]) with target ~ scale * source @ rotation.T + shift; never a mirror image.
@@ -41,10 +43,11 @@ def invert(matrix):
 
 
 def turn(yaw, pitch, roll=0.0):
-    """Rotation [3,3] of a face that looks at the camera (x right, y down, smaller depth is nearer).
+    """Rotation [3,3] of a face that looks at the camera (x right, y down, smaller depth is
+    nearer).
 
-    Degrees; yaw > 0 turns the nose to the image's right, pitch > 0 lifts it, roll > 0 turns the image
-    clockwise. Points are columns: rotated = rotation @ point."""
+    Degrees; yaw > 0 turns the nose to the image's right, pitch > 0 lifts it, roll > 0 turns the
+    image clockwise. Points are columns: rotated = rotation @ point."""
     a, b, c = np.radians([yaw, pitch, roll])
     about_y = np.array([[np.cos(a), 0, -np.sin(a)], [0, 1, 0], [np.sin(a), 0, np.cos(a)]])
     about_x = np.array([[1, 0, 0], [0, np.cos(b), np.sin(b)], [0, -np.sin(b), np.cos(b)]])
@@ -63,8 +66,8 @@ def warp(image, matrix, size, black=True, smooth=False):
     """An affine warp that does not alias, also when it shrinks much.
 
     image: [H,W] or [H,W,C], uint8 or float32; matrix: float [2,3] from its points to the result's;
-    size: (height, width) or one side. Beyond the image it is black, or its edge goes on. smooth: enlarge by
-    cubic interpolation, not by linear."""
+    size: (height, width) or one side. Beyond the image it is black, or its edge goes on. smooth:
+    enlarge by cubic interpolation, not by linear."""
     cv2 = models.opencv()
     height, width = (size, size) if np.isscalar(size) else size
     matrix = np.asarray(matrix, np.float64)

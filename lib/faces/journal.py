@@ -1,4 +1,5 @@
-"""What has been registered so far, one JSON line a picture: a killed run goes on where it stopped."""
+"""What has been registered so far, one JSON line a picture: a killed run goes on where it
+stopped."""
 import json
 from pathlib import Path
 
@@ -25,7 +26,8 @@ class Journal:
         self.out, self.entries, self.count = Path(out), {}, 0
         path = self.out / self.FILE
         lines = path.read_bytes().split(b"\n") if path.exists() else []
-        whole = sum(len(line) + 1 for line in lines[:-1])  # a line that was cut short is written anew
+        # a line that was cut short is written anew
+        whole = sum(len(line) + 1 for line in lines[:-1])
         if whole:
             self._read(lines[:-1], settings)
         self.out.mkdir(parents=True, exist_ok=True)

@@ -21,8 +21,8 @@ _OUTPUTS = ("conv2d_20", "conv2d_30")
 
 @dataclass
 class Face:
-    """points: float32 [468,3], x and y in pixels of the image (pixel centres at .5), depth on the same
-    scale, smaller is nearer; confidence in [0, 1] that this is a face."""
+    """points: float32 [468,3], x and y in pixels of the image (pixel centres at .5), depth on the
+    same scale, smaller is nearer; confidence in [0, 1] that this is a face."""
 
     points: np.ndarray
     confidence: float
@@ -59,8 +59,8 @@ def _tilt(right, left):
 
 
 def locate(image, box, rounds=2):
-    """The face at a detected box: first in the box's square, then again in the square that the points
-    found ask for, which takes the box's inaccuracy out. image: uint8 [H,W,3] RGB."""
+    """The face at a detected box: first in the box's square, then again in the square that the
+    points found ask for, which takes the box's inaccuracy out. image: uint8 [H,W,3] RGB."""
     face = _read(image, box.centre, ROOM * max(box.x1 - box.x0, box.y1 - box.y0), _tilt(*box.points[:2]))
     for _ in range(rounds - 1):
         angle = _tilt(face.points[RIGHT_EYE, :2], face.points[LEFT_EYE, :2])

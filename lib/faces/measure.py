@@ -1,14 +1,16 @@
-"""Is a turned face nearer to its frontal picture after 3D registration than after 2D? On rendered people.
+"""Is a turned face nearer to its frontal picture after 3D registration than after 2D? On rendered
+people.
 
     python -m lib.faces.measure --people 50 > report.json
 
-Each person is rendered looking ahead and turned by --yaw to either side, with one expression, light and
-background; once with the light kept on the same side of the face (the camera walks around it, which leaves
-registration alone to differ), once with the light kept in the room, so that the shading changes, too. All are
-registered alike, and the mean absolute difference (levels of 255, over the channels) of the turned picture to
-the frontal one is taken over the visible face: the pixels that both 3D registrations show, the same for every
-mode. `whole_face` counts self-occluded parts, too, where 3D is black. Exit status 4 when 3D is not nearer.
-Needs torch, to render.
+Each person is rendered looking ahead and turned by --yaw to either side, with one expression,
+light and background; once with the light kept on the same side of the face (the camera walks
+around it, which leaves registration alone to differ), once with the light kept in the room, so
+that the shading changes, too. All are registered alike, and the mean absolute difference (levels
+of 255, over the channels) of the turned picture to the frontal one is taken over the visible face:
+the pixels that both 3D registrations show, the same for every mode. `whole_face` counts
+self-occluded parts, too, where 3D is black. Exit status 4 when 3D is not nearer. Needs torch, to
+render.
 """
 from dataclasses import dataclass
 
@@ -35,7 +37,8 @@ class Options:
 
 
 def registered(picture, size):
-    """{mode: (picture, mask)} of a picture's face and its yaw in degrees as the mesh has it; None without one."""
+    """{mode: (picture, mask)} of a picture's face and its yaw in degrees as the mesh has it; None
+    without one."""
     faces = landmarks.faces_in(picture)
     if not faces:
         return None

@@ -1,8 +1,9 @@
-"""What Face Mesh holds of a registered face before it names points: two codes that readings are learnt from.
+"""What Face Mesh holds of a registered face before it names points: two codes that readings are
+learnt from.
 
-`points`, float [288], lies right before the points: geometry. `wide`, float [1152], is its last wide layer, averaged
-to 3 x 3 places: also how brows, lids and lips look. The network has seen real faces, so both mean much the same on
-rendered faces and on photographs.
+`points`, float [288], lies right before the points: geometry. `wide`, float [1152], is its last
+wide layer, averaged to 3 x 3 places: also how brows, lids and lips look. The network has seen real
+faces, so both mean much the same on rendered faces and on photographs.
 """
 import numpy as np
 
@@ -10,7 +11,8 @@ from lib import images
 from lib.cli import progress
 from lib.faces import mesh_graph
 
-# The mesh's square picture over the registered face (tight): its side, and how far its middle lies above, in sides
+# The mesh's square picture over the registered face (tight): its side, and how far its middle lies
+# above, in sides
 SIDE, ABOVE = 1.7, 0.1
 TENSORS = {"points": "t207", "wide": "t141"}  # of the network, [N,32,3,3] and [N,128,6,6]
 WIDTHS = {"points": 288, "wide": 1152}
@@ -18,7 +20,8 @@ BATCH = 32
 
 
 def borders(size):
-    """Pixels that are added around a registered face of `size` pixels: (above, below, left, right)."""
+    """Pixels that are added around a registered face of `size` pixels: (above, below, left,
+    right)."""
     side = round(SIDE * size)
     above = round((SIDE / 2 + ABOVE - 0.5) * size)
     left = (side - size) // 2
@@ -44,7 +47,8 @@ def initializers(constants):
 
 
 def nodes_for(size, image):
-    """(ONNX nodes, {name: constant}) that turn `image` uint8 [N,S,S,3] into `points_code` and `wide_code`."""
+    """(ONNX nodes, {name: constant}) that turn `image` uint8 [N,S,S,3] into `points_code` and
+    `wide_code`."""
     from onnx import TensorProto, helper
 
     above, below, left, right = borders(size)
@@ -66,7 +70,8 @@ def nodes_for(size, image):
 
 
 def codes(size, pictures, mirrored=False):
-    """{'points': float32 [N,288], 'wide': [N,1152]} of registered faces, uint8 [N,S,S,3] or references to images."""
+    """{'points': float32 [N,288], 'wide': [N,1152]} of registered faces, uint8 [N,S,S,3] or
+    references to images."""
     import onnxruntime
     from onnx import TensorProto, helper
 

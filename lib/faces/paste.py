@@ -1,10 +1,11 @@
-"""One photo, the whole way: find the face, register it, and put the edited face back into the photo.
+"""One photo, the whole way: find the face, register it, and put the edited face back into the
+photo.
 
     found = find(photo, "crop", 128)
     photo = paste(photo, found, edit(found.picture))
 
-Where the edit changes little, the photo's own detail stays, at its full resolution; the rim is soft. A 3D
-registered face goes back through its mesh, to the parts that the photo shows.
+Where the edit changes little, the photo's own detail stays, at its full resolution; the rim is
+soft. A 3D registered face goes back through its mesh, to the parts that the photo shows.
 """
 from dataclasses import dataclass
 
@@ -23,7 +24,8 @@ FINEST = 640       # samples across the face when a mesh is pasted; edits are no
 
 @dataclass
 class Found:
-    """A face in a photo. picture: uint8 [S,S,3], registered as `mode` says; mask: bool [S,S], see align."""
+    """A face in a photo. picture: uint8 [S,S,3], registered as `mode` says; mask: bool [S,S], see
+    align."""
 
     face: landmarks.Face
     mode: str
@@ -36,8 +38,8 @@ class Found:
 
 
 def find(photo, mode, size, name="the photo", number=1):
-    """The largest face of a photo, uint8 [H,W,3] RGB, registered; number: 2 for the second largest, and so on.
-    BadInput when there is no such face."""
+    """The largest face of a photo, uint8 [H,W,3] RGB, registered; number: 2 for the second
+    largest, and so on. BadInput when there is no such face."""
     models.check()
     faces = landmarks.faces_in(photo)
     if not faces:
@@ -65,7 +67,8 @@ def soft_mask(found):
 
 
 def layers(found, edited):
-    """What is pasted, float32 [S,S,8]: edited RGB, registered RGB, how much of the photo's detail stays, mask."""
+    """What is pasted, float32 [S,S,8]: edited RGB, registered RGB, how much of the photo's detail
+    stays, mask."""
     cv2 = models.opencv()
     before, after = found.picture.astype(np.float32), edited.astype(np.float32)
     change = cv2.GaussianBlur(np.abs(after - before).mean(-1), (0, 0), max(found.size / 64, 0.5))
@@ -89,35 +92,40 @@ def paste(photo, found, edited):
 
 
 def carry(found, stack, shape, smooth=False):
-    """Layers of the registered face brought to where it lies in the photo; smooth: by cubic interpolation.
+    """Layers of the registered face brought to where it lies in the photo; smooth: by cubic
+    interpolation.
 
-    stack: float32 [S,S,C], the last layer a mask; shape: the photo's (H, W). Returns (corner (x, y), layers
-    [h,w,C] of the photo's part that begins there); beyond the face the mask is 0."""
+    stack: float32 [S,S,C], the last layer a mask; shape: the photo's (H, W). Returns (corner (x,
+    y), layers [h,w,C] of the photo's part that begins there); beyond the face the mask is 0."""
     if found.mode == "3d":
         return _through_mesh(found, stack, shape)
     matrix = invert(align.MATRICES[found.mode](found.face.points, found.size))
     corners = move(matrix, np.array([[0, 0], [1, 0], [0, 1], [1, 1]], np.float64) * found.size)
     corner, extent = _part(corners, shape)
     matrix[:, 2] -= corner
-    mask = warp(np.ascontiguousarray(stack[..., -1]), matrix, extent)  # black, so nothing, beyond the picture
+    # black, so nothing, beyond the picture
+    mask = warp(np.ascontiguousarray(stack[..., -1]), matrix, extent)
     parts = [warp(part, matrix, extent, black=False, smooth=smooth) for part in _by_four(stack[..., :-1])]
     return corner, np.concatenate([*parts, mask[..., None]], -1)
 
 
 def _by_four(stack):
-    """Layers [S,S,C] as parts of at most four, which is what OpenCV takes at once, each [S,S,c]."""
+    """Layers [S,S,C] as parts of at most four, which is what OpenCV takes at once, each
+    [S,S,c]."""
     return [np.ascontiguousarray(stack[..., k:k + 4]) for k in range(0, stack.shape[-1], 4)]
 
 
 def _part(points, shape):
-    """(corner (x, y), extent (height, width)) of the photo's part that holds the points, whole pixels."""
+    """(corner (x, y), extent (height, width)) of the photo's part that holds the points, whole
+    pixels."""
     low = np.clip(np.floor(points.min(0)).astype(int), 0, [shape[1] - 1, shape[0] - 1])
     high = np.clip(np.ceil(points.max(0)).astype(int), low + 1, [shape[1], shape[0]])
     return low, (int(high[1] - low[1]), int(high[0] - low[0]))
 
 
 def _through_mesh(found, stack, shape):
-    """`carry` for a 3D registered face: the layers drawn by the mesh where it lies in the photo."""
+    """`carry` for a 3D registered face: the layers drawn by the mesh where it lies in the
+    photo."""
     cv2, mesh, points = models.opencv(), align.triangles(), found.face.points.astype(np.float64)
     corner, (height, width) = _part(points[:, :2], shape)
     scale = min(1.0, FINEST / max(height, width))
@@ -134,13 +142,15 @@ def _through_mesh(found, stack, shape):
 
 
 def face_for(photo, size, expected, chosen="", name="the photo", number=1):
-    """The photo's face as a model wants it, a Found; None when the photo itself is what the model wants.
+    """The photo's face as a model wants it, a Found; None when the photo itself is what the model
+    wants.
 
-    size: the model's pixels a side; expected: the registration that it was trained on, such as '3d-128', or
-    None; chosen: the user's word, one of align.MODES, 'none', or '' to go by `expected`; number: which face, 1 is
-    the largest. A photo of the
-    model's own size is a registered face already. Without any word the framing of rendered faces is taken,
-    and a photo without a face is taken whole. BadInput when a registration is asked for and no face is found."""
+    size: the model's pixels a side; expected: the registration that it was trained on, such as
+    '3d-128', or None; chosen: the user's word, one of align.MODES, 'none', or '' to go by
+    `expected`; number: which face, 1 is the largest. A photo of the model's own size is a
+    registered face already. Without any word the framing of rendered faces is taken, and a photo
+    without a face is taken whole. BadInput when a registration is asked for and no face is
+    found."""
     usual = mode_of(expected or "")
     mode = chosen or usual
     if mode == "none":
@@ -165,8 +175,10 @@ def face_for(photo, size, expected, chosen="", name="the photo", number=1):
 
 
 def registration_of(found, expected, chosen=""):
-    """How the picture that `face_for` found is registered, as manifests say it ('2d-64'); '' for not at all.
+    """How the picture that `face_for` found is registered, as manifests say it ('2d-64'); '' for
+    not at all.
 
-    The same arguments as there. What is taken as it stands is taken for what the model expects, and the framing of
-    rendered faces, where nobody asked for one, for the unregistered images that such models learn from."""
+    The same arguments as there. What is taken as it stands is taken for what the model expects,
+    and the framing of rendered faces, where nobody asked for one, for the unregistered images that
+    such models learn from."""
     return align.name(found.mode, found.size) if found and (chosen or expected) else expected or ""

@@ -1,18 +1,20 @@
-"""Turn registered or synthetic faces to other poses, as training data for faces that do not look at the camera.
+"""Turn registered or synthetic faces to other poses, as training data for faces that do not look
+at the camera.
 
     python -m lib.faces.pose DIR/manifest.csv --out POSED                     the nine poses of FERA 2017
     python -m lib.faces.pose DIR/manifest.csv --yaw -30 0 30 --pitch 0 --out POSED
     python -m lib.faces.pose DIR/manifest.csv --behind 2D/manifest.csv --out POSED    hair and background around them
 
-K. Niinuma et al., 2022, 4.6: synthetic faces as 3D meshes are rotated to FERA 2017's orientations, and
-classifiers trained on them are tested on 2D registered photos; so the result is 2D registered. The mesh is
-found on each face, or the average face's where none is found (--mesh template: always). Parts beyond the
-mesh, and those that the picture does not show, are black, or with --behind the blurred colours of a 2D registered
-picture that is drawn for each pose, of the same subject where there is one: a classifier that has only seen faces on
-black has not learnt to leave hair and background alone. (Blurred, as its expression is another.)
+K. Niinuma et al., 2022, 4.6: synthetic faces as 3D meshes are rotated to FERA 2017's orientations,
+and classifiers trained on them are tested on 2D registered photos; so the result is 2D registered.
+The mesh is found on each face, or the average face's where none is found (--mesh template:
+always). Parts beyond the mesh, and those that the picture does not show, are black, or with
+--behind the blurred colours of a 2D registered picture that is drawn for each pose, of the same
+subject where there is one: a classifier that has only seen faces on black has not learnt to leave
+hair and background alone. (Blurred, as its expression is another.)
 
-Every row becomes one row a pose, with `yaw` and `pitch` in degrees: yaw > 0 turns the nose to the picture's right,
-pitch > 0 lifts it. A second run does only what is missing or has changed.
+Every row becomes one row a pose, with `yaw` and `pitch` in degrees: yaw > 0 turns the nose to the
+picture's right, pitch > 0 lifts it. A second run does only what is missing or has changed.
 """
 import os
 import time
@@ -31,7 +33,8 @@ from lib.faces.workers import cores, ordered_map
 from lib.files import digest
 
 BLUR = 0.08  # of the picture's side: what is left of the picture behind is colours
-DARK = 8     # levels of 255: patches as dark as this are what a 3D registration did not show, or its edit
+# levels of 255: patches as dark as this are what a 3D registration did not show, or its edit
+DARK = 8
 FERA17 = [-40.0, -20.0, 0.0]  # degrees; the nine poses are all pairs of yaw and pitch
 
 
@@ -51,7 +54,8 @@ class Options:
 
 
 def mesh_of(picture, how="found"):
-    """The mesh of a registered face, float64 [468,3] in its pixels, and whether it was found on it."""
+    """The mesh of a registered face, float64 [468,3] in its pixels, and whether it was found on
+    it."""
     size = len(picture)
     faces = landmarks.faces_in(picture) if how == "found" else []
     if faces:
@@ -60,7 +64,8 @@ def mesh_of(picture, how="found"):
 
 
 def turned(points, yaw, pitch, size):
-    """The mesh turned from frontal by yaw and pitch (degrees), then 2D registered; float [468,3]."""
+    """The mesh turned from frontal by yaw and pitch (degrees), then 2D registered; float
+    [468,3]."""
     mesh = align.frontal(points, size)
     middle = mesh.mean(0)
     mesh = (mesh - middle) @ turn(yaw, pitch).T + middle
@@ -82,7 +87,8 @@ def pose(picture, points, yaw, pitch, behind=None):
 
 
 def shown(picture):
-    """bool [S,S]: where a registered face is not black, nor beside black; specks (pupils) do not count."""
+    """bool [S,S]: where a registered face is not black, nor beside black; specks (pupils) do not
+    count."""
     cv2, square = models.opencv(), np.ones((5, 5))
     black = (picture.max(-1) <= DARK).astype(np.uint8)
     return cv2.dilate(cv2.morphologyEx(black, cv2.MORPH_OPEN, square), square) == 0
@@ -101,10 +107,11 @@ def work(task):
 
 
 def backdrops(data, behind, count):
-    """For each image of a manifest, {reference: the references of `count` pictures of the manifest `behind`}.
+    """For each image of a manifest, {reference: the references of `count` pictures of the manifest
+    `behind`}.
 
-    They are of the image's subject where `behind` has it. Drawn by the image's cell alone, so that neither other rows
-    nor the folder's place change them."""
+    They are of the image's subject where `behind` has it. Drawn by the image's cell alone, so that
+    neither other rows nor the folder's place change them."""
     pictures, by_subject, drawn = behind.images(), {}, {}
     for picture, subject in zip(pictures, behind.text("subject")):
         by_subject.setdefault(subject, []).append(picture)
@@ -134,7 +141,8 @@ class Turned(Journal):
 
 
 def turn_all(items, journal, poses, options, backs):
-    """Turn what is missing, in order; how many faces were turned now. backs: see `backdrops`, or empty."""
+    """Turn what is missing, in order; how many faces were turned now. backs: see `backdrops`, or
+    empty."""
     done, black = 0, [None] * len(poses)
     tasks = ((item, None if journal.has(item)
               else (item.reference, poses, options.mesh, backs.get(item.reference, black)))

@@ -1,4 +1,5 @@
-"""A z-buffer rasteriser in NumPy for meshes of a thousand triangles: about 10 ms for 256 x 256 samples."""
+"""A z-buffer rasteriser in NumPy for meshes of a thousand triangles: about 10 ms for 256 x 256
+samples."""
 from dataclasses import dataclass
 
 import numpy as np
@@ -6,8 +7,8 @@ import numpy as np
 
 @dataclass
 class Samples:
-    """What the samples of a picture hit. triangle: int [H,W], -1 for nothing; weights: float [H,W,3] of its
-    corners; depth: float [H,W], infinite for nothing."""
+    """What the samples of a picture hit. triangle: int [H,W], -1 for nothing; weights: float
+    [H,W,3] of its corners; depth: float [H,W], infinite for nothing."""
 
     triangle: np.ndarray
     weights: np.ndarray
@@ -27,8 +28,8 @@ class Samples:
 def rasterise(points, triangles, height, width):
     """The nearest triangle at each sample.
 
-    points: float [P,3], x and y in samples (centres at .5), smaller depth is nearer; triangles: int [T,3],
-    either way round. Returns Samples [height,width]."""
+    points: float [P,3], x and y in samples (centres at .5), smaller depth is nearer; triangles:
+    int [T,3], either way round. Returns Samples [height,width]."""
     corners = np.asarray(points, np.float64)[triangles]  # [T,3,3]
     a, b, c = corners[:, 0], corners[:, 1], corners[:, 2]
     area = (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0])
@@ -37,7 +38,8 @@ def rasterise(points, triangles, height, width):
     high = np.clip(np.floor(corners[..., :2].max(1) - 0.5) + 1, 0, limits).astype(int)
     span = np.maximum(high - low, 0)
     counts = np.where(np.abs(area) > 1e-9, span.prod(1), 0)
-    which = np.repeat(np.arange(len(triangles)), counts)  # one entry for each sample of each bounding box
+    # one entry for each sample of each bounding box
+    which = np.repeat(np.arange(len(triangles)), counts)
     place = np.arange(len(which)) - np.repeat(np.cumsum(counts) - counts, counts)
     column = low[which, 0] + place % np.maximum(span[which, 0], 1)
     row = low[which, 1] + place // np.maximum(span[which, 0], 1)
@@ -48,7 +50,8 @@ def rasterise(points, triangles, height, width):
     inside = (u >= -1e-9) & (v >= -1e-9) & (w >= -1e-9)
     depth = u * a[:, 2] + v * b[:, 2] + w * c[:, 2]
     order = np.flatnonzero(inside)
-    order = order[np.argsort(-depth[order], kind="stable")]  # far to near: the last to write is the nearest
+    # far to near: the last to write is the nearest
+    order = order[np.argsort(-depth[order], kind="stable")]
     pixel = row[order] * width + column[order]
     out = Samples(np.full(height * width, -1), np.zeros((height * width, 3)), np.full(height * width, np.inf))
     out.triangle[pixel] = which[order]
@@ -59,8 +62,8 @@ def rasterise(points, triangles, height, width):
 
 
 def normals(points, triangles):
-    """Unit normals at the points, float [P,3]; those of triangles that run clockwise as seen (y down) have a
-    negative depth, which is towards the camera. Triangles weigh by their area."""
+    """Unit normals at the points, float [P,3]; those of triangles that run clockwise as seen (y
+    down) have a negative depth, which is towards the camera. Triangles weigh by their area."""
     a, b, c = (points[triangles[:, k]] for k in range(3))
     turned = -np.cross(b - a, c - a)
     total = np.stack([np.bincount(triangles.ravel(), np.repeat(turned[:, k], 3), len(points)) for k in range(3)], 1)

@@ -1,12 +1,14 @@
-"""Makes a reader of photographs: AUs, valence and arousal, and expressions, from a face's picture and its mesh.
+"""Makes a reader of photographs: AUs, valence and arousal, and expressions, from a face's picture
+and its mesh.
 
     python -m lib.faces.reader --train labelled.csv --validation validation.csv --out reader.onnx
     python -m lib.faces.reader --train labelled.csv --validation validation.csv --classifier c.onnx --out reader.onnx
 
-A classifier that only saw rendered faces trusts rendered skin. Face Mesh has seen real faces: two small networks
-learn here to read its codes (lib.faces.mesh_codes), from rendered faces framed as registration does
-(lib.datasets.rendered_faces --look world --framing tight). The reader averages them, and a classifier when one is
-given, over the picture and its mirror image. One ONNX file holds all; Face Mesh is unchanged (Apache-2.0).
+A classifier that only saw rendered faces trusts rendered skin. Face Mesh has seen real faces: two
+small networks learn here to read its codes (lib.faces.mesh_codes), from rendered faces framed as
+registration does (lib.datasets.rendered_faces --look world --framing tight). The reader averages
+them, and a classifier when one is given, over the picture and its mirror image. One ONNX file
+holds all; Face Mesh is unchanged (Apache-2.0).
 """
 import json
 from dataclasses import dataclass
@@ -61,8 +63,9 @@ def columns(names):
 
 
 def loss(out, true, parts):
-    """Binary cross-entropy of AU levels, squared error of valence and arousal, cross-entropy of expressions; labels
-    that are not known (NaN, -1) do not act. out: [N,K]; true: as label_tensors.truth gives it."""
+    """Binary cross-entropy of AU levels, squared error of valence and arousal, cross-entropy of
+    expressions; labels that are not known (NaN, -1) do not act. out: [N,K]; true: as
+    label_tensors.truth gives it."""
     from torch.nn import functional as F
 
     au, known = true["au"], ~true["au"].isnan()
@@ -78,7 +81,8 @@ def loss(out, true, parts):
 
 
 def fit(codes, true, names, seed):
-    """Learn to read codes float [N,F]: {first, first_offset, last, last_offset, mean, spread}, float32 arrays."""
+    """Learn to read codes float [N,F]: {first, first_offset, last, last_offset, mean, spread},
+    float32 arrays."""
     import torch
 
     torch.manual_seed(seed)
@@ -126,7 +130,8 @@ def learn(options):
 
 
 def read_code(make, constants, code, reading, names):
-    """Nodes from `{code}_code` to `{code}_au`, `{code}_valence_arousal` and `{code}_expression`."""
+    """Nodes from `{code}_code` to `{code}_au`, `{code}_valence_arousal` and
+    `{code}_expression`."""
     constants |= {f"{code}_{key}": values for key, values in reading.items()}
     name = lambda text: f"{code}_{text}"
     nodes = [make("Sub", [name("code"), name("mean")], [name("level")]),
@@ -210,7 +215,8 @@ def metadata(options, names, data):
 
 
 def open_classifier(options, names):
-    """The classifier that is averaged in, an ONNX model; None without one. BadInput when it reads other labels."""
+    """The classifier that is averaged in, an ONNX model; None without one. BadInput when it reads
+    other labels."""
     if not options.classifier:
         return None
     import onnx

@@ -16,7 +16,8 @@ USUAL = "tight"  # the framing of rendered faces, for models that name no regist
 
 
 def mode_for(model):
-    """How a model's images are registered, one of align.MODES. BadInput for a mode that is not known here."""
+    """How a model's images are registered, one of align.MODES. BadInput for a mode that is not
+    known here."""
     mode = mode_of(model.meta.get("registration") or "") or USUAL
     if mode not in align.MODES:
         raise BadInput(f"{model.path}: expects registration {mode!r}, which is not known here; "
@@ -25,7 +26,8 @@ def mode_for(model):
 
 
 def crops(photo, face, mode, size):
-    """A face registered a little differently each time, uint8 [K,S,S,3], and mirrored: [2K,S,S,3]."""
+    """A face registered a little differently each time, uint8 [K,S,S,3], and mirrored:
+    [2K,S,S,3]."""
     if mode == "3d":
         cut = [align.register(photo, face, mode, size)[0]]
     else:
@@ -38,8 +40,8 @@ def crops(photo, face, mode, size):
 
 
 def read_face(reader, photo, face):
-    """{AU: level in [0, 1]} that a classifier (lib.onnx_runtime.Model) reads in a photo's face, as the mean over
-    several crops. photo: uint8 [H,W,3]; face: landmarks.Face."""
+    """{AU: level in [0, 1]} that a classifier (lib.onnx_runtime.Model) reads in a photo's face, as
+    the mean over several crops. photo: uint8 [H,W,3]; face: landmarks.Face."""
     from lib.onnx_runtime import au_scores
 
     pictures = crops(photo, face, mode_for(reader), reader.image_size)
@@ -48,9 +50,11 @@ def read_face(reader, photo, face):
 
 
 def registered(paths, mode, size):
-    """The largest face of each photo: (uint8 [N,S,S,3], confidence float [N], reason [N], '' where there is one).
+    """The largest face of each photo: (uint8 [N,S,S,3], confidence float [N], reason [N], '' where
+    there is one).
 
-    A photo without a face, or that cannot be read, gives a black picture, confidence 0 and the reason."""
+    A photo without a face, or that cannot be read, gives a black picture, confidence 0 and the
+    reason."""
     models.check()
     pictures = np.zeros((len(paths), size, size, 3), np.uint8)
     confidence, reasons = np.zeros(len(paths)), [""] * len(paths)

@@ -1,15 +1,17 @@
-"""Register the faces of manifests, photos, folders of photos and videos: one place, size and pose for all.
+"""Register the faces of manifests, photos, folders of photos and videos: one place, size and pose
+for all.
 
     python -m lib.faces.register photos/*.jpg --mode 3d --size 128 --out DIR
     python -m lib.faces.register data.csv --mode 2d --out DIR       labels and other columns pass through
     python -m lib.faces.register trial1.mp4 --fps 5 --out DIR       columns video, frame, time
 
-crop: the landmarks' square x 1.1. 2d: also upright, by a similarity to the frontal template. 3d: the dense
-face mesh turned to the frontal view; what the photo does not show is black. tight: brows to chin, as rendered
-faces are framed. With several faces in a frame of
-a video (or of a manifest with a column video), the one nearest the previous frame's is kept; in a photo the
-largest. DIR gets faces/000/000000.png …, failed.csv (what has no face, and why) and, last, manifest.csv with
-`registration` (such as 3d-128) and `face_confidence`. A second run does only what is missing or has changed.
+crop: the landmarks' square x 1.1. 2d: also upright, by a similarity to the frontal template. 3d:
+the dense face mesh turned to the frontal view; what the photo does not show is black. tight: brows
+to chin, as rendered faces are framed. With several faces in a frame of a video (or of a manifest
+with a column video), the one nearest the previous frame's is kept; in a photo the largest. DIR
+gets faces/000/000000.png …, failed.csv (what has no face, and why) and, last, manifest.csv with
+`registration` (such as 3d-128) and `face_confidence`. A second run does only what is missing or
+has changed.
 """
 import time
 from dataclasses import dataclass
@@ -49,7 +51,8 @@ class Options:
 
 @dataclass
 class Registered:
-    """One face, ready to be chosen: picture uint8 [S,S,3], and where it was in the frame (pixels)."""
+    """One face, ready to be chosen: picture uint8 [S,S,3], and where it was in the frame
+    (pixels)."""
 
     picture: object
     confidence: float
@@ -58,7 +61,8 @@ class Registered:
 
 
 def work(task):
-    """All faces of one picture, registered: a list of Registered, or the text that says why it failed.
+    """All faces of one picture, registered: a list of Registered, or the text that says why it
+    failed.
 
     task: (reference of an image or the image itself, mode, size, least confidence)."""
     picture, mode, size, least = task
@@ -104,7 +108,8 @@ def register_all(items, journal, options):
 
 
 def write_results(rows, journal, out, registration):
-    """manifest.csv of the rows whose every face was found, failed.csv of the others; (kept, failed)."""
+    """manifest.csv of the rows whose every face was found, failed.csv of the others; (kept,
+    failed)."""
     names = list(dict.fromkeys(name for row in rows for name in row.cells))
     kept = {name: [] for name in dict.fromkeys([*names, "registration", "face_confidence"])}
     kept.setdefault("original_path", [])

@@ -1,4 +1,5 @@
-"""What is to be registered: images and frames, in order, each once, from manifests, photos, folders and videos."""
+"""What is to be registered: images and frames, in order, each once, from manifests, photos,
+folders and videos."""
 import functools
 import os
 import re
@@ -17,8 +18,9 @@ PHOTOS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".p
 
 @dataclass(eq=False)
 class Item:
-    """One picture. reference: what lib.images.load understands, or 'video.mp4#frame=12'; stamp: changes when
-    the file does; sequence: the video it belongs to, or None; image: uint8 [H,W,3], for frames of videos."""
+    """One picture. reference: what lib.images.load understands, or 'video.mp4#frame=12'; stamp:
+    changes when the file does; sequence: the video it belongs to, or None; image: uint8 [H,W,3],
+    for frames of videos."""
 
     reference: str
     stamp: str
@@ -28,7 +30,8 @@ class Item:
 
 @dataclass
 class Row:
-    """A row of the manifest to write: its cells, and by column the Items whose faces take the place of cells."""
+    """A row of the manifest to write: its cells, and by column the Items whose faces take the
+    place of cells."""
 
     cells: dict
     items: dict = field(default_factory=dict)
@@ -41,8 +44,8 @@ class Row:
 def items(inputs, out, fps, columns, rows, has):
     """Yield the Items of all inputs in order; `rows` is filled on the way.
 
-    inputs: paths; columns: names of manifest columns whose images are faces; has(item): whether it is
-    registered already, so that a video's frame need not be decoded."""
+    inputs: paths; columns: names of manifest columns whose images are faces; has(item): whether it
+    is registered already, so that a video's frame need not be decoded."""
     seen = {}  # the same picture in two rows is registered once
     videos = [path for path in inputs if video.is_video(path)]
     videos = dict(zip(videos, video.names(videos)))
@@ -63,7 +66,8 @@ _real = functools.lru_cache(maxsize=4096)(os.path.realpath)  # a folder holds ma
 
 
 def made(path, out):
-    """Whether an image is one that a run with --out `out` writes, such as out/faces/000/000017.png."""
+    """Whether an image is one that a run with --out `out` writes, such as
+    out/faces/000/000017.png."""
     folder, name = os.path.split(os.path.abspath(path))
     below = os.path.relpath(_real(folder), _real(os.path.abspath(out)))
     return re.fullmatch(r"faces/\d{3,}", below) is not None and re.fullmatch(r"\d{6,}\.png", name) is not None
@@ -78,7 +82,8 @@ def refuse_made(data, out, columns=("path",)):
 
 
 def _photos(path, out):
-    """The photos that an input names: itself, or all below a folder, sorted, without what was made of them before."""
+    """The photos that an input names: itself, or all below a folder, sorted, without what was made
+    of them before."""
     if not os.path.isdir(path):
         return [path]
     found = sorted(str(file) for file in Path(path).rglob("*")

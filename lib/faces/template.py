@@ -2,8 +2,9 @@
 
     python -m lib.faces.template [--people 60] [--out lib/faces/template.csv]
 
-The landmarks found on rendered people who look straight ahead, each with an expression of their own, are
-brought together (generalised Procrustes, Gower 1975), averaged and made symmetric. Needs torch, to render.
+The landmarks found on rendered people who look straight ahead, each with an expression of their
+own, are brought together (generalised Procrustes, Gower 1975), averaged and made symmetric. Needs
+torch, to render.
 """
 from dataclasses import dataclass
 from pathlib import Path

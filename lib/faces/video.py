@@ -2,8 +2,8 @@
 
     python -m lib.faces.video trial1.mp4 trial2.avi --fps 5 --out DIR
 
-Frames are written lossless (PNG); a second run decodes again but writes only what is missing. To get
-registered faces straight from a video, without its frames on disk, see lib.faces.register.
+Frames are written lossless (PNG); a second run decodes again but writes only what is missing. To
+get registered faces straight from a video, without its frames on disk, see lib.faces.register.
 """
 import os
 from dataclasses import dataclass
@@ -32,7 +32,8 @@ class Options:
 
 @dataclass
 class Frame:
-    """number: counted from 0 in the file; time: seconds; image: uint8 [H,W,3] RGB, None when not wanted."""
+    """number: counted from 0 in the file; time: seconds; image: uint8 [H,W,3] RGB, None when not
+    wanted."""
 
     number: int
     time: float
@@ -45,13 +46,15 @@ def is_video(path):
 
 
 def names(paths):
-    """How manifests call videos: the file's name, or the whole path where two names are the same."""
+    """How manifests call videos: the file's name, or the whole path where two names are the
+    same."""
     short = [os.path.basename(path) for path in paths]
     return [name if short.count(name) == 1 else str(path) for name, path in zip(short, paths)]
 
 
 def rate(path):
-    """Frames a second of a video; 25 where the file does not say. BadInput when there is no such file."""
+    """Frames a second of a video; 25 where the file does not say. BadInput when there is no such
+    file."""
     cv2 = models.opencv()
     if not os.path.exists(path):
         raise BadInput(f"{path}: no such video")
@@ -68,7 +71,8 @@ def known_rate(said):
 
 
 class Writer:
-    """Writes frames, uint8 [H,W,3] RGB, to a video file without sound. Sides are cut to even numbers of pixels."""
+    """Writes frames, uint8 [H,W,3] RGB, to a video file without sound. Sides are cut to even
+    numbers of pixels."""
 
     def __init__(self, path, rate, shape):
         cv2 = self.cv2 = models.opencv()
@@ -87,8 +91,9 @@ class Writer:
 def frames(path, fps=None, wanted=lambda number: True):
     """Yield a video's frames in order, upright: a Frame each, fps of them a second (None: all).
 
-    wanted(number): whether the picture itself is needed. At --fps the first frame at or after each tick is
-    taken. BadInput when the file is missing or holds no frame; one that is cut short is said."""
+    wanted(number): whether the picture itself is needed. At --fps the first frame at or after each
+    tick is taken. BadInput when the file is missing or holds no frame; one that is cut short is
+    said."""
     cv2 = models.opencv()
     if not os.path.exists(path):
         raise BadInput(f"{path}: no such video")

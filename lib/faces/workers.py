@@ -18,7 +18,8 @@ def cores():
 
 
 def ordered_map(function, tasks, jobs, what="registering"):
-    """Yield (key, function(task)) in order for each (key, task); a task of None gives None at once.
+    """Yield (key, function(task)) in order for each (key, task); a task of None gives None at
+    once.
 
     function must be importable. The first ALONE tasks run here, more on `jobs` processes."""
     waiting, here, pool = deque(), 0, None

@@ -30,7 +30,8 @@ def module(architecture):
 
 
 def default_for(preset):
-    """The first architecture of the table that has a preset; the first of all where none has it."""
+    """The first architecture of the table that has a preset; the first of all where none has
+    it."""
     for architecture in ARCHITECTURES:
         if preset in module(architecture).PRESETS:
             return architecture
@@ -38,7 +39,8 @@ def default_for(preset):
 
 
 def configure(architecture, preset, overrides):
-    """Config of a preset with some fields replaced: {'width': '32'} (texts are read as the field's type)."""
+    """Config of a preset with some fields replaced: {'width': '32'} (texts are read as the field's
+    type)."""
     source = module(architecture)
     if preset not in source.PRESETS:
         raise BadInput(f"unknown network preset {preset!r}; {architecture} has {', '.join(source.PRESETS)}")
@@ -77,8 +79,8 @@ def build(checkpoint):
 
 
 def modern(checkpoint):
-    """A checkpoint in today's form. Earlier ones have the generator's weights alone, and call the warp editor
-    `expression-manipulator` (its settings have a `head`)."""
+    """A checkpoint in today's form. Earlier ones have the generator's weights alone, and call the
+    warp editor `expression-manipulator` (its settings have a `head`)."""
     if "nets" in checkpoint:
         return checkpoint
     config, architecture = dict(checkpoint["config"]), checkpoint["architecture"]

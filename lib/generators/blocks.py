@@ -7,9 +7,10 @@ from torch.nn import functional as F
 def normalisation(kind, channels):
     """'instance': affine InstanceNorm without running statistics, as the papers have it.
 
-    'group': GroupNorm over 8 channels. InstanceNorm subtracts each channel's mean over the image, and with
-    it the constant that a tiled condition adds: the published networks see their condition mostly at the
-    zero-padded borders. GroupNorm lets it through, and small networks then obey sooner."""
+    'group': GroupNorm over 8 channels. InstanceNorm subtracts each channel's mean over the image,
+    and with it the constant that a tiled condition adds: the published networks see their
+    condition mostly at the zero-padded borders. GroupNorm lets it through, and small networks then
+    obey sooner."""
     if kind == "instance":
         return nn.InstanceNorm2d(channels, affine=True)
     if kind == "group":
@@ -48,17 +49,19 @@ def flow_warp(pictures, flow):
     n, _, height, width = pictures.shape
     y = (torch.arange(height, device=flow.device, dtype=flow.dtype) * 2 + 1) / height - 1
     x = (torch.arange(width, device=flow.device, dtype=flow.dtype) * 2 + 1) / width - 1
-    grid = torch.stack([x[None, :].expand(height, width), y[:, None].expand(height, width)], -1)  # [H,W,2]
+    # [H,W,2]
+    grid = torch.stack([x[None, :].expand(height, width), y[:, None].expand(height, width)], -1)
     return F.grid_sample(pictures, grid[None] + flow.permute(0, 2, 3, 1), mode="bilinear",
                          padding_mode="border", align_corners=False)
 
 
 class PatchDiscriminator(nn.Module):
-    """Convolutional discriminator with a patch head (real or generated) and a regression head (AUs).
+    """Convolutional discriminator with a patch head (real or generated) and a regression head
+    (AUs).
 
-    Ling et al. 2020: conv5s2 to `width`, then conv4s2 doubling to 2 x 2; no norm; LeakyReLU 0.01; heads
-    conv3 -> 1 and conv(whole) -> C. stem > 1 starts from space-to-depth blocks instead, which moves the
-    work away from full resolution."""
+    Ling et al. 2020: conv5s2 to `width`, then conv4s2 doubling to 2 x 2; no norm; LeakyReLU 0.01;
+    heads conv3 -> 1 and conv(whole) -> C. stem > 1 starts from space-to-depth blocks instead,
+    which moves the work away from full resolution."""
 
     def __init__(self, outputs, size, width=64, layers=6, stem=1, most=32):
         super().__init__()

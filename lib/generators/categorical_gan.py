@@ -1,12 +1,15 @@
-"""A discriminator that reads AUs, valence and arousal: the categorical GAN of Richer 2018 (3.2.2 to 3.2.5).
+"""A discriminator that reads AUs, valence and arousal: the categorical GAN of Richer 2018 (3.2.2
+to 3.2.5).
 
-The generator makes faces from noise alone. The discriminator is a classifier with one more output: generated or
-not. Labels of generated images can only be guessed: (1 - a) / n for each of n AUs and a for "generated", where a is
-`alpha` (label smoothing); valence and arousal take the real batch's. With AUs, or valence and arousal, alone
-that works. Both together, with those losses, cost the AUs their F1 (0.80 -> 0.25).
+The generator makes faces from noise alone. The discriminator is a classifier with one more output:
+generated or not. Labels of generated images can only be guessed: (1 - a) / n for each of n AUs and
+a for "generated", where a is `alpha` (label smoothing); valence and arousal take the real batch's.
+With AUs, or valence and arousal, alone that works. Both together, with those losses, cost the AUs
+their F1 (0.80 -> 0.25).
 
-Presets: `paper` for one of the two, `joint` for both as published (the three losses averaged), `weighted` as published
-with 0.27, 0.40 and 0.33, `ours` for both with three changes (see Config: fake_labels, statistics, logits).
+Presets: `paper` for one of the two, `joint` for both as published (the three losses averaged),
+`weighted` as published with 0.27, 0.40 and 0.33, `ours` for both with three changes (see Config:
+fake_labels, statistics, logits).
 """
 from dataclasses import dataclass
 
@@ -25,29 +28,38 @@ HUBER_STEPS, HUBER_WEIGHT = 1500, 10.0  # weight annealing of the generator's Hu
 
 @dataclass
 class Config:
-    size: int = 32                 # image side in pixels: 28 and 32 by the published networks, 64 and 96 by larger ones
+    # image side in pixels: 28 and 32 by the published networks, 64 and 96 by larger ones
+    size: int = 32
     noise_size: int = 100          # Z, even in [-1, 1]
     g_width: int = 48              # channels of the generator's largest map, above 32 pixels
-    discriminator: str = "small"   # small (published) | compact | resnet18 | vgg16 | … of lib.classifiers
+    # small (published) | compact | resnet18 | vgg16 | … of lib.classifiers
+    discriminator: str = "small"
     dropout: float = 0.5           # of the discriminator
-    augment: str = "none"          # random changes of all that the discriminator sees, of lib.augment
+    # random changes of all that the discriminator sees, of lib.augment
+    augment: str = "none"
     learning_rate: float = 1e-4    # Adam's, of the generator
     d_rate: float = 0.5            # the discriminator's learning rate, a share of it
     beta1: float = 0.5
     clip: float = 20.0             # norm of all gradients of a network, 0 for no limit
-    update_rate: int = 5           # u: the discriminator learns at every (u + 1)-th step, the generator at the others
+    # u: the discriminator learns at every (u + 1)-th step, the generator at the others
+    update_rate: int = 5
     alpha: float = 0.9             # a: the label "generated" of generated images
     va_loss: str = "mse"           # mse | ccc (1 - CCC)
     w_au: float = 1.0              # task weights in the discriminator's loss
     w_va: float = 1.0              # of the sum of valence's and arousal's losses
     w_real: float = 1.0            # of real against generated
-    fake_labels: str = "paper"     # paper: generated images have guessed labels | none: they teach real/generated alone
-    statistics: str = "both"       # batch norm's running statistics: of both kinds of batches | real: of real ones alone
-    squash: bool = False           # tanh on valence and arousal (published: the linear layer itself)
-    generator_loss: str = "saturating"  # saturating: E[log P(generated)] | nonsaturating: -E[log P(real)]
+    # paper: generated images have guessed labels | none: they teach real/generated alone
+    fake_labels: str = "paper"
+    # batch norm's running statistics: of both kinds of batches | real: of real ones alone
+    statistics: str = "both"
+    # tanh on valence and arousal (published: the linear layer itself)
+    squash: bool = False
+    # saturating: E[log P(generated)] | nonsaturating: -E[log P(real)]
+    generator_loss: str = "saturating"
 
 
-JOINT = {"w_va": 1 / 6, "w_au": 1 / 3, "w_real": 1 / 3}  # means of v and a, of the AUs, and real/generated, averaged
+# means of v and a, of the AUs, and real/generated, averaged
+JOINT = {"w_va": 1 / 6, "w_au": 1 / 3, "w_real": 1 / 3}
 OURS = {"fake_labels": "none", "statistics": "real", "squash": True, "generator_loss": "nonsaturating",
         "w_au": 1.0, "w_va": 2.0, "w_real": 0.1, "learning_rate": 1e-3, "update_rate": 1, "dropout": 0.2}
 PRESETS = {"paper": {}, "joint": JOINT, "weighted": {"w_va": 0.27 / 2, "w_au": 0.40, "w_real": 0.33},
@@ -59,8 +71,8 @@ SCHEDULES = {**dict.fromkeys(("paper", "joint", "weighted"), {"epochs": 600, "de
 
 
 class SmallGenerator(nn.Module):
-    """Table 3.11: noise [N,Z] -> image [N,3,S,S] in [-1, 1]. Unpadded transposed convolutions grow the map
-    1 -> 2 -> 6 -> 14 -> 32, which is resized for S = 28."""
+    """Table 3.11: noise [N,Z] -> image [N,3,S,S] in [-1, 1]. Unpadded transposed convolutions grow
+    the map 1 -> 2 -> 6 -> 14 -> 32, which is resized for S = 28."""
 
     def __init__(self, config):
         super().__init__()
@@ -78,7 +90,8 @@ class SmallGenerator(nn.Module):
 
 
 class SmallTrunk(nn.Module):
-    """Table 3.10: image [N,3,S,S] -> features [N,width]. Above 32 pixels there is one more layer."""
+    """Table 3.10: image [N,3,S,S] -> features [N,width]. Above 32 pixels there is one more
+    layer."""
 
     def __init__(self, size, dropout):
         super().__init__()
@@ -112,7 +125,8 @@ class Discriminator(nn.Module):
 
 
 class Reader(nn.Module):
-    """The discriminator as a classifier: image -> dict of `au` (presence), `valence_arousal`, `real`, `features`."""
+    """The discriminator as a classifier: image -> dict of `au` (presence), `valence_arousal`,
+    `real`, `features`."""
 
     def __init__(self, discriminator):
         super().__init__()
@@ -127,7 +141,8 @@ class Reader(nn.Module):
 
 
 def au_loss(logits, true):
-    """Mean over images and AUs of the binary cross-entropy, NaN in `true` left out: [N,A], [N,A]."""
+    """Mean over images and AUs of the binary cross-entropy, NaN in `true` left out: [N,A],
+    [N,A]."""
     known = ~true.isnan()
     error = F.binary_cross_entropy_with_logits(logits, torch.nan_to_num(true), reduction="none")
     return (error * known).sum() / known.sum().clamp(min=1)
@@ -141,7 +156,8 @@ def mse_loss(read, true):
 
 
 def ccc_loss(read, true):
-    """(1 - CCC) of valence plus that of arousal over the batch, NaN in `true` left out: [N,2], [N,2].
+    """(1 - CCC) of valence plus that of arousal over the batch, NaN in `true` left out: [N,2],
+    [N,2].
 
     CCC = 2 cov(r, t) / (var r + var t + (mean r - mean t)²)."""
     known = (~true.isnan()).float()
@@ -160,12 +176,14 @@ def huber_weight(step):
 
 
 def learns(step, update_rate):
-    """Which network learns at a step: the discriminator at multiples of u + 1, else the generator."""
+    """Which network learns at a step: the discriminator at multiples of u + 1, else the
+    generator."""
     return "discriminator" if step % (update_rate + 1) == 0 else "generator"
 
 
 def clipping(net, most):
-    """A hook of an optimiser: before a step, the norm of all gradients of this process is at most `most`."""
+    """A hook of an optimiser: before a step, the norm of all gradients of this process is at most
+    `most`."""
     def hook(*_):
         torch.nn.utils.clip_grad_norm_(net.parameters(), most)
 
@@ -194,7 +212,8 @@ class System(Contract):
         self.drawing = SampleDrawing("uniform", config.noise_size)
 
     def targets(self, batch):
-        """Labels of real and of generated images: {"au", "va", "generated"} each, NaN where there is none."""
+        """Labels of real and of generated images: {"au", "va", "generated"} each, NaN where there
+        is none."""
         count, alpha = len(batch.x_real), self.config.alpha
         like = batch.x_real
         levels = batch.labels.get("au", like.new_zeros(count, 0))
@@ -214,7 +233,8 @@ class System(Contract):
         momenta = [norm.momentum for norm in norms]
         for norm in norms if kept else ():
             norm.momentum = 0.0
-        out = self.discriminator(augment.augment(x, self.config.augment, None))  # None: torch's own generator
+        # None: torch's own generator
+        out = self.discriminator(augment.augment(x, self.config.augment, None))
         for norm, momentum in zip(norms, momenta):
             norm.momentum = momentum
         return out
@@ -234,7 +254,8 @@ class System(Contract):
         noise = even(self.draw, len(x_real), config.noise_size, x_real.device)
         x_fake = self.generator(noise)
         if learns(step, config.update_rate) == "discriminator":
-            # L_D = sum over real and generated images of w_au BCE(AUs) + w_va VA + w_real BCE(generated)
+            # L_D = sum over real and generated images of w_au BCE(AUs) + w_va VA + w_real
+            # BCE(generated)
             of_real, of_fake = self.targets(batch)
             logits = self.read(x_real, real=True)
             real = self.losses(logits, of_real)
@@ -246,7 +267,8 @@ class System(Contract):
             return {**terms, "d_loss": d_loss.detach(), "d_fake": fake["real"].detach(),
                     "real_as_real": (logits[2] < 0).float().mean()}
 
-        # L_G = E[log P(generated | G(z))] + weight(step) Huber(x, G(z)), or -E[log P(real | G(z))] + …
+        # L_G = E[log P(generated | G(z))] + weight(step) Huber(x, G(z)), or -E[log P(real | G(z))]
+        # + …
         generated = self.read(x_fake, real=False)[2]
         if config.generator_loss == "saturating":
             adversarial = F.logsigmoid(generated).mean()

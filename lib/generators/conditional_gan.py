@@ -1,7 +1,9 @@
-"""Faces from noise by condition: Kolbenschlager 2020's second model, a plain conditional GAN (Mirza and Osindero 2014).
+"""Faces from noise by condition: Kolbenschlager 2020's second model, a plain conditional GAN
+(Mirza and Osindero 2014).
 
-The label is a second input of both networks. The discriminator judges pairs of image and label: a real image with
-another image's label counts as fake, like a generated one. No sizes are published; ours are DCGAN's.
+The label is a second input of both networks. The discriminator judges pairs of image and label: a
+real image with another image's label counts as fake, like a generated one. No sizes are published;
+ours are DCGAN's.
 """
 from dataclasses import dataclass
 
@@ -21,7 +23,8 @@ class Config:
     noise_size: int = 100         # Z, normal
     learning_rate: float = 2e-4   # Adam's
     beta1: float = 0.5
-    w_wrong: float = 0.5          # share of the fakes' loss that real images with a wrong label have
+    # share of the fakes' loss that real images with a wrong label have
+    w_wrong: float = 0.5
 
 
 PRESETS = {"paper": {}, "quick": {"size": 32, "width": 24}}
@@ -30,7 +33,8 @@ SCHEDULES = {"paper": {"epochs": 100, "decay_epochs": 0, "batch": 64},
 
 
 class Discriminator(nn.Module):
-    """image [N,3,S,S], y [N,C] -> logit [N] of "real, and y is its label". y becomes one more colour of the image."""
+    """image [N,3,S,S], y [N,C] -> logit [N] of "real, and y is its label". y becomes one more
+    colour of the image."""
 
     def __init__(self, config, conditions):
         super().__init__()
@@ -46,7 +50,8 @@ class Discriminator(nn.Module):
 
 
 def wrong_labels(y):
-    """(labels of the next image of the batch [N,C], bool [N] whether they differ from the image's own)."""
+    """(labels of the next image of the batch [N,C], bool [N] whether they differ from the image's
+    own)."""
     other = y.roll(1, 0)
     return other, (other != y).any(1)
 
@@ -71,7 +76,8 @@ class System(Contract):
         x_fake = self.generator(self.draw.randn(len(y), self.config.noise_size, device=y.device), y)
         y_wrong, differs = wrong_labels(y)
 
-        # L_D = -E[log D(x, y)] - (1 - w) E[log(1 - D(G(z, y), y))] - w E[log(1 - D(x, y'))], y' the wrong label
+        # L_D = -E[log D(x, y)] - (1 - w) E[log(1 - D(G(z, y), y))] - w E[log(1 - D(x, y'))], y'
+        # the wrong label
         real, fake = self.discriminator(x_real, y), self.discriminator(x_fake.detach(), y)
         d_loss = is_real(real, 1) + (1 - w) * is_real(fake, 0)
         terms = {}

@@ -1,8 +1,9 @@
 """Faces from noise by condition: Kolbenschlager 2020's last model, a conditional Wasserstein GAN.
 
-The critic has two heads: a Wasserstein score, and the condition (class). The generator gets noise and label. No sizes
-and no optimiser are published; ours are DCGAN's and those of WGAN-GP (Gulrajani et al. 2017). `lipschitz=clip` is the
-first form, weights clipped at ±0.01 (Arjovsky et al. 2017).
+The critic has two heads: a Wasserstein score, and the condition (class). The generator gets noise
+and label. No sizes and no optimiser are published; ours are DCGAN's and those of WGAN-GP
+(Gulrajani et al. 2017). `lipschitz=clip` is the first form, weights clipped at ±0.01 (Arjovsky et
+al. 2017).
 """
 from dataclasses import dataclass
 
@@ -27,7 +28,8 @@ class Config:
     penalty: float = 10.0
     clip: float = 0.01
     n_critic: int = 5             # critic steps for one of the generator
-    w_condition: float = 1.0      # the class head's loss, of real images in the critic, of generated in the generator
+    # the class head's loss, of real images in the critic, of generated in the generator
+    w_condition: float = 1.0
 
 
 PRESETS = {"paper": {}, "quick": {"size": 32, "width": 24, "n_critic": 3, "learning_rate": 2e-4}}
@@ -50,7 +52,8 @@ class Critic(nn.Module):
 
 
 class Reader(nn.Module):
-    """The critic as a classifier: image -> dict of what it reads, and `real` [N], the Wasserstein score."""
+    """The critic as a classifier: image -> dict of what it reads, and `real` [N], the Wasserstein
+    score."""
 
     def __init__(self, critic, labels):
         super().__init__()
@@ -62,7 +65,8 @@ class Reader(nn.Module):
 
 
 def penalty(critic, x_real, x_fake, mix):
-    """E[(‖∇C(x̂)‖₂ - 1)²] at x̂ = m x + (1 - m) G(z). Images [N,3,S,S]; mix: m in [0, 1], [N,1]."""
+    """E[(‖∇C(x̂)‖₂ - 1)²] at x̂ = m x + (1 - m) G(z). Images [N,3,S,S]; mix: m in [0, 1],
+    [N,1]."""
     mix = mix[:, :, None, None]
     between = (mix * x_real + (1 - mix) * x_fake).detach().requires_grad_(True)
     slope, = torch.autograd.grad(critic(between)[0].sum(), between, create_graph=True)

@@ -1,14 +1,15 @@
 """Labels as condition columns, for every kind of label: AUs, valence and arousal, expressions.
 
-`Labels.encode(manifest)` gives a table [N,C] with NaN where an image is unlabelled. Here the table is read: as the
-labels that losses use, as conditions without NaN, and, in an exported editor, as source and target.
+`Labels.encode(manifest)` gives a table [N,C] with NaN where an image is unlabelled. Here the table
+is read: as the labels that losses use, as conditions without NaN, and, in an exported editor, as
+source and target.
 """
 import torch
 
 
 def as_labels(labels, table):
-    """The labels behind a table [N,C]: au [N,A], valence_arousal [N,2] (NaN unlabelled), expression int64 [N] (-1),
-    those that `labels` (lib.labels.Labels) has."""
+    """The labels behind a table [N,C]: au [N,A], valence_arousal [N,2] (NaN unlabelled),
+    expression int64 [N] (-1), those that `labels` (lib.labels.Labels) has."""
     found = {}
     if labels.aus:
         found["au"] = table[:, labels.columns("au")]
@@ -22,8 +23,8 @@ def as_labels(labels, table):
 
 
 def from_readings(labels, readings):
-    """A table [N,C] of what a classifier reads, {au [N,A], valence_arousal [N,2], expression [N,E]: probabilities};
-    NaN in the columns of a kind that it does not read."""
+    """A table [N,C] of what a classifier reads, {au [N,A], valence_arousal [N,2], expression
+    [N,E]: probabilities}; NaN in the columns of a kind that it does not read."""
     count = len(next(iter(readings.values())))
     parts = [(len(labels.aus), "au"), (2 * labels.valence_arousal, "valence_arousal"),
              (len(labels.expressions), "expression")]
@@ -33,7 +34,8 @@ def from_readings(labels, readings):
 
 
 def without_gaps(labels, table):
-    """Conditions [N,C] without NaN: an unknown AU, valence or arousal is 0, an unknown expression the uniform vector."""
+    """Conditions [N,C] without NaN: an unknown AU, valence or arousal is 0, an unknown expression
+    the uniform vector."""
     blank = table.new_zeros(labels.count)
     if labels.expressions:
         blank[labels.columns("expression")] = 1 / len(labels.expressions)
@@ -41,7 +43,8 @@ def without_gaps(labels, table):
 
 
 def limits(labels, table):
-    """(lowest, highest) value of each condition column, [C] each: [0, 1], or [-1, 1] for valence and arousal."""
+    """(lowest, highest) value of each condition column, [C] each: [0, 1], or [-1, 1] for valence
+    and arousal."""
     low = table.new_zeros(labels.count)
     low[labels.columns("va")] = -1
     return low, torch.ones_like(low)
@@ -50,10 +53,10 @@ def limits(labels, table):
 def source_and_target(labels, source, target):
     """What an editor is fed for a source and a target [N,C] that have NaN. Both come back without.
 
-    AU, valence, arousal: NaN in the target keeps the source's value; NaN in the source is unknown, and is taken to
-    be the target's, so that no relative change is asked there; 0 where both are NaN.
-    Expressions: where a row names any class, those that it does not name are 0. A target that names none keeps the
-    source's; a source that names none is unknown: the uniform vector."""
+    AU, valence, arousal: NaN in the target keeps the source's value; NaN in the source is unknown,
+    and is taken to be the target's, so that no relative change is asked there; 0 where both are
+    NaN. Expressions: where a row names any class, those that it does not name are 0. A target that
+    names none keeps the source's; a source that names none is unknown: the uniform vector."""
     parts = []
     width = labels.count - len(labels.expressions)
     if width:

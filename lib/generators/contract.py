@@ -9,13 +9,14 @@ A generator is one module that offers
     TASKS        the labels it learns where --tasks does not say: any of "au", "va", "expression"; () is none
     System       a subclass of `System` below
 
-The trainer keeps time, averaged weights, checkpoints, history, the choice of the epoch, alarms and processes. It
-names no architecture, no setting of one and no kind of label. `editing.py` and `sampling.py` know, for each kind of
-generator, how batches are drawn, how it is watched and how it is exported.
+The trainer keeps time, averaged weights, checkpoints, history, the choice of the epoch, alarms and
+processes. It names no architecture, no setting of one and no kind of label. `editing.py` and
+`sampling.py` know, for each kind of generator, how batches are drawn, how it is watched and how it
+is exported.
 
-Shapes: B images of this process, C conditions (`labels.conditions`), S pixels a side, P rows of kind `pair`, Z noise.
-Pictures are float [B,3,S,S] in [-1, 1]. AU conditions are FACS level / 5 in [0, 1], valence and arousal in [-1, 1],
-expressions 0 or 1 (one-hot).
+Shapes: B images of this process, C conditions (`labels.conditions`), S pixels a side, P rows of
+kind `pair`, Z noise. Pictures are float [B,3,S,S] in [-1, 1]. AU conditions are FACS level / 5 in
+[0, 1], valence and arousal in [-1, 1], expressions 0 or 1 (one-hot).
 """
 from dataclasses import asdict, dataclass, field
 
@@ -29,14 +30,19 @@ from lib.training import Draws
 class EditDrawing:
     """Which batches an editor learns from (`editing.py` draws them)."""
 
-    shares: dict = field(default_factory=lambda: {"permuted": 1.0})  # kinds of targets, see lib.generators.pairs
+    # kinds of targets, see lib.generators.pairs
+    shares: dict = field(default_factory=lambda: {"permuted": 1.0})
     target_noise: float = 0.0   # targets of kind `permuted` get U(±this)
     source_noise: float = 0.0   # the source's AUs and VA get U(±this), in y_org and in labels
     clamp: bool = True          # keep noisy values in the range of their kind
-    doubles: bool = False       # also another image with the labels of the source, for rows of kind `pair`
-    pair_by: str = "session"    # images of one session | subject | any are a pair (falls back to subject)
-    isolate: float = 0.0        # share of pairs that differ in one condition, as far as the session allows
-    motion: bool = False        # also where pixels of a pair's images lie in each other (lib.generators.motion)
+    # also another image with the labels of the source, for rows of kind `pair`
+    doubles: bool = False
+    # images of one session | subject | any are a pair (falls back to subject)
+    pair_by: str = "session"
+    # share of pairs that differ in one condition, as far as the session allows
+    isolate: float = 0.0
+    # also where pixels of a pair's images lie in each other (lib.generators.motion)
+    motion: bool = False
     crop: bool = False          # pad by S/16 (reflect) and crop at random, as Ling et al. do
     levels: tuple = (0.3, 1.0)  # AU levels of kinds `single` and `change`
 
@@ -46,14 +52,20 @@ class EditBatch:
     """One step's data for an editor; rows of a kind stand together, those of kind `pair` first."""
 
     x_real: torch.Tensor    # [B,3,S,S]
-    labels: dict            # the source's: au [B,A], valence_arousal [B,2] (NaN unlabelled), expression int64 [B] (-1)
-    y_org: torch.Tensor     # [B,C] the source's conditions, without NaN (unknown expression: the uniform vector)
-    y_trg: torch.Tensor     # [B,C] asked for, without NaN; equals y_org where the source is unlabelled
+    # the source's: au [B,A], valence_arousal [B,2] (NaN unlabelled), expression int64 [B] (-1)
+    labels: dict
+    # [B,C] the source's conditions, without NaN (unknown expression: the uniform vector)
+    y_org: torch.Tensor
+    # [B,C] asked for, without NaN; equals y_org where the source is unlabelled
+    y_trg: torch.Tensor
     known: torch.Tensor     # bool [B,C] whether the source is labelled there
     kinds: list             # B names
-    x_true: torch.Tensor = None    # [P,3,S,S] true images of the rows of kind `pair`: same person, conditions y_trg
-    x_double: torch.Tensor = None  # [P,3,S,S] other images with the source's conditions, where `doubles`
-    motion: torch.Tensor = None    # [P,2,h,w] the flow that makes x_true from x_real, NaN unknown, where `motion`
+    # [P,3,S,S] true images of the rows of kind `pair`: same person, conditions y_trg
+    x_true: torch.Tensor = None
+    # [P,3,S,S] other images with the source's conditions, where `doubles`
+    x_double: torch.Tensor = None
+    # [P,2,h,w] the flow that makes x_true from x_real, NaN unknown, where `motion`
+    motion: torch.Tensor = None
     epoch: int = 0                 # from 0
 
     def kind_rows(self, kind):
@@ -76,7 +88,8 @@ class SampleBatch:
     """One step's data for a sampler."""
 
     x_real: torch.Tensor    # [B,3,S,S]
-    labels: dict            # au [B,A], valence_arousal [B,2] (NaN unlabelled), expression int64 [B] (-1 unlabelled)
+    # au [B,A], valence_arousal [B,2] (NaN unlabelled), expression int64 [B] (-1 unlabelled)
+    labels: dict
     y: torch.Tensor         # [B,C] the same as conditions, without NaN; [B,0] where there is none
     known: torch.Tensor     # bool [B,C]
     epoch: int = 0          # from 0
@@ -100,24 +113,26 @@ class System:
     def __init__(self, labels, config):
         self.labels, self.config = labels, config  # lib.labels.Labels, the module's Config
         self.nets, self.optimisers, self.drawing = {}, {}, None
-        self.draw = Draws()  # random numbers of a step come from here, so that several processes agree
+        # random numbers of a step come from here, so that several processes agree
+        self.draw = Draws()
 
     def step(self, batch, step):
-        """One training step on a batch: forward, losses, backward, optimiser steps, visible in one block.
+        """One training step on a batch: forward, losses, backward, optimiser steps, visible in one
+        block.
 
-        step: counts from 0 over the whole training. Returns {term: detached scalar}; a term that this step does
-        not have is left out. `d_gap`, where there is a critic, is mean score of real minus that of generated
-        images."""
+        step: counts from 0 over the whole training. Returns {term: detached scalar}; a term that
+        this step does not have is left out. `d_gap`, where there is a critic, is mean score of
+        real minus that of generated images."""
         raise NotImplementedError
 
     def learn_without_pairs(self):
-        """Called before training where no two images show one person and kind `pair` is asked for: rows of that kind go
-        to the other kinds. Whether there is still something to learn from."""
+        """Called before training where no two images show one person and kind `pair` is asked for:
+        rows of that kind go to the other kinds. Whether there is still something to learn from."""
         return len(self.drawing.shares) > 1
 
     def warm_up(self, draw_batch):
-        """Before the first step: whatever must be learnt beforehand. draw_batch(n) draws a batch n times as large as
-        a step's. Returns a text for the log, or ''."""
+        """Before the first step: whatever must be learnt beforehand. draw_batch(n) draws a batch n
+        times as large as a step's. Returns a text for the log, or ''."""
         return ""
 
     @property
@@ -137,14 +152,16 @@ class System:
         """The SampleDrawing that says which noise the export `sampler` takes."""
         return self.drawing
 
-    conditional = True  # whether the export `sampler` acts on its target; else its graph has no such input
+    # whether the export `sampler` acts on its target; else its graph has no such input
+    conditional = True
     real_kind = "probability"  # what the classifier's output `real` is: probability | score
 
     def update(self, name, loss):
-        """Backward and one step of the named optimiser. (Several processes average gradients in a hook of it.)
+        """Backward and one step of the named optimiser. (Several processes average gradients in a
+        hook of it.)
 
-        Only its own parameters get gradients: a generator's loss goes through the discriminator, whose weights'
-        gradients nobody would use."""
+        Only its own parameters get gradients: a generator's loss goes through the discriminator,
+        whose weights' gradients nobody would use."""
         optimiser = self.optimisers[name]
         optimiser.zero_grad(set_to_none=True)
         loss.backward(inputs=[value for group in optimiser.param_groups for value in group["params"]])
@@ -167,8 +184,8 @@ class Editor(nn.Module):
 
 
 class LabelReader(nn.Module):
-    """The export graph of a discriminator, image -> (scores [N,…], readings [N,C]): `au`, `valence_arousal`,
-    `expression` (the readings' softmax), and `real`, the mean score."""
+    """The export graph of a discriminator, image -> (scores [N,…], readings [N,C]): `au`,
+    `valence_arousal`, `expression` (the readings' softmax), and `real`, the mean score."""
 
     def __init__(self, net, labels):
         super().__init__()

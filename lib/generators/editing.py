@@ -1,4 +1,5 @@
-"""Editors in training: how their batches are drawn, and how they are watched on the same validation faces."""
+"""Editors in training: how their batches are drawn, and how they are watched on the same
+validation faces."""
 import torch
 from torch.nn import functional as F
 
@@ -15,7 +16,8 @@ BATCH = 32             # of them at a time, as training steps leave little memor
 
 
 class Batches:
-    """Batches of a training set. data: lib.device_data.Set; table [N,C]: conditions, NaN unlabelled."""
+    """Batches of a training set. data: lib.device_data.Set; table [N,C]: conditions, NaN
+    unlabelled."""
 
     def __init__(self, data, table, system, flip=True):
         self.data, self.table, self.system, self.flip = data, table, system, flip
@@ -79,8 +81,8 @@ class Batches:
         return torch.minimum(torch.maximum(noisy, low), high)
 
     def augment(self, pictures, total):
-        """(pictures, bool [B] which are mirrored): the same flip and crop for all pictures of a row; the first rows of
-        x_real are those of the others."""
+        """(pictures, bool [B] which are mirrored): the same flip and crop for all pictures of a
+        row; the first rows of x_real are those of the others."""
         draw = self.system.draw
         mirrored = torch.zeros(len(pictures["x_real"]), 1, 1, 1, dtype=torch.bool)
         if self.flip:
@@ -94,7 +96,8 @@ class Batches:
 
 
 def padded_crop(pictures, shift):
-    """Pad by S/16 (reflect) and crop to S again, where shift [N,2] in [0, 1) says: [N,3,S,S] -> the same shape."""
+    """Pad by S/16 (reflect) and crop to S again, where shift [N,2] in [0, 1) says: [N,3,S,S] ->
+    the same shape."""
     size = pictures.shape[3]
     pad = max(1, size // 16)
     wide = F.pad(pictures, (pad,) * 4, mode="reflect")
@@ -103,7 +106,8 @@ def padded_crop(pictures, shift):
 
 
 class Watch:
-    """Edits validation faces (neutral ones where there are enough) towards one condition at a time."""
+    """Edits validation faces (neutral ones where there are enough) towards one condition at a
+    time."""
 
     def __init__(self, data, table, system, level, reader=""):
         if not reader and "classifier" not in system.exports:
@@ -116,7 +120,8 @@ class Watch:
         if not len(rows):
             raise BadInput(f"{data.manifest.name}: has none of the labels to learn "
                            f"({', '.join(self.labels.conditions)}); give a labelled set")
-        rows = rows[torch.linspace(0, len(rows) - 1, min(FACES, len(rows))).long()]  # spread over the people
+        # spread over the people
+        rows = rows[torch.linspace(0, len(rows) - 1, min(FACES, len(rows))).long()]
         self.pixels, self.image = data.pixels[rows], data.images(rows)
         self.known = known[rows]  # what is unknown stays unchanged
         self.source = conditions.without_gaps(self.labels, table[rows])
@@ -158,7 +163,8 @@ class Watch:
 
     @torch.no_grad()
     def look(self, exports):
-        """(figures, contact sheet uint8). Every face gets one condition; the shown ones get each in turn."""
+        """(figures, contact sheet uint8). Every face gets one condition; the shown ones get each
+        in turn."""
         editor, critic = picture_of(exports["editor"]), exports.get("classifier")
         n, c = self.source.shape
         row, column = torch.arange(n), torch.arange(n, device=self.source.device) % c
@@ -191,8 +197,8 @@ class Watch:
         return conditions.from_readings(self.labels, critic(pictures))
 
     def sheet(self, editor):
-        """Rows: faces; columns: the face, then one condition each. Also: how much results differ between conditions,
-        as a share of how much they differ from the input."""
+        """Rows: faces; columns: the face, then one condition each. Also: how much results differ
+        between conditions, as a share of how much they differ from the input."""
         rows, variety = [], []
         c = self.labels.count
         for i in range(min(SHOWN, len(self.image))):
@@ -252,7 +258,8 @@ def exploded(means):
 
 
 def neutral(table, labels):
-    """bool [N]: faces that show nothing: every known AU below NEUTRAL, the expression `neutral` where there is one."""
+    """bool [N]: faces that show nothing: every known AU below NEUTRAL, the expression `neutral`
+    where there is one."""
     calm = torch.ones(len(table), dtype=torch.bool, device=table.device)
     aus = table[:, labels.columns("au")]
     calm &= (aus.isnan() | (aus < NEUTRAL)).all(1)

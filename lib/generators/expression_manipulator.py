@@ -1,12 +1,12 @@
 """Expression Manipulator: edits facial expressions by relative action units.
 
-Ling, Xue, Song, Yang, Xiao, Gu: "Toward Fine-grained Facial Expression Manipulation", ECCV 2020; used by
-Marinos (TU Delft, 2023) to make training sets for AU classifiers.
+Ling, Xue, Song, Yang, Xiao, Gu: "Toward Fine-grained Facial Expression Manipulation", ECCV 2020;
+used by Marinos (TU Delft, 2023) to make training sets for AU classifiers.
 
-A U-Net is told the *relative* AUs (target - source), so that zero means "change nothing"; its skips pass
-through multi-scale fusion (MSF) modules, each told the relative AUs again; a discriminator judges patches
-and regresses *absolute* AUs. The system that this project uses by default, with a flow field and other changes of
-ours, is warp_editor.py.
+A U-Net is told the *relative* AUs (target - source), so that zero means "change nothing"; its
+skips pass through multi-scale fusion (MSF) modules, each told the relative AUs again; a
+discriminator judges patches and regresses *absolute* AUs. The system that this project uses by
+default, with a flow field and other changes of ours, is warp_editor.py.
 """
 from dataclasses import dataclass
 
@@ -22,7 +22,8 @@ TASKS = ("au",)
 
 @dataclass
 class Config:
-    """Networks and losses; the defaults are those of the authors' training command (src/launch/train.sh)."""
+    """Networks and losses; the defaults are those of the authors' training command
+    (src/launch/train.sh)."""
 
     size: int = 128            # image side in pixels
     width: int = 64            # channels after the first convolution
@@ -51,17 +52,19 @@ class Config:
 
 PRESETS = {
     "paper": {},
-    # the published losses and schedule, on a quarter of the width and images of 64 px; GroupNorm, as InstanceNorm takes
-    # most of a tiled condition away again
+    # the published losses and schedule, on a quarter of the width and images of 64 px; GroupNorm,
+    # as InstanceNorm takes most of a tiled condition away again
     "quick": dict(size=64, width=16, levels=3, kernel=3, norm="group", d_width=32, d_layers=5, learning_rate=4e-4),
 }
 SCHEDULES = {"paper": dict(epochs=50, decay_epochs=20, batch=16), "quick": dict(epochs=10, decay_epochs=5, batch=16)}
 
 
 class MultiScaleFusion(nn.Module):
-    """Fuses an encoder feature x [N,C,H,W] with a low-resolution feature d [N,L,H/2,W/2] under a condition.
+    """Fuses an encoder feature x [N,C,H,W] with a low-resolution feature d [N,L,H/2,W/2] under a
+    condition.
 
-    Two streams exchange what they have, then come together; the result is [N,C,H,W] (paper, section 3.2)."""
+    Two streams exchange what they have, then come together; the result is [N,C,H,W] (paper,
+    section 3.2)."""
 
     def __init__(self, channels, low, condition, kernel=5, norm="instance"):
         super().__init__()
@@ -92,7 +95,8 @@ class MultiScaleFusion(nn.Module):
 
 
 class Generator(nn.Module):
-    """U-Net with MSF skips: (image [N,3,S,S] in [-1,1], AUs [N,C], relative ones) -> image in [-1,1]."""
+    """U-Net with MSF skips: (image [N,3,S,S] in [-1,1], AUs [N,C], relative ones) -> image in
+    [-1,1]."""
 
     def __init__(self, aus, config):
         super().__init__()
@@ -138,7 +142,8 @@ class Generator(nn.Module):
         return torch.tanh(self.head(d))
 
     def edit(self, image, source, target):
-        """Image [N,3,S,S] with absolute AUs `source` [N,C] changed to `target` [N,C]; none may be NaN."""
+        """Image [N,3,S,S] with absolute AUs `source` [N,C] changed to `target` [N,C]; none may be
+        NaN."""
         return self(image, self.change(source, target))
 
     def change(self, source, target):
@@ -173,14 +178,16 @@ class System(contract.System):
                 "classifier": contract.LabelReader(self.discriminator, self.labels)}
 
     def step(self, batch, step):
-        """A discriminator step, its penalty's own step, and on every g_every-th batch a generator step."""
+        """A discriminator step, its penalty's own step, and on every g_every-th batch a generator
+        step."""
         config, x_real, y_org, y_trg = self.config, batch.x_real, batch.y_org, batch.y_trg
         known = lambda values: torch.where(batch.known, values, torch.nan)
         every = config.g_every if batch.epoch < config.late_from else config.g_every_late
         generator, learns = self.generator, (step + 1) % every == 0
         terms = {}
 
-        # x_fake = G(x_real, y_trg - y_org): the generator's own step takes it up, as do the features of x_real
+        # x_fake = G(x_real, y_trg - y_org): the generator's own step takes it up, as do the
+        # features of x_real
         with torch.set_grad_enabled(learns):
             features = generator.encode(x_real)
             x_fake = generator.decode(features, generator.change(y_org, y_trg))

@@ -1,8 +1,10 @@
-"""Where the head went between two frames of a session: affine registration by robust least squares.
+"""Where the head went between two frames of a session: affine registration by robust least
+squares.
 
-Two frames of one person differ by the expression, which a generator is to make, and by a little head movement,
-which it cannot know. Left in the idiosyncratic loss, half a pixel of movement weighs more than a closed eye.
-Niinuma et al. (2022) train on registered faces; here frames are registered to each other.
+Two frames of one person differ by the expression, which a generator is to make, and by a little
+head movement, which it cannot know. Left in the idiosyncratic loss, half a pixel of movement
+weighs more than a closed eye. Niinuma et al. (2022) train on registered faces; here frames are
+registered to each other.
 """
 import torch
 from torch.nn import functional as F
@@ -14,8 +16,8 @@ def matrices(movement):
 
 
 def move(pictures, movement):
-    """Pictures [N,C,S,S] moved by affine differences from the identity [N,6] (rows of a 2x3 matrix, in
-    coordinates from -1 to 1); the border is repeated."""
+    """Pictures [N,C,S,S] moved by affine differences from the identity [N,6] (rows of a 2x3
+    matrix, in coordinates from -1 to 1); the border is repeated."""
     grid = F.affine_grid(matrices(movement), pictures.shape, align_corners=False)
     return F.grid_sample(pictures, grid, padding_mode="border", align_corners=False)
 
@@ -29,10 +31,11 @@ def back(movement):
 
 @torch.no_grad()
 def movement(source, answer, steps=5, tolerance=3.0):
-    """The affine movement [N,6] that brings `source` [N,3,S,S] onto `answer`, by Gauss-Newton at half resolution.
+    """The affine movement [N,6] that brings `source` [N,3,S,S] onto `answer`, by Gauss-Newton at
+    half resolution.
 
-    Each pixel counts 1 / (1 + (r / s)²), r its difference and s `tolerance` times the median difference: what
-    an expression changes is an outlier, and is left for the generator."""
+    Each pixel counts 1 / (1 + (r / s)²), r its difference and s `tolerance` times the median
+    difference: what an expression changes is an outlier, and is left for the generator."""
     with torch.autocast(source.device.type, enabled=False):
         source, answer = (F.avg_pool2d(picture.float().mean(1, keepdim=True), 2) for picture in (source, answer))
         size = source.shape[-1]
@@ -47,6 +50,7 @@ def movement(source, answer, steps=5, tolerance=3.0):
             usual = error.abs().median(1, keepdim=True).values.clamp(min=0.01) * tolerance
             weighted = (slopes / (1 + (error / usual).square())[..., None]).mT
             normal = weighted @ slopes
-            normal = normal + torch.diag_embed(1e-3 * normal.diagonal(dim1=1, dim2=2) + 1e-3)  # a blank picture stays
+            # a blank picture stays
+            normal = normal + torch.diag_embed(1e-3 * normal.diagonal(dim1=1, dim2=2) + 1e-3)
             found = found + torch.linalg.solve(normal, weighted @ error[..., None])[..., 0]
         return found

@@ -1,8 +1,8 @@
 """Faces from noise, without conditions: the two plain GANs (Goodfellow et al. 2014) of the papers.
 
-`mlp`: Richer 2018, 3.2.1: one hidden layer of 128 units in each network, grey images of 28 x 28 pixels. It works on
-MNIST and collapses on faces, as that work shows. `convolutional`: Kolbenschlager 2020's first model, of which no sizes
-are published; ours are DCGAN's.
+`mlp`: Richer 2018, 3.2.1: one hidden layer of 128 units in each network, grey images of 28 x 28
+pixels. It works on MNIST and collapses on faces, as that work shows. `convolutional`:
+Kolbenschlager 2020's first model, of which no sizes are published; ours are DCGAN's.
 """
 from dataclasses import dataclass
 

@@ -1,8 +1,8 @@
 """GANimation: edits facial expressions by action units, through an attention mask.
 
-Pumarola, Agudo, Martinez, Sanfeliu, Moreno-Noguer: "GANimation: Anatomically-aware Facial Animation
-from a Single Image", ECCV 2018. The generator paints colours C and says by a mask A where the input
-stays:
+Pumarola, Agudo, Martinez, Sanfeliu, Moreno-Noguer: "GANimation: Anatomically-aware Facial
+Animation from a Single Image", ECCV 2018. The generator paints colours C and says by a mask A
+where the input stays:
 
     G(x, y_trg) = A · x + (1 - A) · C
 
@@ -63,11 +63,11 @@ class Config:
 
 NIINUMA = {"size": 224, "w_mask": 0.0, "w_smooth": 0.0, "w_pair": 1.0,
            "shares": "pair=1,permuted=1"}
-# CPU: true images of the same person teach most (as in Niinuma's variant, but with a weight of 40),
-# GroupNorm lets the tiled condition through, and a small discriminator with R1 is harder to fool
-# than a critic of few steps. With plain L1 the first 250 steps made the input again (mask mean
-# 0.97); the emphasis counts what an AU moves, and w_mask pulls the mask down. What the whole preset
-# reaches has not been measured yet.
+# CPU: true images of the same person teach most (as in Niinuma's variant, but with a weight of
+# 40), GroupNorm lets the tiled condition through, and a small discriminator with R1 is harder to
+# fool than a critic of few steps. With plain L1 the first 250 steps made the input again (mask
+# mean 0.97); the emphasis counts what an AU moves, and w_mask pulls the mask down. What the whole
+# preset reaches has not been measured yet.
 QUICK = {"size": 64, "width": 32, "halvings": 1, "blocks": 4, "stem": 2, "norm": "group",
          "d_width": 64, "d_layers": 3, "d_stem": 4, "adversarial": "nonsaturating",
          "w_adversarial": 0.1, "w_penalty": 0.02, "penalty_every": 4, "w_condition": 1.0,
@@ -81,8 +81,8 @@ SCHEDULES = {"paper": {"epochs": 30, "decay_epochs": 10, "batch": 25},
 
 
 class Generator(nn.Module):
-    """(image [N,3,S,S] in [-1, 1], y_trg [N,C]) -> edited image, mask A [N,1,S,S] in [0, 1] (1: the
-    input stays)."""
+    """(image [N,3,S,S] in [-1, 1], y_trg [N,C]) -> edited image, mask A [N,1,S,S] in [0, 1] (1:
+    the input stays)."""
 
     def __init__(self, conditions, config):
         super().__init__()

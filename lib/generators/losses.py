@@ -42,10 +42,11 @@ def gradient_penalty(discriminator, real, fake, draw=Draws()):
 
 
 def real_penalty(discriminator, real, draw=Draws()):
-    """R1 on both heads: E[‖∇ score‖² + ‖∇ labels‖²] at real images [N,3,H,W] (Mescheder et al. 2018).
+    """R1 on both heads: E[‖∇ score‖² + ‖∇ labels‖²] at real images [N,3,H,W] (Mescheder et al.
+    2018).
 
-    On the label head it makes adversarial patterns expensive: an invisible change of the image cannot move
-    a reading whose gradient is small."""
+    On the label head it makes adversarial patterns expensive: an invisible change of the image
+    cannot move a reading whose gradient is small."""
     real = real.detach().requires_grad_(True)
     score, labels = discriminator(real)
     signs = draw.randint(2, *labels.shape, device=labels.device) * 2.0 - 1
@@ -63,10 +64,11 @@ def critic_penalty(kind, discriminator, real, fake, draw=Draws()):
 def pyramid_l1(edited, true, source, scales=3, emphasis=3.0, balance=0.0):
     """L1 between an edited and a true image of one person, at full, half and quarter resolution.
 
-    The person has moved a little between the two frames; coarser scales forgive that and still see a mouth
-    open. Pixels count up to 1 + `emphasis` times as much where source and true image differ most, since what
-    an AU moves is a small part of a face. Pairs count in proportion to (their mean difference)^-balance, since a
-    lid moves fewer pixels than a jaw. [N,3,H,W] each -> scalar."""
+    The person has moved a little between the two frames; coarser scales forgive that and still see
+    a mouth open. Pixels count up to 1 + `emphasis` times as much where source and true image
+    differ most, since what an AU moves is a small part of a face. Pairs count in proportion to
+    (their mean difference)^-balance, since a lid moves fewer pixels than a jaw. [N,3,H,W] each ->
+    scalar."""
     total, share = 0.0, pair_shares(true, source, balance)
     for scale in range(scales):
         if scale:
@@ -78,33 +80,38 @@ def pyramid_l1(edited, true, source, scales=3, emphasis=3.0, balance=0.0):
 
 
 def pair_shares(true, source, balance, least=0.01):
-    """How much each pair counts, [N,1,1,1] with mean 1: (mean |true - source| + least)^-balance, normalised."""
+    """How much each pair counts, [N,1,1,1] with mean 1: (mean |true - source| + least)^-balance,
+    normalised."""
     share = ((true - source).abs().mean((1, 2, 3), keepdim=True) + least) ** -balance
     return share / over_processes(row_mean(share))
 
 
 def pair_l1(edited, true, source, emphasis=0.0):
-    """L1 between an edited and a true image of one person: the plain mean, or `pyramid_l1` where an emphasis is given.
+    """L1 between an edited and a true image of one person: the plain mean, or `pyramid_l1` where
+    an emphasis is given.
 
-    Plain L1 between frames is least for the input itself as long as an edit is uncertain: an AU moves few pixels, and
-    all of them have drifted a little."""
+    Plain L1 between frames is least for the input itself as long as an edit is uncertain: an AU
+    moves few pixels, and all of them have drifted a little."""
     if emphasis:
         return pyramid_l1(edited, true, source, emphasis=emphasis)
     return (edited - true).abs().mean()
 
 
 def total_variation(pictures, power=2):
-    """Sum over the image of |differences of neighbours|^power, mean over the batch: [N,3,H,W] -> scalar."""
+    """Sum over the image of |differences of neighbours|^power, mean over the batch: [N,3,H,W] ->
+    scalar."""
     down = (pictures[:, :, 1:] - pictures[:, :, :-1]).abs().pow(power).sum((1, 2, 3))
     right = (pictures[..., 1:] - pictures[..., :-1]).abs().pow(power).sum((1, 2, 3))
     return (down + right).mean()
 
 
 def augment(pictures, shift=3, noise=0.03, colour=0.1, draw=Draws()):
-    """One random differentiable change an image (shift, brightness and contrast, noise) for every image that
-    a discriminator sees (Zhao et al. 2020): it then cannot rely on pixel-exact patterns.
+    """One random differentiable change an image (shift, brightness and contrast, noise) for every
+    image that a discriminator sees (Zhao et al. 2020): it then cannot rely on pixel-exact
+    patterns.
 
-    pictures [N,3,S,S]; shift in pixels. No cutout: it would hide the AUs that the label head must read."""
+    pictures [N,3,S,S]; shift in pixels. No cutout: it would hide the AUs that the label head must
+    read."""
     n, _, size, _ = pictures.shape
     device = pictures.device
     theta = torch.zeros(n, 2, 3, device=device)

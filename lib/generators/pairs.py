@@ -1,9 +1,9 @@
 """Which images a training step of an editor is given, and the conditions asked of them.
 
-Kinds: `permuted` another sample's conditions (Ling et al. 2020), `single` one condition alone, `change` one
-condition of the source set anew, `self` the source's own (the output must be the input), and `pair` the
-conditions of another image J of the same person in the same session, so that J itself is the true image (the
-idiosyncratic loss of Niinuma et al. 2022 compares with it).
+Kinds: `permuted` another sample's conditions (Ling et al. 2020), `single` one condition alone,
+`change` one condition of the source set anew, `self` the source's own (the output must be the
+input), and `pair` the conditions of another image J of the same person in the same session, so
+that J itself is the true image (the idiosyncratic loss of Niinuma et al. 2022 compares with it).
 """
 import numpy as np
 import torch
@@ -17,15 +17,18 @@ NEAREST = 3  # an isolated pair's source is drawn among so many
 
 
 class Pairs:
-    """Pairs (I, J) of images of one person in one session (column `session`, else `subject`; `by` any: of all).
+    """Pairs (I, J) of images of one person in one session (column `session`, else `subject`; `by`
+    any: of all).
 
-    A condition is drawn first, evenly, then a J that shows it, then an I of the same session: rare AUs are seen
-    as often as common ones. A third of the pairs are swapped, so that AUs are also switched off. What either of
-    the two does not label is not asked for; an I that shares no label with J gives way to J itself.
+    A condition is drawn first, evenly, then a J that shows it, then an I of the same session: rare
+    AUs are seen as often as common ones. A third of the pairs are swapped, so that AUs are also
+    switched off. What either of the two does not label is not asked for; an I that shares no label
+    with J gives way to J itself.
 
-    AUs come together, and a rare one then is learnt as part of its company: a dimple as the edge of a smile. `isolate`
-    is the share of pairs whose I is one of those that lack the condition and otherwise are nearest to J.
-    table [N,C]: conditions, NaN unknown; weight [N]: J, and the rows of other kinds, are drawn in proportion."""
+    AUs come together, and a rare one then is learnt as part of its company: a dimple as the edge
+    of a smile. `isolate` is the share of pairs whose I is one of those that lack the condition and
+    otherwise are nearest to J. table [N,C]: conditions, NaN unknown; weight [N]: J, and the rows
+    of other kinds, are drawn in proportion."""
 
     def __init__(self, manifest, table, present=0.15, weight=None, by="session", isolate=0.0):
         column = by if by in manifest.columns else "subject"
@@ -44,7 +47,8 @@ class Pairs:
         if not self.count:
             return
         self.longest = max(map(len, members))
-        self.members = torch.from_numpy(np.stack([np.resize(rows, self.longest) for rows in members]))  # [G,M]
+        # [G,M]
+        self.members = torch.from_numpy(np.stack([np.resize(rows, self.longest) for rows in members]))
         self.size = torch.tensor([len(rows) for rows in members])  # [G]
         home = np.full(len(manifest), -1)
         for g, rows in enumerate(members):
@@ -83,8 +87,8 @@ class Pairs:
         return torch.where(swap, j, i), torch.where(swap, i, j)
 
     def isolated(self, row, column, usual):
-        """An image of the session that shows less of a condition than `row` does, and otherwise is like it; `usual`
-        where there is none."""
+        """An image of the session that shows less of a condition than `row` does, and otherwise is
+        like it; `usual` where there is none."""
         others = self.others(row)
         less = self.table[row, column].abs() - self.table[others, column].abs()
         lacks = self.known[others, column] & (less >= self.present)
@@ -92,7 +96,8 @@ class Pairs:
         if not len(others):
             return usual
         distance = self.unlikeness(row, others)
-        distance -= (self.table[others, column] - self.table[row, column]).abs()  # that one is to differ
+        # that one is to differ
+        distance -= (self.table[others, column] - self.table[row, column]).abs()
         nearest = distance.topk(min(NEAREST, len(others)), largest=False).indices
         return others[nearest[torch.randint(len(nearest), (1,))]]
 
@@ -104,13 +109,15 @@ class Pairs:
         return others[others != row]
 
     def unlikeness(self, row, others):
-        """[M]: sum over the row's labels of |difference|, 1 where the other lacks one; ties fall at random."""
+        """[M]: sum over the row's labels of |difference|, 1 where the other lacks one; ties fall
+        at random."""
         distance = torch.where(self.known[others], (self.table[others] - self.table[row]).abs(), 1.0)
         return distance[:, self.known[row]].sum(1) + 1e-3 * torch.rand(len(others))
 
     def doubles(self, rows):
-        """int64 [P]: for each row of a session another of the session, whose AUs are the nearest; drawn where several
-        are. In large sessions it is the nearest of MOST that are drawn first."""
+        """int64 [P]: for each row of a session another of the session, whose AUs are the nearest;
+        drawn where several are. In large sessions it is the nearest of MOST that are drawn
+        first."""
         found = torch.empty_like(rows)
         for k, row in enumerate(rows):
             others = self.others(row)
@@ -125,7 +132,8 @@ def draw(kinds, source, pool, labels, *, jitter=0.1, levels=(0.3, 1.0), clamp=Tr
     single     one condition: an AU at a level, the others at 0; or a class; or a value of valence or arousal
     change     one condition changed: an AU that is on goes off, and the reverse; or another class, another value
     self       the source's own
-    What the source does not label stays NaN. levels: (lowest, highest) of an AU; clamp: keep jittered values in range."""
+    What the source does not label stays NaN. levels: (lowest, highest) of an AU; clamp: keep
+    jittered values in range."""
     n, c = source.shape
     target = source.clone()
     others = pool[torch.randint(len(pool), (n,), device=source.device)]

@@ -1,15 +1,17 @@
 """Faces from noise by condition, with the losses of R3GAN: our own answer to mode collapse.
 
-Huang, Gokaslan, Kuleshov, Tompkin: "The GAN is dead; long live the GAN! A Modern Baseline GAN", NeurIPS 2024
-(arXiv 2501.05441). A plain GAN may put all samples on one image that the discriminator likes. A *relativistic pairing*
-loss compares every generated image with a real one, so that real images that no sample resembles keep pulling. Zero-centred
-penalties of the discriminator's gradient at real images (R1) and at generated ones (R2) make that loss converge.
+Huang, Gokaslan, Kuleshov, Tompkin: "The GAN is dead; long live the GAN! A Modern Baseline GAN",
+NeurIPS 2024 (arXiv 2501.05441). A plain GAN may put all samples on one image that the
+discriminator likes. A *relativistic pairing* loss compares every generated image with a real one,
+so that real images that no sample resembles keep pulling. Zero-centred penalties of the
+discriminator's gradient at real images (R1) and at generated ones (R2) make that loss converge.
 
-Ours, and not the paper's: the two images of a pair have the same condition; the condition acts on the discriminator by
-projection (Miyato and Koyama 2018) and on the generator by a style that scales channels; penalties are formed every few
-steps; networks are small enough for a CPU. A classifier of its own, learnt on real images alone, tells the generator
-whether a sample shows what was asked. A head of the discriminator in its place stayed at chance: without batch norm,
-and with penalties on its gradient, that trunk learns expressions far too slowly.
+Ours, and not the paper's: the two images of a pair have the same condition; the condition acts on
+the discriminator by projection (Miyato and Koyama 2018) and on the generator by a style that
+scales channels; penalties are formed every few steps; networks are small enough for a CPU. A
+classifier of its own, learnt on real images alone, tells the generator whether a sample shows what
+was asked. A head of the discriminator in its place stayed at chance: without batch norm, and with
+penalties on its gradient, that trunk learns expressions far too slowly.
 """
 from dataclasses import dataclass
 
@@ -35,19 +37,23 @@ class Config:
     d_rate: float = 1.5            # the discriminator's learning rate, a share of it
     beta1: float = 0.5
     beta2: float = 0.99
-    together: int = 4              # images of a batch whose spread the discriminator sees, 1: each image alone
+    # images of a batch whose spread the discriminator sees, 1: each image alone
+    together: int = 4
     penalty: float = 0.3           # gamma of R1 and R2
     penalty_every: int = 8         # steps; the penalty is then so many times as strong
     classifier: str = "compact"    # network of the classifier, of lib.classifiers
     classifier_dropout: float = 0.2
     classifier_rate: float = 2e-3  # its learning rate, Adam's
-    warmup: int = 400              # steps that the classifier learns before the others, of 3 times as many images
+    # steps that the classifier learns before the others, of 3 times as many images
+    warmup: int = 400
     classifier_every: int = 4      # steps, after that
     w_condition: float = 0.2       # the condition as the classifier reads it in samples
     condition_after: int = 1000    # steps without it; then it grows for as many steps
-    augment: bool = False          # shift, colour and noise on all that the discriminator sees (for few images)
+    # shift, colour and noise on all that the discriminator sees (for few images)
+    augment: bool = False
     balance: bool = True           # draw classes evenly
-    bf16: bool = False             # networks compute in bfloat16: 1.5 times as fast on CPUs that have it
+    # networks compute in bfloat16: 1.5 times as fast on CPUs that have it
+    bf16: bool = False
 
 
 PRESETS = {"paper": {"width": 128, "widest": 512, "penalty_every": 1, "learning_rate": 2e-4, "beta1": 0.0}, "quick": {}}
@@ -65,7 +71,8 @@ def widths(config):
 
 
 def scaled(convolution, gain):
-    """A convolution whose first weights are `gain` times as large: small in residual branches (Zhang et al. 2019)."""
+    """A convolution whose first weights are `gain` times as large: small in residual branches
+    (Zhang et al. 2019)."""
     with torch.no_grad():
         convolution.weight.mul_(gain)
     return convolution
@@ -112,8 +119,9 @@ class Generator(nn.Module):
 
 
 def spread(x, together):
-    """[N,C,h,w] -> [N,1,h,w]: standard deviation over `together` neighbours of the batch, its mean over C, h and w (Karras
-    et al. 2018). Samples that are all alike give themselves away. 0 where N is no multiple of it, or it is 1."""
+    """[N,C,h,w] -> [N,1,h,w]: standard deviation over `together` neighbours of the batch, its mean
+    over C, h and w (Karras et al. 2018). Samples that are all alike give themselves away. 0 where
+    N is no multiple of it, or it is 1."""
     count, _, height, width = x.shape
     if together < 2 or count % together:
         return x.new_zeros(count, 1, height, width)
@@ -160,15 +168,16 @@ class Classifier(nn.Module):
 
 
 def zero_centred(discriminator, x, y):
-    """E[||grad_x D(x, y)||^2] over images x [N,3,S,S]: R1 where they are real, R2 where they are generated."""
+    """E[||grad_x D(x, y)||^2] over images x [N,3,S,S]: R1 where they are real, R2 where they are
+    generated."""
     x = x.detach().requires_grad_(True)
     slope, = torch.autograd.grad(discriminator(x, y).sum(), x, create_graph=True)
     return slope.square().sum((1, 2, 3)).mean()
 
 
 def growth(step, after):
-    """0 before step `after`, then a line up to 1 at twice as many steps. A classifier's gradient on what is no face yet
-    teaches patterns that only this classifier reads."""
+    """0 before step `after`, then a line up to 1 at twice as many steps. A classifier's gradient
+    on what is no face yet teaches patterns that only this classifier reads."""
     return min(1.0, max(0.0, (step + 1 - after) / max(after, 1)))
 
 
@@ -198,13 +207,15 @@ class System(Contract):
         return loss.detach()
 
     def warm_up(self, draw_batch):
-        """The classifier learns first: one that cannot read yet teaches the generator nothing, or worse, patterns."""
+        """The classifier learns first: one that cannot read yet teaches the generator nothing, or
+        worse, patterns."""
         steps = self.config.warmup if self.labels.count else 0
         total = sum(self.learn_condition(draw_batch(3)) for _ in range(steps))
         return f"the classifier's mean loss while it warmed up is {total.item() / steps:.3f}" if steps else ""
 
     def read(self, pictures, batch):
-        """The condition in samples as the classifier reads it by the statistics of real images: a loss."""
+        """The condition in samples as the classifier reads it by the statistics of real images: a
+        loss."""
         self.classifier.requires_grad_(False).eval()
         changed = losses.augment(pictures, shift=2, draw=self.draw)
         loss = condition_loss(self.classifier(changed), batch.y, batch.known, self.labels)
@@ -230,7 +241,8 @@ class System(Contract):
         gap = score[:count] - score[count:]
         d_loss = d_total = F.softplus(-gap).mean()
         if config.penalty and step % config.penalty_every == 0:
-            # gamma / 2 (E[||grad D(x)||^2] + E[||grad D(G(z))||^2]), now and then but so much stronger
+            # gamma / 2 (E[||grad D(x)||^2] + E[||grad D(G(z))||^2]), now and then but so much
+            # stronger
             r1 = zero_centred(discriminator, both[:count], y)
             r2 = zero_centred(discriminator, both[count:], y)
             d_total = d_loss + config.penalty / 2 * config.penalty_every * (r1 + r2)

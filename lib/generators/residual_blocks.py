@@ -2,8 +2,8 @@
 their discriminator is asked.
 
 Both append the tiled conditions to the image, halve it twice, keep it there for six residual
-blocks, and double it twice; their discriminator is six strided convolutions with a patch head and a
-head for the conditions."""
+blocks, and double it twice; their discriminator is six strided convolutions with a patch head and
+a head for the conditions."""
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -32,7 +32,8 @@ class ResidualTrunk(nn.Module):
     Published: conv7 to `width`, two conv4 of stride 2 to 4·width, six residual blocks, two
     transposed convolutions back. `stem` s begins with s x s pixels as one (space-to-depth) and
     conv3, and ends with bilinear enlargement: with stem=2 and halvings=1 the residual blocks have
-    the published quarter of the resolution, without the cost of convolutions at the whole of it."""
+    the published quarter of the resolution, without the cost of convolutions at the whole of
+    it."""
 
     def __init__(self, conditions, width, halvings=2, blocks=6, stem=1, norm="instance"):
         super().__init__()
@@ -54,8 +55,8 @@ class ResidualTrunk(nn.Module):
 
 
 class ResidualHead(nn.Conv2d):
-    """[N,width,S,S] -> [N,outputs,S,S], before its tanh or sigmoid: conv7 as published, conv3 after
-    a stem."""
+    """[N,width,S,S] -> [N,outputs,S,S], before its tanh or sigmoid: conv7 as published, conv3
+    after a stem."""
 
     def __init__(self, width, outputs, stem=1):
         super().__init__(width, outputs, 7 if stem == 1 else 3, padding="same", bias=False)

@@ -1,6 +1,8 @@
-"""Networks and losses that several samplers share: a convolutional generator, a convolutional trunk, conditions.
+"""Networks and losses that several samplers share: a convolutional generator, a convolutional
+trunk, conditions.
 
-They follow DCGAN (Radford, Metz, Chintala 2016): strided convolutions, batch norm in the generator, LeakyReLU 0.2.
+They follow DCGAN (Radford, Metz, Chintala 2016): strided convolutions, batch norm in the
+generator, LeakyReLU 0.2.
 """
 import torch
 from torch import nn
@@ -13,7 +15,8 @@ SMALLEST = 3  # the smallest map has this side or up to twice as much
 
 
 def sides(size):
-    """Sides of the maps from the smallest to the image, each twice the last: 32 -> [4, 8, 16, 32]."""
+    """Sides of the maps from the smallest to the image, each twice the last: 32 -> [4, 8, 16,
+    32]."""
     found = [size]
     while found[0] % 2 == 0 and found[0] // 2 > SMALLEST:
         found.insert(0, found[0] // 2)
@@ -21,9 +24,9 @@ def sides(size):
 
 
 class ConvolutionalGenerator(nn.Module):
-    """noise [N,Z], y [N,C] -> image [N,3,S,S] in [-1, 1]: a linear layer to the smallest map, then transposed
-    convolutions that double it, with batch norm and ReLU, and tanh at the end. y is appended to the noise
-    where there are conditions."""
+    """noise [N,Z], y [N,C] -> image [N,3,S,S] in [-1, 1]: a linear layer to the smallest map, then
+    transposed convolutions that double it, with batch norm and ReLU, and tanh at the end. y is
+    appended to the noise where there are conditions."""
 
     def __init__(self, noise_size, conditions, size, width):
         super().__init__()
@@ -44,7 +47,8 @@ class ConvolutionalGenerator(nn.Module):
 
 
 class ConvolutionalTrunk(nn.Module):
-    """image [N,colours,S,S] -> features [N,F], F being `features`: convolutions that halve the map."""
+    """image [N,colours,S,S] -> features [N,F], F being `features`: convolutions that halve the
+    map."""
 
     def __init__(self, size, width, colours=3):
         super().__init__()
@@ -63,14 +67,16 @@ class ConvolutionalTrunk(nn.Module):
 def condition_loss(readings, y, known, labels):
     """Readings (logits) of conditions against y, all [N,C]; known: bool [N,C].
 
-    Expressions: cross-entropy. AUs: binary cross-entropy with the level as target. Valence and arousal: mean
-    squared error of tanh. The sum of those that there are; what is unlabelled does not act."""
+    Expressions: cross-entropy. AUs: binary cross-entropy with the level as target. Valence and
+    arousal: mean squared error of tanh. The sum of those that there are; what is unlabelled does
+    not act."""
     total = readings.new_zeros(())
     for kind in dict.fromkeys(labels.kinds):
         part = labels.columns(kind)
         read, true, sure = readings[:, part], y[:, part], known[:, part].float()
         if kind == "expression":
-            error = -(read.log_softmax(1) * true) * read.shape[1]  # the mean over E columns is then the sum
+            # the mean over E columns is then the sum
+            error = -(read.log_softmax(1) * true) * read.shape[1]
         elif kind == "au":
             error = F.binary_cross_entropy_with_logits(read, true, reduction="none")
         else:
@@ -80,7 +86,8 @@ def condition_loss(readings, y, known, labels):
 
 
 def probabilities(readings, labels):
-    """Readings (logits) [N,C] as a classifier's outputs: those of au, valence_arousal, expression that there are."""
+    """Readings (logits) [N,C] as a classifier's outputs: those of au, valence_arousal, expression
+    that there are."""
     out = {}
     if labels.aus:
         out["au"] = readings[:, labels.columns("au")].sigmoid()

@@ -1,4 +1,5 @@
-"""Samplers in training: how their batches are drawn, and how they are watched on the same noise every epoch."""
+"""Samplers in training: how their batches are drawn, and how they are watched on the same noise
+every epoch."""
 import numpy as np
 import torch
 
@@ -13,12 +14,14 @@ from lib.onnx_runtime import Model
 
 EARLY = 2      # epochs before which no collapse is looked for
 ROWS = 8       # draws of noise on the sheet, a row each
-COLUMNS = 10   # conditions on it at most; a sampler without conditions has as many columns of noise
+# conditions on it at most; a sampler without conditions has as many columns of noise
+COLUMNS = 10
 SAMPLES = 64   # samples that figures are taken over
 
 
 class Batches:
-    """Batches of a training set. data: lib.device_data.Set; table [N,C]: conditions, NaN unlabelled."""
+    """Batches of a training set. data: lib.device_data.Set; table [N,C]: conditions, NaN
+    unlabelled."""
 
     def __init__(self, data, table, system, flip=True):
         self.data, self.table, self.system, self.flip = data, table, system, flip
@@ -44,8 +47,9 @@ class Batches:
 
 
 def evenly(table):
-    """Weights [N] with which every condition column is drawn about equally often: the sum over the columns that a row
-    shows of 1 / how often they are shown; rows that show none count as the rarest column does."""
+    """Weights [N] with which every condition column is drawn about equally often: the sum over the
+    columns that a row shows of 1 / how often they are shown; rows that show none count as the
+    rarest column does."""
     shown = (table >= 0.4).double()  # NaN is not shown
     counts = shown.sum(0).clamp(min=1)
     weight = (shown / counts).sum(1)
@@ -94,14 +98,16 @@ class Watch:
         return {name: round(value, 5) for name, value in figures.items()}, self.sheet(sampler)
 
     def read_as_asked(self, pixels):
-        """Share of samples, uint8 [N,S,S,3], in which the reader reads the expression that was asked for."""
+        """Share of samples, uint8 [N,S,S,3], in which the reader reads the expression that was
+        asked for."""
         read = self.reader.predict(pixels)["expression"].argmax(1)
         asked = self.target[:, self.labels.columns("expression")].argmax(1).tolist()
         names = [self.reader.expressions[k] for k in read]
         return float(np.mean([name == self.labels.expressions[k] for name, k in zip(names, asked)]))
 
     def sheet(self, sampler):
-        """Rows: draws of noise. Columns: one condition each, or further draws where there are no conditions."""
+        """Rows: draws of noise. Columns: one condition each, or further draws where there are no
+        conditions."""
         noise = self.noise[:ROWS]
         c = min(self.labels.count, COLUMNS) if self.system.conditional else 0
         if not c:

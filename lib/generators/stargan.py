@@ -1,8 +1,8 @@
 """StarGAN: one generator for all conditions, here AUs or expression classes.
 
 Choi, Choi, Kim, Ha, Kim, Choo: "StarGAN: Unified Generative Adversarial Networks for Multi-Domain
-Image-to-Image Translation", CVPR 2018. The generator's output is the whole image; the discriminator
-also classifies:
+Image-to-Image Translation", CVPR 2018. The generator's output is the whole image; the
+discriminator also classifies:
 
     L_D = -L_adv + λ_cls L_cls(real)        L_G = L_adv + λ_cls L_cls(fake) + λ_rec ‖x - G(G(x, c),
     c')‖₁

@@ -1,5 +1,5 @@
-"""The training of a generator of any architecture: time, averaged weights, checkpoints, history, the choice of the
-epoch, alarms and processes. Options are those of train_generator.py."""
+"""The training of a generator of any architecture: time, averaged weights, checkpoints, history,
+the choice of the epoch, alarms and processes. Options are those of train_generator.py."""
 import math
 import time
 from dataclasses import asdict
@@ -16,7 +16,9 @@ from lib.termination import EpochSums, Termination
 from lib.training import Average, Draws, History, Processes
 
 KINDS = {"editor": editing, "sampler": sampling}
-CLOSE = 0.02  # an epoch within 2 % of the least error is kept: the later of two that are as good has learnt longer
+# an epoch within 2 % of the least error is kept: the later of two that are as good has learnt
+# longer
+CLOSE = 0.02
 NOT_OF_THE_RUN = ("out", "resume", "device", "threads", "train", "validation", "reader", "tensorboard")
 
 
@@ -29,7 +31,8 @@ class Trainer:
         self.folder = self.out.parent
         self.last = self.folder / f"{self.out.stem}.last.pt"
         source = generators.module(options.arch)
-        generators.configure(options.arch, options.preset, options.overrides)  # refuses before images are decoded
+        # refuses before images are decoded
+        generators.configure(options.arch, options.preset, options.overrides)
         options.fill_schedule(getattr(source, "SCHEDULES", {}).get(options.preset, {}))
         train, factors, validation = self.read(options.tasks or source.TASKS)
         self.data, table = self.decode(train, options.size)
@@ -57,7 +60,8 @@ class Trainer:
             "config": self.system.config_dict(), "data": digest(self.trained_on, validation.digest(), *reader)}
 
     def read(self, tasks):
-        """(training manifest, float32 [N] its sources' weights, validation manifest); sets the labels to learn."""
+        """(training manifest, float32 [N] its sources' weights, validation manifest); sets the
+        labels to learn."""
         options = self.options
         parts = [manifest.read(path) for path in options.train]
         self.labels = labels.Labels(**label_names(parts, tasks, options.aus)) if tasks else labels.Labels()
@@ -150,7 +154,8 @@ class Trainer:
         return means, (self.steps - done) * options.batch / (time.perf_counter() - start)
 
     def average_statistics(self):
-        """The networks' float buffers (what BatchNorm normalises by), and their averages, over the processes."""
+        """The networks' float buffers (what BatchNorm normalises by), and their averages, over the
+        processes."""
         running = [buffer for net in self.system.nets.values() for buffer in net.buffers()
                    if buffer.is_floating_point()]
         averaged = [value for name, average in self.averages.items()
@@ -170,7 +175,8 @@ class Trainer:
         self.termination.leave()
 
     def finish_epoch(self, epoch, means, speed, history):
-        """Look at what is made with averaged weights, write history, sheet and last.pt, remember the best epoch."""
+        """Look at what is made with averaged weights, write history, sheet and last.pt, remember
+        the best epoch."""
         self.epoch = epoch + 1
         if not self.processes.first:
             return

@@ -1,15 +1,16 @@
 """Warp editor: edits faces by moving their pixels before it paints them. Our own system.
 
-It descends from the Expression Manipulator (Ling et al. 2020, expression_manipulator.py): a U-Net that is told
-*relative* conditions (target - source) and takes its skips through multi-scale fusion (MSF). What is ours:
+It descends from the Expression Manipulator (Ling et al. 2020, expression_manipulator.py): a U-Net
+that is told *relative* conditions (target - source) and takes its skips through multi-scale fusion
+(MSF). What is ours:
 
 - a space-to-depth stem, which moves the work to a quarter of the resolution;
 - GroupNorm, which lets the condition through (see blocks.normalisation);
-- a condition that multiplies: features before the head are scaled by a linear function of the relative condition
-  without bias, so that zero returns the input bit for bit;
+- a condition that multiplies: features before the head are scaled by a linear function of the
+  relative condition without bias, so that zero returns the input bit for bit;
 - a head that moves pixels (a flow field) before it paints;
-- the true image of the same person as teacher (the idiosyncratic loss of Niinuma et al. 2022), after the head's own
-  movement between the two frames is taken out.
+- the true image of the same person as teacher (the idiosyncratic loss of Niinuma et al. 2022),
+  after the head's own movement between the two frames is taken out.
 """
 import math
 from dataclasses import dataclass
@@ -37,13 +38,16 @@ class Config:
     levels: int = 2            # halvings after the stem
     most: int = 3              # channels are at most width * most
     stem: int = 4              # space-to-depth by this
-    skip_from: int = 0         # encoder features from this level down reach the decoder through MSF
+    # encoder features from this level down reach the decoder through MSF
+    skip_from: int = 0
     kernel: int = 3            # of the MSF modules' outer convolutions
     joined: int = 128          # channels before the head
     fine: int = 16             # channels at full resolution in the head
-    cover: bool = False        # the head can also take away what is moved, so that paint covers it (teeth, a dark mouth)
-    position: int = 0          # channels of a learned map beside the image there, and whether one is added to the
-                               # stem's features, for pictures that do not show which place is which
+    # the head can also take away what is moved, so that paint covers it (teeth, a dark mouth)
+    cover: bool = False
+    # channels of a learned map beside the image there, and whether one is added to the stem's
+    # features, for pictures that do not show which place is which
+    position: int = 0
     d_width: int = 64
     d_layers: int = 3
     d_stem: int = 4
@@ -52,16 +56,23 @@ class Config:
     w_penalty: float = 0.02    # R1 on both heads of the discriminator
     w_cycle: float = 5.0
     w_pair: float = 40.0       # idiosyncratic loss
-    w_motion: float = 0.0      # of the true flow between the two frames, where the data have it (lib.generators.motion)
-    pair_emphasis: float = 5.0  # how much more the pixels count that differ most between the two frames
-    pair_balance: float = 1.0  # how much more pairs count that differ little (see losses.pyramid_l1)
-    isolate: float = 0.7       # share of pairs that differ in one condition alone, as far as the session allows
+    # of the true flow between the two frames, where the data have it (lib.generators.motion)
+    w_motion: float = 0.0
+    # how much more the pixels count that differ most between the two frames
+    pair_emphasis: float = 5.0
+    # how much more pairs count that differ little (see losses.pyramid_l1)
+    pair_balance: float = 1.0
+    # share of pairs that differ in one condition alone, as far as the session allows
+    isolate: float = 0.7
     pair_by: str = "session"   # images of one session | subject are a pair; any: any two are
     register_pairs: bool = True  # take the head's movement between the two frames out of that loss
-    doubles: bool = False      # that loss compares changes: the edit's, and that from a double of the source to J
+    # that loss compares changes: the edit's, and that from a double of the source to J
+    doubles: bool = False
     critic_every: int = 4      # the discriminator is asked, and learns, on every so many steps
-    d_warmup: int = 300        # steps in which the label head alone learns, on real images, before anything else
-    penalty_every: int = 4     # lazy regularisation: the penalty, times this, on every so many steps
+    # steps in which the label head alone learns, on real images, before anything else
+    d_warmup: int = 300
+    # lazy regularisation: the penalty, times this, on every so many steps
+    penalty_every: int = 4
     cycle_every: int = 8
     augment: bool = True       # differentiable augmentation of what the discriminator sees
     shift: float = 3.0         # its shifts, in pixels
@@ -72,14 +83,16 @@ class Config:
 
 
 PRESETS = {
-    # the true image of the same person does most of the teaching; the discriminator is asked on every 4th step
+    # the true image of the same person does most of the teaching; the discriminator is asked on
+    # every 4th step
     "quick": {},
-    # a digit grid has no people, so any two grids are a pair; but their digits are drawn otherwise, and their noise
-    # is another: what is compared are changes
+    # a digit grid has no people, so any two grids are a pair; but their digits are drawn
+    # otherwise, and their noise is another: what is compared are changes
     "grid": dict(size=48, width=32, joined=64, position=16, d_width=48, d_warmup=200, shift=1.0, w_pair=400.0,
                  pair_emphasis=3.0, pair_balance=0.0, isolate=0.0, pair_by="any", register_pairs=False,
                  doubles=True),
-    # for photographs: frames in which only the expression changes, and the true flow between them, teach alone
+    # for photographs: frames in which only the expression changes, and the true flow between them,
+    # teach alone
     "photographs": dict(cover=True, w_adversarial=0.0, w_condition=0.0, w_cycle=0.0, w_motion=5.0, pair_balance=0.8,
                         isolate=0.0, register_pairs=False, shares="pair=1", learning_rate=5e-4),
 }
@@ -88,7 +101,8 @@ SCHEDULES = {"photographs": {"epochs": 4, "decay_epochs": 3, "batch": 16}}
 
 
 class ModulatedFusion(MultiScaleFusion):
-    """The fusion of Ling et al. 2020, in which the condition scales and shifts; theirs is concatenated."""
+    """The fusion of Ling et al. 2020, in which the condition scales and shifts; theirs is
+    concatenated."""
 
     def build_injection(self, channels, condition, kernel, norm):
         self.modulate = nn.Linear(condition, 2 * channels)
@@ -138,7 +152,8 @@ class Generator(nn.Module):
         features = []
         for level, block in enumerate(self.encoder):
             x = block(x)
-            if self.position is not None and level == 0:  # norms make nothing of black, and nothing learns nothing
+            # norms make nothing of black, and nothing learns nothing
+            if self.position is not None and level == 0:
                 x = x + self.position
             features.append(x)
         d = low = self.bottleneck(torch.cat([x, tile(relative, x)], 1))
@@ -160,7 +175,8 @@ class Generator(nn.Module):
 
         moved(p) = image(p + flow(p)),  edited = (1 - gone) moved + paint / 2, cut to [-1, 1]"""
         paint, flow = out[:, :3], out[:, 3:5] * 0.1
-        if self.training:  # NaN coordinates crash grid_sample's backward: let a diverged run end with a message
+        # NaN coordinates crash grid_sample's backward: let a diverged run end with a message
+        if self.training:
             flow = torch.nan_to_num(flow)
         moved = flow_warp(image, flow)
         if self.config.cover:
@@ -170,23 +186,26 @@ class Generator(nn.Module):
         return self.cut(painted, -1, 1), moved, flow
 
     def cut(self, values, low, high):
-        """values within a range. In training what is beyond it keeps its gradient: else what is once too dark stays
-        so, and its neighbours make up for it."""
+        """values within a range. In training what is beyond it keeps its gradient: else what is
+        once too dark stays so, and its neighbours make up for it."""
         shown = values.clamp(low, high)
         return values + (shown - values).detach() if self.training else shown
 
     def parts(self, image, source, target):
-        """What a host needs to apply an edit at a photo's own resolution: dict of `edited`, `flow`, `paint`, `cover`."""
+        """What a host needs to apply an edit at a photo's own resolution: dict of `edited`,
+        `flow`, `paint`, `cover`."""
         edited, moved, flow = self.compose(image, self.head_of(image, target - source))
         return {"edited": edited, "flow": flow, **matte(moved, edited)}
 
     def edit(self, image, source, target):
-        """Image [N,3,S,S] with conditions `source` [N,C] changed to `target` [N,C]; none may be NaN."""
+        """Image [N,3,S,S] with conditions `source` [N,C] changed to `target` [N,C]; none may be
+        NaN."""
         return self(image, target - source)
 
 
 def begin_without_cover(net, weights, prefix, *_):
-    """Weights of an editor without `cover` fit one with it, which begins by taking nothing away (--init)."""
+    """Weights of an editor without `cover` fit one with it, which begins by taking nothing away
+    (--init)."""
     head = weights.get(f"{prefix}head.weight")
     if net.config.cover and head is not None and len(head) == 5:
         weights[f"{prefix}head.weight"] = torch.cat([head, torch.zeros_like(head[:1])])
@@ -197,9 +216,11 @@ def matte(moved, edited, least=0.004):
 
         edited = (1 - cover) moved + cover paint
 
-    to within half a level of 255. Where cover is below `least` the paint tends to the moved image: it is free there."""
+    to within half a level of 255. Where cover is below `least` the paint tends to the moved image:
+    it is free there."""
     change = edited - moved
-    room = torch.where(change > 0, 1 - moved, 1 + moved).clamp(min=0.02)  # how far the image could change at most
+    # how far the image could change at most
+    room = torch.where(change > 0, 1 - moved, 1 + moved).clamp(min=0.02)
     cover = (change.abs() / room).amax(1, keepdim=True).clamp(max=1)
     paint = moved + change * cover / (cover.square() + least ** 2)
     return {"paint": paint.clamp(-1, 1), "cover": cover}
@@ -213,12 +234,13 @@ class Editor(contract.Editor):
 
 
 class Finer(nn.Module):
-    """From the stem's resolution to the image's: features [N,J,S/s,S/s], image [N,3,S,S] -> [N,2·fine,S,S],
-    zero where the features are.
+    """From the stem's resolution to the image's: features [N,J,S/s,S/s], image [N,3,S,S] ->
+    [N,2·fine,S,S], zero where the features are.
 
-    Enlarged and then convolved, every pixel is made by the same weights: transposed convolutions and pixel
-    shuffles have other weights for each place in a cell, and chequered open mouths (Odena et al. 2016). What is
-    finer than a cell comes from the image, whose own features are multiplied in."""
+    Enlarged and then convolved, every pixel is made by the same weights: transposed convolutions
+    and pixel shuffles have other weights for each place in a cell, and chequered open mouths
+    (Odena et al. 2016). What is finer than a cell comes from the image, whose own features are
+    multiplied in."""
 
     def __init__(self, inputs, stem, fine, position=0, size=0):
         super().__init__()
@@ -280,8 +302,8 @@ class System(contract.System):
         return self.discriminator(pictures)
 
     def warm_up(self, draw_batch):
-        """The discriminator's label head learns on real images alone: a head that cannot read labels yet teaches
-        the generator nothing, or worse, patterns."""
+        """The discriminator's label head learns on real images alone: a head that cannot read
+        labels yet teaches the generator nothing, or worse, patterns."""
         steps = self.config.d_warmup if self.asks_critic(0) else 0
         for _ in range(steps):
             batch = draw_batch(4)
@@ -319,8 +341,10 @@ class System(contract.System):
             terms["g_motion"] = motion.motion_loss(flow[paired], batch.motion)
             g_loss = g_loss + config.w_motion * terms["g_motion"]
         if not torch.is_tensor(g_loss) and self.draw.world > 1:
-            g_loss = 0 * x_fake.sum()  # other processes have a loss: this one takes the step with them
-        if torch.is_tensor(g_loss):  # no loss is due where pairs are few and the discriminator is not asked
+            # other processes have a loss: this one takes the step with them
+            g_loss = 0 * x_fake.sum()
+        # no loss is due where pairs are few and the discriminator is not asked
+        if torch.is_tensor(g_loss):
             self.update("g", g_loss)
 
         # discriminator, on what the generator has just made
@@ -333,7 +357,8 @@ class System(contract.System):
             terms["d_condition"] = losses.masked_mse(reading, torch.where(batch.known, y_org, torch.nan))
             d_loss = config.w_adversarial * terms["d_adversarial"] + config.w_condition * terms["d_condition"]
             if step // config.critic_every % config.penalty_every == 0:
-                # R1 on both heads: E[|grad score|^2 + |grad labels|^2] at x_real (Mescheder et al. 2018)
+                # R1 on both heads: E[|grad score|^2 + |grad labels|^2] at x_real (Mescheder et al.
+                # 2018)
                 terms["d_penalty"] = losses.real_penalty(self.discriminator, x_real, draw=self.draw)
                 d_loss = d_loss + config.w_penalty * config.penalty_every * terms["d_penalty"]
             terms["d_gap"] = score_real.detach().mean() - score_fake.detach().mean()
@@ -341,9 +366,11 @@ class System(contract.System):
         return {name: value.detach() for name, value in terms.items()}
 
     def pair_loss(self, edited, batch, source):
-        """L1 between edits and true images [P,3,S,S]; with `register_pairs`, after one is moved onto the other.
+        """L1 between edits and true images [P,3,S,S]; with `register_pairs`, after one is moved
+        onto the other.
 
-        Moving blurs. Were only edits moved, a chequered edit would pass; were only true images, a blurred one."""
+        Moving blurs. Were only edits moved, a chequered edit would pass; were only true images, a
+        blurred one."""
         x_true = batch.x_true
         distance = partial(losses.pyramid_l1, emphasis=self.config.pair_emphasis,
                            balance=self.config.pair_balance)
@@ -355,11 +382,13 @@ class System(contract.System):
                 + distance(edited, returned, source)) / 2
 
     def change_loss(self, edited, batch, source):
-        """E‖(G(I, labels of J) - I) - (J - I')‖², I' being another image with the labels of I: [P,3,S,S] each.
+        """E‖(G(I, labels of J) - I) - (J - I')‖², I' being another image with the labels of I:
+        [P,3,S,S] each.
 
-        Its least value is the mean change from those labels to these. Compared with J itself, an edit would gain by
-        taking away the noise of I, which J does not share; J - I' knows nothing of that noise. Halving the
-        resolution leaves a quarter of the noise, so the coarser of three scales count 4 and 16 times as much."""
+        Its least value is the mean change from those labels to these. Compared with J itself, an
+        edit would gain by taking away the noise of I, which J does not share; J - I' knows nothing
+        of that noise. Halving the resolution leaves a quarter of the noise, so the coarser of
+        three scales count 4 and 16 times as much."""
         total, error = 0.0, edited - source - (batch.x_true - batch.x_double)
         for scale in range(3):
             total = total + 4 ** scale * row_mean(error.square())

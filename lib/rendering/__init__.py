@@ -1,1 +1,2 @@
-"""Parametric faces with exact FACS labels: geometry, skin, light and camera, all without OpenGL."""
+"""Parametric faces with exact FACS labels: geometry, skin, light and camera, all without
+OpenGL."""

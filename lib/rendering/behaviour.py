@@ -1,6 +1,8 @@
-"""What faces do: AU levels as in posed and spontaneous films, and valence and arousal that go with them.
+"""What faces do: AU levels as in posed and spontaneous films, and valence and arousal that go with
+them.
 
-Prototypes: EMFACS (W. Friesen, P. Ekman, 1983) and the table of basic expressions of the TU Delft thesis.
+Prototypes: EMFACS (W. Friesen, P. Ekman, 1983) and the table of basic expressions of the TU Delft
+thesis.
 """
 import numpy as np
 
@@ -19,7 +21,8 @@ PROTOTYPES = {
 # Films are mostly neutral and smiles; the rest is rare, as in DISFA.
 FREQUENCY = {"neutral": 0.22, "happiness": 0.22, "sadness": 0.1, "surprise": 0.1, "fear": 0.07,
              "anger": 0.08, "disgust": 0.07, "contempt": 0.05, "other": 0.09}
-ALONE = (10, 14, 18, 18, 20, 23, 24, 27, 43)  # AUs that emotions lack, and that talking and habit bring
+# AUs that emotions lack, and that talking and habit bring
+ALONE = (10, 14, 18, 18, 20, 23, 24, 27, 43)
 VALENCE = {12: .75, 6: .25, 25: .05, 1: -.15, 4: -.35, 15: -.5, 9: -.45, 10: -.3, 7: -.1, 20: -.35, 17: -.2,
            14: -.2, 24: -.2, 23: -.2, 5: -.05, 18: -.05}
 AROUSAL = {5: .55, 26: .3, 27: .5, 1: .1, 2: .25, 4: .2, 7: .15, 9: .25, 10: .2, 12: .3, 6: .1, 20: .35, 23: .25,
@@ -27,7 +30,8 @@ AROUSAL = {5: .55, 26: .3, 27: .5, 1: .1, 2: .25, 4: .2, 7: .15, 9: .25, 10: .2,
 
 
 def natural(rng, count):
-    """AU levels [N,20] and expression names [N] of emotions with drop-outs and jittered strength."""
+    """AU levels [N,20] and expression names [N] of emotions with drop-outs and jittered
+    strength."""
     names = rng.choice(list(FREQUENCY), size=count, p=list(FREQUENCY.values()))
     levels = np.zeros((count, len(AUS)))
     for row, name in enumerate(names):
@@ -45,20 +49,25 @@ def natural(rng, count):
     return possible(levels), names
 
 
-# What people do in photographs, as (expression, share, {AU: chance}): angry people shout, sad people cry, and
-# people who talk show nothing. An open mouth must not tell one emotion from another.
+# What people do in photographs, as (expression, share, {AU: chance}): angry people shout, sad
+# people cry, and people who talk show nothing. An open mouth must not tell one emotion from
+# another.
 SCENES = (
     ("neutral", .17, {}),
-    ("neutral", .11, {25: .9, 26: .6, 10: .1, 18: .1}),                                       # talking
+    # talking
+    ("neutral", .11, {25: .9, 26: .6, 10: .1, 18: .1}),
     ("happiness", .07, {12: 1, 6: .8, 7: .2}),
-    ("happiness", .10, {12: 1, 6: .9, 25: 1, 26: .4, 7: .25, 10: .1}),                        # laughing
+    # laughing
+    ("happiness", .10, {12: 1, 6: .9, 25: 1, 26: .4, 7: .25, 10: .1}),
     ("sadness", .06, {1: .95, 4: .75, 15: .9, 17: .5}),
-    ("sadness", .06, {1: .85, 4: .85, 6: .4, 7: .5, 15: .65, 20: .3, 25: .6, 26: .35, 43: .15}),  # crying
+    # crying
+    ("sadness", .06, {1: .85, 4: .85, 6: .4, 7: .5, 15: .65, 20: .3, 25: .6, 26: .35, 43: .15}),
     ("sadness", .03, {15: .9, 17: .5, 43: .4, 1: .5}),
     ("surprise", .09, {1: .95, 2: .95, 5: .8, 26: .75, 25: .7, 27: .2}),
     ("fear", .06, {1: .9, 2: .75, 4: .75, 5: .85, 20: .6, 25: .7, 26: .5}),
     ("anger", .05, {4: .95, 7: .75, 23: .5, 24: .4, 17: .35, 5: .2}),
-    ("anger", .09, {4: .95, 7: .75, 10: .6, 9: .35, 25: 1, 26: .6, 27: .25, 6: .25}),          # shouting
+    # shouting
+    ("anger", .09, {4: .95, 7: .75, 10: .6, 9: .35, 25: 1, 26: .6, 27: .25, 6: .25}),
     ("disgust", .05, {9: .8, 10: .5, 4: .5, 7: .4, 6: .25, 15: .3, 17: .3, 25: .2}),
     ("contempt", .02, {14: .95, 12: .4}),
     ("other", .04, {}),
@@ -70,8 +79,8 @@ FREE = .22  # share of faces with AUs that no emotion explains
 
 
 def photographed(rng, count):
-    """AU levels [N,20] and expression names [N] of people in photographs: as `natural`, with the mouth open in
-    any emotion, and a share of faces with any AU beside any other."""
+    """AU levels [N,20] and expression names [N] of people in photographs: as `natural`, with the
+    mouth open in any emotion, and a share of faces with any AU beside any other."""
     chosen = rng.choice(len(SCENES), size=count, p=[share for _, share, _ in SCENES])
     names = np.array([SCENES[i][0] for i in chosen], dtype=object)
     levels, _ = independent(rng, count, most=3)
@@ -96,7 +105,8 @@ def couple_brows(rng, levels):
 
 
 def independent(rng, count, most=5):
-    """AU levels [N,20] and names [N]: 1 to `most` AUs, any with any that a face can do together."""
+    """AU levels [N,20] and names [N]: 1 to `most` AUs, any with any that a face can do
+    together."""
     levels = np.zeros((count, len(AUS)))
     for row in range(count):
         chosen = rng.choice(len(AUS), size=rng.integers(1, most + 1), replace=False)
@@ -107,13 +117,15 @@ def independent(rng, count, most=5):
 
 
 def feeling(levels):
-    """Valence and arousal [N,2] in [-1, 1] that AU levels [N,20] mean, before the person's own manner."""
+    """Valence and arousal [N,2] in [-1, 1] that AU levels [N,20] mean, before the person's own
+    manner."""
     weights = np.array([[VALENCE.get(au, 0), AROUSAL.get(au, 0)] for au in AUS])
     return np.tanh(1.3 * (np.asarray(levels) @ weights + [0, -0.15]))
 
 
 def felt(rng, levels, manner):
-    """Valence and arousal [N,2] as labelled: each person's own gain and offset (manner [N,4]) and noise."""
+    """Valence and arousal [N,2] as labelled: each person's own gain and offset (manner [N,4]) and
+    noise."""
     meant = feeling(levels)
     own = meant * manner[:, :2] + manner[:, 2:] + 0.06 * rng.standard_normal(meant.shape)
     return np.clip(own, -1, 1)

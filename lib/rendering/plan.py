@@ -1,8 +1,8 @@
 """Who shows what, in which session: the frames of a set, drawn before anything is rendered.
 
-A labelled person is filmed in sessions, as in DISFA and BP4D: light, camera and background stay, the head
-drifts by a degree. Random numbers hang on (seed, set, person) and (seed, set, session), never on the order
-of work.
+A labelled person is filmed in sessions, as in DISFA and BP4D: light, camera and background stay,
+the head drifts by a degree. Random numbers hang on (seed, set, person) and (seed, set, session),
+never on the order of work.
 """
 from dataclasses import dataclass, field, fields, replace
 
@@ -25,9 +25,9 @@ TARGETS = 5            # edited versions of a neutral face in pairs
 
 @dataclass
 class Plan:
-    """N frames of one set. Arrays: person, session, grain [N] int; levels, left, right [N,20]; pose [N,3]
-    degrees; shift [N,2] pixels; gaze [N,2] mm; feeling [N,2]; expression [N] text; neutral [N]: index of the
-    frame's neutral source (pairs only, else -1)."""
+    """N frames of one set. Arrays: person, session, grain [N] int; levels, left, right [N,20];
+    pose [N,3] degrees; shift [N,2] pixels; gaze [N,2] mm; feeling [N,2]; expression [N] text;
+    neutral [N]: index of the frame's neutral source (pairs only, else -1)."""
 
     name: str
     seed: int
@@ -45,8 +45,10 @@ class Plan:
     expression: np.ndarray
     neutral: np.ndarray
     look: str = field(default="plain", kw_only=True)       # plain | world
-    framing: str = field(default="neutral", kw_only=True)  # neutral | tight: by the neutral or the shown face
-    motion: bool = field(default=False, kw_only=True)      # also how the skin moved from rest (lib.rendering.motion)
+    # neutral | tight: by the neutral or the shown face
+    framing: str = field(default="neutral", kw_only=True)
+    # also how the skin moved from rest (lib.rendering.motion)
+    motion: bool = field(default=False, kw_only=True)
 
     def __len__(self):
         return len(self.person)
@@ -86,7 +88,8 @@ class Plan:
         return world.draw_scene(self.stream(6, session), scene) if self.look == "world" else scene
 
     def jitter(self, scenes):
-        """Errors of what frames the shown face, [N,4] (see scene.View), of frames with these scenes."""
+        """Errors of what frames the shown face, [N,4] (see scene.View), of frames with these
+        scenes."""
         return np.stack([scene["jitter"] * np.clip(self.stream(7, int(frame)).standard_normal(4), -2, 2)
                          for scene, frame in zip(scenes, self.grain)])
 
@@ -94,10 +97,11 @@ class Plan:
 def draw(name, seed, count, people, kind, max_pose=15.0, look="plain", framing="neutral"):
     """The plan of a set.
 
-    name: one of SETS; count: frames (rows for pairs); people: how many different ones; kind: 'natural',
-    'independent' (sessions of emotions or of random combinations), 'varied' (independent, short sessions),
-    'wild' (natural, single pictures), 'single' (one AU at a time), 'still' (see draw_still), 'pairs', 'expressions';
-    max_pose: degrees; look, framing: as in Plan. In the look `world` natural behaviour is that of photographs (behaviour.photographed).
+    name: one of SETS; count: frames (rows for pairs); people: how many different ones; kind:
+    'natural', 'independent' (sessions of emotions or of random combinations), 'varied'
+    (independent, short sessions), 'wild' (natural, single pictures), 'single' (one AU at a time),
+    'still' (see draw_still), 'pairs', 'expressions'; max_pose: degrees; look, framing: as in Plan.
+    In the look `world` natural behaviour is that of photographs (behaviour.photographed).
     """
     rng = np.random.default_rng([seed, SETS.index(name), 2])
     neutral = None
@@ -138,8 +142,9 @@ def draw_single(rng, count):
 
 
 def draw_still(rng, count):
-    """Each person in one session of 15 frames in which only the expression changes, as editors learn best: a neutral
-    frame, AUs alone, emotions as most people show them, and behaviour as in photographs. AUs come equally often."""
+    """Each person in one session of 15 frames in which only the expression changes, as editors
+    learn best: a neutral frame, AUs alone, emotions as most people show them, and behaviour as in
+    photographs. AUs come equally often."""
     person, place = np.arange(count) // SESSION, np.arange(count) % SESSION
     levels, expression = behaviour.photographed(rng, count)
     levels[place == 0], expression[place == 0] = 0, "neutral"
@@ -156,7 +161,8 @@ def draw_still(rng, count):
 
 
 def draw_pairs(rng, count):
-    """Blocks of a neutral frame and TARGETS frames of one AU each; every AU comes equally often."""
+    """Blocks of a neutral frame and TARGETS frames of one AU each; every AU comes equally
+    often."""
     order = np.concatenate([rng.permutation(len(AUS)) for _ in range(-(-count // len(AUS)))])[:count]
     blocks = -(-count // TARGETS)
     target = np.full(blocks * TARGETS, -1)
@@ -172,7 +178,8 @@ def draw_pairs(rng, count):
 
 
 def draw_expressions(rng, count):
-    """Blocks of a neutral frame and a frame of each expression: the AUs that most people show, alike in strength."""
+    """Blocks of a neutral frame and a frame of each expression: the AUs that most people show,
+    alike in strength."""
     names = list(behaviour.PROTOTYPES)
     block = len(names) + 1
     place = np.arange(-(-count // len(names)) * block)

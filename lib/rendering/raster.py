@@ -1,4 +1,5 @@
-"""A z-buffer rasteriser for batches of small-triangle meshes, as NVIDIA Warp kernels (CPU or CUDA).
+"""A z-buffer rasteriser for batches of small-triangle meshes, as NVIDIA Warp kernels (CPU or
+CUDA).
 
 Head meshes have 9,000 triangles of a few samples each, so one thread a triangle that writes
 `depth << 32 | triangle` with an atomic minimum beats rays through a bounding-volume tree by far.
@@ -12,8 +13,9 @@ import warp as wp
 
 
 def start_warp():
-    """Initialise Warp without a word: stdout belongs to the product, and that there is no GPU is no news. Warp's
-    library says that to the file descriptor, past Python and past its own settings."""
+    """Initialise Warp without a word: stdout belongs to the product, and that there is no GPU is
+    no news. Warp's library says that to the file descriptor, past Python and past its own
+    settings."""
     wp.config.quiet, wp.config.log_level = True, 40  # errors only
     told = os.dup(2)
     try:
@@ -140,10 +142,11 @@ class Rasteriser:
         self.rest = give(np.asarray(rest, np.float32), wp.vec3)
 
     def __call__(self, points, screen, n):
-        """points: float [B,V,3], camera space, metres; screen: float [B,V,3], sample column, row and
-        depth in metres; n: samples a side.
+        """points: float [B,V,3], camera space, metres; screen: float [B,V,3], sample column, row
+        and depth in metres; n: samples a side.
 
-        Returns normals [B,n,n,3] (camera space), rest positions [B,n,n,3], kind int [B,n,n] (-1: nothing).
+        Returns normals [B,n,n,3] (camera space), rest positions [B,n,n,3], kind int [B,n,n] (-1:
+        nothing).
         """
         count, size = points.shape[0], n * n
         new = lambda dtype: torch.zeros((count, size, *dtype[1:]), dtype=dtype[0], device=points.device)
@@ -153,7 +156,8 @@ class Rasteriser:
         flat = lambda tensor: wp.from_torch(tensor)
         normals = torch.empty_like(points)
         p, s, v, z = vec(points), vec(screen), vec(normals), flat(buffer)
-        stream = wp.stream_from_torch() if points.is_cuda else None  # after torch's work, not beside it
+        # after torch's work, not beside it
+        stream = wp.stream_from_torch() if points.is_cuda else None
         start = lambda kernel, dim, inputs: wp.launch(kernel, dim=dim, inputs=inputs, device=self.device, stream=stream)
         start(_vertex_normals, points.shape[:2], [p, self.faces, self.start, self.around, v])
         start(_fill, (count, self.faces.shape[0]), [s, self.faces, n, z])
@@ -162,7 +166,8 @@ class Rasteriser:
         return normal.view(*grid, 3), rest.view(*grid, 3), kind.view(grid)
 
     def depth(self, screen, n):
-        """How near the surface is to a camera or lamp: float [B,n,n], metres, infinite where nothing is.
+        """How near the surface is to a camera or lamp: float [B,n,n], metres, infinite where
+        nothing is.
 
         screen: float [B,V,3], sample column, row and depth in metres, at least 0."""
         buffer = self._fill(screen, n)
@@ -170,7 +175,8 @@ class Rasteriser:
         return torch.where(buffer == FAR, torch.inf, depth).view(len(screen), n, n)
 
     def spread(self, screen, values, n):
-        """A number a vertex [B,V] interpolated to the samples that a camera sees, float [B,n,n]."""
+        """A number a vertex [B,V] interpolated to the samples that a camera sees, float
+        [B,n,n]."""
         buffer = self._fill(screen, n)
         out = torch.zeros(buffer.shape, dtype=torch.float32, device=screen.device)
         inputs = [wp.from_torch(screen.contiguous(), dtype=wp.vec3), self.faces, n,

@@ -1,4 +1,5 @@
-"""Does an AU show, and only where it should? A contact sheet, and the pixel change that each AU causes."""
+"""Does an AU show, and only where it should? A contact sheet, and the pixel change that each AU
+causes."""
 from dataclasses import replace
 
 import numpy as np
@@ -10,8 +11,8 @@ from lib.rendering.plan import draw
 from lib.rendering.skin import EYE_X
 from lib.rendering.units import AUS, INDEX, NAMES, possible
 
-# AU -> the part of the average face it may change: least and greatest distance from the midline, lowest and
-# highest place, millimetres.
+# AU -> the part of the average face it may change: least and greatest distance from the midline,
+# lowest and highest place, millimetres.
 REGIONS = {1: (0, 42, 136, 200), 2: (12, 66, 136, 195), 4: (0, 58, 130, 180), 5: (10, 50, 122, 154),
            6: (10, 70, 82, 152), 7: (10, 54, 108, 154), 9: (0, 44, 62, 175), 10: (0, 42, 52, 116), 12: (0, 66, 40, 128),
            14: (0, 52, 30, 102), 15: (0, 54, 24, 102), 17: (0, 40, 26, 98), 18: (0, 48, 28, 102), 20: (0, 62, 24, 102),
@@ -20,7 +21,8 @@ REGIONS = {1: (0, 42, 136, 200), 2: (12, 66, 136, 195), 4: (0, 58, 130, 180), 5:
 
 
 def one_by_one(people, seed, level, max_pose=15.0):
-    """A plan of `people` rows of 21 frames: neutral, then every AU alone at `level`, all else the same."""
+    """A plan of `people` rows of 21 frames: neutral, then every AU alone at `level`, all else the
+    same."""
     plan = draw("test", seed, people * (len(AUS) + 1), 0, "single", max_pose)
     first = np.arange(len(plan)) // (len(AUS) + 1) * (len(AUS) + 1)
     own = np.where(plan.levels > 0, level, 0.0)
@@ -46,8 +48,8 @@ def inside(rest, kind, au, supersampling):
 
 
 def pixel_changes(size, device, seed, people=12):
-    """AU -> {change: mean absolute change of the picture (of 255) at level 1, inside: share of it in its region,
-    outside: mean change of pixels outside}."""
+    """AU -> {change: mean absolute change of the picture (of 255) at level 1, inside: share of it
+    in its region, outside: mean change of pixels outside}."""
     plan = one_by_one(people, seed + 1, 1.0)
     pictures = torch.from_numpy(farm.render(plan, size, device)).float()
     samples = farm.samples(plan, size, device)

@@ -7,7 +7,8 @@ ABOVE = 0.085     # how far the crop's middle lies above the middle of brows and
 
 
 def draw_scene(rng, wide=False):
-    """Light, camera and background of a session; `wide` is the variety of pictures found anywhere."""
+    """Light, camera and background of a session; `wide` is the variety of pictures found
+    anywhere."""
     more = 1.4 if wide else 1.0
     turn, lift = np.radians(rng.uniform(-60, 60)), np.radians(rng.uniform(-5, 60))
     warm = 0.06 * more * rng.standard_normal()
@@ -39,10 +40,11 @@ def rotation(yaw, pitch, roll):
 class View:
     """A batch of posed heads in front of cameras that frame the neutral face, brows to chin.
 
-    points, brow, chin: [B,V,3], [B,3], [B,3] metres; turn [B,3,3]; scenes: list of B; shift [B,2] as a
-    share of the picture; n: samples a side; marks: vertices of both brows, the chin and both eyes' outer
-    corners, by which the shown face is framed as registration frames a photo (lib.faces.align.tight); None:
-    framed by the neutral face. Has points (camera space) and screen (column, row, depth).
+    points, brow, chin: [B,V,3], [B,3], [B,3] metres; turn [B,3,3]; scenes: list of B; shift [B,2]
+    as a share of the picture; n: samples a side; marks: vertices of both brows, the chin and both
+    eyes' outer corners, by which the shown face is framed as registration frames a photo
+    (lib.faces.align.tight); None: framed by the neutral face. Has points (camera space) and screen
+    (column, row, depth).
     """
 
     def __init__(self, points, brow, chin, turn, scenes, shift, n, marks=None, jitter=None):
@@ -59,7 +61,8 @@ class View:
         self.offset = (of("shift") + shift) * n + n / 2
         self.middle = middle[:, 0]
         distance = of("distance")[:, None]
-        near = distance / (distance + self.points[..., 1] - middle[..., 1])  # perspective about the face's plane
+        # perspective about the face's plane
+        near = distance / (distance + self.points[..., 1] - middle[..., 1])
         column = (self.points[..., 0] - middle[..., 0]) * near * self.scale[:, None] + self.offset[:, :1]
         row = (middle[..., 2] - self.points[..., 2]) * near * self.scale[:, None] + self.offset[:, 1:]
         self.screen = torch.stack([column, row, self.points[..., 1] + distance], -1)
@@ -68,8 +71,9 @@ class View:
             self.frame_tightly(marks, jitter)
 
     def frame_tightly(self, marks, jitter):
-        """Move the picture so that the shown face's eyes are level and its brows and chin where those of neutral
-        faces are. jitter [B,4]: errors of what finds the face: x, y (of its height), log size, degrees."""
+        """Move the picture so that the shown face's eyes are level and its brows and chin where
+        those of neutral faces are. jitter [B,4]: errors of what finds the face: x, y (of its
+        height), log size, degrees."""
         left_brow, right_brow, chin, left_eye, right_eye = self.screen[:, list(marks), :2].unbind(1)
         across = left_eye - right_eye
         angle = torch.atan2(across[:, 1], across[:, 0]) + jitter[:, 3] * (np.pi / 180)
@@ -87,8 +91,8 @@ class View:
         self.back = torch.cat([inverse, -inverse @ shift[..., None]], -1)
 
     def meet(self, image, row, column, depth):
-        """Where the rays of samples (index tensors [K]) meet the vertical plane `depth` metres behind the
-        pivot, head space: x relative to the middle and z, metres, each [K]."""
+        """Where the rays of samples (index tensors [K]) meet the vertical plane `depth` metres
+        behind the pivot, head space: x relative to the middle and z, metres, each [K]."""
         column, row = column + 0.5, row + 0.5
         if self.back is not None:
             place = torch.stack([column, row, torch.ones_like(column)], -1)

@@ -1,4 +1,5 @@
-"""From samples to pictures: eyes and teeth, light, and the camera. All tensors are batches of one device."""
+"""From samples to pictures: eyes and teeth, light, and the camera. All tensors are batches of one
+device."""
 import numpy as np
 import torch
 import torch.nn.functional as functional
@@ -18,7 +19,8 @@ def stacked(dicts, name, device):
 
 
 def eyes(albedo, rest, kind, looks, gaze):
-    """Put sclera, iris and pupil into albedo [B,n,n,3] where kind is EYE; gaze [B,2] millimetres."""
+    """Put sclera, iris and pupil into albedo [B,n,n,3] where kind is EYE; gaze [B,2]
+    millimetres."""
     where = (kind == EYE).nonzero(as_tuple=True)
     image = where[0]
     of = lambda name: stacked(looks, name, albedo.device)[image, 0, 0]
@@ -33,11 +35,11 @@ def eyes(albedo, rest, kind, looks, gaze):
 
 
 def mouths(albedo, kind, looks, view, lip_height, jaw):
-    """Put teeth and tongue into albedo where the mouth is open. lip_height [B]: where the lips meet in the
-    person's neutral head, metres; jaw [B]: the jaw unit's weight.
+    """Put teeth and tongue into albedo where the mouth is open. lip_height [B]: where the lips
+    meet in the person's neutral head, metres; jaw [B]: the jaw unit's weight.
 
-    Teeth are two arcs at a plane behind the lips, found for every sample by its ray: they cannot poke
-    through lips, and a shut mouth hides them."""
+    Teeth are two arcs at a plane behind the lips, found for every sample by its ray: they cannot
+    poke through lips, and a shut mouth hides them."""
     where = ((kind == MOUTH) | (kind == TONGUE)).nonzero(as_tuple=True)
     image, row, column = where
     x, z = view.meet(image, row, column, TEETH_DEPTH)
@@ -51,14 +53,17 @@ def mouths(albedo, kind, looks, view, lip_height, jaw):
     ivory = stacked(looks, "teeth", albedo.device)[image, 0, 0] * torch.tensor([1.0, .97, .9], device=albedo.device)
     tongue = torch.tensor([.5, .22, .22], device=albedo.device) * (.3 + .6 * drop).clamp(max=1)[:, None]
     hole = torch.where((kind[where] == TONGUE)[:, None], tongue, torch.tensor([.22, .07, .07], device=albedo.device))
-    depth = .45 + .55 * ((LIP_LINE - z) / (drop + 6)).clamp(0, 1)  # the palate's side of the mouth is darkest
+    # the palate's side of the mouth is darkest
+    depth = .45 + .55 * ((LIP_LINE - z) / (drop + 6)).clamp(0, 1)
     albedo[where] = torch.lerp(hole * depth[:, None], ivory, tooth[:, None])
 
 
 def light(albedo, gloss, normal, kind, scenes, reached=None):
-    """Radiance [B,n,n,3] from albedo [B,n,n,3], gloss [B,n,n] and normals: sky and bounce, one key light, its sheen.
+    """Radiance [B,n,n,3] from albedo [B,n,n,3], gloss [B,n,n] and normals: sky and bounce, one key
+    light, its sheen.
 
-    reached: [B,n,n], how much of the key light arrives; None: all of it, as nothing casts a shadow."""
+    reached: [B,n,n], how much of the key light arrives; None: all of it, as nothing casts a
+    shadow."""
     of = lambda name: stacked(scenes, name, albedo.device)
     key, strength, colour = of("key"), of("strength"), of("colour")
     diffuse = ((torch.einsum("bhwi,bi->bhw", normal, key[:, 0, 0])[..., None] + .15) / 1.15).clamp(min=0)
@@ -71,12 +76,14 @@ def light(albedo, gloss, normal, kind, scenes, reached=None):
     hole = (kind == MOUTH) | (kind == TONGUE)
     gloss = torch.where(kind == EYE, 3.0, torch.where(hole, 0.0, gloss))
     lit = ambient + 1.15 * strength * diffuse
-    lit = torch.where(hole[..., None], .8 * (of("sky") + .5 * strength), lit)  # lips shade what lies behind them
+    # lips shade what lies behind them
+    lit = torch.where(hole[..., None], .8 * (of("sky") + .5 * strength), lit)
     return of("exposure") * colour * (albedo * lit + strength * of("gloss") * (gloss * sheen)[..., None])
 
 
 def photograph(radiance, kind, scenes, grain, supersampling):
-    """uint8 [B,S,S,3]: background, blur, contrast, colour, and sensor noise by the seeds `grain` [B]."""
+    """uint8 [B,S,S,3]: background, blur, contrast, colour, and sensor noise by the seeds `grain`
+    [B]."""
     of = lambda name: stacked(scenes, name, radiance.device)
     n = radiance.shape[1]
     back = torch.tensor(np.array([scene["back"] for scene in scenes]), dtype=torch.float32, device=radiance.device)

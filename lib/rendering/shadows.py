@@ -1,7 +1,7 @@
 """Cast shadows of the key light: brows shade eyes, noses shade cheeks, lips shade chins.
 
-A shadow map (L. Williams, "Casting curved shadows on curved surfaces", 1978): what the lamp does not see is in
-shadow. It is asked at the vertices and interpolated, so that edges are soft.
+A shadow map (L. Williams, "Casting curved shadows on curved surfaces", 1978): what the lamp does
+not see is in shadow. It is asked at the vertices and interpolated, so that edges are soft.
 """
 import torch
 import torch.nn.functional as functional
@@ -14,7 +14,8 @@ BIAS = 0.004      # metres that a surface may lie behind what the lamp sees
 def reached(raster, points, key):
     """How much of the key light reaches each vertex, float [B,V] in [0, 1].
 
-    points: float [B,V,3], camera space, metres; key: float [B,3], unit vectors towards the lamp."""
+    points: float [B,V,3], camera space, metres; key: float [B,3], unit vectors towards the
+    lamp."""
     away = -key
     up = torch.tensor([0.0, 0.0, 1.0], device=points.device).expand_as(away)
     right = functional.normalize(torch.linalg.cross(away, up), dim=-1)

@@ -1,7 +1,9 @@
-"""Signs of AUs in the skin itself: furrows, folds, bulges, and lips that pale when they are pressed.
+"""Signs of AUs in the skin itself: furrows, folds, bulges, and lips that pale when they are
+pressed.
 
-Geometry alone is too smooth at this size: real AUs are read from wrinkles as much as from shape. Each
-sign belongs to one AU, lies in that AU's region, moves with the skin and grows smoothly with intensity.
+Geometry alone is too smooth at this size: real AUs are read from wrinkles as much as from shape.
+Each sign belongs to one AU, lies in that AU's region, moves with the skin and grows smoothly with
+intensity.
 """
 import torch
 
@@ -13,7 +15,8 @@ SHADE = 0.28        # log albedo a millimetre of depth: light does not reach int
 
 
 def groove(x, z, *points, width=1.2):
-    """Height of a furrow along a polyline, -1 at its deepest and thinning out at its ends; width in mm."""
+    """Height of a furrow along a polyline, -1 at its deepest and thinning out at its ends; width
+    in mm."""
     best, along = torch.full_like(x, 1e9), torch.zeros_like(x)
     steps = len(points) - 1
     for i, ((ax, az), (bx, bz)) in enumerate(zip(points, points[1:])):
@@ -26,7 +29,8 @@ def groove(x, z, *points, width=1.2):
 
 
 def upper_reliefs(x, z):
-    """AU -> height in millimetres [HEIGHT,WIDTH] at level 1 of signs of the upper face; x is 0 or more."""
+    """AU -> height in millimetres [HEIGHT,WIDTH] at level 1 of signs of the upper face; x is 0 or
+    more."""
     cut = lambda *points, width=1.2: groove(x, z, *points, width=width)
     return {
         1: 1.7 * (cut((-20, 160.5), (0, 162), (21, 159.5), width=1.5) + cut((-23, 168), (0, 168.5), (23, 167.5), width=1.5)),
@@ -43,7 +47,8 @@ def upper_reliefs(x, z):
 
 
 def lower_reliefs(x, z, pebbles):
-    """The same for the lower face; pebbles: fine noise [HEIGHT,WIDTH] for the chin's dimpled skin."""
+    """The same for the lower face; pebbles: fine noise [HEIGHT,WIDTH] for the chin's dimpled
+    skin."""
     cut = lambda *points, width=1.2: groove(x, z, *points, width=width)
     pleats = lambda ends, away: sum(cut((a, ends[0]), (a * away, ends[1]), width=1.0) for a in (2.5, 7, 11.5))
     return {
@@ -61,7 +66,8 @@ def lower_reliefs(x, z, pebbles):
 
 
 def tints(x, z, lips):
-    """AU -> change of the logarithm of albedo, RGB [3,HEIGHT,WIDTH], at level 1: blood and shadow."""
+    """AU -> change of the logarithm of albedo, RGB [3,HEIGHT,WIDTH], at level 1: blood and
+    shadow."""
     rgb = lambda mask, r, g, b: mask * torch.tensor([r, g, b])[:, None, None]
     seam = lips * torch.exp(-(((z - LIP_LINE) / 3.0) ** 2))
     return {
@@ -83,8 +89,8 @@ def tints(x, z, lips):
 class Signs:
     """All signs as one table, so that an image's are a matrix product.
 
-    maps: float [2*20,5,HEIGHT,WIDTH] for the left half of every AU, then the right: log albedo RGB and
-    the height's slopes towards +x and +z.
+    maps: float [2*20,5,HEIGHT,WIDTH] for the left half of every AU, then the right: log albedo RGB
+    and the height's slopes towards +x and +z.
     """
 
     def __init__(self, painter: Painter, device="cpu"):
@@ -103,5 +109,6 @@ class Signs:
         self.maps = (STRENGTH * maps.flatten(0, 1)).to(device)
 
     def __call__(self, left, right, wrinkle):
-        """Signs [B,5,HEIGHT,WIDTH] of AU levels [B,20] of both halves; wrinkle [B] is how deeply a skin folds."""
+        """Signs [B,5,HEIGHT,WIDTH] of AU levels [B,20] of both halves; wrinkle [B] is how deeply a
+        skin folds."""
         return torch.tensordot(torch.cat([left, right], 1) * wrinkle[:, None], self.maps, dims=1)

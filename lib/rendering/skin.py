@@ -1,7 +1,8 @@
-"""What skin, brows, lips and hair look like: one texture a person, painted in the average face's front view.
+"""What skin, brows, lips and hair look like: one texture a person, painted in the average face's
+front view.
 
-A texel is a place of the average face (x to the person's left, z up, millimetres), so paint moves with
-the skin whatever the person's shape or expression.
+A texel is a place of the average face (x to the person's left, z up, millimetres), so paint moves
+with the skin whatever the person's shape or expression.
 """
 import numpy as np
 import torch
@@ -35,7 +36,8 @@ def bump(x, z, cx, cz, rx, rz):
 
 
 def lip_mask(x, z):
-    """How much of a texel is lip [HEIGHT,WIDTH]: a bow above the line where the lips meet, one below."""
+    """How much of a texel is lip [HEIGHT,WIDTH]: a bow above the line where the lips meet, one
+    below."""
     x = x.abs()
     u = (x / 22.5).clamp(max=1)
     middle = LIP_LINE - .6 * u ** 2
@@ -70,7 +72,8 @@ def draw_colours(rng, phenotypes):
 
 
 def draw_look(rng, phenotypes):
-    """A person's colours and details, a dict of floats and RGB arrays, fitting geometry's ancestry and age."""
+    """A person's colours and details, a dict of floats and RGB arrays, fitting geometry's ancestry
+    and age."""
     look = draw_colours(rng, phenotypes)
     male = phenotypes["gender"] > 0.5
     made_up = (not male) and rng.random() < 0.4
@@ -91,7 +94,8 @@ def draw_look(rng, phenotypes):
 
 
 class Painter:
-    """Paints textures. What does not depend on the person is computed once: places, spots, fields of noise."""
+    """Paints textures. What does not depend on the person is computed once: places, spots, fields
+    of noise."""
 
     FIELDS = 24  # noise fields of a scale to choose from
 

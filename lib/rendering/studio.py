@@ -13,7 +13,8 @@ from lib.rendering.units import JAW, face_weights
 SUPERSAMPLING = 2
 # Places of the average face, metres: what frames the crop, and where the lips meet.
 BROW, CHIN, LIPS = (0.030, -0.130, 0.154), (0.0, -0.128, 0.033), (0.0, -0.140, 0.0703)
-RIGHT_BROW, EYE = (-0.030, -0.130, 0.154), (0.046, -0.105, 0.136)  # EYE: the left eye's outer corner
+# EYE: the left eye's outer corner
+RIGHT_BROW, EYE = (-0.030, -0.130, 0.154), (0.046, -0.105, 0.136)
 RIGHT_EYE = (-0.046, -0.105, 0.136)
 
 
@@ -41,8 +42,8 @@ class Studio:
         return torch.as_tensor(np.asarray(values), dtype=torch.float32, device=self.device)
 
     def samples(self, neutral, scenes, frames):
-        """What the camera's samples hit: the View, normals [B,n,n,3], rest positions [B,n,n,3], kind
-        [B,n,n], and the face units' weights [B,52]. Arguments as in `frames`."""
+        """What the camera's samples hit: the View, normals [B,n,n,3], rest positions [B,n,n,3],
+        kind [B,n,n], and the face units' weights [B,52]. Arguments as in `frames`."""
         weights = face_weights(frames["left"], frames["right"], self.heads.units)
         if frames.get("resting") is not None:
             weights = world.rested(weights, frames["resting"], self.heads.units)
@@ -55,10 +56,11 @@ class Studio:
         return view, *self.raster(view.points, view.screen, self.n), weights
 
     def frames(self, neutral, textures, looks, scenes, frames):
-        """uint8 [B,S,S,3]. neutral [B,V,3], textures [B,4,H,W], looks and scenes: lists of B dicts;
-        frames: dict of arrays: left, right [B,20], pose [B,3] degrees, shift [B,2] pixels, gaze [B,2] mm,
-        grain int [B] (seeds of the sensor's noise); of the look `world` also resting (B dicts, see world) and,
-        framed by the shown face, jitter [B,4] (see scene.View)."""
+        """uint8 [B,S,S,3]. neutral [B,V,3], textures [B,4,H,W], looks and scenes: lists of B
+        dicts; frames: dict of arrays: left, right [B,20], pose [B,3] degrees, shift [B,2] pixels,
+        gaze [B,2] mm, grain int [B] (seeds of the sensor's noise); of the look `world` also
+        resting (B dicts, see world) and, framed by the shown face, jitter [B,4] (see
+        scene.View)."""
         of_world = frames.get("resting") is not None
         view, normal, rest, kind, weights = self.samples(neutral, scenes, frames)
         stay = self.tensor([look["furrows"] for look in looks]) if of_world else 0.0
@@ -70,7 +72,8 @@ class Studio:
         shading.eyes(albedo, rest, kind, looks, self.tensor(frames["gaze"]))
         shading.mouths(albedo, kind, looks, view, neutral[:, self.lips, 2],
                        self.tensor(weights[:, self.heads.units.index(JAW)]))
-        slopes = surface[:, 4:] * (kind == 0)[:, None]  # furrows tilt the skin's normal, in head space
+        # furrows tilt the skin's normal, in head space
+        slopes = surface[:, 4:] * (kind == 0)[:, None]
         lean = -torch.einsum("bij,bjhw->bhwi", view.turn[:, :, [0, 2]], slopes)
         normal = functional.normalize(normal + lean, dim=-1)
         if of_world:

@@ -1,7 +1,8 @@
-"""Things of the look `world` that are not skin: hair around the head, glasses, hats, what stands in front.
+"""Things of the look `world` that are not skin: hair around the head, glasses, hats, what stands
+in front.
 
-Glasses and hats are drawn at planes that move with the head, found for every sample by its ray, as teeth are
-(see shading.mouths). Hair around the head lies behind it.
+Glasses and hats are drawn at planes that move with the head, found for every sample by its ray, as
+teeth are (see shading.mouths). Hair around the head lies behind it.
 """
 import torch
 
@@ -13,7 +14,8 @@ CROWN = 205.0            # top of the average head, millimetres
 
 
 def plane(view, image, depth):
-    """x, z in millimetres of the average face where the rays of one picture's samples meet a plane, each [n,n]."""
+    """x, z in millimetres of the average face where the rays of one picture's samples meet a
+    plane, each [n,n]."""
     rows, columns = torch.meshgrid(torch.arange(view.n, device=view.points.device),
                                    torch.arange(view.n, device=view.points.device), indexing="ij")
     which = torch.full((view.n ** 2,), image, device=view.points.device)
@@ -31,7 +33,8 @@ def over(picture, layer, cover):
 
 
 def hair_behind(back, view, image, look, strands):
-    """The background [n,n,3] with the hair around a head: an oval, and locks beside the face when it is long."""
+    """The background [n,n,3] with the hair around a head: an oval, and locks beside the face when
+    it is long."""
     x, z = plane(view, image, HAIR_DEPTH)
     wide, high = 78 + 26 * look["mass"], CROWN + 22 * look["mass"]
     oval = ((x / wide) ** 2 + ((z - 125).clamp(min=0) / (high - 125)) ** 2) ** .5
@@ -45,8 +48,8 @@ def hair_behind(back, view, image, look, strands):
 
 
 def glasses(picture, view, image, look, neutral_eye, light):
-    """Glasses on a picture [n,n,3]; neutral_eye: height of the person's eyes less the average's, millimetres;
-    light: brightness of the rim's surroundings [3]."""
+    """Glasses on a picture [n,n,3]; neutral_eye: height of the person's eyes less the average's,
+    millimetres; light: brightness of the rim's surroundings [3]."""
     kind = look["glasses"]
     x, z = plane(view, image, GLASSES_DEPTH)
     z = z - neutral_eye - EYE_Z - kind["drop"]

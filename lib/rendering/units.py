@@ -38,7 +38,8 @@ IMPOSSIBLE = ((26, 27), (5, 43), (7, 43), (6, 43), (23, 24), (18, 12), (18, 14),
 
 
 def possible(levels):
-    """Levels [N,20] with impossible pairs resolved (the stronger stays) and AU25 made to follow the jaw."""
+    """Levels [N,20] with impossible pairs resolved (the stronger stays) and AU25 made to follow
+    the jaw."""
     levels = np.array(levels, np.float64)
     jaw = INDEX[27]
     levels[:, jaw] = np.where(levels[:, jaw] > 0, np.maximum(levels[:, jaw], LEAST_AU27), 0)

@@ -1,9 +1,10 @@
 """The look `world`: what people and photographs have that the plain look lacks.
 
-People get any skin tone, other hair, beards, glasses, hats, faces that rest in their own way (low brows, hooded
-lids, corners of the mouth that hang), and lines that stay when the face rests. Scenes get side light from
-anywhere, hard and coloured light, textured walls, things in front of the face, and poor cameras. Geometry and AU
-levels are those of the plain look; a person's resting face is no AU, as FACS scores what a face does.
+People get any skin tone, other hair, beards, glasses, hats, faces that rest in their own way (low
+brows, hooded lids, corners of the mouth that hang), and lines that stay when the face rests.
+Scenes get side light from anywhere, hard and coloured light, textured walls, things in front of
+the face, and poor cameras. Geometry and AU levels are those of the plain look; a person's resting
+face is no AU, as FACS scores what a face does.
 """
 import numpy as np
 import torch
@@ -70,7 +71,8 @@ def draw_beard(rng):
 
 
 def draw_glasses(rng):
-    """Glasses: half width, height and roundness of a lens in millimetres, rim, bridge, tint, glare."""
+    """Glasses: half width, height and roundness of a lens in millimetres, rim, bridge, tint,
+    glare."""
     dark = rng.random() < .07
     return dict(wide=rng.uniform(21, 28), high=rng.uniform(13, 22), power=rng.uniform(2, 5), rim=rng.uniform(.5, 2.4),
                 colour=np.clip(rng.choice([.05, .1, .45]) + .08 * rng.standard_normal(3), .02, .8),
@@ -79,13 +81,15 @@ def draw_glasses(rng):
 
 
 def draw_hat(rng):
-    """A hat or cap: how low it sits, millimetres on the average face; its colour; whether it has a peak."""
+    """A hat or cap: how low it sits, millimetres on the average face; its colour; whether it has a
+    peak."""
     return dict(low=rng.uniform(162, 182), colour=rng.uniform(.04, .9) * np.exp(.2 * rng.standard_normal(3)),
                 peak=rng.uniform(4, 12), bend=rng.uniform(-.004, .004))
 
 
 def draw_scene(rng, scene):
-    """A session's plain scene (see scene.draw_scene) with the world's light, walls, obstacles and cameras."""
+    """A session's plain scene (see scene.draw_scene) with the world's light, walls, obstacles and
+    cameras."""
     turn, lift = np.radians(rng.uniform(-95, 95)), np.radians(rng.uniform(-15, 80))
     strength = rng.beta(1.3, 1.5) * 1.15 + .08
     colour = np.exp(rng.choice([.03, .15], p=[.75, .25]) * rng.standard_normal(3))
@@ -105,7 +109,8 @@ def draw_scene(rng, scene):
 
 
 def draw_wall(rng):
-    """A background: uint8-free numbers only: coarse and fine grids of colours, and how much each matters."""
+    """A background: uint8-free numbers only: coarse and fine grids of colours, and how much each
+    matters."""
     base = rng.uniform(.03, .97, 3) * rng.choice([.35, 1]) + rng.choice([0, .1])
     grids = [share * rng.standard_normal((n, n, colours)) for n, share, colours in
              ((3, rng.uniform(0, .35), 1), (8, rng.uniform(0, .25), 3), (24, rng.uniform(0, .15), 1))]
@@ -113,7 +118,8 @@ def draw_wall(rng):
 
 
 def draw_bar(rng):
-    """A thing in front of the face, such as a hand or a microphone: a thick line in shares of the picture."""
+    """A thing in front of the face, such as a hand or a microphone: a thick line in shares of the
+    picture."""
     start = np.array([rng.uniform(-.2, 1.2), rng.uniform(.75, 1.2)])
     end = np.array([rng.uniform(.1, .9), rng.uniform(.45, .95)])
     skin = rng.random() < .5
@@ -122,13 +128,15 @@ def draw_bar(rng):
 
 
 def draw_wedge(rng):
-    """The black corner of a registered photo whose edge was near: a half plane in shares of the picture."""
+    """The black corner of a registered photo whose edge was near: a half plane in shares of the
+    picture."""
     angle = rng.choice([0, .5, 1, 1.5]) * np.pi + .25 * rng.standard_normal()
     return dict(normal=np.array([np.cos(angle), np.sin(angle)]), far=rng.uniform(.33, .5))
 
 
 def rested(weights, resting, unit_names):
-    """Face unit weights [B,52] with how each face rests (B dicts of draw_resting); shut lids stay just shut."""
+    """Face unit weights [B,52] with how each face rests (B dicts of draw_resting); shut lids stay
+    just shut."""
     column = {name: i for i, name in enumerate(unit_names)}
     weights = weights.copy()
     for row, own in zip(weights, resting):
@@ -141,7 +149,8 @@ def rested(weights, resting, unit_names):
 
 
 def paint(painter, look, texture):
-    """A person's texture [4,H,W] with a beard, strands in brows and beard, and a hairline of locks."""
+    """A person's texture [4,H,W] with a beard, strands in brows and beard, and a hairline of
+    locks."""
     rng = np.random.default_rng(look["seed"] + 1)
     x, z = painter.x, painter.z
     strands = painter.fields[(130, 110)][int(rng.integers(painter.FIELDS))]

@@ -69,7 +69,8 @@ def single(model, count=200):
 
 
 def lines(models, rounds):
-    """(name, p50 ms, p99 ms, {batch: images/s}, ratio of throughput at 64 to the first) a model."""
+    """(name, p50 ms, p99 ms, {batch: images/s}, ratio of throughput at 64 to the first) a
+    model."""
     seconds, first = measure(models, rounds), next(iter(models))
     for name, model in models.items():
         rates = {batch: IMAGES / np.median(found[name]) for batch, found in seconds.items()}

@@ -1,7 +1,7 @@
 """The pages of evaluate.py and lib.datasets.describe in headless Chromium: `make test-browser`.
 
-Chromium prints the page as it stands after a small script has looked at it: whether every picture has
-loaded, and whether anything is wider than the screen. The pages themselves run no scripts.
+Chromium prints the page as it stands after a small script has looked at it: whether every picture
+has loaded, and whether anything is wider than the screen. The pages themselves run no scripts.
 """
 import json
 import re
@@ -26,7 +26,8 @@ LOOK = """<script>addEventListener('load', () => {
   const page = document.documentElement;
   document.body.setAttribute('data-seen', JSON.stringify({pictures, inner: innerWidth, wide: page.scrollWidth}));
 })</script>"""
-PHONE = 500  # CSS pixels: Chromium's own least width without a phone's emulation; the frame below is 360
+# CSS pixels: Chromium's own least width without a phone's emulation; the frame below is 360
+PHONE = 500
 FRAME = 360
 
 
@@ -69,7 +70,8 @@ def pages(tmp_path_factory):
 @pytest.mark.parametrize("name", ["report", "data"])
 def test_every_picture_loads_and_fits(name, width, pages, tmp_path):
     seen = look(pages[name], tmp_path, width)
-    assert seen["inner"] <= width and seen["wide"] <= seen["inner"]  # nothing makes the page scroll sideways
+    # nothing makes the page scroll sideways
+    assert seen["inner"] <= width and seen["wide"] <= seen["inner"]
     assert len(seen["pictures"]) >= 9
     for source, natural, shown, alt in seen["pictures"]:
         assert natural > 0, f"{source} has not loaded"

@@ -1,7 +1,9 @@
-"""The page with sliders (`make page`) in headless Chromium: it finds the astronaut's face, and a slider moves her mouth.
+"""The page with sliders (`make page`) in headless Chromium: it finds the astronaut's face, and a
+slider moves her mouth.
 
-A small page in a frame of a phone's width drives the real one by keyboard events, and sends what it sees to this test's
-server. It also counts requests: after the models are loaded there must be none.
+A small page in a frame of a phone's width drives the real one by keyboard events, and sends what
+it sees to this test's server. It also counts requests: after the models are loaded there must be
+none.
 """
 import http.server
 import json

@@ -1,6 +1,7 @@
 """A Slurm array of shards on a cluster of one node: `make test-cluster`.
 
-Needs root and Debian's packages munge, slurmctld, slurmd and slurm-client; skipped without them."""
+Needs root and Debian's packages munge, slurmctld, slurmd and slurm-client; skipped without
+them."""
 
 import os
 import shutil
@@ -46,7 +47,8 @@ SelectTypeParameters=CR_CPU
 NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} State=UNKNOWN
 PartitionName=all Nodes={host} Default=YES MaxTime=INFINITE State=UP
 """
-ARRAY = (ROOT / "docs/label.slurm").read_text()  # as documented; places and the count are the test's
+# as documented; places and the count are the test's
+ARRAY = (ROOT / "docs/label.slurm").read_text()
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,7 @@
 """The parts of `make gpu-check`: each gives a dict of figures, or raises.
 
-Training and export go through the project's own command lines. On a CPU networks and sets are tiny,
-and a "peak" is that of float32.
+Training and export go through the project's own command lines. On a CPU networks and sets are
+tiny, and a "peak" is that of float32.
 """
 
 import contextlib
