@@ -82,7 +82,7 @@ $(open_run)/joint-weights/%/generator.pt: $(open_data)/.done
 	$(d) --preset ours --tasks au va --config $(same) w_au=0.333 w_va=0.167 w_real=0.333
 
 $(open_run)/%/classifier.onnx: $(open_run)/%/generator.pt
-	$(PY) export_onnx.py $< --as classifier --out $@
+	$(PY) export_onnx.py $< --as classifier --parity-images $(open_data)/validation.csv --out $@
 
 $(open_run)/%/classifier.onnx: $(open_run)/%/classifier.pt
 	$(PY) export_onnx.py $< --out $@
