@@ -97,11 +97,13 @@ def spread_and_gap(pictures):
 
 def of_different_people(subjects, most):
     """Rows int64 [n], n <= most, evenly from those that begin a new person; without names all are
-    different people.
+    different people, and from fewer than three people come all rows.
 
     subjects: N texts, '' unknown."""
     names = [subject or k for k, subject in enumerate(subjects)]
     first = np.sort(np.unique(np.array(names, object).astype(str), return_index=True)[1])
+    if len(first) < 3:  # nothing to measure with
+        first = np.arange(len(names))
     return first[np.linspace(0, len(first) - 1, min(most, len(first))).astype(int)]
 
 
