@@ -14,19 +14,10 @@ from commands import files
 from lib import images
 from lib.cli import BadInput
 from lib.faces import align, detect, geometry, landmarks, models, paste, pose, raster, register, sources, template, video
+from needs import needs
 
-try:
-    models.check()
-    absent = ""
-except BadInput as error:
-    absent = str(error)
-needs_networks = pytest.mark.skipif(bool(absent), reason=absent)
-try:
-    models.opencv()
-    no_opencv = ""
-except BadInput as error:
-    no_opencv = str(error)
-needs_opencv = pytest.mark.skipif(bool(no_opencv), reason=no_opencv)
+needs_networks = needs(models.check)
+needs_opencv = needs(models.opencv)
 
 
 @pytest.fixture(scope="module")

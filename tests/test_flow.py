@@ -6,13 +6,9 @@ import pytest
 
 from lib.cli import BadInput
 from lib.faces import align, flow, landmarks, models, paste
+from needs import needs
 
-try:
-    models.opencv()
-    absent = ""
-except BadInput as error:
-    absent = str(error)
-pytestmark = pytest.mark.skipif(bool(absent), reason=absent)
+pytestmark = needs(models.opencv)
 SIZE = 32
 
 

@@ -10,13 +10,9 @@ from lib import images
 from lib.cli import BadInput
 from lib.faces import align, landmarks, models, paste, photo_editor, reading
 from lib.onnx_runtime import Model
+from needs import needs
 
-try:
-    models.check()
-    absent = ""
-except BadInput as error:
-    absent = str(error)
-pytestmark = pytest.mark.skipif(bool(absent), reason=absent)
+pytestmark = needs(models.check)
 SIZE = 8
 
 

@@ -7,13 +7,9 @@ import pytest
 
 from lib.cli import BadInput
 from lib.faces import align, judges, landmarks, models, photos_report
+from needs import needs
 
-try:
-    models.opencv()
-    absent = ""
-except BadInput as error:
-    absent = str(error)
-pytestmark = pytest.mark.skipif(bool(absent), reason=absent)
+pytestmark = needs(models.opencv)
 
 
 def face_in(photo, share=.6):

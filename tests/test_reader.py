@@ -8,13 +8,9 @@ import pytest
 from lib import images, manifest
 from lib.cli import BadInput
 from lib.faces import mesh_codes, mesh_graph, models, reader
+from needs import needs
 
-try:
-    models.check()
-    absent = ""
-except BadInput as error:
-    absent = str(error)
-pytestmark = pytest.mark.skipif(bool(absent), reason=absent)
+pytestmark = needs(models.check)
 SIZE = 32
 
 

@@ -7,7 +7,7 @@ from commands import call
 
 import evaluate as script
 from lib import manifest
-from lib.evaluation import classifier_report, comparison, pose_tables
+from lib.evaluation import classifier_report, comparison
 from lib.datasets import rendered_poses
 
 

@@ -1,5 +1,6 @@
 """Samplers: each family's losses worked out by hand, its steps, and the figures and alarm of
 sample_report."""
+
 import json
 import math
 import os
@@ -15,8 +16,14 @@ import train_generator
 from commands import NO_TORCH, ROOT, fail, succeed
 from lib import checkpoints, images, manifest, onnx_export
 from lib.evaluation import identity, sample_report
-from lib.generators import (categorical_gan, conditional_gan, conditional_wgan, gan, relativistic_sampler,
-                            sampler_blocks)
+from lib.generators import (
+    categorical_gan,
+    conditional_gan,
+    conditional_wgan,
+    gan,
+    relativistic_sampler,
+    sampler_blocks,
+)
 from lib.generators.contract import SampleBatch
 from lib.generators.trainer import Trainer
 from lib.labels import Labels
@@ -30,13 +37,27 @@ FAMILIES = {
     "gan convolutional": (gan, Labels(), {**gan.CONVOLUTIONAL, "size": 16, "width": 4}),
     "conditional gan": (conditional_gan, EXPRESSIONS, {"size": 16, "width": 4}),
     "conditional wgan": (conditional_wgan, EXPRESSIONS, {"size": 16, "width": 4, "n_critic": 2}),
-    "conditional wgan clip": (conditional_wgan, BOTH, {"size": 16, "width": 4, "n_critic": 2, "lipschitz": "clip"}),
+    "conditional wgan clip": (
+        conditional_wgan,
+        BOTH,
+        {"size": 16, "width": 4, "n_critic": 2, "lipschitz": "clip"},
+    ),
     "categorical au": (categorical_gan, Labels(aus=("AU01", "AU12")), {"update_rate": 1}),
-    "categorical va ccc": (categorical_gan, Labels(valence_arousal=True),
-                           {"size": 28, "va_loss": "ccc", "update_rate": 1}),
-    "categorical joint": (categorical_gan, BOTH, {**categorical_gan.OURS, "size": 64, "discriminator": "tiny"}),
-    "relativistic": (relativistic_sampler, EXPRESSIONS, {"size": 16, "width": 8, "widest": 16, "classifier": "tiny",
-                                                         "condition_after": 1}),
+    "categorical va ccc": (
+        categorical_gan,
+        Labels(valence_arousal=True),
+        {"size": 28, "va_loss": "ccc", "update_rate": 1},
+    ),
+    "categorical joint": (
+        categorical_gan,
+        BOTH,
+        {**categorical_gan.OURS, "size": 64, "discriminator": "tiny"},
+    ),
+    "relativistic": (
+        relativistic_sampler,
+        EXPRESSIONS,
+        {"size": 16, "width": 8, "widest": 16, "classifier": "tiny", "condition_after": 1},
+    ),
 }
 
 
@@ -47,7 +68,9 @@ def batch_of(labels, size, draws=None):
     if labels.aus:
         known["au"] = y[:, labels.columns("au")] = torch.rand(B, len(labels.aus), generator=draws)
     if labels.valence_arousal:
-        known["valence_arousal"] = y[:, labels.columns("va")] = torch.rand(B, 2, generator=draws) * 2 - 1
+        known["valence_arousal"] = y[:, labels.columns("va")] = (
+            torch.rand(B, 2, generator=draws) * 2 - 1
+        )
     if labels.expressions:
         known["expression"] = torch.arange(B) % 3
         y[:, labels.columns("expression")] = torch.eye(3)[known["expression"]]
@@ -66,13 +89,17 @@ def system_of(name, seed=0):
 @pytest.mark.parametrize("name", FAMILIES)
 def test_steps_have_finite_losses_and_change_every_network(name):
     system, batch = system_of(name)
-    before = {key: [p.detach().clone() for p in net.parameters()] for key, net in system.nets.items()}
+    before = {
+        key: [p.detach().clone() for p in net.parameters()] for key, net in system.nets.items()
+    }
     for step in range(4):
         terms = system.step(batch, step)
         assert terms and all(math.isfinite(float(value)) for value in terms.values()), terms
         assert not any(value.requires_grad for value in terms.values())
     for key, net in system.nets.items():
-        assert any(not torch.equal(old, new) for old, new in zip(before[key], net.parameters())), key
+        assert any(not torch.equal(old, new) for old, new in zip(before[key], net.parameters())), (
+            key
+        )
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -82,14 +109,22 @@ def test_exports_have_the_contracts_shapes_and_ranges(name):
         graph.eval()
         if as_kind == "sampler":
             image = graph(torch.rand(2, system.config.noise_size), batch.y[:2])
-            assert image.shape == (2, 3, system.config.size, system.config.size) and image.abs().max() <= 1
+            assert (
+                image.shape == (2, 3, system.config.size, system.config.size)
+                and image.abs().max() <= 1
+            )
             continue
         out = graph(batch.x_real[:2])
         assert out["real"].shape == (2,)
         if system.labels.aus:
-            assert out["au"].shape == (2, len(system.labels.aus)) and 0 <= out["au"].min() <= out["au"].max() <= 1
+            assert (
+                out["au"].shape == (2, len(system.labels.aus))
+                and 0 <= out["au"].min() <= out["au"].max() <= 1
+            )
         if system.labels.valence_arousal:
-            assert out["valence_arousal"].shape == (2, 2) and out["valence_arousal"].abs().max() <= 1
+            assert (
+                out["valence_arousal"].shape == (2, 2) and out["valence_arousal"].abs().max() <= 1
+            )
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -101,14 +136,18 @@ def test_presets_name_settings_and_schedules(name):
     assert {"paper", "quick"} <= set(module.PRESETS)
 
 
-# ---- categorical GAN ------------------------------------------------------------------------------------------
+# ---- categorical GAN --------------------------------------------------------
+
 
 def test_generated_images_have_smoothed_labels():
     system, _ = system_of("categorical joint")
     system.config.fake_labels, system.config.alpha = "paper", 0.9
     batch = batch_of(BOTH, 64)
     batch.labels["au"] = torch.tensor([[0.4, 0.39], [torch.nan, 1.0]])
-    batch.x_real, batch.labels["valence_arousal"] = batch.x_real[:2], torch.tensor([[0.5, -0.5], [torch.nan, 1.0]])
+    batch.x_real, batch.labels["valence_arousal"] = (
+        batch.x_real[:2],
+        torch.tensor([[0.5, -0.5], [torch.nan, 1.0]]),
+    )
     real, fake = system.targets(batch)
     assert real["au"][0].tolist() == [1, 0]  # level 2 of 5 is present
     assert real["au"][1, 0].isnan() and real["au"][1, 1] == 1
@@ -133,17 +172,24 @@ def test_update_rate_says_which_network_learns():
 def test_losses_of_aus_valence_and_arousal_by_hand():
     logits, true = torch.tensor([[0.0, 2.0]]), torch.tensor([[1.0, torch.nan]])
     assert categorical_gan.au_loss(logits, true).item() == pytest.approx(math.log(2))
-    read, true = torch.tensor([[0.5, 0.0], [0.0, 1.0]]), torch.tensor([[0.0, 1.0], [torch.nan, 1.0]])
+    read, true = (
+        torch.tensor([[0.5, 0.0], [0.0, 1.0]]),
+        torch.tensor([[0.0, 1.0], [torch.nan, 1.0]]),
+    )
     assert categorical_gan.mse_loss(read, true).item() == pytest.approx(0.25 + 0.5)
     # valence: r = t, CCC 1; arousal: r = (0, 2), t = (0, 1): cov 0.5, var 1 and 0.25, means 1 and
     # 0.5
     read, true = torch.tensor([[0.0, 0.0], [1.0, 2.0]]), torch.tensor([[0.0, 0.0], [1.0, 1.0]])
-    assert categorical_gan.ccc_loss(read, true).item() == pytest.approx(0 + 1 - 2 * 0.5 / (1 + 0.25 + 0.25))
+    assert categorical_gan.ccc_loss(read, true).item() == pytest.approx(
+        0 + 1 - 2 * 0.5 / (1 + 0.25 + 0.25)
+    )
 
 
 def test_running_statistics_can_be_those_of_real_images_alone():
     system, batch = system_of("categorical joint")
-    norm = next(net for net in system.discriminator.modules() if isinstance(net, torch.nn.BatchNorm2d))
+    norm = next(
+        net for net in system.discriminator.modules() if isinstance(net, torch.nn.BatchNorm2d)
+    )
     before = norm.running_mean.clone()
     system.read(batch.x_real, real=False)
     assert torch.equal(norm.running_mean, before) and norm.momentum == 0.1
@@ -161,18 +207,34 @@ def test_gradients_are_clipped_before_a_step():
     assert norm.item() == pytest.approx(20, rel=1e-3)
 
 
-# ---- the other families ---------------------------------------------------------------------------------------
+# ---- the other families -----------------------------------------------------
+
 
 def test_richers_networks_have_his_layers():
     generator = gan.MlpGenerator(gan.Config())
-    assert [layer.out_features for layer in generator.layers if hasattr(layer, "out_features")] == [128, 784]
-    assert sum(p.numel() for p in gan.MlpDiscriminator(gan.Config()).parameters()) == 784 * 128 + 128 + 128 + 1
+    assert [
+        layer.out_features for layer in generator.layers if hasattr(layer, "out_features")
+    ] == [128, 784]
+    assert (
+        sum(p.numel() for p in gan.MlpDiscriminator(gan.Config()).parameters())
+        == 784 * 128 + 128 + 128 + 1
+    )
     # 1 / √2500
-    assert gan.xavier(torch.nn.Linear(5000, 100)).weight.std().item() == pytest.approx(0.02, rel=0.02)
+    assert gan.xavier(torch.nn.Linear(5000, 100)).weight.std().item() == pytest.approx(
+        0.02, rel=0.02
+    )
     small = categorical_gan.SmallGenerator(categorical_gan.Config())
-    shapes = [tuple(layer.weight.shape) for layer in small.layers if isinstance(layer, torch.nn.ConvTranspose2d)]
+    shapes = [
+        tuple(layer.weight.shape)
+        for layer in small.layers
+        if isinstance(layer, torch.nn.ConvTranspose2d)
+    ]
     assert shapes == [(100, 384, 2, 2), (384, 128, 4, 4), (128, 64, 4, 4), (64, 3, 6, 6)]
-    assert categorical_gan.SmallTrunk(28, 0.5).width == categorical_gan.SmallTrunk(32, 0.5).width == 4 * 4 * 256
+    assert (
+        categorical_gan.SmallTrunk(28, 0.5).width
+        == categorical_gan.SmallTrunk(32, 0.5).width
+        == 4 * 4 * 256
+    )
 
 
 def test_a_wrong_label_is_another_images_label():
@@ -217,7 +279,14 @@ def test_zero_centred_penalty_by_hand():
 
 
 def test_the_condition_acts_when_there_are_faces():
-    assert [relativistic_sampler.growth(step, 4) for step in (0, 3, 4, 5, 7, 99)] == [0, 0, 0.25, 0.5, 1, 1]
+    assert [relativistic_sampler.growth(step, 4) for step in (0, 3, 4, 5, 7, 99)] == [
+        0,
+        0,
+        0.25,
+        0.5,
+        1,
+        1,
+    ]
     assert relativistic_sampler.growth(0, 0) == 1
 
 
@@ -225,7 +294,9 @@ def test_spread_of_neighbours_by_hand():
     x = torch.tensor([[0.0, 2.0], [4.0, 2.0], [1.0, 1.0], [1.0, 7.0]]).view(4, 2, 1, 1)
     # of rows 0 and 1: deviations 2 and 0; of rows 2 and 3: 0 and 3
     assert relativistic_sampler.spread(x, 2).flatten() == pytest.approx([1, 1, 1.5, 1.5], abs=1e-3)
-    assert not relativistic_sampler.spread(x, 3).any() and not relativistic_sampler.spread(x, 1).any()
+    assert (
+        not relativistic_sampler.spread(x, 3).any() and not relativistic_sampler.spread(x, 1).any()
+    )
 
 
 def test_conditions_loss_leaves_out_what_is_unlabelled():
@@ -234,16 +305,21 @@ def test_conditions_loss_leaves_out_what_is_unlabelled():
     y = torch.tensor([[1.0, 0.5, 0.0, 0.0, 1.0], [0.0, 0.0, 0.0, 0.0, 1.0]])
     known = torch.tensor([[True] * 5, [False] * 5])
     expected = math.log(2) + (0.25 + 0) / 2 + math.log(2)
-    assert sampler_blocks.condition_loss(readings, y, known, labels).item() == pytest.approx(expected)
+    assert sampler_blocks.condition_loss(readings, y, known, labels).item() == pytest.approx(
+        expected
+    )
 
 
-@pytest.mark.parametrize("size, maps", [(28, [7, 14, 28]), (32, [4, 8, 16, 32]), (64, [4, 8, 16, 32, 64]),
-                                        (96, [6, 12, 24, 48, 96])])
+@pytest.mark.parametrize(
+    "size, maps",
+    [(28, [7, 14, 28]), (32, [4, 8, 16, 32]), (64, [4, 8, 16, 32, 64]), (96, [6, 12, 24, 48, 96])],
+)
 def test_maps_double_up_to_the_image(size, maps):
     assert sampler_blocks.sides(size) == maps
 
 
-# ---- figures --------------------------------------------------------------------------------------------------
+# ---- figures ----------------------------------------------------------------
+
 
 def faces(count, seed, size=16):
     """Images as varied as faces: a colour, and a bright disc somewhere. uint8 [N,S,S,3]."""
@@ -270,31 +346,44 @@ def frames(people, each, seed):
     """Images of some people, `each` of a session, which differ little; (uint8 [N,S,S,3], N
     subjects)."""
     still = np.repeat(faces(people, seed), each, 0)
-    moved = np.clip(still + np.random.default_rng(seed).normal(0, 3, (len(still), 1, 1, 3)), 0, 255).astype(np.uint8)
+    moved = np.clip(
+        still + np.random.default_rng(seed).normal(0, 3, (len(still), 1, 1, 3)), 0, 255
+    ).astype(np.uint8)
     return moved, [f"person{k // each}" for k in range(len(moved))]
 
 
 def test_noisy_prototypes_collapse_where_real_images_are_frames_of_sessions():
     real, subjects = frames(30, 10, 1)
     few = faces(5, 2)[np.arange(60) % 5]
-    noisy = np.clip(few + np.random.default_rng(3).normal(0, 25, few.shape), 0, 255).astype(np.uint8)
+    noisy = np.clip(few + np.random.default_rng(3).normal(0, 25, few.shape), 0, 255).astype(
+        np.uint8
+    )
     rows = sample_report.of_different_people(subjects, 64)
     assert rows.tolist() == list(range(0, 300, 10))
     assert sample_report.collapse(noisy, real[rows])["collapsed"]
     assert not sample_report.collapse(noisy, real[:30])["collapsed"]  # three people: no measure
     others, names = frames(40, 10, 4)
-    assert not sample_report.collapse(others[sample_report.of_different_people(names, 64)], real[rows])["collapsed"]
+    assert not sample_report.collapse(
+        others[sample_report.of_different_people(names, 64)], real[rows]
+    )["collapsed"]
 
 
 def test_rows_of_different_people():
-    assert sample_report.of_different_people(["b", "b", "a", "", "a", ""], 9).tolist() == [0, 2, 3, 5]
+    assert sample_report.of_different_people(["b", "b", "a", "", "a", ""], 9).tolist() == [
+        0,
+        2,
+        3,
+        5,
+    ]
     assert sample_report.of_different_people([""] * 7, 3).tolist() == [0, 3, 6]
 
 
 def test_distances_by_hand():
     features = np.array([[2.0, 0], [0, 1], [3, 3], [0, -5]])
     # within class a: (1,0) and (0,1): 1; within b: 45° and -90°: 1 + √½; averaged
-    assert sample_report.within(features, ["a", "a", "b", "b"]) == pytest.approx((1 + 1 + math.sqrt(0.5)) / 2)
+    assert sample_report.within(features, ["a", "a", "b", "b"]) == pytest.approx(
+        (1 + 1 + math.sqrt(0.5)) / 2
+    )
     assert math.isnan(sample_report.within(features, list("abcd")))
     assert sample_report.nearest(features[2:3], features[:2]) == pytest.approx(1 - math.sqrt(0.5))
 
@@ -306,7 +395,9 @@ def test_frechet_distance_of_gaussians():
     # equal covariances: |m - m'|²
     assert sample_report.frechet(rows, rows + [3, 0, 4]) == pytest.approx(25)
     covariance = np.cov(rows, rowvar=False)
-    assert sample_report.frechet(rows, 2 * (rows - rows.mean(0)) + rows.mean(0)) == pytest.approx(np.trace(covariance))
+    assert sample_report.frechet(rows, 2 * (rows - rows.mean(0)) + rows.mean(0)) == pytest.approx(
+        np.trace(covariance)
+    )
 
 
 def test_class_entropy():
@@ -315,15 +406,23 @@ def test_class_entropy():
     assert sample_report.entropy(np.eye(4)[[0, 0, 3, 3]]) == pytest.approx(0.5)
 
 
-# ---- evaluate.py --samples, and the identity embedding --------------------------------------------------------
+# ---- evaluate.py --samples, and the identity embedding ----------------------
+
 
 def painted(folder, name, rows, subject):
     """A manifest of images of AU levels (tests/models.py) with expressions: [(levels,
     expression)]."""
-    images.save_pack(folder / f"{name}.npy", np.stack([models.paint(levels) for levels, _ in rows]))
-    manifest.write(folder / f"{name}.csv", {
-        "path": [f"{name}.npy#{k}" for k in range(len(rows))], "subject": [subject] * len(rows),
-        "expression": [expression for _, expression in rows]})
+    images.save_pack(
+        folder / f"{name}.npy", np.stack([models.paint(levels) for levels, _ in rows])
+    )
+    manifest.write(
+        folder / f"{name}.csv",
+        {
+            "path": [f"{name}.npy#{k}" for k in range(len(rows))],
+            "subject": [subject] * len(rows),
+            "expression": [expression for _, expression in rows],
+        },
+    )
     return folder / f"{name}.csv"
 
 
@@ -339,7 +438,9 @@ def sample_set(tmp_path_factory):
         return [[*draw.random(3), last] for _ in range(count)]
 
     def rows(neutral, happy):
-        return [(levels, "neutral") for levels in neutral] + [(levels, "happiness") for levels in happy]
+        return [(levels, "neutral") for levels in neutral] + [
+            (levels, "happiness") for levels in happy
+        ]
 
     painted(folder, "real", rows(faces_of(0.1, 6), faces_of(0.9, 6)), "held-out")
     painted(folder, "learnt", rows(faces_of(0.1, 6), faces_of(0.9, 6)), "learnt")
@@ -349,18 +450,32 @@ def sample_set(tmp_path_factory):
 
 
 def options_of(folder, name):
-    return ["--model", folder / "reader.onnx", "--identity", folder / "reader.onnx", "--real", folder / "real.csv",
-            "--learnt", folder / "learnt.csv", "--samples", folder / f"{name}.csv"]
+    return [
+        "--model",
+        folder / "reader.onnx",
+        "--identity",
+        folder / "reader.onnx",
+        "--real",
+        folder / "real.csv",
+        "--learnt",
+        folder / "learnt.csv",
+        "--samples",
+        folder / f"{name}.csv",
+    ]
 
 
 def test_report_of_samples_by_hand(sample_set):
-    out, said = succeed("evaluate.py", *options_of(sample_set, "sampled"), "--report", sample_set / "report")
+    out, said = succeed(
+        "evaluate.py", *options_of(sample_set, "sampled"), "--report", sample_set / "report"
+    )
     found = json.loads(out)["samples"]
     assert found["condition"]["expression"]["recall"] == {"neutral": 1, "happiness": 0.25}
     assert found["condition_of_real"]["expression"]["mean_recall"] == 1
     assert found["accuracy_ratio"] == pytest.approx((1 + 0.25) / 2)
     share = np.array([7, 1]) / 8  # neutral is read in 4 + 3 of 8
-    assert found["class_entropy"]["samples"] == pytest.approx(-(share * np.log(share)).sum() / np.log(2))
+    assert found["class_entropy"]["samples"] == pytest.approx(
+        -(share * np.log(share)).sum() / np.log(2)
+    )
     assert found["class_entropy"]["real"] == pytest.approx(1)
     assert found["frechet"]["features_of"].endswith("reader.onnx") and "fid" not in found
     assert (sample_set / "report" / "samples.png").exists() and "as well as in real images" in said
@@ -381,53 +496,143 @@ def test_samples_need_their_companions_and_other_people(sample_set):
 
 
 def test_samples_are_measured_without_torch(sample_set):
-    script = [sys.executable, "-c", NO_TORCH, str(ROOT / "evaluate.py"), *options_of(sample_set, "sampled")]
+    script = [
+        sys.executable,
+        "-c",
+        NO_TORCH,
+        str(ROOT / "evaluate.py"),
+        *options_of(sample_set, "sampled"),
+    ]
     done = subprocess.run(list(map(str, script)), capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr
 
 
 def test_samplers_stand_in_one_table(tmp_path):
     def report(name, seed, ratio):
-        samples = {"n": 90, "n_real": 120, "n_training": 300, "size": 32, "class_entropy": {"samples": 0.5},
-                   "diversity": {"ratio": 0.75}, "nearest_training": {"ratio": 1.25}, "frechet": {"samples": 21.0},
-                   "collapse": {"collapsed": name == "gan"}, "condition": {}, "condition_of_real": {}}
+        samples = {
+            "n": 90,
+            "n_real": 120,
+            "n_training": 300,
+            "size": 32,
+            "class_entropy": {"samples": 0.5},
+            "diversity": {"ratio": 0.75},
+            "nearest_training": {"ratio": 1.25},
+            "frechet": {"samples": 21.0},
+            "collapse": {"collapsed": name == "gan"},
+            "condition": {},
+            "condition_of_real": {},
+        }
         if ratio:
-            samples |= {"accuracy_ratio": ratio, "condition": {"expression": {"mean_recall": ratio / 2}},
-                        "condition_of_real": {"expression": {"mean_recall": 0.5}}}
-        path = tmp_path / "quick" / "samplers" / "generators" / name / f"seed{seed}" / "report.json"
+            samples |= {
+                "accuracy_ratio": ratio,
+                "condition": {"expression": {"mean_recall": ratio / 2}},
+                "condition_of_real": {"expression": {"mean_recall": 0.5}},
+            }
+        path = (
+            tmp_path / "quick" / "samplers" / "generators" / name / f"seed{seed}" / "report.json"
+        )
         path.parent.mkdir(parents=True)
-        path.write_text(json.dumps({"samples": samples, "data": {"digest": f"{name}{seed}"}, "real": {"digest": "a"}}))
+        path.write_text(
+            json.dumps(
+                {"samples": samples, "data": {"digest": f"{name}{seed}"}, "real": {"digest": "a"}}
+            )
+        )
         return path
 
-    reports = [report("relativistic-sampler", 1, 0.9), report("gan", 2, None), report("gan", 1, None)]
+    reports = [
+        report("relativistic-sampler", 1, 0.9),
+        report("gan", 2, None),
+        report("gan", 1, None),
+    ]
     lines = succeed("evaluate.py", "--compare", *reports)[0].splitlines()
-    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| ")]
+    cells = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in lines
+        if line.startswith("| ")
+    ]
     assert lines[0] == "### samplers: samples against held-out real faces"
-    assert cells[0] == ["preset", "sampler", "asked expression read", "of real faces", "ratio", "entropy of classes",
-                        "diversity / real", "nearest training face / real", "Fréchet distance", "collapsed"]
-    assert cells[1:] == [["quick", "gan seed 1", "–", "–", "–", "0.50", "0.75", "1.25", "21", "yes"],
-                         ["quick", "gan seed 2", "–", "–", "–", "0.50", "0.75", "1.25", "21", "yes"],
-                         ["quick", "relativistic-sampler seed 1", "0.45", "0.50", "0.90", "0.50", "0.75", "1.25", "21", "no"]]
-
+    assert cells[0] == [
+        "preset",
+        "sampler",
+        "asked expression read",
+        "of real faces",
+        "ratio",
+        "entropy of classes",
+        "diversity / real",
+        "nearest training face / real",
+        "Fréchet distance",
+        "collapsed",
+    ]
+    assert cells[1:] == [
+        ["quick", "gan seed 1", "–", "–", "–", "0.50", "0.75", "1.25", "21", "yes"],
+        ["quick", "gan seed 2", "–", "–", "–", "0.50", "0.75", "1.25", "21", "yes"],
+        [
+            "quick",
+            "relativistic-sampler seed 1",
+            "0.45",
+            "0.50",
+            "0.90",
+            "0.50",
+            "0.75",
+            "1.25",
+            "21",
+            "no",
+        ],
+    ]
 
 
 def test_identity_embedding_is_trained_and_exported(sample_set, tmp_path):
     draw = np.random.default_rng(1)
     for name, people in (("train", "abcd"), ("validation", "ef")):
         levels = {person: draw.random(4) for person in people}
-        painted(tmp_path, name, [(levels[person] * draw.uniform(0.9, 1, 4), "") for person in people for _ in "123"], "")
+        painted(
+            tmp_path,
+            name,
+            [(levels[person] * draw.uniform(0.9, 1, 4), "") for person in people for _ in "123"],
+            "",
+        )
         table = manifest.read(tmp_path / f"{name}.csv")
-        manifest.write(tmp_path / f"{name}.csv", {**table.columns, "subject": [p for p in people for _ in "123"]})
-    fixed = ["--validation", tmp_path / "validation.csv", "--arch", "tiny", "--device", "cpu", "--threads", "1"]
-    _, said = succeed("-m lib.evaluation.identity", "--train", tmp_path / "train.csv", *fixed, "--steps", "3",
-                      "--batch", "6", "--out", tmp_path / "identity.pt")
+        manifest.write(
+            tmp_path / f"{name}.csv",
+            {**table.columns, "subject": [p for p in people for _ in "123"]},
+        )
+    fixed = [
+        "--validation",
+        tmp_path / "validation.csv",
+        "--arch",
+        "tiny",
+        "--device",
+        "cpu",
+        "--threads",
+        "1",
+    ]
+    _, said = succeed(
+        "-m lib.evaluation.identity",
+        "--train",
+        tmp_path / "train.csv",
+        *fixed,
+        "--steps",
+        "3",
+        "--batch",
+        "6",
+        "--out",
+        tmp_path / "identity.pt",
+    )
     assert "12 images of 4 people" in said and "of cases" in said
     succeed("export_onnx.py", tmp_path / "identity.pt", "--out", tmp_path / "identity.onnx")
     arguments = options_of(sample_set, "sampled")
     arguments[3] = tmp_path / "identity.onnx"
     succeed("evaluate.py", *arguments)
-    fail(3, "fewer than two people", "-m lib.evaluation.identity", "--train", sample_set / "real.csv", *fixed,
-         "--out", tmp_path / "other.pt")
+    fail(
+        3,
+        "fewer than two people",
+        "-m lib.evaluation.identity",
+        "--train",
+        sample_set / "real.csv",
+        *fixed,
+        "--out",
+        tmp_path / "other.pt",
+    )
 
 
 def test_verification_by_hand():
@@ -464,7 +669,8 @@ def test_margin_loss_by_hand():
     assert found.item() == pytest.approx(math.log(1 + math.exp(-16 * 0.8)), abs=1e-7)
 
 
-# ---- with the trainer: trained, resumed, exported -------------------------------------------------------------
+# ---- with the trainer: trained, resumed, exported ---------------------------
+
 
 @pytest.fixture(scope="module")
 def face_sets(tmp_path_factory):
@@ -474,25 +680,46 @@ def face_sets(tmp_path_factory):
     for name, count in (("train", 24), ("validation", 12)):
         images.save_pack(folder / f"{name}.npy", faces(count, len(name)))
         draw = np.random.default_rng(count)
-        numbers = {column: list(draw.random(count)) for column in ("AU01", "AU12", "valence", "arousal")}
-        manifest.write(folder / f"{name}.csv", {
-            "path": [f"{name}.npy#{k}" for k in range(count)], "subject": [f"{name}{k // 4}" for k in range(count)],
-            **numbers, "expression": [("joy", "fear", "anger")[k % 3] for k in range(count)]})
+        numbers = {
+            column: list(draw.random(count)) for column in ("AU01", "AU12", "valence", "arousal")
+        }
+        manifest.write(
+            folder / f"{name}.csv",
+            {
+                "path": [f"{name}.npy#{k}" for k in range(count)],
+                "subject": [f"{name}{k // 4}" for k in range(count)],
+                **numbers,
+                "expression": [("joy", "fear", "anger")[k % 3] for k in range(count)],
+            },
+        )
     return folder / "train.csv", folder / "validation.csv"
 
 
 def trainer_of(sets, folder, arch, *config):
     """A seeded Trainer of two epochs of two steps."""
     options = train_generator.Options(
-        train=[str(sets[0])], validation=str(sets[1]), out=str(folder / "g.pt"), arch=arch, config=list(config),
-        epochs=2, decay_epochs=0, epoch_images=16, batch=8, device="cpu")
+        train=[str(sets[0])],
+        validation=str(sets[1]),
+        out=str(folder / "g.pt"),
+        arch=arch,
+        config=list(config),
+        epochs=2,
+        decay_epochs=0,
+        epoch_images=16,
+        batch=8,
+        device="cpu",
+    )
     checkpoints.seed_all(options.seed)
     return Trainer(options, torch.device("cpu"))
 
 
-TINY = {"gan": ["width=4"], "conditional-gan": ["width=4"], "conditional-wgan": ["width=4", "n_critic=2"],
-        "categorical-gan": ["discriminator=tiny"],
-        "relativistic-sampler": ["width=8", "widest=16", "classifier=tiny", "warmup=0"]}
+TINY = {
+    "gan": ["width=4"],
+    "conditional-gan": ["width=4"],
+    "conditional-wgan": ["width=4", "n_critic=2"],
+    "categorical-gan": ["discriminator=tiny"],
+    "relativistic-sampler": ["width=8", "widest=16", "classifier=tiny", "warmup=0"],
+}
 
 
 @pytest.mark.parametrize("arch", TINY)
@@ -503,35 +730,93 @@ def test_resumed_equals_uninterrupted_and_exports_agree(arch, face_sets, tmp_pat
     again = trainer_of(face_sets, tmp_path / "cut", arch, *TINY[arch])
     again.resume()
     again.train()
-    whole, resumed = (checkpoints.load_finished(tmp_path / name / "g.pt") for name in ("whole", "cut"))
+    whole, resumed = (
+        checkpoints.load_finished(tmp_path / name / "g.pt") for name in ("whole", "cut")
+    )
     for name, weights in whole["nets"].items():
-        assert all(torch.equal(value, resumed["nets"][name][key]) for key, value in weights.items()), name
+        assert all(
+            torch.equal(value, resumed["nets"][name][key]) for key, value in weights.items()
+        ), name
     found = onnx_export.export(whole, tmp_path / "g.onnx", None)
     assert found["sampled"] <= 1
     meta = json.loads((tmp_path / "g.json").read_text())
     conditional = arch not in ("gan", "categorical-gan")
-    assert meta["kind"] == "sampler" and meta["conditions"] == (["anger", "fear", "joy"] if conditional else [])
+    assert meta["kind"] == "sampler" and meta["conditions"] == (
+        ["anger", "fear", "joy"] if conditional else []
+    )
     assert meta["noise"] == ("normal" if conditional else "uniform")
     if arch in ("categorical-gan", "conditional-wgan"):
-        onnx_export.export(whole, tmp_path / "c.onnx", np.load(face_sets[0].with_suffix(".npy"))[:3],
-                           which="classifier")
-        assert json.loads((tmp_path / "c.json").read_text())["real_kind"] == ("score" if conditional else "probability")
+        onnx_export.export(
+            whole,
+            tmp_path / "c.onnx",
+            np.load(face_sets[0].with_suffix(".npy"))[:3],
+            which="classifier",
+        )
+        assert json.loads((tmp_path / "c.json").read_text())["real_kind"] == (
+            "score" if conditional else "probability"
+        )
 
 
 def test_two_processes_train_one_sampler(face_sets, tmp_path):
     found = []
     for count in (1, 2):
-        start = [sys.executable] if count == 1 else [sys.executable, "-m", "torch.distributed.run", "--standalone",
-                                                     "--nproc-per-node", "2"]
-        line = [*start, ROOT / "train_generator.py", "--arch", "relativistic-sampler", "--train", face_sets[0],
-                "--validation", face_sets[1], "--out", tmp_path / f"{count}" / "g.pt", "--epochs", "2", "--batch", "8",
-                "--decay-epochs", "0", "--epoch-images", "24", "--device", "cpu", "--threads", "1", "--config",
-                *TINY["relativistic-sampler"], "w_condition=0", "penalty_every=2", "classifier_dropout=0", "together=1"]
-        done = subprocess.run([str(part) for part in line], cwd=ROOT, capture_output=True, text=True,
-                              env=os.environ | {"OMP_NUM_THREADS": "1"})
+        start = (
+            [sys.executable]
+            if count == 1
+            else [
+                sys.executable,
+                "-m",
+                "torch.distributed.run",
+                "--standalone",
+                "--nproc-per-node",
+                "2",
+            ]
+        )
+        line = [
+            *start,
+            ROOT / "train_generator.py",
+            "--arch",
+            "relativistic-sampler",
+            "--train",
+            face_sets[0],
+            "--validation",
+            face_sets[1],
+            "--out",
+            tmp_path / f"{count}" / "g.pt",
+            "--epochs",
+            "2",
+            "--batch",
+            "8",
+            "--decay-epochs",
+            "0",
+            "--epoch-images",
+            "24",
+            "--device",
+            "cpu",
+            "--threads",
+            "1",
+            "--config",
+            *TINY["relativistic-sampler"],
+            "w_condition=0",
+            "penalty_every=2",
+            "classifier_dropout=0",
+            "together=1",
+        ]
+        done = subprocess.run(
+            [str(part) for part in line],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+        )
         assert done.returncode == 0, done.stderr
         lines = (tmp_path / f"{count}" / "history.jsonl").read_text().splitlines()
-        found.append(([json.loads(text) for text in lines], checkpoints.load_finished(tmp_path / f"{count}" / "g.pt")))
+        found.append(
+            (
+                [json.loads(text) for text in lines],
+                checkpoints.load_finished(tmp_path / f"{count}" / "g.pt"),
+            )
+        )
     (one, whole), (two, parts) = found
     # the classifier's batch norm sees half a batch in each process
     for first, second in zip(one, two, strict=True):
@@ -548,5 +833,5 @@ def test_the_trainers_alarm_says_that_samples_have_collapsed(face_sets, tmp_path
     assert any("collapsed" in text for text in watch.alarms(figures, {}, 2))
     assert not watch.alarms(figures, {}, 1)  # too early
     real = torch.from_numpy(faces(64, 9)).permute(0, 3, 1, 2) / 127.5 - 1
-    figures, _ = watch.look({"sampler": lambda noise, y: real[:len(noise)]})
+    figures, _ = watch.look({"sampler": lambda noise, y: real[: len(noise)]})
     assert not watch.alarms(figures, {}, 2)

@@ -9,7 +9,7 @@ import onnxruntime
 import pytest
 import torch
 
-from lib import checkpoints, generators, images, onnx_export
+from lib import checkpoints, generators, onnx_export
 from lib.generators.blocks import flow_warp
 from lib.generators.warp_editor import Config, System, matte
 from lib.labels import Labels

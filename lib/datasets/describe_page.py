@@ -1,4 +1,5 @@
 """The pictures of `lib.datasets.describe --report DIR`: index.html and PNGs beside it."""
+
 import numpy as np
 
 from lib import images, labels
@@ -11,8 +12,10 @@ def write(folder, sets):
     """The page of one or several manifests; a picture for which there are no labels is left
     out."""
     page = Page(folder, "What the data hold")
-    page.text(f"{', '.join(each.name for each in sets)}: {sum(len(each.data) for each in sets)} images. "
-              "Unlabelled cells count as unlabelled, never as 0.")
+    page.text(
+        f"{', '.join(each.name for each in sets)}: {sum(len(each.data) for each in sets)} images. "
+        "Unlabelled cells count as unlabelled, never as 0."
+    )
     lines = describe.overview(sets)
     page.table(*from_markdown(lines), "Images and people")
     people(page, sets)
@@ -30,7 +33,9 @@ def write(folder, sets):
 
 def from_markdown(lines):
     """(head, rows) of the first table among lines of Markdown."""
-    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line.startswith("|")]
+    cells = [
+        [cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line.startswith("|")
+    ]
     return cells[0], cells[2:]
 
 
@@ -41,20 +46,51 @@ def people(page, sets):
     if not counts:
         return
     most = max(map(max, counts.values()))
-    plots.histograms(page.folder / "people.png", {"images a person": counts}, "people", min(20, most + 1), (0, most + 1))
-    page.picture("people.png", "People", "A histogram of how many images each person has: " + ", ".join(
-        f"{name} has {len(found)} people with {min(found)} to {max(found)} images" for name, found in counts.items())
-        + ".", "A few people with most of the images make a set smaller than it looks.")
+    plots.histograms(
+        page.folder / "people.png",
+        {"images a person": counts},
+        "people",
+        min(20, most + 1),
+        (0, most + 1),
+    )
+    page.picture(
+        "people.png",
+        "People",
+        "A histogram of how many images each person has: "
+        + ", ".join(
+            f"{name} has {len(found)} people with {min(found)} to {max(found)} images"
+            for name, found in counts.items()
+        )
+        + ".",
+        "A few people with most of the images make a set smaller than it looks.",
+    )
 
 
 def missing(page, sets):
     """The share of labelled images of each label."""
-    names = list(dict.fromkeys([au for each in sets for au in each.aus] + [*labels.VALENCE_AROUSAL, "expression"]))
+    names = list(
+        dict.fromkeys(
+            [au for each in sets for au in each.aus] + [*labels.VALENCE_AROUSAL, "expression"]
+        )
+    )
     series = {each.name: [labelled(each, name) for name in names] for each in sets}
-    plots.bars(page.folder / "labelled.png", names, series, "share of images with this label", limits=(0, 1))
-    gaps = [name for k, name in enumerate(names) if any(shares[k] < 1 for shares in series.values())]
-    page.picture("labelled.png", "Labels and gaps", "Bars of the share of images that have each label. Labels with "
-                 f"gaps: {', '.join(gaps) or 'none'}.", "What is unlabelled is left out of losses and metrics.")
+    plots.bars(
+        page.folder / "labelled.png",
+        names,
+        series,
+        "share of images with this label",
+        limits=(0, 1),
+    )
+    gaps = [
+        name for k, name in enumerate(names) if any(shares[k] < 1 for shares in series.values())
+    ]
+    page.picture(
+        "labelled.png",
+        "Labels and gaps",
+        "Bars of the share of images that have each label. Labels with "
+        f"gaps: {', '.join(gaps) or 'none'}.",
+        "What is unlabelled is left out of losses and metrics.",
+    )
 
 
 def labelled(each, name):
@@ -67,35 +103,71 @@ def action_units(page, each, tag, of_set):
     """Presence, levels and co-occurrence."""
     if not each.aus:
         return
-    shares = [float(np.nanmean(column)) if (~np.isnan(column)).any() else None for column in each.on.T]
+    shares = [
+        float(np.nanmean(column)) if (~np.isnan(column)).any() else None for column in each.on.T
+    ]
     known = {name: share for name, share in zip(each.aus, shares) if share is not None}
     if not known:
         return
-    plots.bars(page.folder / f"{tag}au_present.png", each.aus, {"present": shares}, "share of labelled images")
-    page.picture(f"{tag}au_present.png", f"How often AUs are present{of_set}",
-                 f"Bars of how often each AU is present. The most frequent is {max(known, key=known.get)} with "
-                 f"{max(known.values()):.2f}, the rarest {min(known, key=known.get)} with {min(known.values()):.2f}.",
-                 "Rare AUs are what balanced synthesis is for.")
+    plots.bars(
+        page.folder / f"{tag}au_present.png",
+        each.aus,
+        {"present": shares},
+        "share of labelled images",
+    )
+    page.picture(
+        f"{tag}au_present.png",
+        f"How often AUs are present{of_set}",
+        f"Bars of how often each AU is present. The most frequent is "
+        f"{max(known, key=known.get)} with "
+        f"{max(known.values()):.2f}, the rarest {min(known, key=known.get)} with "
+        f"{min(known.values()):.2f}.",
+        "Rare AUs are what balanced synthesis is for.",
+    )
     counts = each.levels()
     if counts.sum():
         total = np.maximum(counts[:, 1:].sum(1, keepdims=True), 1)
-        plots.stacked(page.folder / f"{tag}au_levels.png", each.aus,
-                      {letter: counts[:, level] / total[:, 0] for level, letter in enumerate("ABCDE", 1)},
-                      "levels where the AU is there")
-        page.picture(f"{tag}au_levels.png", f"Levels of AUs{of_set}",
-                     "Stacked bars of how the images that show an AU spread over levels A to E. Over all AUs: "
-                     + ", ".join(f"{letter} {count}" for letter, count in zip("ABCDE", counts[:, 1:].sum(0))) + ".",
-                     "A is a trace, E the maximum. Level 0 is left out.")
-    plots.matrices(page.folder / f"{tag}au_together.png", each.aus,
-                   {"P(column | row)": metrics.coactivation(each.on),
-                    "correlation": np.array(metrics.correlations(each.on), float)}, signed=("correlation",))
+        plots.stacked(
+            page.folder / f"{tag}au_levels.png",
+            each.aus,
+            {letter: counts[:, level] / total[:, 0] for level, letter in enumerate("ABCDE", 1)},
+            "levels where the AU is there",
+        )
+        page.picture(
+            f"{tag}au_levels.png",
+            f"Levels of AUs{of_set}",
+            "Stacked bars of how the images that show an AU spread over levels A to "
+            "E. Over all AUs: "
+            + ", ".join(
+                f"{letter} {count}" for letter, count in zip("ABCDE", counts[:, 1:].sum(0))
+            )
+            + ".",
+            "A is a trace, E the maximum. Level 0 is left out.",
+        )
+    plots.matrices(
+        page.folder / f"{tag}au_together.png",
+        each.aus,
+        {
+            "P(column | row)": metrics.coactivation(each.on),
+            "correlation": np.array(metrics.correlations(each.on), float),
+        },
+        signed=("correlation",),
+    )
     rows = describe.together_table(each, 1)
     first = from_markdown(rows)[1][0] if rows else None
-    page.picture(f"{tag}au_together.png", f"AUs that occur together{of_set}",
-                 "Two matrices: how often the AU of a column is present where that of the row is, and their "
-                 "correlation. " + (f"The most frequent pair is {first[0]}, {first[1]} images." if first else
-                                    "No two AUs occur together."),
-                 "A classifier may learn such a pair in place of its AUs.")
+    page.picture(
+        f"{tag}au_together.png",
+        f"AUs that occur together{of_set}",
+        "Two matrices: how often the AU of a column is present where that of the "
+        "row is, and their "
+        "correlation. "
+        + (
+            f"The most frequent pair is {first[0]}, {first[1]} images."
+            if first
+            else "No two AUs occur together."
+        ),
+        "A classifier may learn such a pair in place of its AUs.",
+    )
 
 
 def valence_arousal(page, each, tag, of_set):
@@ -103,18 +175,33 @@ def valence_arousal(page, each, tag, of_set):
     known = ~np.isnan(each.va).any(1)
     if not known.any():
         return
-    plots.circumplex_density(page.folder / f"{tag}va_density.png", {f"{known.sum()} images": each.va[known]})
-    page.picture(f"{tag}va_density.png", f"Valence and arousal{of_set}",
-                 "A map of how many images lie where on the circumplex. The mean is valence {:.2f}, arousal {:.2f}."
-                 .format(*each.va[known].mean(0)), "Empty corners are what a classifier never learns.")
-    groups = {f"{name}: {int((each.on[known, k] == 1).sum())} images": each.va[known][each.on[known, k] == 1]
-              for k, name in enumerate(each.aus)}
+    plots.circumplex_density(
+        page.folder / f"{tag}va_density.png", {f"{known.sum()} images": each.va[known]}
+    )
+    page.picture(
+        f"{tag}va_density.png",
+        f"Valence and arousal{of_set}",
+        "A map of how many images lie where on the circumplex. The mean is valence {:.2f}, arousal {:.2f}.".format(
+            *each.va[known].mean(0)
+        ),
+        "Empty corners are what a classifier never learns.",
+    )
+    groups = {
+        f"{name}: {int((each.on[known, k] == 1).sum())} images": each.va[known][
+            each.on[known, k] == 1
+        ]
+        for k, name in enumerate(each.aus)
+    }
     groups = {title: points for title, points in groups.items() if len(points)}
     if groups:
         plots.small_circumplexes(page.folder / f"{tag}va_of_aus.png", groups)
-        page.picture(f"{tag}va_of_aus.png", f"AUs in the valence-arousal space{of_set}",
-                     f"Small maps, one for each of {len(groups)} AUs, of valence and arousal where it is present.",
-                     "Valence to the right, arousal upwards.")
+        page.picture(
+            f"{tag}va_of_aus.png",
+            f"AUs in the valence-arousal space{of_set}",
+            f"Small maps, one for each of {len(groups)} AUs, of valence and arousal "
+            f"where it is present.",
+            "Valence to the right, arousal upwards.",
+        )
 
 
 def va_histograms(page, sets):
@@ -127,9 +214,17 @@ def va_histograms(page, sets):
     if not groups:
         return
     plots.histograms(page.folder / "va_histograms.png", groups, "images", describe.BINS)
-    page.picture("va_histograms.png", "Histograms of valence and arousal", "Histograms over -1 to 1. " + " ".join(
-        f"Mean {name} of {title}: {found.mean():.2f}." for name, sides in groups.items()
-        for title, found in sides.items()), "Most sets are crowded near the neutral middle.")
+    page.picture(
+        "va_histograms.png",
+        "Histograms of valence and arousal",
+        "Histograms over -1 to 1. "
+        + " ".join(
+            f"Mean {name} of {title}: {found.mean():.2f}."
+            for name, sides in groups.items()
+            for title, found in sides.items()
+        ),
+        "Most sets are crowded near the neutral middle.",
+    )
 
 
 def expressions(page, sets):
@@ -137,11 +232,21 @@ def expressions(page, sets):
     names = sorted({name for each in sets for name in each.data.text("expression")} - {""})
     if not names:
         return
-    series = {each.name: [each.data.text("expression").count(name) for name in names] for each in sets}
+    series = {
+        each.name: [each.data.text("expression").count(name) for name in names] for each in sets
+    }
     plots.bars(page.folder / "expressions.png", names, series, "images")
-    page.picture("expressions.png", "Expressions", "Bars of images of each expression: " + ", ".join(
-        f"{name} {sum(counts[k] for counts in series.values())}" for k, name in enumerate(names)) + ".",
-        "Rare expressions want weights or more images.")
+    page.picture(
+        "expressions.png",
+        "Expressions",
+        "Bars of images of each expression: "
+        + ", ".join(
+            f"{name} {sum(counts[k] for counts in series.values())}"
+            for k, name in enumerate(names)
+        )
+        + ".",
+        "Rare expressions want weights or more images.",
+    )
 
 
 def examples(page, each):
@@ -154,10 +259,17 @@ def examples(page, each):
         used.add(person)
         there = [name for k, name in enumerate(each.aus) if each.on[row, k] == 1]
         va = [] if np.isnan(each.va[row]).any() else ["{:+.1f} {:+.1f}".format(*each.va[row])]
-        texts = [" ".join(there[:3]) + (" …" if len(there) > 3 else "") or "no AU", *va,
-                 each.data.text("expression")[row]]
+        texts = [
+            " ".join(there[:3]) + (" …" if len(there) > 3 else "") or "no AU",
+            *va,
+            each.data.text("expression")[row],
+        ]
         tiles.append((images.load(each.data.images()[row]), [text for text in texts if text]))
     plots.captioned(page.folder / "examples.png", tiles)
-    page.picture("examples.png", "Examples", f"{len(tiles)} images, drawn at random, of different people where they are "
-                 "named, with the AUs that are present, valence and arousal, and the expression.",
-                 "Look here for wrong crops and wrong labels.")
+    page.picture(
+        "examples.png",
+        "Examples",
+        f"{len(tiles)} images, drawn at random, of different people where they are "
+        "named, with the AUs that are present, valence and arousal, and the expression.",
+        "Look here for wrong crops and wrong labels.",
+    )

@@ -11,7 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 
 from lib import images, labels, manifest
 from lib.cli import BadInput, arg, log, note, parse, progress, say_notes

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from lib.cli import BadInput, arg, note, progress, run
 from lib.datasets import importing
 from lib.datasets.layouts import IMAGES, Tree, cell, last_number, level, stem, whole
-from lib.labels import au_name, parse_au
+from lib.labels import parse_au
 from lib.manifest import number
 
 WITHOUT_LEVELS = 43

@@ -2,7 +2,8 @@
 and its mesh.
 
     python -m lib.faces.reader --train labelled.csv --validation validation.csv --out reader.onnx
-    python -m lib.faces.reader --train labelled.csv --validation validation.csv --classifier c.onnx --out reader.onnx
+    python -m lib.faces.reader --train labelled.csv --validation validation.csv --classifier c.onnx
+    --out reader.onnx
 
 A classifier that only saw rendered faces trusts rendered skin. Face Mesh has seen real faces: two
 small networks learn here to read its codes (lib.faces.mesh_codes), from rendered faces framed as
@@ -10,6 +11,7 @@ registration does (lib.datasets.rendered_faces --look world --framing tight). Th
 them, and a classifier when one is given, over the picture and its mirror image. One ONNX file
 holds all; Face Mesh is unchanged (Apache-2.0).
 """
+
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,20 +25,32 @@ from lib.files import digest, replacing, to_json, write_text
 from lib.labels import VALENCE_AROUSAL
 
 HIDDEN, EPOCHS, BATCH, RATE, DECAY = 256, 12, 100, 1e-3, 0.05
-DROPOUT, NOISE = 0.5, 0.2   # of hidden units; standard deviation added to standardised codes
-FARTHEST = 4.0              # standard deviations; what lies farther is unlike any training face
+DROPOUT, NOISE = 0.5, 0.2  # of hidden units; standard deviation added to standardised codes
+FARTHEST = 4.0  # standard deviations; what lies farther is unlike any training face
 VA_WEIGHT, EXPRESSION_WEIGHT = 0.5, 0.1
 TASKS = ("au", "valence_arousal", "expression")
 
 
 @dataclass
 class Options:
-    train: list[str] = arg(help="manifests of registered faces (tight) to learn from", nargs="+", required=True,
-                           metavar="FILE.csv")
-    validation: str = arg(help="manifest that chooses thresholds", required=True, metavar="FILE.csv")
-    out: str = arg(help="where the reader goes; its metadata go beside it, as NAME.json", required=True,
-                   metavar="FILE.onnx", writes="file")
-    classifier: str = arg("", help="also average this classifier of the same labels in", metavar="FILE.onnx")
+    train: list[str] = arg(
+        help="manifests of registered faces (tight) to learn from",
+        nargs="+",
+        required=True,
+        metavar="FILE.csv",
+    )
+    validation: str = arg(
+        help="manifest that chooses thresholds", required=True, metavar="FILE.csv"
+    )
+    out: str = arg(
+        help="where the reader goes; its metadata go beside it, as NAME.json",
+        required=True,
+        metavar="FILE.onnx",
+        writes="file",
+    )
+    classifier: str = arg(
+        "", help="also average this classifier of the same labels in", metavar="FILE.onnx"
+    )
     share: float = arg(0.3, help="of the classifier's reading", least=0)
     size: int = arg(96, help="pixels a side of the reader's images", least=32)
     most: int = arg(0, help="learn from the first so many images (0: all)", least=0)
@@ -51,15 +65,23 @@ def build(codes, outputs):
     """A reading: standardised codes [N,codes] -> [N,outputs], before sigmoid, tanh and softmax."""
     from torch import nn
 
-    return nn.Sequential(nn.Dropout(0.6 * DROPOUT), nn.Linear(codes, HIDDEN), nn.ReLU(), nn.Dropout(DROPOUT),
-                         nn.Linear(HIDDEN, outputs))
+    return nn.Sequential(
+        nn.Dropout(0.6 * DROPOUT),
+        nn.Linear(codes, HIDDEN),
+        nn.ReLU(),
+        nn.Dropout(DROPOUT),
+        nn.Linear(HIDDEN, outputs),
+    )
 
 
 def columns(names):
     """Which outputs of a reading are which, {task: slice}."""
     aus, dimensions = len(names["aus"]), 2 * names["valence_arousal"]
-    return {"au": slice(0, aus), "valence_arousal": slice(aus, aus + dimensions),
-            "expression": slice(aus + dimensions, aus + dimensions + len(names["expressions"]))}
+    return {
+        "au": slice(0, aus),
+        "valence_arousal": slice(aus, aus + dimensions),
+        "expression": slice(aus + dimensions, aus + dimensions + len(names["expressions"])),
+    }
 
 
 def loss(out, true, parts):
@@ -75,8 +97,9 @@ def loss(out, true, parts):
         error = out[:, parts["valence_arousal"]].tanh()[known] - true["valence_arousal"][known]
         total = total + VA_WEIGHT * error.square().mean()
     if "expression" in true:
-        total = total + EXPRESSION_WEIGHT * F.cross_entropy(out[:, parts["expression"]], true["expression"],
-                                                            ignore_index=-1)
+        total = total + EXPRESSION_WEIGHT * F.cross_entropy(
+            out[:, parts["expression"]], true["expression"], ignore_index=-1
+        )
     return total
 
 
@@ -91,7 +114,7 @@ def fit(codes, true, names, seed):
     parts = columns(names)
     net = build(x.shape[1], parts["expression"].stop)
     with torch.no_grad():  # begin at every AU's mean
-        net[4].bias[parts["au"]] = true["au"].nanmean(0).clamp(.01, .99).logit()
+        net[4].bias[parts["au"]] = true["au"].nanmean(0).clamp(0.01, 0.99).logit()
     optimiser = torch.optim.AdamW(net.parameters(), RATE, weight_decay=DECAY)
     steps = EPOCHS * -(-len(x) // BATCH)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
@@ -103,8 +126,14 @@ def fit(codes, true, names, seed):
             optimiser.step()
             schedule.step()
     array = lambda values: np.ascontiguousarray(values.detach().numpy(), np.float32)
-    return dict(first=array(net[1].weight.T), first_offset=array(net[1].bias), last=array(net[4].weight.T),
-                last_offset=array(net[4].bias), mean=mean.astype(np.float32), spread=spread.astype(np.float32))
+    return dict(
+        first=array(net[1].weight.T),
+        first_offset=array(net[1].bias),
+        last=array(net[4].weight.T),
+        last_offset=array(net[4].bias),
+        mean=mean.astype(np.float32),
+        spread=spread.astype(np.float32),
+    )
 
 
 def learn(options):
@@ -117,15 +146,20 @@ def learn(options):
     sets = [manifest.read(path) for path in options.train]
     data = sets[0] if len(sets) == 1 else manifest.merge(sets, Path.cwd())
     if modes := {manifest.mode(text) for text in data.text("registration")} - {"tight"}:
-        raise BadInput(f"{data.name}: has images registered as {sorted(modes)[0] or 'nothing'!r}; "
-                       "the reader wants tight ones (rendered_faces --framing tight, lib.faces.register --mode tight)")
+        raise BadInput(
+            f"{data.name}: has images registered as {sorted(modes)[0] or 'nothing'!r}; "
+            "the reader wants tight ones (rendered_faces --framing tight, "
+            "lib.faces.register --mode tight)"
+        )
     data = data.take(slice(options.most or None))
     names = label_tensors.label_names([data], ["au", "va", "expression"])
     true = label_tensors.truth(data, names)
     true = {task: torch.cat([true[task]] * 2) for task in TASKS}
     views = [mesh_codes.codes(options.size, data.images(), mirrored) for mirrored in (False, True)]
-    readings = {code: fit(np.concatenate([view[code] for view in views]), true, names, options.seed)
-                for code in mesh_codes.TENSORS}
+    readings = {
+        code: fit(np.concatenate([view[code] for view in views]), true, names, options.seed)
+        for code in mesh_codes.TENSORS
+    }
     return readings, names, data
 
 
@@ -134,17 +168,28 @@ def read_code(make, constants, code, reading, names):
     `{code}_expression`."""
     constants |= {f"{code}_{key}": values for key, values in reading.items()}
     name = lambda text: f"{code}_{text}"
-    nodes = [make("Sub", [name("code"), name("mean")], [name("level")]),
-             make("Div", [name("level"), name("spread")], [name("standard")]),
-             make("Clip", [name("standard"), "nearest", "farthest"], [name("clipped")]),
-             make("Gemm", [name("clipped"), name("first"), name("first_offset")], [name("inner")]),
-             make("Relu", [name("inner")], [name("hidden")]),
-             make("Gemm", [name("hidden"), name("last"), name("last_offset")], [name("out")])]
+    nodes = [
+        make("Sub", [name("code"), name("mean")], [name("level")]),
+        make("Div", [name("level"), name("spread")], [name("standard")]),
+        make("Clip", [name("standard"), "nearest", "farthest"], [name("clipped")]),
+        make("Gemm", [name("clipped"), name("first"), name("first_offset")], [name("inner")]),
+        make("Relu", [name("inner")], [name("hidden")]),
+        make("Gemm", [name("hidden"), name("last"), name("last_offset")], [name("out")]),
+    ]
     for task, shape in zip(TASKS, ("Sigmoid", "Tanh", "Softmax")):
         part = columns(names)[task]
-        constants |= {f"{task}_start": np.array([part.start]), f"{task}_stop": np.array([part.stop])}
-        nodes += [make("Slice", [name("out"), f"{task}_start", f"{task}_stop", "last_axis"], [name(f"{task}_raw")]),
-                  make(shape, [name(f"{task}_raw")], [name(task)])]
+        constants |= {
+            f"{task}_start": np.array([part.start]),
+            f"{task}_stop": np.array([part.stop]),
+        }
+        nodes += [
+            make(
+                "Slice",
+                [name("out"), f"{task}_start", f"{task}_stop", "last_axis"],
+                [name(f"{task}_raw")],
+            ),
+            make(shape, [name(f"{task}_raw")], [name(task)]),
+        ]
     return nodes
 
 
@@ -154,11 +199,21 @@ def assemble(readings, names, size, classifier=None, share=0.0):
 
     make, value = helper.make_node, helper.make_tensor_value_info
     nodes, constants = mesh_codes.nodes_for(size, "both")
-    constants |= {"backward": np.array([-1]), "beyond": np.array([-(1 << 40)]), "across": np.array([2]),
-                  "last_axis": np.array([1]), "nearest": np.float32(-FARTHEST), "farthest": np.float32(FARTHEST),
-                  "mesh_share": np.float32(1 - share), "classifier_share": np.float32(share)}
-    nodes = [make("Slice", ["image", "backward", "beyond", "across", "backward"], ["mirrored"]),
-             make("Concat", ["image", "mirrored"], ["both"], axis=0), *nodes]
+    constants |= {
+        "backward": np.array([-1]),
+        "beyond": np.array([-(1 << 40)]),
+        "across": np.array([2]),
+        "last_axis": np.array([1]),
+        "nearest": np.float32(-FARTHEST),
+        "farthest": np.float32(FARTHEST),
+        "mesh_share": np.float32(1 - share),
+        "classifier_share": np.float32(share),
+    }
+    nodes = [
+        make("Slice", ["image", "backward", "beyond", "across", "backward"], ["mirrored"]),
+        make("Concat", ["image", "mirrored"], ["both"], axis=0),
+        *nodes,
+    ]
     for code, reading in readings.items():
         nodes += read_code(make, constants, code, reading, names)
     tensors, there = mesh_codes.initializers(constants), []
@@ -169,11 +224,24 @@ def assemble(readings, names, size, classifier=None, share=0.0):
         tensors += list(inner.initializer)
     for task in TASKS:
         nodes += averaged(make, task, list(readings), f"c_{task}" in there)
-    outputs = [value(task, TensorProto.FLOAT, ["N", columns(names)[task].stop - columns(names)[task].start])
-               for task in TASKS]
-    graph = helper.make_graph(nodes, "reader", [value("image", TensorProto.UINT8, ["N", size, size, 3])], outputs,
-                              tensors)
-    opsets = classifier.opset_import if classifier is not None else [helper.make_opsetid("", mesh_graph.OPSET)]
+    outputs = [
+        value(
+            task, TensorProto.FLOAT, ["N", columns(names)[task].stop - columns(names)[task].start]
+        )
+        for task in TASKS
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "reader",
+        [value("image", TensorProto.UINT8, ["N", size, size, 3])],
+        outputs,
+        tensors,
+    )
+    opsets = (
+        classifier.opset_import
+        if classifier is not None
+        else [helper.make_opsetid("", mesh_graph.OPSET)]
+    )
     return helper.make_model(graph, opset_imports=opsets, ir_version=10)
 
 
@@ -183,11 +251,15 @@ def averaged(make, task, codes, with_classifier):
     mixed = f"{task}_mesh"
     if with_classifier:
         mixed = f"{task}_mixed"
-        nodes += [make("Mul", [f"{task}_mesh", "mesh_share"], [f"{task}_one_part"]),
-                  make("Mul", [f"c_{task}", "classifier_share"], [f"{task}_other_part"]),
-                  make("Add", [f"{task}_one_part", f"{task}_other_part"], [mixed])]
-    return nodes + [make("Split", [mixed], [f"{task}_straight", f"{task}_mirrored"], axis=0, num_outputs=2),
-                    make("Mean", [f"{task}_straight", f"{task}_mirrored"], [task])]
+        nodes += [
+            make("Mul", [f"{task}_mesh", "mesh_share"], [f"{task}_one_part"]),
+            make("Mul", [f"c_{task}", "classifier_share"], [f"{task}_other_part"]),
+            make("Add", [f"{task}_one_part", f"{task}_other_part"], [mixed]),
+        ]
+    return nodes + [
+        make("Split", [mixed], [f"{task}_straight", f"{task}_mirrored"], axis=0, num_outputs=2),
+        make("Mean", [f"{task}_straight", f"{task}_mirrored"], [task]),
+    ]
 
 
 def save(model, meta, path):
@@ -207,11 +279,22 @@ def metadata(options, names, data):
 
     from lib import images
 
-    return {"kind": "classifier", "architecture": "face mesh reader" + (" + classifier" * bool(options.classifier)),
-            "aus": names["aus"], "expressions": names["expressions"], "valence_arousal": True, "au_kind": "intensity",
-            "image_size": options.size, "color_order": "RGB", "resize_filter": f"{images.FILTER}, antialiased",
-            "crop": "face registered tight", "registration": align.name("tight", options.size), "thresholds": {},
-            "trained_on": digest(data.digest()), "versions": {"onnx": onnx.__version__}}
+    return {
+        "kind": "classifier",
+        "architecture": "face mesh reader" + (" + classifier" * bool(options.classifier)),
+        "aus": names["aus"],
+        "expressions": names["expressions"],
+        "valence_arousal": True,
+        "au_kind": "intensity",
+        "image_size": options.size,
+        "color_order": "RGB",
+        "resize_filter": f"{images.FILTER}, antialiased",
+        "crop": "face registered tight",
+        "registration": align.name("tight", options.size),
+        "thresholds": {},
+        "trained_on": digest(data.digest()),
+        "versions": {"onnx": onnx.__version__},
+    }
 
 
 def open_classifier(options, names):
@@ -224,10 +307,15 @@ def open_classifier(options, names):
     from lib.onnx_runtime import Model
 
     opened = Model.open(options.classifier, kind="classifier")
-    if (opened.aus, opened.image_size, list(opened.inputs)) != (names["aus"], options.size, ["image"]) \
-            or opened.expressions not in ([], names["expressions"]):
-        raise BadInput(f"{options.classifier}: reads other labels, or images of {opened.image_size} pixels; "
-                       f"train it on the same data, at --size {options.size}")
+    if (opened.aus, opened.image_size, list(opened.inputs)) != (
+        names["aus"],
+        options.size,
+        ["image"],
+    ) or opened.expressions not in ([], names["expressions"]):
+        raise BadInput(
+            f"{options.classifier}: reads other labels, or images of {opened.image_size} pixels; "
+            f"train it on the same data, at --size {options.size}"
+        )
     return onnx.load(options.classifier)
 
 
@@ -244,8 +332,12 @@ def main(argv=None):
     scores = Model.open(options.out).predict(checked.images(), what="thresholds")["au"]
     meta["thresholds"], f1 = choose(scores, checked, names["aus"])
     save(model, meta, options.out)
-    log(f"{options.out}: {len(names['aus'])} AUs, {', '.join(VALENCE_AROUSAL)}, {len(names['expressions'])} expressions "
-        f"from {len(data)} images; F1 {f1:.3f} on {checked.name}; {Path(options.out).stat().st_size / 2**20:.1f} MB")
+    log(
+        f"{options.out}: {len(names['aus'])} AUs, {', '.join(VALENCE_AROUSAL)}, "
+        f"{len(names['expressions'])} expressions "
+        f"from {len(data)} images; F1 {f1:.3f} on {checked.name}; "
+        f"{Path(options.out).stat().st_size / 2**20:.1f} MB"
+    )
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The training of a generator of any architecture: time, averaged weights, checkpoints, history,
 the choice of the epoch, alarms and processes. Options are those of train_generator.py."""
+
 import math
 import time
 from dataclasses import asdict
@@ -19,7 +20,16 @@ KINDS = {"editor": editing, "sampler": sampling}
 # an epoch within 2 % of the least error is kept: the later of two that are as good has learnt
 # longer
 CLOSE = 0.02
-NOT_OF_THE_RUN = ("out", "resume", "device", "threads", "train", "validation", "reader", "tensorboard")
+NOT_OF_THE_RUN = (
+    "out",
+    "resume",
+    "device",
+    "threads",
+    "train",
+    "validation",
+    "reader",
+    "tensorboard",
+)
 
 
 class Trainer:
@@ -44,35 +54,56 @@ class Trainer:
             self.take_up(options.init)
         kind = KINDS[self.system.kind]
         self.batches = kind.Batches(self.data, table, self.system, options.flip)
-        self.averages = {name: Average(self.system.nets[name], options.ema)
-                         for name in self.system.averaged or self.system.nets}
-        self.rates = {name: [group["lr"] for group in optimiser.param_groups]
-                      for name, optimiser in self.system.optimisers.items()}
-        self.watch = kind.Watch(*self.decode(validation, self.data.size), self.system, options.level, options.reader)
+        self.averages = {
+            name: Average(self.system.nets[name], options.ema)
+            for name in self.system.averaged or self.system.nets
+        }
+        self.rates = {
+            name: [group["lr"] for group in optimiser.param_groups]
+            for name, optimiser in self.system.optimisers.items()
+        }
+        self.watch = kind.Watch(
+            *self.decode(validation, self.data.size), self.system, options.level, options.reader
+        )
         self.local_batch = max(1, options.batch // self.processes.world)
         self.steps = max(1, (options.epoch_images or len(self.data)) // options.batch)
         self.epoch = self.step = 0
         self.within, self.termination = EpochSums(), Termination(self.processes)
         self.best = {"error": math.inf, "least": math.inf, "epoch": -1, "nets": None}
-        self.trained_on, self.registration = train.digest(), manifest.registration([train], validation)
+        self.trained_on, self.registration = (
+            train.digest(),
+            manifest.registration([train], validation),
+        )
         reader = [Path(options.reader)] if options.reader else []
-        self.run = {name: value for name, value in asdict(options).items() if name not in NOT_OF_THE_RUN} | {
-            "config": self.system.config_dict(), "data": digest(self.trained_on, validation.digest(), *reader)}
+        self.run = {
+            name: value for name, value in asdict(options).items() if name not in NOT_OF_THE_RUN
+        } | {
+            "config": self.system.config_dict(),
+            "data": digest(self.trained_on, validation.digest(), *reader),
+        }
 
     def read(self, tasks):
         """(training manifest, float32 [N] its sources' weights, validation manifest); sets the
         labels to learn."""
         options = self.options
         parts = [manifest.read(path) for path in options.train]
-        self.labels = labels.Labels(**label_names(parts, tasks, options.aus)) if tasks else labels.Labels()
+        self.labels = (
+            labels.Labels(**label_names(parts, tasks, options.aus)) if tasks else labels.Labels()
+        )
         for part in parts:
             if self.labels.count and not has_labels(self.labels, part):
-                raise BadInput(f"{part.name}: has none of the labels {' '.join(self.labels.conditions)}; label it first "
-                               "(pseudo_label.py)")
+                raise BadInput(
+                    f"{part.name}: has none of the labels {' '.join(self.labels.conditions)}; "
+                    f"label it first "
+                    "(pseudo_label.py)"
+                )
         validation = manifest.read(options.validation)
         for part in parts:
             manifest.check_disjoint(part, validation, options.allow_shared_subjects)
-        factors = [torch.full((len(part),), factor) for part, factor in zip(parts, options.weights or [1.0] * len(parts))]
+        factors = [
+            torch.full((len(part),), factor)
+            for part, factor in zip(parts, options.weights or [1.0] * len(parts))
+        ]
         return manifest.merge(parts, self.folder), torch.cat(factors), validation
 
     def decode(self, part, size):
@@ -83,14 +114,24 @@ class Trainer:
     def build(self, source):
         """The system, on the device; its optimisers average gradients over the processes."""
         options, world = self.options, self.processes
-        config = generators.configure(options.arch, options.preset, {**options.overrides, "size": self.data.size})
+        config = generators.configure(
+            options.arch, options.preset, {**options.overrides, "size": self.data.size}
+        )
         system = source.System(self.labels, config)
         for net in system.nets.values():
             net.to(self.device, memory_format=torch.channels_last)
         system.draw = Draws(world.rank, world.world)
         for optimiser in system.optimisers.values() if world.world > 1 else ():
-            optimiser.register_step_pre_hook(lambda each, *_: world.average(
-                [value.grad for group in each.param_groups for value in group["params"] if value.grad is not None]))
+            optimiser.register_step_pre_hook(
+                lambda each, *_: world.average(
+                    [
+                        value.grad
+                        for group in each.param_groups
+                        for value in group["params"]
+                        if value.grad is not None
+                    ]
+                )
+            )
         return system
 
     def take_up(self, path):
@@ -99,27 +140,39 @@ class Trainer:
         mine = {"architecture": self.options.arch, "labels": self.labels.as_dict()}
         for what, value in mine.items():
             if state.get(what) != value:
-                raise BadInput(f"{path}: has {what} {state.get(what)}, this training {value}; give a checkpoint of the "
-                               "same, or leave --init out")
+                raise BadInput(
+                    f"{path}: has {what} {state.get(what)}, this training {value}; give a "
+                    f"checkpoint of the "
+                    "same, or leave --init out"
+                )
         for name, net in self.system.nets.items():
             try:
                 net.load_state_dict(state["nets"][name])
             except (KeyError, RuntimeError):
-                raise BadInput(f"{path}: its {name} is of other sizes; give the --preset, --config and --size that it "
-                               "was trained with, or leave --init out") from None
+                raise BadInput(
+                    f"{path}: its {name} is of other sizes; give the --preset, --config and "
+                    f"--size that it "
+                    "was trained with, or leave --init out"
+                ) from None
 
     def summary(self):
         """What is trained on, for people."""
-        return (f"{self.options.arch}: {len(self.data)} images, {self.labels.count} conditions, {self.batches.summary()}; "
-                f"{self.steps} steps an epoch on {self.device}")
+        return (
+            f"{self.options.arch}: {len(self.data)} images, {self.labels.count} "
+            f"conditions, {self.batches.summary()}; "
+            f"{self.steps} steps an epoch on {self.device}"
+        )
 
     def train(self):
         """All epochs, then the finished checkpoint."""
         first = self.processes.first
         if first:
             log(self.summary())
-        history = History(self.folder / "history.jsonl", self.epoch, self.options.tensorboard) \
-            if first else None
+        history = (
+            History(self.folder / "history.jsonl", self.epoch, self.options.tensorboard)
+            if first
+            else None
+        )
         if not self.step:
             said = self.system.warm_up(lambda times: self.batches.draw(times * self.local_batch))
             if said and first:
@@ -134,7 +187,11 @@ class Trainer:
     def train_epoch(self, epoch):
         """One epoch, or what was left of it; returns mean losses and images a second."""
         options, system = self.options, self.system
-        remaining = min(1.0, (options.epochs - epoch) / (options.decay_epochs + 1)) if options.decay_epochs else 1.0
+        remaining = (
+            min(1.0, (options.epochs - epoch) / (options.decay_epochs + 1))
+            if options.decay_epochs
+            else 1.0
+        )
         for name, optimiser in system.optimisers.items():
             for group, rate in zip(optimiser.param_groups, self.rates[name]):
                 group["lr"] = rate * remaining
@@ -156,10 +213,17 @@ class Trainer:
     def average_statistics(self):
         """The networks' float buffers (what BatchNorm normalises by), and their averages, over the
         processes."""
-        running = [buffer for net in self.system.nets.values() for buffer in net.buffers()
-                   if buffer.is_floating_point()]
-        averaged = [value for name, average in self.averages.items()
-                    for value in average.buffers(self.system.nets[name])]
+        running = [
+            buffer
+            for net in self.system.nets.values()
+            for buffer in net.buffers()
+            if buffer.is_floating_point()
+        ]
+        averaged = [
+            value
+            for name, average in self.averages.items()
+            for value in average.buffers(self.system.nets[name])
+        ]
         self.processes.average(running + averaged)
 
     def save_within(self):
@@ -168,10 +232,15 @@ class Trainer:
         self.within.share(self.processes)
         if self.processes.first:
             nets = self.system.nets
-            self.save_last({name: net.state_dict() for name, net in nets.items()},
-                           {name: average.weights(nets[name]) for name, average in self.averages.items()})
-            log(f"terminated: saved after step {self.within.steps} of {self.steps} of epoch {self.epoch}; "
-                "--resume goes on from there")
+            self.save_last(
+                {name: net.state_dict() for name, net in nets.items()},
+                {name: average.weights(nets[name]) for name, average in self.averages.items()},
+            )
+            log(
+                f"terminated: saved after step {self.within.steps} of {self.steps} of "
+                f"epoch {self.epoch}; "
+                "--resume goes on from there"
+            )
         self.termination.leave()
 
     def finish_epoch(self, epoch, means, speed, history):
@@ -181,7 +250,10 @@ class Trainer:
         if not self.processes.first:
             return
         system, nets = self.system, self.system.nets
-        current = {name: {key: value.clone() for key, value in net.state_dict().items()} for name, net in nets.items()}
+        current = {
+            name: {key: value.clone() for key, value in net.state_dict().items()}
+            for name, net in nets.items()
+        }
         averaged = {name: average.weights(nets[name]) for name, average in self.averages.items()}
         for name, weights in averaged.items():
             nets[name].load_state_dict(weights)
@@ -190,24 +262,44 @@ class Trainer:
         figures, sheet = self.watch.look(system.exports)
         score = self.watch.score(figures)
         if not all(map(math.isfinite, [*means.values(), score or 0])):
-            raise GateFailed(f"training diverged in epoch {epoch}: losses or results are not finite; lower the learning "
-                             "rates by --config")
+            raise GateFailed(
+                f"training diverged in epoch {epoch}: losses or results are not finite; "
+                f"lower the learning "
+                "rates by --config"
+            )
         least = min(self.best["least"], math.inf if score is None else score)
         better = score is None or score <= least * (1 + CLOSE)
         self.best["least"] = least
         if better:
-            self.best = {"error": score, "least": least, "epoch": epoch,
-                         "nets": {name: {key: value.clone() for key, value in net.state_dict().items()}
-                                  for name, net in nets.items()}}
+            self.best = {
+                "error": score,
+                "least": least,
+                "epoch": epoch,
+                "nets": {
+                    name: {key: value.clone() for key, value in net.state_dict().items()}
+                    for name, net in nets.items()
+                },
+            }
         for name, net in nets.items():
             net.load_state_dict(current[name])
             net.train()
         alarms = self.watch.alarms(figures, means, epoch)
-        history.write({"epoch": epoch, "step": self.step, **{name: round(value, 5) for name, value in means.items()},
-                       **figures, "images_per_second": round(speed, 1), "best_epoch": self.best["epoch"],
-                       **({"alarms": alarms} if alarms else {})})
+        history.write(
+            {
+                "epoch": epoch,
+                "step": self.step,
+                **{name: round(value, 5) for name, value in means.items()},
+                **figures,
+                "images_per_second": round(speed, 1),
+                "best_epoch": self.best["epoch"],
+                **({"alarms": alarms} if alarms else {}),
+            }
+        )
         images.save(self.folder / "epochs" / f"{epoch:04d}.png", sheet)
-        log(f"epoch {epoch}: {self.watch.said(figures)}, {speed:.0f} images/s" + (" *" if better else ""))
+        log(
+            f"epoch {epoch}: {self.watch.said(figures)}, {speed:.0f} images/s"
+            + (" *" if better else "")
+        )
         for text in alarms:
             log(f"  alarm: {text}")
         self.save_last(current, averaged)
@@ -216,17 +308,34 @@ class Trainer:
 
     def save_last(self, current, averaged):
         """Write last.pt, from which `resume` goes on."""
-        checkpoints.save(self.last, {
-            "kind": "generator-training", "nets": current, "averages": averaged, "epoch": self.epoch, "step": self.step,
-            "optimisers": {name: optimiser.state_dict() for name, optimiser in self.system.optimisers.items()},
-            "within": asdict(self.within), "best": self.best, "random": checkpoints.random_states(), "run": self.run})
+        checkpoints.save(
+            self.last,
+            {
+                "kind": "generator-training",
+                "nets": current,
+                "averages": averaged,
+                "epoch": self.epoch,
+                "step": self.step,
+                "optimisers": {
+                    name: optimiser.state_dict()
+                    for name, optimiser in self.system.optimisers.items()
+                },
+                "within": asdict(self.within),
+                "best": self.best,
+                "random": checkpoints.random_states(),
+                "run": self.run,
+            },
+        )
 
     def resume(self):
         """Take up training where last.pt was written."""
         state = checkpoints.load(self.last, "generator-training")
         if changed := [key for key in self.run if state.get("run", {}).get(key) != self.run[key]]:
-            raise BadInput(f"{self.last}: belongs to another run ({', '.join(changed)} differ); remove it, or give "
-                           "another --out")
+            raise BadInput(
+                f"{self.last}: belongs to another run ({', '.join(changed)} differ); "
+                f"remove it, or give "
+                "another --out"
+            )
         for name, net in self.system.nets.items():
             net.load_state_dict(state["nets"][name])
         for name, average in self.averages.items():
@@ -237,18 +346,34 @@ class Trainer:
         self.within = EpochSums(**state.get("within", {})).on(self.device)
         checkpoints.restore_random_states(state["random"])
         if self.processes.first:
-            log(f"resumed after epoch {self.epoch - 1}" +
-                (f" and {self.within.steps} steps" if self.within.steps else ""))
+            log(
+                f"resumed after epoch {self.epoch - 1}"
+                + (f" and {self.within.steps} steps" if self.within.steps else "")
+            )
 
     def write_result(self):
         """The finished checkpoint: the best epoch's averaged weights."""
         error = self.best["error"]
-        log(f"kept epoch {self.best['epoch']}" + ("" if error is None else f": condition error {error:.4f}"))
-        checkpoints.save(self.out, {
-            "kind": "generator", "architecture": self.options.arch, "config": self.system.config_dict(),
-            "labels": self.labels.as_dict(), "nets": self.best["nets"], "epoch": self.best["epoch"],
-            "condition_error": error, "trained_on": self.trained_on, "registration": self.registration,
-            "samples": self.watch.samples(), "versions": {"torch": str(torch.__version__)}})
+        log(
+            f"kept epoch {self.best['epoch']}"
+            + ("" if error is None else f": condition error {error:.4f}")
+        )
+        checkpoints.save(
+            self.out,
+            {
+                "kind": "generator",
+                "architecture": self.options.arch,
+                "config": self.system.config_dict(),
+                "labels": self.labels.as_dict(),
+                "nets": self.best["nets"],
+                "epoch": self.best["epoch"],
+                "condition_error": error,
+                "trained_on": self.trained_on,
+                "registration": self.registration,
+                "samples": self.watch.samples(),
+                "versions": {"torch": str(torch.__version__)},
+            },
+        )
         self.last.unlink(missing_ok=True)  # finished: nothing to resume
 
 

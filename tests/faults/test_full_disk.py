@@ -42,6 +42,9 @@ def disk(tmp_path):
     subprocess.run(["umount", tmp_path], check=True)
 
 
+SYNTHESIZE = (
+    "synthesize.py --model generator.onnx --source set.csv --recipe random --count 9000".split()
+)
 STAGES = {
     "pseudo_label": [
         "pseudo_label.py",
@@ -52,34 +55,8 @@ STAGES = {
         "--out",
         "DISK/p.csv",
     ],
-    "synthesize pack": [
-        "synthesize.py",
-        "--model",
-        "generator.onnx",
-        "--source",
-        "set.csv",
-        "--recipe",
-        "random",
-        "--count",
-        "9000",
-        "--out",
-        "DISK/made",
-    ],
-    "synthesize png": [
-        "synthesize.py",
-        "--model",
-        "generator.onnx",
-        "--source",
-        "set.csv",
-        "--recipe",
-        "random",
-        "--count",
-        "9000",
-        "--format",
-        "png",
-        "--out",
-        "DISK/made",
-    ],
+    "synthesize pack": [*SYNTHESIZE, "--out", "DISK/made"],
+    "synthesize png": [*SYNTHESIZE, "--format", "png", "--out", "DISK/made"],
     "merge": ["-m lib.manifest", "merge", *["set.csv"] * 20, "--out", "DISK/m.csv"],
     "merge parquet": ["-m lib.manifest", "merge", *["set.csv"] * 60, "--out", "DISK/m.parquet"],
     "split": ["-m lib.datasets.split", *["set.csv"] * 20, "--out", "DISK/s", "--tries", "1"],
