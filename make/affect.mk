@@ -11,7 +11,7 @@ include make/faces.mk
 
 generator := $(run)/generators/$(ARCH)/seed$(GENERATOR_SEED)/generator.onnx
 affect := $(run)/affect
-compared := va expressions emotions joint
+compared ?= va expressions emotions joint
 learn = --validation $(validation) --out $@ --seed $* --device $(DEVICE) --resume $(classifier_options)
 
 va expressions joint emotions: %: $(affect)/%/seed$(SEED)/report_natural.json

@@ -1,56 +1,29 @@
 # An expression classifier on real faces, on up-sampled ones, and on real faces and those of one generator of classes.
-#   make -f make/expressions.mk ARCH=fexgan GOAL      GOAL: supervised, upsampled, synthetic, compare, results
-# Tested on natural faces of other people: accuracy and macro F1.
-include make/settings.mk
-
-.PHONY: supervised upsampled synthetic compare results
-supervised:  # the goal where none is named
-
+#   make -f make/expressions.mk ARCH=fexgan synthetic | compare | results
+# Its first condition is `expressions` of affect.mk, which also says how all of them are tested.
 ARCH ?= fexgan
-include make/faces.mk
+made = $(ARCH)-g$(GENERATOR_SEED)
+compared = expressions upsampled-expressions $(made)
+include make/affect.mk
 
-# the task, and what a generator needs for it; one of AUs as well (stargan) lives beside its AU model
-classes := $(run)/expressions
-generator = $(run)/generators/$(ARCH)-expressions/seed$(GENERATOR_SEED)
-made := $(ARCH)-g$(GENERATOR_SEED)
-compared := supervised upsampled $(made)
-learn = --tasks expression --validation $(validation) --out $@ --seed $* --device $(DEVICE) --resume $(classifier_options)
+of_classes := $(run)/generators/$(ARCH)-expressions/seed$(GENERATOR_SEED)/generator.onnx
 
-supervised upsampled: %: $(classes)/%/seed$(SEED)/report.json
-synthetic: $(classes)/$(made)/seed$(SEED)/report.json
+.PHONY: synthetic
+synthetic: $(affect)/$(made)/seed$(SEED)/report_natural.json
 
-$(classes)/supervised/seed%/classifier.pt: $(data) | $(READY)
-	$(PY) train_classifier.py --train $(labelled) $(learn)
+$(affect)/upsampled-expressions/seed%/classifier.pt: $(data) | $(READY)
+	$(PY) train_classifier.py --train $(labelled) --upsample $(count) --tasks expression $(learn)
 
-$(classes)/upsampled/seed%/classifier.pt: $(data) | $(READY)
-	$(PY) train_classifier.py --train $(labelled) --upsample $(count) $(learn)
+$(affect)/$(made)/seed%/classifier.pt: $(affect)/$(made)/synthetic/manifest.csv
+	$(PY) train_classifier.py --train $(labelled) $< --tasks expression $(learn)
 
-$(classes)/$(made)/seed%/classifier.pt: $(classes)/$(made)/synthetic/manifest.csv
-	$(PY) train_classifier.py --train $(labelled) $< $(learn)
+$(affect)/$(made)/synthetic/manifest.csv: $(of_classes)
+	$(PY) synthesize.py --model $< --source $(labelled) --recipe expressions --count $(count) --out $(@D) \
+	  --sheet $(@D)/sheet.png --device $(DEVICE)
 
 $(run)/generators/$(ARCH)-expressions/seed%/generator.pt: $(data) | $(READY)
 	$(PY) train_generator.py --arch $(ARCH) --tasks expression --train $(labelled) --validation $(validation) \
 	  --out $@ --seed $* --device $(DEVICE) --resume $(generator_options)
 
-$(classes)/$(made)/synthetic/manifest.csv: $(generator)/generator.onnx
-	$(PY) synthesize.py --model $< --source $(labelled) --recipe expressions \
-	  --count $(count) --out $(@D) --sheet $(@D)/sheet.png --device $(DEVICE)
-
-%/classifier.onnx: %/classifier.pt
-	$(PY) export_onnx.py $< --out $@
-
 %/generator.onnx: %/generator.pt
 	$(PY) export_onnx.py $< --out $@
-
-$(classes)/%/report.json: $(classes)/%/classifier.onnx
-	$(PY) evaluate.py --model $< --test $(test_natural) --report $(@D)/plots --device $(DEVICE) > $@.tmp && mv $@.tmp $@
-	@echo 'report: $@' >&2
-
-tables := $(foreach c,$(compared),$(foreach s,$(SEEDS),$c/seed$s/report.json))
-
-compare: $(addprefix $(classes)/,$(tables))
-	$(PY) evaluate.py --compare $^
-
-results: compare
-	mkdir -p $(results)/expressions
-	cd $(classes) && cp --parents $(tables) $(CURDIR)/$(results)/expressions
