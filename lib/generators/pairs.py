@@ -27,8 +27,10 @@ class Pairs:
 
     AUs come together, and a rare one then is learnt as part of its company: a dimple as the edge
     of a smile. `isolate` is the share of pairs whose I is one of those that lack the condition and
-    otherwise are nearest to J. table [N,C]: conditions, NaN unknown; weight [N]: J, and the rows
-    of other kinds, are drawn in proportion."""
+    otherwise are nearest to J.
+
+    table [N,C]: conditions, NaN unknown; weight [N]: J, and the rows of other kinds, are drawn in
+    proportion."""
 
     def __init__(self, manifest, table, present=0.15, weight=None, by="session", isolate=0.0):
         column = by if by in manifest.columns else "subject"
