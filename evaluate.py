@@ -131,6 +131,8 @@ def evaluate_classifier(options):
         resample["va"] = va_report(data, found.valence_arousal, out, table)
     if has_expression:
         resample["expression"] = expression_report(data, found, out, table)
+    if found.real is not None:  # a discriminator
+        out["real_as_real"] = float((found.real >= classifier_report.FIXED).mean())
     out["intervals"] = classifier_report.interval_sections(bootstrap.People.of(data.text("subject")), **resample)
     return out, table, data, found
 

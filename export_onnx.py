@@ -12,6 +12,11 @@ the exit status is 4.
 A smaller model (fp16 for GPUs, int8) is written when no figure on --test is more than --max-drop
 below that of float32: F1 of AUs, CCC of valence and arousal, accuracy of expressions, likeness of
 pictures of a generator.
+
+    export_onnx.py generator.pt --as classifier --validation validation.csv --out reader.onnx
+
+A discriminator has learnt no thresholds of AUs. --validation chooses them as train_classifier.py
+does.
 """
 import dataclasses
 import tempfile
@@ -19,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lib.cli import arg, log, parse, run
+from lib.cli import BadInput, arg, log, parse, run
 
 MOST_PARITY_IMAGES = 64
 
@@ -33,6 +38,10 @@ class Options:
                    "[its own kind]; classifier is its discriminator")
     parity_images: str = arg("", help="manifest of images to compare on (default: those kept in the checkpoint)",
                              metavar="FILE.csv")
+    validation: str = arg(
+        "", metavar="FILE.csv",
+        help="labelled manifest on which thresholds of AUs are chosen [those of the checkpoint]",
+    )
     tolerance: float = arg(1e-4, help="largest difference allowed in outputs that are not images")
     precision: str = arg("float32", choices=["float32", "fp16", "int8"], help="numbers inside the model")
     calibration: str = arg("", help="with int8: manifest of images whose ranges are taken", metavar="FILE.csv")
@@ -64,28 +73,59 @@ def parity_images(options, checkpoint):
 
 def main():
     options = parse(Options, __doc__)
-    from lib import checkpoints, onnx_export  # torch takes seconds to import: --help need not wait
+    from lib import checkpoints  # torch takes seconds to import: --help need not wait
 
     checkpoint = checkpoints.load_finished(options.checkpoint)
+    if options.validation:
+        checkpoint["thresholds"] = chosen_thresholds(options, checkpoint)
     if options.precision != "float32":
         smaller(options, checkpoint)
         return
-    worst = onnx_export.export(checkpoint, options.out, parity_images(options, checkpoint), options.tolerance,
-                               options.checkpoint, options.as_ or None)
+    worst = export(options, checkpoint, options.out)
     log(f"{options.out}: agrees with PyTorch at batches 1, 2 and 7; largest difference "
         + ", ".join(f"{name} {value:.2g}" for name, value in worst.items()))
 
 
+def export(options, checkpoint, out):
+    """Write float32 ONNX; {output: largest difference from PyTorch}."""
+    from lib import onnx_export
+
+    return onnx_export.export(
+        checkpoint, out, parity_images(options, checkpoint), options.tolerance,
+        options.checkpoint, options.as_ or None,
+    )
+
+
+def chosen_thresholds(options, checkpoint):
+    """{AU: threshold with the best F1 on --validation}, as a classifier's training chooses."""
+    from lib import manifest
+    from lib.classifiers import thresholds
+    from lib.evaluation.reading import Readers
+
+    data = manifest.read(options.validation)
+    with tempfile.TemporaryDirectory() as folder:
+        model = str(Path(folder) / "model.onnx")
+        export(options, checkpoint, model)
+        found = Readers([model], "cpu", data).read(batch=64, default=0.5)
+    shared = [name for name in found.aus if name in data.au_names]
+    if not shared:
+        raise BadInput(
+            f"{options.validation}: has no AU that {options.checkpoint} reads "
+            f"({' '.join(found.aus) or 'it reads no AUs'}); leave --validation out"
+        )
+    read = found.au[:, [found.aus.index(name) for name in shared]]
+    return thresholds.choose_steadily(read, data, shared)
+
+
 def smaller(options, checkpoint):
     """Export in float32 to a place that vanishes, then in the precision that is asked for."""
-    from lib import manifest, onnx_export, onnx_precision
+    from lib import manifest, onnx_precision
 
     test = manifest.read(options.test)
     calibration = manifest.read(options.calibration) if options.calibration else None
     with tempfile.TemporaryDirectory() as folder:
         whole = Path(folder) / "float32.onnx"
-        onnx_export.export(checkpoint, whole, parity_images(options, checkpoint), options.tolerance,
-                           options.checkpoint, options.as_ or None)
+        export(options, checkpoint, whole)
         found = onnx_precision.shrink(whole, options.out, options.precision, test, calibration, options.max_drop)
         sizes = [path.stat().st_size / 1e6 for path in (whole, Path(options.out))]
     log(f"{options.out}: {options.precision}, {sizes[1]:.2f} MB (float32: {sizes[0]:.2f} MB); "

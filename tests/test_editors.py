@@ -5,6 +5,7 @@ import json
 import math
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 
@@ -12,6 +13,7 @@ import export_onnx
 import train_generator
 from commands import call
 from lib import images, manifest
+from lib.classifiers import thresholds
 from lib.cli import BadInput
 from lib.generators import fexgan, ganimation, losses, stargan
 from lib.generators.contract import EditBatch
@@ -376,6 +378,26 @@ def test_the_trainer_drives_them_and_every_export_agrees(arch, tasks, exports, t
     assert meta["conditions"] == (
         ["AU04", "AU12"] if tasks == "au" else ["anger", "joy", "neutral"]
     )
+    if "classifier" in exports:
+        check_thresholds(out, validation, tmp_path / "classifier.onnx", tasks, capsys)
+
+
+def check_thresholds(checkpoint, validation, model, tasks, capsys):
+    """export_onnx.py --as classifier --validation stores what the readings of its ONNX ask for."""
+    assert json.loads(model.with_suffix(".json").read_text())["thresholds"] == {}
+    again = (checkpoint, "--as", "classifier", "--validation", validation, "--out", model)
+    status, _, said = call(export_onnx.main, capsys, *again)
+    if tasks == "expression":
+        assert status == 3 and "it reads no AUs" in said and len(said.splitlines()) == 1
+        return
+    assert status == 0, said
+    data = manifest.read(validation)
+    pictures = np.stack([images.load(reference) for reference in data.images()])
+    session = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
+    read = session.run(["au"], {session.get_inputs()[0].name: pictures})[0]
+    expected = thresholds.choose_steadily(read, data, ["AU04", "AU12"])
+    stored = json.loads(model.with_suffix(".json").read_text())["thresholds"]
+    assert stored == pytest.approx(expected, abs=1e-5) and set(stored) == {"AU04", "AU12"}
 
 
 @pytest.mark.parametrize(

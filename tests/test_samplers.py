@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 
@@ -755,6 +756,22 @@ def test_resumed_equals_uninterrupted_and_exports_agree(arch, face_sets, tmp_pat
         assert json.loads((tmp_path / "c.json").read_text())["real_kind"] == (
             "score" if conditional else "probability"
         )
+        check_real_as_real(tmp_path / "c.onnx", face_sets[1], whether=not conditional)
+
+
+def check_real_as_real(model, test, whether):
+    """evaluate.py reports the share of real images that a discriminator takes for real."""
+    line = ["--model", model, "--test", test]
+    done = subprocess.run(
+        [sys.executable, ROOT / "evaluate.py", *line], capture_output=True, text=True, check=True
+    )
+    found = json.loads(done.stdout)
+    pictures = np.load(test.with_suffix(".npy"))
+    session = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
+    real = session.run(["real"], {session.get_inputs()[0].name: pictures})[0]
+    if whether:  # a score has no middle
+        assert found["real_as_real"] == pytest.approx((real >= 0.5).mean())
+    assert ("real_as_real" in found) == whether
 
 
 def test_two_processes_train_one_sampler(face_sets, tmp_path):

@@ -29,6 +29,7 @@ NUMBERS = {  # heading: where it is in a report
     **{f"{heading} {name}": ("va", name, key) for name in ("valence", "arousal")
        for heading, key in (("CCC", "ccc"), ("PCC", "pcc"), ("MSE", "mse"), ("same sign", "sign_agreement"))},
     "accuracy": ("expression", "accuracy"), "macro F1": ("expression", "macro_f1"),
+    "real as real": ("real_as_real",),  # of a discriminator
 }
 OF_A_CORRELATION = ("ICC", *(f"{heading} {name}" for heading in ("CCC", "PCC", "MSE")
                              # printed as they are, not in per cent
@@ -186,6 +187,8 @@ def reading(report, numbers, intervals, printed):
         said.append("Partner rate: an absent AU of the pair is predicted where only its partner is present.")
     if set(OF_A_CORRELATION) & set(numbers):
         said.append("ICC(3,1) and CCC are correlations, not per cent.")
+    if "real as real" in numbers:
+        said.append("Real as real: the share of real images that the discriminator takes for real.")
     if intervals:
         said.append("Intervals: bootstrap over subjects, the mean of the seeds' bounds.")
     if printed:

@@ -29,6 +29,7 @@ class Reading:
     expressions: list = field(default_factory=list)  # E names
     expression: np.ndarray = None                    # [N,E] probabilities
     features: np.ndarray = None                      # [N,F], of the first model that has any
+    real: np.ndarray = None                          # [N] in [0, 1], of a discriminator
 
 
 class Readers:
@@ -107,6 +108,8 @@ def read_one(model, data, batch, default):
                             reference=onnx_runtime.reference_images(model, data))
     out = Reading(model.aus, valence_arousal=outputs.get("valence_arousal"), expressions=model.expressions,
                   expression=outputs.get("expression"), features=outputs.get("features"))
+    if model.meta.get("real_kind") == "probability":
+        out.real = outputs["real"]
     if model.aus:
         out.au = au_scores(model, outputs)
         stored = model.meta.get("thresholds") or {}

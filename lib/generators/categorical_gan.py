@@ -18,6 +18,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from lib import augment, classifiers
+from lib.cli import BadInput
 from lib.generators.contract import SampleDrawing, System as Contract
 from lib.generators.sampler_blocks import LEAK, ConvolutionalGenerator, even
 from lib.labels import PRESENT_INTENSITY
@@ -35,6 +36,8 @@ class Config:
     # small (published) | compact | resnet18 | vgg16 | … of lib.classifiers
     discriminator: str = "small"
     dropout: float = 0.5           # of the discriminator
+    # shared: one last stage | own: one a task, and one for real against generated
+    stages: str = "shared"
     # random changes of all that the discriminator sees, of lib.augment
     augment: str = "none"
     learning_rate: float = 1e-4    # Adam's, of the generator
@@ -107,21 +110,43 @@ class SmallTrunk(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """image [N,3,S,S] -> logits [N, A + 2 V + 1]: AUs, valence and arousal (values), generated."""
+    """image [N,3,S,S] -> logits: AUs [N,A], valence and arousal (values) [N,2 V], generated [N],
+    and features [N,F], those that read the AUs (or valence and arousal, where there are no AUs).
+
+    With stages="own" the second task and "generated" have a last stage each, as the classifiers'
+    `--separate` heads: tasks share the maps, but none of the last features."""
 
     def __init__(self, config, labels):
         super().__init__()
         small = config.discriminator == "small"
-        self.trunk = (SmallTrunk(config.size, config.dropout) if small
-                      else classifiers.BACKBONES[config.discriminator](config.size, config.dropout))
+        if small and config.stages == "own":
+            raise BadInput("stages=own needs another discriminator than small, e.g. compact")
+        self.trunk = (
+            SmallTrunk(config.size, config.dropout) if small
+            else classifiers.BACKBONES[config.discriminator](config.size, config.dropout)
+        )
         self.squash, self.aus, self.va = config.squash, len(labels.aus), labels.valence_arousal
         self.last = nn.Linear(self.trunk.width, self.aus + 2 * self.va + 1)
+        tasks = [name for name, there in (("au", self.aus), ("va", self.va)) if there]
+        apart = [*tasks[1:], "generated"] if config.stages == "own" else []
+        self.stages = nn.ModuleDict({name: self.trunk.make_stage() for name in apart})
+
+    def read(self, name, features, outputs):
+        """The columns `outputs` of the last layer, on the features of a task."""
+        return F.linear(features[name], self.last.weight[outputs], self.last.bias[outputs])
 
     def forward(self, x):
-        features = self.trunk(x)
-        out = self.last(features)
-        va = out[:, self.aus:-1]
-        return out[:, :self.aus], va.tanh() if self.squash else va, out[:, -1], features
+        if self.stages:
+            maps = self.trunk.maps(x)
+            first = self.trunk.features(maps)
+            own = {name: stage(maps) for name, stage in self.stages.items()}
+        else:
+            first, own = self.trunk(x), {}
+        features = dict.fromkeys(("au", "va", "generated"), first) | own
+        au = self.read("au", features, slice(0, self.aus))
+        va = self.read("va", features, slice(self.aus, -1))
+        generated = self.read("generated", features, slice(-1, None))[:, 0]
+        return au, va.tanh() if self.squash else va, generated, first
 
 
 class Reader(nn.Module):
