@@ -13,6 +13,7 @@
 #   folds.mk         cross-validation over people
 #   editors.mk       every editor of AUs and of expressions on the same people
 #   samplers.mk      faces from noise: every sampler on the same people
+#   digits.mk        samplers on MNIST digits, a control
 #   open_problem.mk  a discriminator that reads AUs and valence and arousal
 #   registration.mk  2D against 3D registration: presets and the whole experiment
 include make/settings.mk
@@ -60,8 +61,9 @@ help:
 	@echo 'make faces-registration       2D against 3D registration, real against synthetic faces, nine poses'
 	@echo 'make faces-registration-check is a turned face nearer to its frontal picture in 3D than in 2D?'
 	@echo 'make compare-samplers         faces from noise: every sampler, as a table (SAMPLER_SEEDS="1 2")'
-	@echo 'make compare-sampled          do samples help a classifier of expressions?'
-	@echo 'make open-problem             discriminators that read AUs, valence and arousal, or both;  open-problem-why: what helped'
+	@echo 'make compare-sampled          do samples help a classifier of expressions? faces-gan, faces-conditional-wgan …: of one'
+	@echo 'make compare-digits           the samplers on MNIST digits, a control'
+	@echo 'make open-problem             discriminators that read AUs, valence and arousal, or both; open-problem-why, -grid'
 	@echo 'make reader | editor          the reader and the editor of photographs, runs/models/*.onnx, made anew'
 	@echo 'make photos-report PHOTOS=dir how well both do on photographs of yours (dir/photos.csv: path, expression)'
 	@echo 'make page                     a page that edits photographs in the browser, in build/page'
@@ -159,4 +161,5 @@ faces-registration-check: | $(READY_FACES)  # is a turned face nearer to its fro
 include make/checks.mk
 include make/models.mk
 include make/samplers.mk
+include make/digits.mk
 include make/open_problem.mk

@@ -22,7 +22,7 @@ OPEN_EPOCH_quick := 7680
 OPEN_EPOCH_long := 38400
 OPEN_EPOCH_paper := 384000
 OPEN_NETWORK_smoke := tiny
-OPEN_NETWORK_quick := tiny
+OPEN_NETWORK_quick := compact
 OPEN_NETWORK_long := compact
 OPEN_NETWORK_paper := resnet18
 G_WIDTH_smoke := 8
@@ -35,8 +35,10 @@ open_run := runs/$(PRESET)/richer
 open_results := runs/results/$(PRESET)/richer
 open := plain-au plain-va d-au d-va joint-published joint-ours
 # from published to ours, one change less each
-open_without := joint-guessed joint-statistics joint-weights
+open_without := joint-shared joint-guessed joint-statistics joint-weights
 open_reports = $(foreach c,$(1),$(foreach s,$(SEEDS),$(open_run)/$c/seed$s/report.json))
+# what results-open-problem copies: also RESULTS_OF='$$(open_without)' after open-problem-why, RESULTS_OF='$$(grid)' after open-problem-grid
+RESULTS_OF ?= $(open)
 .PHONY: open-problem open-problem-why results-open-problem
 
 $(open_data)/.done: | $(READY)
@@ -71,7 +73,11 @@ $(open_run)/joint-ours/%/generator.pt: $(open_data)/.done
 $(open_run)/joint-published/%/generator.pt: $(open_data)/.done
 	$(d) --preset joint --tasks au va --config $(same)
 
-# ours, but generated images have guessed labels; but batch norm's statistics are of both; but published task weights
+# ours, but one last stage for all tasks; but generated images have guessed labels; but batch norm's statistics are of
+# both; but published task weights
+$(open_run)/joint-shared/%/generator.pt: $(open_data)/.done
+	$(d) --preset ours --tasks au va --config $(same) stages=shared
+
 $(open_run)/joint-guessed/%/generator.pt: $(open_data)/.done
 	$(d) --preset ours --tasks au va --config $(same) fake_labels=paper
 
@@ -82,7 +88,8 @@ $(open_run)/joint-weights/%/generator.pt: $(open_data)/.done
 	$(d) --preset ours --tasks au va --config $(same) w_au=0.333 w_va=0.167 w_real=0.333
 
 $(open_run)/%/classifier.onnx: $(open_run)/%/generator.pt
-	$(PY) export_onnx.py $< --as classifier --parity-images $(open_data)/validation.csv --out $@
+	$(PY) export_onnx.py $< --as classifier $(if $(findstring -va,$*),,--validation $(open_data)/validation.csv) \
+	  --parity-images $(open_data)/validation.csv --out $@
 
 $(open_run)/%/classifier.onnx: $(open_run)/%/classifier.pt
 	$(PY) export_onnx.py $< --out $@
@@ -90,12 +97,38 @@ $(open_run)/%/classifier.onnx: $(open_run)/%/classifier.pt
 $(open_run)/%/report.json: $(open_run)/%/classifier.onnx
 	$(PY) evaluate.py --model $< --test $(open_data)/test_natural.csv --device $(DEVICE) > $@.tmp && mv $@.tmp $@
 
+# ---- learning rate x update rate u x label a of generated images, coarse (tables 3.13-3.26) --------------------
+# the published networks and losses at 32 px; a cell is a point of the grid and a seed, a row of the table
+GRID_RATES ?= 0.0001 0.001
+GRID_UPDATES ?= 1 5
+GRID_ALPHAS ?= 0.9 1.0
+GRID_STEPS_smoke := 24
+GRID_STEPS_quick := 800
+GRID_STEPS_long := 12000
+GRID_STEPS_paper := 120000
+grid := $(foreach t,au va joint,$(foreach l,$(GRID_RATES),$(foreach u,$(GRID_UPDATES),$(foreach a,$(GRID_ALPHAS),\
+  grid-$t-$l-u$u-a$a))))
+# of grid-au-0.0001-u5-a0.9: au, 0.0001, 5, 0.9
+of_point = $(word $(1),$(subst -, ,$(patsubst grid-%,%,$(notdir $(patsubst %/,%,$(dir $(@D)))))))
+.PHONY: open-problem-grid
+
+$(open_run)/grid-%/generator.pt: $(open_data)/.done
+	$(PY) train_generator.py --arch categorical-gan --preset $(if $(filter joint,$(call of_point,1)),joint,paper) \
+	  --tasks $(patsubst joint,au va,$(call of_point,1)) $(open_sets) --aus $(RICHER_AUS) --batch $(OPEN_BATCH) --ema 0.99 \
+	  --epochs 10 --decay-epochs 0 --epoch-images $$(($(GRID_STEPS_$(PRESET)) * $(OPEN_BATCH) / 10)) $(open_seed) --config \
+	  learning_rate=$(call of_point,2) update_rate=$(patsubst u%,%,$(call of_point,3)) alpha=$(patsubst a%,%,$(call of_point,4))
+
+grid_cells := $(foreach c,$(grid),$(foreach s,$(firstword $(SEEDS)),$(open_run)/$c/seed$s))
+open-problem-grid: $(grid_cells:%=%/report.json)
+	$(PY) -m lib.evaluation.loss_curves $(grid_cells:%=%/history.jsonl) --out $(open_run)/grid.png
+	$(PY) evaluate.py --compare $^
+
 open-problem: $(call open_reports,$(open))
 	$(PY) evaluate.py --compare $^
 
 open-problem-why: $(call open_reports,joint-ours joint-published $(open_without))
 	$(PY) evaluate.py --compare $^
 
-results-open-problem: $(call open_reports,$(open))  # the reports, to commit
+results-open-problem: $(call open_reports,$(RESULTS_OF))  # the reports, to commit
 	@mkdir -p $(open_results)
 	cd $(open_run) && cp --parents $(patsubst $(open_run)/%,%,$^) $(CURDIR)/$(open_results)

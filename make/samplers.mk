@@ -3,6 +3,7 @@
 #   make compare-sampled               an expression classifier on real images, and on real images and samples, as a table
 # SAMPLER_SEEDS="1 2" are seeds of samplers, SEEDS="1 2 3" of classifiers.
 SAMPLER_SEEDS ?= 1 2
+SAMPLERS ?= gan conditional-gan conditional-wgan categorical-gan relativistic-sampler
 
 # ---- presets ---------------------------------------------------------------------------------------------
 SAMPLER_DATA_smoke := --labelled 300 --people 20 --validation 90 --test-natural 120
@@ -22,6 +23,10 @@ SAMPLE_COUNT_smoke := 90
 SAMPLE_COUNT_quick := 1800
 SAMPLE_COUNT_long := 1800
 SAMPLE_COUNT_paper := 9000
+SAMPLED_COUNT_smoke := 90
+SAMPLED_COUNT_quick := 12000
+SAMPLED_COUNT_long := 12000
+SAMPLED_COUNT_paper := 60000
 SAMPLED_STEPS_smoke := 30
 SAMPLED_STEPS_quick := 900
 SAMPLED_STEPS_long := 3000
@@ -108,38 +113,56 @@ results-samplers: compare-samplers  # small reports and sheets, to commit
 	  && cp $$cell/report.json $(SHARES:%=$$cell/sheet_%.png) $(CURDIR)/$(sampler_results)/$$cell; done
 
 # ---- are samples worth anything to a classifier of expressions? (the question of Kolbenschlager 2020) ------
-# conditional: the class asked for is the label; gan: the classifier of real images labels what it made
-sampled := supervised upsampled $(filter-out categorical-gan,$(SAMPLERS))
-sampled_reports := $(foreach c,$(sampled),$(foreach s,$(SEEDS),$(sampler_run)/$c/seed$s/report.json))
+# conditional: the class asked for is the label; others: the classifier of real images labels what they made.
+# `make faces-NAME` asks it of one sampler, compare-sampled of all
+UNCONDITIONAL := gan categorical-gan
+sampled_reports = $(foreach c,supervised upsampled $(1),$(foreach s,$(SEEDS),$(sampler_run)/$c/seed$s/report.json))
 learn_expressions = --tasks expression --validation $(sampler_data)/validation.csv --out $@ --seed $(call seed_of,$@) \
   --augment faces --max-steps $(SAMPLED_STEPS_$(PRESET)) --schedule cosine --ema 0.99 --patience 99 --device $(DEVICE) --resume
-first_samples = $(generators)/$(1)/seed$(firstword $(SAMPLER_SEEDS))/samples/manifest.csv
+first_sampler = $(generators)/$(1)/seed$(firstword $(SAMPLER_SEEDS))
 
 $(sampler_run)/supervised/%/classifier.pt: $(sampler_data)/.done
 	$(PY) train_classifier.py --train $(learnt) $(learn_expressions)
 
 $(sampler_run)/upsampled/%/classifier.pt: $(sampler_data)/.done
-	$(PY) train_classifier.py --train $(learnt) --upsample $(SAMPLE_COUNT_$(PRESET)) $(learn_expressions)
+	$(PY) train_classifier.py --train $(learnt) --upsample $(SAMPLED_COUNT_$(PRESET)) $(learn_expressions)
 
-$(sampler_run)/gan/pseudo.csv: $(call first_samples,gan) $(sampler_run)/supervised/seed1/classifier.onnx
+# as many samples as real faces; another seed than that of the measured ones
+$(generators)/%/training_samples/manifest.csv: $(generators)/%/generator.onnx
+	$(PY) synthesize.py --model $< --count $(SAMPLED_COUNT_$(PRESET)) --out $(@D) --seed 5 --device $(DEVICE)
+
+$(UNCONDITIONAL:%=$(sampler_run)/%/pseudo.csv): $(sampler_run)/%/pseudo.csv: \
+    $(call first_sampler,%)/training_samples/manifest.csv $(sampler_run)/supervised/seed1/classifier.onnx
 	@mkdir -p $(@D)
 	$(PY) pseudo_label.py --model $(sampler_run)/supervised/seed1/classifier.onnx --images $< --out $@ --device $(DEVICE)
+
+learn_samples = $(PY) train_classifier.py --train $(learnt) $< $(learn_expressions)
+$(sampler_run)/conditional-gan/%/classifier.pt: $(call first_sampler,conditional-gan)/training_samples/manifest.csv
+	$(learn_samples)
+
+$(sampler_run)/conditional-wgan/%/classifier.pt: $(call first_sampler,conditional-wgan)/training_samples/manifest.csv
+	$(learn_samples)
+
+$(sampler_run)/relativistic-sampler/%/classifier.pt: $(call first_sampler,relativistic-sampler)/training_samples/manifest.csv
+	$(learn_samples)
 
 $(sampler_run)/gan/%/classifier.pt: $(sampler_run)/gan/pseudo.csv
 	$(learn_samples)
 
-learn_samples = $(PY) train_classifier.py --train $(learnt) $< $(learn_expressions)
-$(sampler_run)/conditional-gan/%/classifier.pt: $(call first_samples,conditional-gan)
-	$(learn_samples)
-
-$(sampler_run)/conditional-wgan/%/classifier.pt: $(call first_samples,conditional-wgan)
-	$(learn_samples)
-
-$(sampler_run)/relativistic-sampler/%/classifier.pt: $(call first_samples,relativistic-sampler)
+$(sampler_run)/categorical-gan/%/classifier.pt: $(sampler_run)/categorical-gan/pseudo.csv
 	$(learn_samples)
 
 $(sampler_run)/%/report.json: $(sampler_run)/%/classifier.onnx
 	$(PY) evaluate.py --model $< --test $(held_out) --device $(DEVICE) > $@.tmp && mv $@.tmp $@
 
-compare-sampled: $(sampled_reports)
+compare-sampled: $(call sampled_reports,$(SAMPLERS))
 	$(PY) evaluate.py --compare $^
+
+BY_SAMPLER := $(SAMPLERS:%=faces-%)
+.PHONY: $(BY_SAMPLER) results-sampled
+$(BY_SAMPLER): faces-%: $(foreach s,$(SEEDS),$(sampler_run)/%/seed$s/report.json) $(call sampled_reports,)
+	$(PY) evaluate.py --compare $^
+
+results-sampled: compare-sampled  # the reports, to commit
+	cd $(sampler_run) && for report in $(patsubst $(sampler_run)/%,%,$(call sampled_reports,$(SAMPLERS))); do \
+	  mkdir -p $(CURDIR)/$(sampler_results)/$$(dirname $$report) && cp $$report $(CURDIR)/$(sampler_results)/$$report; done

@@ -22,6 +22,17 @@ EXPECTED = {  # target and variables: pieces of the commands that it runs
     "faces-mean-teacher": ["--unlabelled data/quick/faces/unlabelled.csv"],
     "faces-personalised": ["lib.references", "synthesize.py", "--assume-neutral", "--personalise"],
     "faces-normalised": ["lib.references", "--reference"],
+    "faces-gan": ["pseudo_label.py --model", "--arch gan", "samplers/gan/pseudo.csv"],
+    "faces-categorical-gan": ["--arch categorical-gan", "samplers/categorical-gan/pseudo.csv"],
+    "faces-conditional-wgan": ["conditional-wgan/seed1/training_samples/manifest.csv", "--upsample"],
+    "compare-samplers": ["--arch relativistic-sampler", "--arch gan", "--identity"],
+    "compare-digits": ["lib.datasets.mnist_digits", "--arch conditional-wgan", "--identity"],
+    "open-problem": ["--preset joint --tasks au va", "--as classifier --validation"],
+    "open-problem-grid": [
+        "grid-va-0.001-u5-a0.9/seed1/generator.pt",
+        "learning_rate=0.001 update_rate=5 alpha=0.9",
+        "lib.evaluation.loss_curves",
+    ],
     "mnist-tune NOISE=0.4": ["--tuning-per-au 200", "--noise 0.4", "--test data/quick/mnist-noise"],
 }
 
@@ -44,6 +55,12 @@ def test_target_runs_what_it_says(target, tmp_path):
     for piece in EXPECTED[target]:
         assert piece in text, piece
     assert "evaluate.py" in text
+
+
+def test_discriminators_without_aus_choose_no_thresholds(tmp_path):
+    for line in plan(tmp_path, "open-problem", "SEEDS=1").splitlines():
+        if "export_onnx.py" in line and "--as classifier" in line:
+            assert ("--validation" in line) == ("/d-va/" not in line), line
 
 
 def test_folds_split_people_first(tmp_path):
