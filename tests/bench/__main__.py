@@ -1,8 +1,8 @@
 """Speed as ratios, measured in turn on this machine; one Markdown table on stdout.
 
-python -m tests.bench                        everything that fits 2 cores in ten minutes (make
-bench) python -m tests.bench start inference        some of: tables start inference training python
--m tests.bench tables --rounds 3
+    python -m tests.bench                       all that fits 2 cores in ten minutes (make bench)
+    python -m tests.bench start inference       some of: tables start inference training …
+    python -m tests.bench training --rounds 10
 """
 
 import importlib
@@ -11,11 +11,13 @@ import platform
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Optional
 
 from lib.cli import arg, log, parse, run
 from lib.files import write_text
 from tests.bench.common import HEADER
 
+ROUNDS = 10
 PARTS = [
     path.stem
     for path in sorted(Path(__file__).parent.glob("*.py"))
@@ -28,7 +30,7 @@ class Options:
     parts: list[str] = arg(
         [], args=["parts"], nargs="*", metavar="PART", help=f"some of {' '.join(PARTS)} [all]"
     )
-    rounds: int = arg(10, help="how often each thing is run", least=1)
+    rounds: Optional[int] = arg(None, help="how often each thing is run [10, or less]", least=1)
 
 
 def machine():
@@ -56,12 +58,11 @@ def machine():
 
 def main():
     options = parse(Options, __doc__)
-    lines = [f"{machine()}; {options.rounds} rounds in turn", "", HEADER]
+    lines = [machine(), "", HEADER]
     with tempfile.TemporaryDirectory() as folder:
         for part in options.parts or PARTS:
-            for row in importlib.import_module(f"tests.bench.{part}").rows(
-                Path(folder), options.rounds
-            ):
+            module = importlib.import_module(f"tests.bench.{part}")
+            for row in module.rows(Path(folder), options.rounds or getattr(module, "ROUNDS", ROUNDS)):
                 log(row.markdown())
                 lines.append(row.markdown())
     write_text("-", "\n".join(lines) + "\n")

@@ -16,9 +16,7 @@ from lib.labels import Labels
 from tests.bench.common import Row, interleaved, speedup
 
 AUS = tuple(f"AU{i:02d}" for i in (1, 2, 4, 5, 6, 9, 12, 15, 17, 20, 25, 26))
-MOST_ROUNDS = (
-    4  # a cycle takes many seconds; more with the option --rounds alone would take the ten minutes
-)
+ROUNDS = 4  # without --rounds: a cycle takes many seconds, and `make bench` has ten minutes
 
 
 def batch_of(count, size, aus):
@@ -136,7 +134,7 @@ def build(**settings):
 
 def rows(folder, rounds):
     """The lines of the table."""
-    yield compare("at paper size", min(rounds, MOST_ROUNDS))
+    yield compare("at paper size", rounds)
 
 
 def compare(what, rounds, **settings):

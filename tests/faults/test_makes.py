@@ -52,14 +52,18 @@ def finish(process):
     return said
 
 
+MEASURED = ("au", "au_fixed", "va", "expression", "edits", "samples", "intervals")
+
+
 def reports(folder):
-    """{path: report.json} of the run, without what tells of time and place."""
+    """{path: what report.json measured} of the run; models, versions and places are left out."""
     found = {}
-    for path in sorted(folder.glob("runs/smoke/**/report.json")):
+    for path in sorted(folder.glob("runs/smoke/**/report*.json")):
         report = json.loads(path.read_text())
-        found[str(path.relative_to(folder))] = {
-            name: report.get(name) for name in ("aus", "mean", "valence", "arousal")
-        }
+        measured = {name: report[name] for name in MEASURED if name in report}
+        assert measured, path
+        found[str(path.relative_to(folder))] = measured
+    assert found
     return found
 
 
