@@ -21,7 +21,7 @@ ROUNDS = 10
 PARTS = [
     path.stem
     for path in sorted(Path(__file__).parent.glob("*.py"))
-    if path.stem not in ("__main__", "common")
+    if path.stem not in ("__main__", "common", "profile")
 ]
 
 
