@@ -33,39 +33,46 @@ LEVELS = np.random.default_rng(0).integers(0, 6, (8, 4)) / 5
 LEVELS[::4] = 0  # some neutral faces
 UNREADABLE = Path("/proc/self/mem")  # even the superuser cannot read its beginning
 
-CLASSIFIER = [train_classifier.main, "--train", "set.csv", "--validation", "validation.csv", "--out", "out/c.pt",
-              "--arch", "tiny", "--device", "cpu", "--epochs", "1"]
-GENERATOR = [train_generator.main, "--train", "set.csv", "--validation", "validation.csv", "--out", "out/g.pt",
-             "--reader", "classifier.onnx", "--device", "cpu", "--epochs", "1", "--batch", "2", "--config", "width=8",
-             "d_width=8", "joined=8", "d_warmup=1"]
+CLASSIFIER = [train_classifier.main, "--train", "set.csv", "--validation", "validation.csv",
+              "--out", "out/c.pt", "--arch", "tiny", "--device", "cpu", "--epochs", "1"]
+GENERATOR = [train_generator.main, "--train", "set.csv", "--validation", "validation.csv",
+             "--out", "out/g.pt", "--reader", "classifier.onnx", "--device", "cpu",
+             "--epochs", "1", "--batch", "2", "--config", "width=8", "d_width=8", "joined=8",
+             "d_warmup=1"]
 EXPORT = [export_onnx.main, "classifier.pt", "--out", "out/c.onnx", "--parity-images", "set.csv"]
-PSEUDO = [pseudo_label.main, "--model", "classifier.onnx", "--images", "set.csv", "--out", "out/p.csv"]
-SYNTHESIZE = [synthesize.main, "--model", "generator.onnx", "--source", "set.csv", "--out", "out/made", "--recipe",
-              "random", "--targets", "validation.csv", "--classifier", "classifier.onnx", "--check", "classifier.onnx",
+PSEUDO = [pseudo_label.main, "--model", "classifier.onnx", "--images", "set.csv",
+          "--out", "out/p.csv"]
+SYNTHESIZE = [synthesize.main, "--model", "generator.onnx", "--source", "set.csv",
+              "--out", "out/made", "--recipe", "random", "--targets", "validation.csv",
+              "--classifier", "classifier.onnx", "--check", "classifier.onnx",
               "--sheet", "out/sheet.png"]
-EVALUATE = [evaluate.main, "--model", "classifier.onnx", "--test", "set.csv", "--predictions", "out/p.csv", "--report",
-            "out/plots"]
-PAIRS = [evaluate.main, "--model", "generator.onnx", "--pairs", "pairs.csv", "--judge", "classifier.onnx",
-         "--judge-report", "judge.json", "--predictions", "out/p.csv", "--report", "out/plots"]
+EVALUATE = [evaluate.main, "--model", "classifier.onnx", "--test", "set.csv",
+            "--predictions", "out/p.csv", "--report", "out/plots"]
+PAIRS = [evaluate.main, "--model", "generator.onnx", "--pairs", "pairs.csv",
+         "--judge", "classifier.onnx", "--judge-report", "judge.json",
+         "--predictions", "out/p.csv", "--report", "out/plots"]
 COMPARE = [evaluate.main, "--compare", "judge.json"]
 SPLIT = [split.main, "set.csv", "--out", "out/split"]
 BALANCE = [balance.main, "set.csv", "--like", "validation.csv", "--out", "out/b.csv"]
 MERGE = [manifest.main, "merge", "set.csv", "--out", "out/m.csv"]
-MNIST = [mnist_grid.main, "--out", "out/grid", "--labelled", "20", "--validation", "9", "--test-per-au", "9", "--size",
-         "24"]
+MNIST = [mnist_grid.main, "--out", "out/grid", "--labelled", "20", "--validation", "9",
+         "--test-per-au", "9", "--size", "24"]
 CHECK = [manifest.main, "check", "set.csv", "--apart", "validation.csv"]
 
 SCRIPTS = [CLASSIFIER, GENERATOR, EXPORT, PSEUDO, SYNTHESIZE, EVALUATE, SPLIT, BALANCE, MERGE]
-IMAGES = [(CLASSIFIER, "set.csv"), (CLASSIFIER, "validation.csv"), (GENERATOR, "set.csv"), (GENERATOR, "validation.csv"),
-          (EXPORT, "set.csv"), (PSEUDO, "set.csv"), (SYNTHESIZE, "set.csv"), (EVALUATE, "set.csv"), (PAIRS, "pairs.csv")]
+IMAGES = [(CLASSIFIER, "set.csv"), (CLASSIFIER, "validation.csv"), (GENERATOR, "set.csv"),
+          (GENERATOR, "validation.csv"), (EXPORT, "set.csv"), (PSEUDO, "set.csv"),
+          (SYNTHESIZE, "set.csv"), (EVALUATE, "set.csv"), (PAIRS, "pairs.csv")]
 MANIFESTS = [*IMAGES, (SYNTHESIZE, "validation.csv"), (SPLIT, "set.csv"), (BALANCE, "set.csv"),
              (BALANCE, "validation.csv"), (MERGE, "set.csv"), (CHECK, "validation.csv")]
-MODELS = [(GENERATOR, "--reader"), (PSEUDO, "--model"), (SYNTHESIZE, "--model"), (SYNTHESIZE, "--classifier"),
-          (SYNTHESIZE, "--check"), (EVALUATE, "--model"), (PAIRS, "--model"), (PAIRS, "--judge")]
-OUT_FILES = [(CLASSIFIER, "out/c.pt"), (GENERATOR, "out/g.pt"), (EXPORT, "out/c.onnx"), (PSEUDO, "out/p.csv"),
-             (SYNTHESIZE, "out/sheet.png"), (EVALUATE, "out/p.csv"), (PAIRS, "out/p.csv"), (BALANCE, "out/b.csv"),
-             (MERGE, "out/m.csv")]
-OUT_FOLDERS = [(SYNTHESIZE, "out/made"), (EVALUATE, "out/plots"), (PAIRS, "out/plots"), (SPLIT, "out/split")]
+MODELS = [(GENERATOR, "--reader"), (PSEUDO, "--model"), (SYNTHESIZE, "--model"),
+          (SYNTHESIZE, "--classifier"), (SYNTHESIZE, "--check"), (EVALUATE, "--model"),
+          (PAIRS, "--model"), (PAIRS, "--judge")]
+OUT_FILES = [(CLASSIFIER, "out/c.pt"), (GENERATOR, "out/g.pt"), (EXPORT, "out/c.onnx"),
+             (PSEUDO, "out/p.csv"), (SYNTHESIZE, "out/sheet.png"), (EVALUATE, "out/p.csv"),
+             (PAIRS, "out/p.csv"), (BALANCE, "out/b.csv"), (MERGE, "out/m.csv")]
+OUT_FOLDERS = [(SYNTHESIZE, "out/made"), (EVALUATE, "out/plots"), (PAIRS, "out/plots"),
+               (SPLIT, "out/split")]
 
 
 def name(value):
@@ -78,17 +85,23 @@ def place(tmp_path, monkeypatch):
     """A folder with everything that the healthy command lines need, and an earlier output."""
     monkeypatch.chdir(tmp_path)
     for part, subject in (("set", "s"), ("validation", "v")):
-        models.dataset(tmp_path, LEVELS, f"{part}.csv", subjects=[f"{subject}{i}" for i in range(8)], size=SIZE)
+        models.dataset(tmp_path, LEVELS, f"{part}.csv",
+                       subjects=[f"{subject}{i}" for i in range(8)], size=SIZE)
     models.dataset(tmp_path, LEVELS, "pairs.csv", size=SIZE)
     data = manifest.read("pairs.csv")
-    data.columns |= {"true_path": data.columns["path"][::-1]} | {f"target_{au}": data.columns[au][::-1] for au in AUS}
+    data.columns["true_path"] = data.columns["path"][::-1]
+    data.columns |= {f"target_{au}": data.columns[au][::-1] for au in AUS}
     data.write("pairs.csv")
     models.classifier(tmp_path / "classifier.onnx", size=SIZE)
     models.generator(tmp_path / "generator.onnx", size=SIZE)
-    (tmp_path / "judge.json").write_text(json.dumps({"au": {"per_au": {au: {"pcc": 0.9} for au in AUS}}}))
-    config = {"architecture": "tiny", "size": SIZE, "aus": 4, "valence_arousal": False, "expressions": 0}
-    checkpoints.save("classifier.pt", {"kind": "classifier", "architecture": "tiny", "config": config,
-                                       "labels": {"aus": AUS}, "weights": classifiers.build(config).state_dict()})
+    per_au = {au: {"pcc": 0.9} for au in AUS}
+    (tmp_path / "judge.json").write_text(json.dumps({"au": {"per_au": per_au}}))
+    config = {"architecture": "tiny", "size": SIZE, "aus": 4, "valence_arousal": False,
+              "expressions": 0}
+    weights = classifiers.build(config).state_dict()
+    checkpoints.save("classifier.pt", {"kind": "classifier", "architecture": "tiny",
+                                       "config": config, "labels": {"aus": AUS},
+                                       "weights": weights})
     for _, out in OUT_FILES + OUT_FOLDERS:  # the last run's
         path = tmp_path / out if (tmp_path / out).suffix else tmp_path / out / "manifest.csv"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -116,9 +129,11 @@ def refuse(place, capsys, line, old, new, mentions, status=3):
 
 @pytest.mark.parametrize("line, given", MANIFESTS, ids=name)
 @pytest.mark.parametrize("case, mentions", [
-    ("nowhere", "no such manifest"), ("empty", "empty file"), ("header", "no rows"), ("7.3", "'7.3' is not in [0, 1]"),
-    ("AU1", "rename it to 'AU01'"), ("no path", "no column 'path'"), ("folder", "is a folder"),
-    ("picture", "not a CSV text file"), ("unreadable", "cannot be read")])
+    ("nowhere", "no such manifest"), ("empty", "empty file"), ("header", "no rows"),
+    ("7.3", "'7.3' is not in [0, 1]"), ("AU1", "rename it to 'AU01'"),
+    ("no path", "no column 'path'"), ("folder", "is a folder"),
+    ("picture", "not a CSV text file"), ("unreadable", "cannot be read")
+])
 def test_manifests(place, capsys, line, given, case, mentions):
     text = (place / given).read_text()
     if case == "unreadable":
@@ -130,9 +145,13 @@ def test_manifests(place, capsys, line, given, case, mentions):
     elif case == "picture":
         Image.new("RGB", (9, 9)).save(place / "bad.csv", format="PNG")
     elif case != "nowhere":
-        (place / "bad.csv").write_text({"empty": "", "header": text.splitlines()[0] + "\n",
-                                        "7.3": with_cell(text, "AU12", "7.3"), "AU1": text.replace("AU01", "AU1", 1),
-                                        "no path": text.replace("path", "file", 1)}[case])
+        (place / "bad.csv").write_text({
+            "empty": "",
+            "header": text.splitlines()[0] + "\n",
+            "7.3": with_cell(text, "AU12", "7.3"),
+            "AU1": text.replace("AU01", "AU1", 1),
+            "no path": text.replace("path", "file", 1),
+        }[case])
     refuse(place, capsys, line, given, "bad.csv", ["bad.csv", mentions])
 
 
@@ -144,8 +163,10 @@ def with_cell(text, column, value):
 
 
 @pytest.mark.parametrize("line, given", IMAGES, ids=name)
-@pytest.mark.parametrize("case, mentions", [("nowhere", "no such image"), ("cut", "cannot be decoded"),
-                                            ("folder", "cannot be decoded"), ("number", "the pack holds images 0 to 7")])
+@pytest.mark.parametrize("case, mentions", [
+    ("nowhere", "no such image"), ("cut", "cannot be decoded"), ("folder", "cannot be decoded"),
+    ("number", "the pack holds images 0 to 7")
+])
 def test_images(place, capsys, line, given, case, mentions):
     draw = np.random.default_rng(0)
     Image.fromarray(draw.integers(0, 255, (64, 64, 3), np.uint8)).save(place / "whole.jpg")
@@ -157,12 +178,14 @@ def test_images(place, capsys, line, given, case, mentions):
 
 @pytest.mark.parametrize("line, option", MODELS, ids=name)
 @pytest.mark.parametrize("case, mentions", [
-    ("nowhere", "no such model"), ("text", "not a usable ONNX model"), ("empty", "not a usable ONNX model"),
-    ("folder", "no such model"), ("bare", "lacks the metadata kind"), ("other kind", "not a "),
-    ("other labels", "AU")])
+    ("nowhere", "no such model"), ("text", "not a usable ONNX model"),
+    ("empty", "not a usable ONNX model"), ("folder", "no such model"),
+    ("bare", "lacks the metadata kind"), ("other kind", "not a "), ("other labels", "AU")
+])
 def test_models(place, capsys, line, option, case, mentions):
-    if case == "other labels" and (line, option) in ((PSEUDO, "--model"), (SYNTHESIZE, "--classifier")):
-        return  # it labels whatever it knows; nothing is asked of it, as the sources are labelled
+    labels_what_it_knows = (line, option) in ((PSEUDO, "--model"), (SYNTHESIZE, "--classifier"))
+    if case == "other labels" and labels_what_it_knows:
+        return  # nothing is asked of it, as the sources are labelled
     good = line[line.index(option) + 1]
     bad = place / "bad.onnx"
     if case == "folder":
@@ -184,9 +207,11 @@ def test_models(place, capsys, line, option, case, mentions):
 
 @pytest.mark.parametrize("case, mentions", [
     ("nowhere", "no such checkpoint"), ("text", "not a checkpoint"), ("empty", "not a checkpoint"),
-    ("folder", "is a folder"), ("list", "not a checkpoint"), ("kind", "lacks"), ("object", "not a checkpoint"),
-    ("cut", "not a checkpoint"), ("unfinished", "has not finished"), ("generator-training", "has not finished"),
-    ("weights", "do not fit"), ("unreadable", "cannot be read")])
+    ("folder", "is a folder"), ("list", "not a checkpoint"), ("kind", "lacks"),
+    ("object", "not a checkpoint"), ("cut", "not a checkpoint"),
+    ("unfinished", "has not finished"), ("generator-training", "has not finished"),
+    ("weights", "do not fit"), ("unreadable", "cannot be read")
+])
 def test_checkpoints(place, capsys, case, mentions):
     good, bad = checkpoints.load("classifier.pt"), place / "bad.pt"
     if case == "folder":
@@ -201,7 +226,8 @@ def test_checkpoints(place, capsys, case, mentions):
         torch.save({"list": [1, 2], "kind": {"kind": "classifier"}, "object": torch.nn.Linear(1, 1),
                     "unfinished": {**good, "optimiser": {}}, "weights": {**good, "weights": {}},
                     "generator-training": {"kind": "generator-training", "weights": {}}}[case], bad)
-    refuse(place, capsys, EXPORT, "classifier.pt", str(UNREADABLE) if case == "unreadable" else "bad.pt", mentions)
+    refuse(place, capsys, EXPORT, "classifier.pt",
+           str(UNREADABLE) if case == "unreadable" else "bad.pt", mentions)
 
 
 @pytest.mark.parametrize("line, out", [*OUT_FILES, *OUT_FOLDERS], ids=name)
@@ -223,7 +249,9 @@ def test_required_options(place, capsys, line):
     status, out, err = call(main, capsys)
     assert status == 2 and len(err.splitlines()) == 1 and not out
     asked = "say one of --test" if main is evaluate.main else "arguments are required: "
-    assert asked in err and ("--out" in err or main in (evaluate.main, pseudo_label.main, balance.main, manifest.main))
+    assert asked in err
+    without_out = (evaluate.main, pseudo_label.main, balance.main, manifest.main)
+    assert "--out" in err or main in without_out
 
 
 @pytest.mark.parametrize("line", SCRIPTS, ids=name)
@@ -236,28 +264,35 @@ def test_usage(place, capsys, line, more):
     assert state(place) == before
 
 
-SETS = sorted(path.stem for path in (ROOT / "lib/datasets").glob("*.py") if "run(" in path.read_text())
-IMPORTERS = [one for one in SETS if "importing.main(" in (ROOT / f"lib/datasets/{one}.py").read_text()]
+MODULES = {path.stem: path.read_text() for path in sorted((ROOT / "lib/datasets").glob("*.py"))}
+SETS = [one for one, text in MODULES.items() if "run(" in text]
+IMPORTERS = [one for one in SETS if "importing.main(" in MODULES[one]]
 
 
 def module(one, capsys, *arguments):
     """Run a module of lib/datasets as `python -m` does, in this process: (exit status, stdout,
     stderr)."""
     source = importlib.import_module(f"lib.datasets.{one}")
-    main = getattr(source, "main", None) or (lambda: importing.main(source.Options, source.collect, source.__doc__))
-    return call(main, capsys, *arguments)
+
+    def imported():
+        importing.main(source.Options, source.collect, source.__doc__)
+
+    return call(getattr(source, "main", imported), capsys, *arguments)
 
 
 @pytest.mark.parametrize("one", IMPORTERS)
-@pytest.mark.parametrize("case", ["nowhere", "file", "empty", "unreadable", "inside", "below a file", "out is a file",
-                                  "AU99", "stride", "nonsense"])
+@pytest.mark.parametrize("case", ["nowhere", "file", "empty", "unreadable", "inside",
+                                  "below a file", "out is a file", "AU99", "stride", "nonsense"])
 def test_importers(place, capsys, one, case):
     (place / "root").mkdir()
     (place / "file").write_text("mine")
     root = {"nowhere": "nowhere", "file": "file", "unreadable": str(UNREADABLE)}.get(case, "root")
-    out = {"inside": "root/out", "below a file": "file/out", "out is a file": "file"}.get(case, "new")
-    more = {"AU99": ["--aus", "AU99"], "stride": ["--stride", "0"], "nonsense": ["--nonsense"]}.get(case, [])
-    images_root = ["--images-root", root] if one in ("disfa", "fera17", "aff_wild", "emotionet") else []
+    outs = {"inside": "root/out", "below a file": "file/out", "out is a file": "file"}
+    out = outs.get(case, "new")
+    wrong = {"AU99": ["--aus", "AU99"], "stride": ["--stride", "0"], "nonsense": ["--nonsense"]}
+    more = wrong.get(case, [])
+    has_images_root = one in ("disfa", "fera17", "aff_wild", "emotionet")
+    images_root = ["--images-root", root] if has_images_root else []
     before = state(place)
     status, out, err = module(one, capsys, root, *images_root, "--out", out, *more)
     assert status == (2 if more else 3) and not out and len(err.splitlines()) == 1, err
@@ -265,11 +300,16 @@ def test_importers(place, capsys, one, case):
 
 
 @pytest.mark.parametrize("one, arguments, mentions", [
-    ("mnist_grid", ["--labelled", "0"], "at least one image"), ("mnist_grid", ["--level", "harder"], "'harder'"),
-    ("mnist_grid", ["--digits", "nowhere"], "no MNIST there"), ("mnist_grid", ["--size", "8"], "at least 24"),
-    ("rendered_faces", ["--labelled", "-1"], "must not be negative"), ("rendered_faces", ["--size", "8"], "16 to 1024"),
-    ("rendered_faces", ["--device", "abacus"], "'abacus'"), ("mnist_grid", ["--out", "set.csv"], "is a file"),
-    ("rendered_faces", ["--out", "set.csv/new"], "is a file")])
+    ("mnist_grid", ["--labelled", "0"], "at least one image"),
+    ("mnist_grid", ["--level", "harder"], "'harder'"),
+    ("mnist_grid", ["--digits", "nowhere"], "no MNIST there"),
+    ("mnist_grid", ["--size", "8"], "at least 24"),
+    ("rendered_faces", ["--labelled", "-1"], "must not be negative"),
+    ("rendered_faces", ["--size", "8"], "16 to 1024"),
+    ("rendered_faces", ["--device", "abacus"], "'abacus'"),
+    ("mnist_grid", ["--out", "set.csv"], "is a file"),
+    ("rendered_faces", ["--out", "set.csv/new"], "is a file")
+])
 def test_makers_of_sets(place, capsys, one, arguments, mentions):
     before = state(place)
     status, out, err = module(one, capsys, "--out", "new", *arguments)
@@ -277,17 +317,24 @@ def test_makers_of_sets(place, capsys, one, arguments, mentions):
     assert state(place) == before
 
 
-@pytest.mark.parametrize("line", [PSEUDO, EVALUATE, PAIRS, BALANCE, MERGE, [evaluate.main, "--compare", "REPORT"]],
-                         ids=name)
+def script_of(line):
+    """What the command line of a main() begins with."""
+    module = line[0].__module__
+    return "-m " + module if "." in module else module + ".py"
+
+
+@pytest.mark.parametrize("line", [PSEUDO, EVALUATE, PAIRS, BALANCE, MERGE,
+                                  [evaluate.main, "--compare", "REPORT"]], ids=name)
 def test_stdout_on_a_full_disk(place, line):
     if line[-1] == "REPORT":
         line = [*line[:-1], ROOT / "runs/results/quick/faces-mse/em/seed1/report.json"]
-    script = line[0].__module__ + ".py" if "." not in line[0].__module__ else "-m " + line[0].__module__
+    script = script_of(line)
     arguments = line[1:line.index("--out")] if "--out" in line else line[1:]
     with open("/dev/full", "w") as full:
         done = execute(script, *arguments, cwd=place, stdout=full)
-    assert (done.returncode, done.stderr.splitlines()) == \
-        (3, [f"{script.split('.')[-1] if script[0] == '-' else script[:-3]}.py: stdout: No space left on device"])
+    stem = line[0].__module__.split(".")[-1]
+    said = [f"{stem}.py: stdout: No space left on device"]
+    assert (done.returncode, done.stderr.splitlines()) == (3, said)
 
 
 def small_disk():
@@ -297,11 +344,13 @@ def small_disk():
 
 
 @pytest.mark.parametrize("line, out", [
-    (CLASSIFIER, "out/last.pt"), (GENERATOR, "out/g.last.pt"), (EXPORT, "out/c.json"), (PSEUDO, "out/p.csv"),
-    (SYNTHESIZE, "out/made/images.npy"), (SYNTHESIZE + ["--format", "png"], "out/sheet.png"),
-    (SYNTHESIZE[:-2] + ["--format", "png"], "out/made/manifest.csv"),
-    (EVALUATE, "out/p.csv"), (EVALUATE[:5] + EVALUATE[-2:], "out/plots/"), (MERGE, "out/m.csv"),
-    (SPLIT, "out/split/labelled.csv"), (MNIST, "out/grid/")], ids=name)
+    (CLASSIFIER, "out/last.pt"), (GENERATOR, "out/g.last.pt"), (EXPORT, "out/c.json"),
+    (PSEUDO, "out/p.csv"), (SYNTHESIZE, "out/made/images.npy"),
+    (SYNTHESIZE + ["--format", "png"], "out/sheet.png"),
+    (SYNTHESIZE[:-2] + ["--format", "png"], "out/made/manifest.csv"), (EVALUATE, "out/p.csv"),
+    (EVALUATE[:5] + EVALUATE[-2:], "out/plots/"), (MERGE, "out/m.csv"),
+    (SPLIT, "out/split/labelled.csv"), (MNIST, "out/grid/")
+], ids=name)
 def test_files_on_a_full_disk(place, line, out):
     # a CSV of more than 2,000 bytes
     many = "".join((place / "set.csv").read_text().partition("\n")[1:]) * 12
@@ -309,11 +358,13 @@ def test_files_on_a_full_disk(place, line, out):
     draw = np.random.default_rng(0)
     np.save(place / "set.npy", draw.integers(0, 256, (8, 32, 32, 3), np.uint8))
     before = {path: content for path, content in state(place).items() if content}
-    script = line[0].__module__ + ".py" if "." not in line[0].__module__ else "-m " + line[0].__module__
-    done = subprocess.run(command(script, *line[1:]), cwd=place, env={**ENVIRONMENT, "PYTHONDONTWRITEBYTECODE": "1"},
+    script = script_of(line)
+    done = subprocess.run(command(script, *line[1:]), cwd=place,
+                          env={**ENVIRONMENT, "PYTHONDONTWRITEBYTECODE": "1"},
                           preexec_fn=small_disk, capture_output=True, text=True)
     said = [text for text in done.stderr.splitlines() if "File too large" in text]
-    assert done.returncode == 3 and not done.stdout and len(said) == 1 and out in said[0], done.stderr
+    assert done.returncode == 3 and not done.stdout and len(said) == 1, done.stderr
+    assert out in said[0], done.stderr
     assert said[0] == done.stderr.splitlines()[-1] and "tmp" not in said[0], done.stderr
     after = state(place)
     assert {path: after.get(path) for path in before} == before
@@ -321,10 +372,13 @@ def test_files_on_a_full_disk(place, line, out):
 
 
 @pytest.mark.parametrize("line, option, value, status", [
-    (CLASSIFIER, "--learning-rate", "nan", 2), (CLASSIFIER, "--batch", "0", 2), (GENERATOR, "--seed", "-1", 2),
-    (EXPORT, "--tolerance", "nan", 2), (PSEUDO, "--batch", "0", 2), (PSEUDO, "--min-confidence", "2", 3),
-    (SYNTHESIZE, "--sheet-rows", "0", 2), (SYNTHESIZE, "--batch", "-1", 2), (SYNTHESIZE, "--max-error", "-1", 2),
-    (EVALUATE, "--batch", "0", 2), (EVALUATE, "--min-f1", "nan", 2), (BALANCE, "--cap", "0", 2),
-    (SPLIT, "--seed", "-1", 2)], ids=name)
+    (CLASSIFIER, "--learning-rate", "nan", 2), (CLASSIFIER, "--batch", "0", 2),
+    (GENERATOR, "--seed", "-1", 2), (EXPORT, "--tolerance", "nan", 2),
+    (PSEUDO, "--batch", "0", 2), (PSEUDO, "--min-confidence", "2", 3),
+    (SYNTHESIZE, "--sheet-rows", "0", 2), (SYNTHESIZE, "--batch", "-1", 2),
+    (SYNTHESIZE, "--max-error", "-1", 2), (EVALUATE, "--batch", "0", 2),
+    (EVALUATE, "--min-f1", "nan", 2), (BALANCE, "--cap", "0", 2),
+    (SPLIT, "--seed", "-1", 2)
+], ids=name)
 def test_numbers(place, capsys, line, option, value, status):
     refuse(place, capsys, [*line, option, "NUMBER"], "NUMBER", value, f"{option} {value}", status)

@@ -30,8 +30,9 @@ def place(tmp_path):
 def make(place, capsys, *arguments, source="source.csv", out="out", status=0):
     """Run in this process; (rows of the manifest, images uint8 [N,H,W,3]), or what was said when
     it fails."""
-    code, text, err = call(synthesize.main, capsys, "--model", place / "generator.onnx", "--out", place / out,
-                           *(["--source", place / source] if source else []), *arguments)
+    code, text, err = call(synthesize.main, capsys, "--model", place / "generator.onnx",
+                           "--out", place / out, *(["--source", place / source] if source else []),
+                           *arguments)
     assert code == status, err
     assert not text
     return err if status else read(place / out / "manifest.csv")
@@ -61,7 +62,8 @@ def test_single_au_of_neutral_sources(place, capsys, form):
     sources = manifest.read(place / "source.csv")
     for row in rows:
         at = SUBJECTS.index(row["subject"])
-        assert Path(place / "out" / row["source_path"]).resolve() == Path(sources.images()[at]).resolve()
+        edited = place / "out" / row["source_path"]
+        assert edited.resolve() == Path(sources.images()[at]).resolve()
     assert rows[0]["path"] == ("images.npy#0" if form == "npy" else "images/000/000000.png")
 
 
@@ -80,9 +82,12 @@ def test_explicit_edits_keep_the_rest(place, capsys):
 
 def test_deactivate_random_and_emotions(place, capsys):
     rows, made = make(place, capsys, "--recipe", "deactivate")
-    assert [row["edit"] for row in rows] == ["AU01=0", "AU26=0"] and np.array_equal(made, painted(rows))
-    rows, made = make(place, capsys, "--recipe", "random", "--targets", place / "source.csv", "--count", "4")
-    assert sorted(float(row["AU26"]) for row in rows) == [0, 0, 0, 1] and np.array_equal(made, painted(rows))
+    assert [row["edit"] for row in rows] == ["AU01=0", "AU26=0"]
+    assert np.array_equal(made, painted(rows))
+    rows, made = make(place, capsys, "--recipe", "random", "--targets", place / "source.csv",
+                      "--count", "4")
+    assert sorted(float(row["AU26"]) for row in rows) == [0, 0, 0, 1]
+    assert np.array_equal(made, painted(rows))
     rows, _ = make(place, capsys, "--recipe", "emotions", "--level", "1")
     assert [row["expression"] for row in rows] == ["surprise"] * 2
 
@@ -93,11 +98,15 @@ def test_same_seed_same_bytes_and_shards_make_the_whole(place, capsys):
     make(place, capsys, *arguments, out="again")
     assert files(place / "out") == files(place / "again")
     for i in (1, 2, 3):
-        call(synthesize.main, capsys, "--model", place / "generator.onnx", "--source", place / "source.csv", "--out",
-             place / "parts", "--shard", f"{i}/3", *arguments)
+        call(synthesize.main, capsys, "--model", place / "generator.onnx",
+             "--source", place / "source.csv", "--out", place / "parts", "--shard", f"{i}/3",
+             *arguments)
     assert sorted(path.name for path in (place / "parts").iterdir()) == sorted(
-        f"{name}-{i}of3.{end}" for i in (1, 2, 3) for name, end in (("images", "npy"), ("manifest", "csv")))
-    succeed("-m lib.manifest", "merge", *sorted((place / "parts").glob("*.csv")), "--out", place / "parts/manifest.csv")
+        f"{name}-{i}of3.{end}"
+        for i in (1, 2, 3) for name, end in (("images", "npy"), ("manifest", "csv"))
+    )
+    succeed("-m lib.manifest", "merge", *sorted((place / "parts").glob("*.csv")),
+            "--out", place / "parts/manifest.csv")
     rows, made = read(place / "parts/manifest.csv")
     assert np.array_equal(made, whole[1])
     drop = lambda row: {name: cell for name, cell in row.items() if name != "path"}
@@ -107,20 +116,28 @@ def test_same_seed_same_bytes_and_shards_make_the_whole(place, capsys):
 def test_registration_mismatch_is_said(place, capsys):
     models.generator(place / "generator.onnx", registration="3d-8")
     data = manifest.read(place / "source.csv")
-    line = ["--model", place / "generator.onnx", "--out", place / "out", "--source", place / "registered.csv"]
-    for registered, said in (("2d-8", "expects registration '3d-8', "), ("", "registered.csv has unregistered images"),
-                             ("3d-8", ""), ("3d-128", "")):  # another size is no mismatch
+    line = ["--model", place / "generator.onnx", "--out", place / "out",
+            "--source", place / "registered.csv"]
+    for registered, said in (
+        ("2d-8", "expects registration '3d-8', "),
+        ("", "registered.csv has unregistered images"),
+        ("3d-8", ""),
+        ("3d-128", ""),  # another size is no mismatch
+    ):
         data.columns["registration"] = [registered] * len(data)
         data.write(place / "registered.csv")
         code, _, err = call(synthesize.main, capsys, *line)
         assert code == 0 and err.count("warning") == bool(said) and said in err
     assert set(manifest.read(place / "out/manifest.csv").text("registration")) == {"3d-128"}
     models.classifier(place / "classifier.onnx", registration="2d-8")
-    said = call(synthesize.main, capsys, *line, "--check", place / "classifier.onnx", "--max-error", "1")[2]
+    said = call(synthesize.main, capsys, *line, "--check", place / "classifier.onnx",
+                "--max-error", "1")[2]
     assert said.count("warning") == 1 and "classifier.onnx expects registration '2d-8'" in said
     models.generator(place / "generator.onnx")
     said = call(synthesize.main, capsys, *line)[2]
-    assert said.count("warning") == 1 and "generator.onnx names no registration" in said and "has 3d-128" in said
+    assert said.count("warning") == 1
+    assert "generator.onnx names no registration" in said
+    assert "has 3d-128" in said
     data.columns.pop("registration")
     data.write(place / "registered.csv")
     assert "warning" not in call(synthesize.main, capsys, *line)[2]
@@ -128,40 +145,48 @@ def test_registration_mismatch_is_said(place, capsys):
 
 def test_the_pack_that_is_edited_is_not_overwritten(place, capsys):
     (place / "images.npy").write_bytes((place / "source.npy").read_bytes())
-    (place / "more.csv").write_text((place / "source.csv").read_text().replace("source.npy", "images.npy"))
+    rows = (place / "source.csv").read_text()
+    (place / "more.csv").write_text(rows.replace("source.npy", "images.npy"))
     before = files(place)
     said = make(place, capsys, source="more.csv", out=".", status=3)
-    assert "images.npy: would be overwritten by what is made of it" in said and files(place) == before
+    assert "images.npy: would be overwritten by what is made of it" in said
+    assert files(place) == before
 
 
 def test_several_sources_are_edited_together(place, capsys):
     """Each adds its rows; AUs that one lacks are unlabelled there, so that its rows are not
     neutral."""
-    models.dataset(place / "other", [[0, 0, 0, 0], [0, .4, 0, 0]], "more.csv", subjects=["eve", "fay"])
+    models.dataset(place / "other", [[0, 0, 0, 0], [0, .4, 0, 0]], "more.csv",
+                   subjects=["eve", "fay"])
     models.dataset(place / "third", [[0, 0, 0, 0]], "bare.csv", subjects=["gil"])
     bare = manifest.read(place / "third/bare.csv")
     bare.columns.pop("AU26")
     bare.write(place / "third/bare.csv")
-    line = ["--model", place / "generator.onnx", "--out", place / "out", "--source", place / "source.csv",
-            place / "other/more.csv", place / "third/bare.csv"]
+    line = ["--model", place / "generator.onnx", "--out", place / "out",
+            "--source", place / "source.csv", place / "other/more.csv", place / "third/bare.csv"]
     code, _, said = call(synthesize.main, capsys, *line, "--level", "0.6")
     rows, made = read(place / "out/manifest.csv")
     assert code == 0 and "12 images from 3 sources" in said and np.array_equal(made, painted(rows))
     assert {row["subject"] for row in rows} == {"ann", "dan", "eve"}
-    there = {(place / "out" / row["source_path"]).resolve() for row in rows if row["subject"] == "eve"}
+    there = {(place / "out" / row["source_path"]).resolve()
+             for row in rows if row["subject"] == "eve"}
     assert [path.relative_to(place.resolve()) for path in there] == [Path("other/more.npy#0")]
-    code, _, said = call(synthesize.main, capsys, "--model", place / "generator.onnx", "--out", place / "other", "--source",
-                         place / "source.csv", place / "out/manifest.csv", place / "other/manifest.csv")
+    code, _, said = call(synthesize.main, capsys, "--model", place / "generator.onnx",
+                         "--out", place / "other", "--source", place / "source.csv",
+                         place / "out/manifest.csv", place / "other/manifest.csv")
     assert code == 3 and "other/manifest.csv: no such manifest" in said
 
 
 def test_sources_without_labels_need_a_reader_or_an_assumption(place, capsys):
     (place / "bare.csv").write_text("path\nsource.npy#0\nsource.npy#2\n")
     said = make(place, capsys, "--sources", "all", source="bare.csv", status=3)
-    assert "--classifier FILE.onnx" in said and "--assume-neutral" in said and len(said.splitlines()) == 1
+    assert "--classifier FILE.onnx" in said
+    assert "--assume-neutral" in said
+    assert len(said.splitlines()) == 1
     assert "--classifier" in make(place, capsys, source="bare.csv", status=3)
     assert "label of AU12" in make(place, capsys, "--set", "AU12=1", source="bare.csv", status=3)
-    rows, made = make(place, capsys, "--sources", "all", "--classifier", place / "classifier.onnx", source="bare.csv")
+    rows, made = make(place, capsys, "--sources", "all", "--classifier", place / "classifier.onnx",
+                      source="bare.csv")
     assert len(rows) == 8 and np.array_equal(made, painted(rows))
     rows, made = make(place, capsys, "--classifier", place / "classifier.onnx", source="bare.csv")
     assert len(rows) == 4  # only the first is read as neutral
@@ -170,10 +195,12 @@ def test_sources_without_labels_need_a_reader_or_an_assumption(place, capsys):
 
 
 def test_the_check_drops_edits_that_miss_their_target(place, capsys):
-    (place / "wrong.csv").write_text("path,AU01,AU02,AU12,AU26\nsource.npy#0,0,0,0,0\nsource.npy#2,0,0,0,0\n")
-    code, _, said = call(synthesize.main, capsys, "--model", place / "generator.onnx", "--source", place / "wrong.csv",
-                         "--out", place / "out", "--level", "1", "--check", place / "classifier.onnx",
-                         "--max-error", "0.3")
+    (place / "wrong.csv").write_text(
+        "path,AU01,AU02,AU12,AU26\nsource.npy#0,0,0,0,0\nsource.npy#2,0,0,0,0\n"
+    )
+    code, _, said = call(synthesize.main, capsys, "--model", place / "generator.onnx",
+                         "--source", place / "wrong.csv", "--out", place / "out", "--level", "1",
+                         "--check", place / "classifier.onnx", "--max-error", "0.3")
     rows, _ = read(place / "out/manifest.csv")
     # of the second source (really 0.6 0.2 0 1) AU26=1 and AU01=1 leave errors of (0.6 + 0.2) / 3
     # and (0.2 + 1) / 3
@@ -181,15 +208,15 @@ def test_the_check_drops_edits_that_miss_their_target(place, capsys):
     assert "5 images from 2 sources; dropped 3: other AUs moved" in said
     assert len(np.load(place / "out/images.npy")) == 5
     (place / "wrong.csv").write_text("path,AU01,AU02,AU12,AU26\nsource.npy#2,0,0,0,0\n")
-    said = make(place, capsys, "--set", "AU02=0", "--check", place / "classifier.onnx", "--max-error", "0",
-                source="wrong.csv", out="none", status=3)
+    said = make(place, capsys, "--set", "AU02=0", "--check", place / "classifier.onnx",
+                "--max-error", "0", source="wrong.csv", out="none", status=3)
     assert "no edit is within" in said and not (place / "none").exists()
 
 
 def test_sampling_generators_need_no_source(place, capsys):
     models.sampler(place / "generator.onnx")
-    rows, made = make(place, capsys, "--count", "8", "--level", "0.6", "--sheet", place / "sheet.png", "--seed", "3",
-                      source=None)
+    rows, made = make(place, capsys, "--count", "8", "--level", "0.6",
+                      "--sheet", place / "sheet.png", "--seed", "3", source=None)
     assert len(rows) == 8 and "source_path" not in rows[0]
     for i, (row, image) in enumerate(zip(rows, made)):
         # an image's own, whatever the count
@@ -200,60 +227,77 @@ def test_sampling_generators_need_no_source(place, capsys):
 
 
 def test_sheet_has_a_row_a_source_and_a_column_an_au(place, capsys):
-    code, _, said = call(synthesize.main, capsys, "--model", place / "generator.onnx", "--source", place / "source.csv",
-                         "--out", place / "out", "--level", "1", "--sheet", place / "sheets/one.png")
+    code, _, said = call(synthesize.main, capsys, "--model", place / "generator.onnx",
+                         "--source", place / "source.csv", "--out", place / "out", "--level", "1",
+                         "--sheet", place / "sheets/one.png")
     assert code == 0 and "source, AU01, AU02, AU12, AU26" in said
     # drawn at eight times the size
     sheet = images.load(str(place / "sheets/one.png"))[::8, ::8, 0]
     assert sheet.shape == (2 * 8 + 2, 5 * 8 + 4 * 2)
     assert not sheet[:8, :8].any()  # the neutral source
     for column in range(4):
-        assert np.array_equal(sheet[:8, 10 * (column + 1):][:, :8], models.paint(np.eye(4)[column])[..., 0])
+        assert np.array_equal(sheet[:8, 10 * (column + 1):][:, :8],
+                              models.paint(np.eye(4)[column])[..., 0])
 
 
 def test_one_photo(place, capsys):
     images.save(place / "photo.png", models.paint([0, .2, 0, 0]).repeat(4, 0).repeat(4, 1))
-    line = ["--model", place / "generator.onnx", "--image", place / "photo.png", "--out", place / "edited.png",
-            "--registration", "none"]
-    assert call(synthesize.main, capsys, *line, "--assume-neutral", "--set", "AU26=0.6") == (0, "", "")
+    line = ["--model", place / "generator.onnx", "--image", place / "photo.png",
+            "--out", place / "edited.png", "--registration", "none"]
+    edit = ["--assume-neutral", "--set", "AU26=0.6"]
+    assert call(synthesize.main, capsys, *line, *edit) == (0, "", "")
     edited = images.load(str(place / "edited.png"))
-    assert edited.shape == (8, 8, 3) and edited[4, [0, 3, 5, 7], 0] == pytest.approx([0, 51, 0, 153], abs=6)
+    assert edited.shape == (8, 8, 3)
+    assert edited[4, [0, 3, 5, 7], 0] == pytest.approx([0, 51, 0, 153], abs=6)
     code, _, said = call(synthesize.main, capsys, *line, "--set", "AU26=0.6")
     assert code == 3 and "--assume-neutral" in said
     # of the model's size: a face already, which is said
     images.save(place / "photo.png", models.paint([0, .2, 0, 0]))
-    code, _, said = call(synthesize.main, capsys, *line[:-2], "--assume-neutral", "--set", "AU26=0.6")
+    code, _, said = call(synthesize.main, capsys, *line[:-2], *edit)
     assert code == 0 and len(said.splitlines()) == 1
-    assert "photo.png: is 8x8" in said and "taken for a registered face" in said and "--registration tight" in said
+    assert "photo.png: is 8x8" in said
+    assert "taken for a registered face" in said
+    assert "--registration tight" in said
     assert call(synthesize.main, capsys, *line)[0] == 2
 
 
 @pytest.mark.parametrize("case, status, mentions", [
-    ("recipe", 2, "invalid choice: 'smile'"), ("set", 2, "--set AU12=2"), ("range", 2, "LOW first"),
-    ("nothing to edit", 3, "--source FILE.csv or --image"), ("other labels", 3, "has none of the AUs"),
-    ("missing", 3, "no such image"), ("truncated", 3, "cannot be decoded"), ("AU 7.3", 3, "'7.3' is not in [0, 1]"),
+    ("recipe", 2, "invalid choice: 'smile'"), ("set", 2, "--set AU12=2"),
+    ("range", 2, "LOW first"), ("nothing to edit", 3, "--source FILE.csv or --image"),
+    ("other labels", 3, "has none of the AUs"), ("missing", 3, "no such image"),
+    ("truncated", 3, "cannot be decoded"), ("AU 7.3", 3, "'7.3' is not in [0, 1]"),
     ("AU1", 3, "rename it to 'AU01'"), ("empty", 3, "no rows"), ("unknown AU", 3, "--set AU45"),
-    ("classifier", 3, "is a classifier, not a generator"), ("itself", 3, "overwritten by what is made of it")])
+    ("classifier", 3, "is a classifier, not a generator"),
+    ("itself", 3, "overwritten by what is made of it")
+])
 def test_bad_input_is_one_line_and_leaves_the_old_set(place, capsys, case, status, mentions):
     make(place, capsys)
-    images.save(place / "whole.png", np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8))
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+    images.save(place / "whole.png", noise)
     (place / "cut.jpg").write_bytes((place / "whole.png").read_bytes()[:500])
     labels, zeros = ",".join(models.AUS), ",0,0,0,0"
     (place / "in.csv").write_text({
         "missing": f"path,{labels}\nsource.npy#0{zeros}\nnone.png{zeros}\n",
         "truncated": f"path,{labels}\nsource.npy#0{zeros}\ncut.jpg{zeros}\n",
-        "AU 7.3": "path,AU12\nsource.npy#0,7.3\n", "AU1": "path,AU1\nsource.npy#0,0\n", "empty": f"path,{labels}\n",
-        "other labels": "path,AU09\nsource.npy#0,0\n"}.get(case, f"path,{labels}\nsource.npy#0{zeros}\n"))
-    more = {"recipe": ["--recipe", "smile"], "set": ["--set", "AU12=2"], "range": ["--level-range", "0.8", "0.2"],
-            "unknown AU": ["--set", "AU45=1"]}.get(case, [])
+        "AU 7.3": "path,AU12\nsource.npy#0,7.3\n",
+        "AU1": "path,AU1\nsource.npy#0,0\n",
+        "empty": f"path,{labels}\n",
+        "other labels": "path,AU09\nsource.npy#0,0\n",
+    }.get(case, f"path,{labels}\nsource.npy#0{zeros}\n"))
+    more = {
+        "recipe": ["--recipe", "smile"],
+        "set": ["--set", "AU12=2"],
+        "range": ["--level-range", "0.8", "0.2"],
+        "unknown AU": ["--set", "AU45=1"],
+    }.get(case, [])
     source = [] if case == "nothing to edit" else ["--source", place / "in.csv"]
     if case == "itself":
         source = ["--source", place / "out/manifest.csv", "--sources", "all"]
     before = files(place)
     model = place / ("classifier.onnx" if case == "classifier" else "generator.onnx")
     for form in ("npy", "png"):
-        code, out, err = call(synthesize.main, capsys, "--model", model, *source, "--out", place / "out", "--format",
-                              form, *more)
+        code, out, err = call(synthesize.main, capsys, "--model", model, *source,
+                              "--out", place / "out", "--format", form, *more)
         assert code == status and mentions in err and len(err.splitlines()) == 1 and not out, err
         assert files(place) == before
 
@@ -265,18 +309,20 @@ def test_the_sheet_is_there_before_the_manifest(place, capsys, monkeypatch):
     def killed(self, columns):
         raise KeyboardInterrupt
     monkeypatch.setattr(image_sets.ImageSet, "finish", killed)
-    code, _, _ = call(synthesize.main, capsys, "--model", place / "generator.onnx", "--source", place / "source.csv",
-                      "--out", place / "out", "--sheet", place / "sheet.png")
+    code, _, _ = call(synthesize.main, capsys, "--model", place / "generator.onnx",
+                      "--source", place / "source.csv", "--out", place / "out",
+                      "--sheet", place / "sheet.png")
     assert code == 130 and (place / "sheet.png").exists() and not (place / "out").exists()
 
 
 def test_a_killed_run_leaves_no_manifest_and_a_rerun_ends_in_the_same_bytes(place):
-    line = ["--model", "generator.onnx", "--source", "source.csv", "--sources", "all", "--count", "2100",
-            "--level-range", "0.1", "1", "--format", "png", "--out"]
-    running = subprocess.Popen(command("synthesize.py", *line, "killed"), cwd=place, env=ENVIRONMENT,
-                               stderr=subprocess.DEVNULL)
+    line = ["--model", "generator.onnx", "--source", "source.csv", "--sources", "all",
+            "--count", "2100", "--level-range", "0.1", "1", "--format", "png", "--out"]
+    running = subprocess.Popen(command("synthesize.py", *line, "killed"), cwd=place,
+                               env=ENVIRONMENT, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 30
-    while not list((place / "killed").glob(".images.tmp/000/*.png")) and time.monotonic() < deadline:
+    while (not list((place / "killed").glob(".images.tmp/000/*.png"))
+           and time.monotonic() < deadline):
         time.sleep(0.01)
     running.kill()
     assert running.wait() == -signal.SIGKILL
@@ -297,12 +343,13 @@ def test_files_that_are_not_ours_are_not_replaced(place, capsys):
 
 @pytest.mark.parametrize("sent, status", [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_stopping_cleans_up(place, sent, status):
-    line = command("synthesize.py", "--model", "generator.onnx", "--source", "source.csv", "--sources", "all",
-                   "--count", "60000", "--format", "png", "--out", "stopped")
+    line = command("synthesize.py", "--model", "generator.onnx", "--source", "source.csv",
+                   "--sources", "all", "--count", "60000", "--format", "png", "--out", "stopped")
     running = subprocess.Popen(line, cwd=place, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True,
                                preexec_fn=interruptible)
     deadline = time.monotonic() + 30
-    while not list((place / "stopped").glob(".images.tmp/000/*.png")) and time.monotonic() < deadline:
+    while (not list((place / "stopped").glob(".images.tmp/000/*.png"))
+           and time.monotonic() < deadline):
         time.sleep(0.01)
     running.send_signal(sent)
     _, said = running.communicate(timeout=20)
@@ -314,12 +361,14 @@ def test_torch_is_never_imported_and_help_is_quick(place):
     start = sum(os.times()[2:4])
     succeed("synthesize.py", "--help")
     assert sum(os.times()[2:4]) - start < 0.7  # processor seconds of the process that ran it
-    python, *line = command("synthesize.py", "--model", "generator.onnx", "--source", "source.csv", "--out", "out",
-                            "--classifier", "classifier.onnx", "--check", "classifier.onnx", "--sheet", "sheet.png")
-    done = subprocess.run([python, "-c", NO_TORCH, *line], cwd=place, env=ENVIRONMENT, capture_output=True, text=True)
+    python, *line = command("synthesize.py", "--model", "generator.onnx", "--source", "source.csv",
+                            "--out", "out", "--classifier", "classifier.onnx",
+                            "--check", "classifier.onnx", "--sheet", "sheet.png")
+    done = subprocess.run([python, "-c", NO_TORCH, *line], cwd=place, env=ENVIRONMENT,
+                          capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 
 def test_an_unwritable_place_is_said_in_one_line(place):
-    fail(3, "classifier.onnx/x", "synthesize.py", "--model", "generator.onnx", "--source", "source.csv", "--out",
-         "classifier.onnx/x", cwd=place)
+    fail(3, "classifier.onnx/x", "synthesize.py", "--model", "generator.onnx",
+         "--source", "source.csv", "--out", "classifier.onnx/x", cwd=place)
