@@ -1,14 +1,15 @@
 """Measure exported models: classifiers on a labelled manifest, a generator on pairs; or compare.
 
     evaluate.py --model classifier.onnx --test test.csv > report.json
-    evaluate.py --model au01.onnx au02.onnx va.onnx --test test.csv    models of different labels, as one
-    evaluate.py --model 'personal/{subject}.onnx' --test test.csv      a model for each person
+    evaluate.py --model au01.onnx va.onnx --test test.csv          models of several labels, as one
+    evaluate.py --model 'personal/{subject}.onnx' --test test.csv  a model for each person
     evaluate.py --model generator.onnx --pairs pairs.csv --judge judge.onnx > report.json
-    evaluate.py --model reader.onnx --samples samples.csv --real test.csv --learnt labelled.csv --identity id.onnx
-    evaluate.py --compare runs/faces/*/seed*/report.json               tables of conditions
-    evaluate.py --compare fold*/predictions.csv                        folds: each, their mean, pooled
-    evaluate.py --compare a.csv b.csv --paired                         a - b on the same images, with p
-    evaluate.py --compare a/seed*/p.csv --against b/seed*/p.csv        the same of the means over seeds
+    evaluate.py --model reader.onnx --samples samples.csv --real test.csv --learnt labelled.csv
+                --identity id.onnx > report.json
+    evaluate.py --compare runs/faces/*/seed*/report.json           tables of conditions
+    evaluate.py --compare fold*/predictions.csv                    folds: each, their mean, pooled
+    evaluate.py --compare a.csv b.csv --paired                     a - b on the same images, with p
+    evaluate.py --compare a/seed*/p.csv --against b/seed*/p.csv    the same of the means over seeds
 
 Stdout is the report (JSON), or the tables of --compare (Markdown). Runs on ONNX Runtime, without
 torch. Intervals in a report are 95 % bootstrap intervals over people.
@@ -22,47 +23,74 @@ from lib.files import to_json, write_text
 
 @dataclass
 class Options:
-    model: list[str] = arg([], nargs="+", metavar="FILE.onnx",
-                           help="exported classifier or generator; several classifiers of different labels; or "
-                                "'DIR/{subject}.onnx', a classifier for each person")
-    test: Optional[str] = arg(None, help="manifest with the truth, for a classifier; - is stdin", metavar="FILE.csv")
+    model: list[str] = arg(
+        [], nargs="+", metavar="FILE.onnx",
+        help="exported classifier or generator; several classifiers of different labels; "
+             "or 'DIR/{subject}.onnx', a classifier for each person"
+    )
+    test: Optional[str] = arg(None, help="manifest with the truth, for a classifier; - is stdin",
+                              metavar="FILE.csv")
     pairs: Optional[str] = arg(None, help="source images, targets and true images, for a generator",
                                metavar="FILE.csv")
-    judge: Optional[str] = arg(None, help="classifier that reads the edited images of --pairs", metavar="FILE.onnx")
-    identity: Optional[str] = arg(None, help="with --pairs: an embedding of people (lib.evaluation.identity), which says "
-                                            "whether edits keep the person", metavar="FILE.onnx")
-    judge_report: Optional[str] = arg(None, help="the judge's own report: AUs that it reads badly stay out of the "
-                                                 "summary", metavar="FILE.json")
-    min_correlation: float = arg(0.6, help="with --judge-report: the least correlation (pcc) of an AU in the summary")
-    samples: Optional[str] = arg(None, help="generated images, with the conditions asked for, which --model reads; "
-                                            "needs --real, --learnt and --identity", metavar="FILE.csv")
+    judge: Optional[str] = arg(None, help="classifier that reads the edited images of --pairs",
+                               metavar="FILE.onnx")
+    identity: Optional[str] = arg(
+        None, help="with --pairs: an embedding of people (lib.evaluation.identity), "
+                   "which says whether edits keep the person", metavar="FILE.onnx"
+    )
+    judge_report: Optional[str] = arg(None, help="the judge's own report: AUs that it reads badly "
+                                                 "stay out of the summary", metavar="FILE.json")
+    min_correlation: float = arg(
+        0.6, help="with --judge-report: the least correlation (pcc) of an AU in the summary"
+    )
+    samples: Optional[str] = arg(
+        None, help="generated images, with the conditions asked for, which --model reads; "
+                   "needs --real, --learnt and --identity", metavar="FILE.csv"
+    )
     real: Optional[str] = arg(None, help="with --samples: held-out real images", metavar="FILE.csv")
-    learnt: list[str] = arg([], help="with --samples: the images that the sampler learnt from", nargs="+",
-                            metavar="FILE.csv")
-    identity: Optional[str] = arg(None, help="with --samples: identity embedding (lib.evaluation.identity)",
-                                  metavar="FILE.onnx")
-    inception: Optional[str] = arg(None, help="with --samples: Inception with the output `features`, for FID",
-                                   metavar="FILE.onnx")
-    compare: list[str] = arg([], help="reports to put in tables, found as …/<preset>/<set>/<condition>/seed<k>/NAME; "
-                                      "or files of --predictions: the folds of one experiment",
-                             nargs="+", metavar="REPORT.json")
-    paired: bool = arg(False, help="with --compare A.csv B.csv, files of --predictions: A - B on the images of both")
-    against: list[str] = arg([], help="with --compare: files of --predictions that those of --compare are compared with, "
-                                      "mean with mean, on the images of all", nargs="+", metavar="B.csv")
-    predictions: Optional[str] = arg(None, help="also write one row an image, truth beside prediction",
-                                     metavar="FILE.csv", writes="file")
-    report: Optional[str] = arg(None, help="also write a page of pictures, DIR/index.html", metavar="DIR",
-                                writes="folder")
-    min_f1: Optional[float] = arg(None, help="exit 4 when the mean F1 over AUs is below this", metavar="X")
-    present: Optional[float] = arg(None, help="a truth counts as present from this value on [0.4, occurrences 0.5]",
-                                   metavar="X")
-    pair: list[str] = arg([], help="the correlated pair to report on [what set.json beside --test says (MNIST grid: "
-                                   "AU02 AU03), else AU01 AU02]", nargs=2, metavar=("AU", "AU"))
-    by: list[str] = arg([], nargs="+", metavar="COLUMN", help="also ICC and MAE for each value of these columns of --test, "
-                                                              "such as yaw pitch")
-    of: Optional[str] = arg(None, help="with --by: all the images, of which --test has those with a face; how many are "
-                                       "missing is said", metavar="FILE.csv")
-    stride: int = arg(1, help="measure every n-th image of each person's (or video's) images only", least=1)
+    learnt: list[str] = arg([], help="with --samples: the images that the sampler learnt from",
+                            nargs="+", metavar="FILE.csv")
+    identity: Optional[str] = arg(
+        None, help="with --samples: identity embedding (lib.evaluation.identity)",
+        metavar="FILE.onnx"
+    )
+    inception: Optional[str] = arg(
+        None, help="with --samples: Inception with the output `features`, for FID",
+        metavar="FILE.onnx"
+    )
+    compare: list[str] = arg(
+        [], help="reports to put in tables, found as …/<preset>/<set>/<condition>/seed<k>/NAME; "
+                 "or files of --predictions: the folds of one experiment", nargs="+",
+        metavar="REPORT.json"
+    )
+    paired: bool = arg(False, help="with --compare A.csv B.csv, files of --predictions: "
+                                   "A - B on the images of both")
+    against: list[str] = arg(
+        [], help="with --compare: files of --predictions that those of --compare are compared "
+                 "with, mean with mean, on the images of all", nargs="+", metavar="B.csv"
+    )
+    predictions: Optional[str] = arg(
+        None, help="also write one row an image, truth beside prediction",
+        metavar="FILE.csv", writes="file"
+    )
+    report: Optional[str] = arg(None, help="also write a page of pictures, DIR/index.html",
+                                metavar="DIR", writes="folder")
+    min_f1: Optional[float] = arg(None, help="exit 4 when the mean F1 over AUs is below this",
+                                  metavar="X")
+    present: Optional[float] = arg(None, help="a truth counts as present from this value on "
+                                              "[0.4, occurrences 0.5]", metavar="X")
+    pair: list[str] = arg(
+        [], help="the correlated pair to report on [what set.json beside --test says (MNIST grid: "
+                 "AU02 AU03), else AU01 AU02]", nargs=2, metavar=("AU", "AU")
+    )
+    by: list[str] = arg(
+        [], nargs="+", metavar="COLUMN",
+        help="also ICC and MAE for each value of these columns of --test, such as yaw pitch"
+    )
+    of: Optional[str] = arg(None, help="with --by: all the images, of which --test has those with "
+                                       "a face; how many are missing is said", metavar="FILE.csv")
+    stride: int = arg(1, help="measure every n-th image of each person's (or video's) images only",
+                      least=1)
     batch: int = arg(64, help="images a batch", least=1)
     device: Literal["auto", "cpu", "cuda"] = arg("auto", help="where the models run")
 
@@ -80,8 +108,10 @@ class Options:
             raise ValueError("--pairs needs --judge FILE.onnx, which reads the edited images")
         if self.pairs and len(self.model) > 1:
             raise ValueError("--pairs measures one generator: give one --model")
-        if self.samples and not (self.real and self.learnt and self.identity and len(self.model) == 1):
-            raise ValueError("--samples needs --real, --learnt, --identity and one --model, which reads the samples")
+        one_model = len(self.model) == 1
+        if self.samples and not (self.real and self.learnt and self.identity and one_model):
+            raise ValueError("--samples needs --real, --learnt, --identity and one --model, "
+                             "which reads the samples")
         if self.min_f1 is not None and not self.test:
             raise ValueError("--min-f1 is a gate for --test")
         if self.by and not self.test or self.of and not self.by:
@@ -89,10 +119,14 @@ class Options:
         if self.stride > 1 and not self.test:
             raise ValueError("--stride needs --test")
         if self.paired and (len(self.compare) != 2 or not all(map(is_predictions, self.compare))):
-            raise ValueError("--paired compares two files of --predictions: --compare A.csv B.csv --paired")
+            raise ValueError(
+                "--paired compares two files of --predictions: --compare A.csv B.csv --paired"
+            )
         if self.against and (not self.compare or self.paired
                              or not all(map(is_predictions, [*self.compare, *self.against]))):
-            raise ValueError("--against compares files of --predictions: --compare A.csv … --against B.csv …")
+            raise ValueError(
+                "--against compares files of --predictions: --compare A.csv … --against B.csv …"
+            )
         if self.predictions == "-":
             raise ValueError("--predictions needs a file: stdout is the report's")
         if len(set(self.pair)) == 1:
@@ -133,7 +167,8 @@ def evaluate_classifier(options):
         resample["expression"] = expression_report(data, found, out, table)
     if found.real is not None:  # a discriminator
         out["real_as_real"] = float((found.real >= classifier_report.FIXED).mean())
-    out["intervals"] = classifier_report.interval_sections(bootstrap.People.of(data.text("subject")), **resample)
+    people = bootstrap.People.of(data.text("subject"))
+    out["intervals"] = classifier_report.interval_sections(people, **resample)
     return out, table, data, found
 
 
@@ -141,8 +176,8 @@ def check_aus(options, readers, data, names):
     """BadInput, before anything runs, when no AU is labelled or --pair names one that is not
     there."""
     if names and not any(cell for name in names for cell in data.columns[name]):
-        raise BadInput(f"{data.name}: no AU cell is labelled, so there is nothing to compare with; give the set "
-                       "that has the truth")
+        raise BadInput(f"{data.name}: no AU cell is labelled, so there is nothing to compare "
+                       "with; give the set that has the truth")
     if options.pair and not set(options.pair) <= set(names):
         raise BadInput(f"--pair {' '.join(options.pair)}: {data.name} and {readers.path} share "
                        f"{', '.join(names) or 'no AU'}; name two of these")
@@ -157,10 +192,12 @@ def au_report(options, readers, data, names, found, out, table):
     from lib.evaluation import classifier_report
 
     columns = [found.aus.index(name) for name in names]
-    truth, scores, thresholds = data.aus(names), found.au[:, columns], found.thresholds[..., columns]
-    pair, pair_from = classifier_report.choose_pair(names, options.pair, classifier_report.pair_of_set(data))
-    given = {"truth": truth, "scores": scores, "names": names, "thresholds": thresholds, "pair": pair,
-             "truth_at": classifier_report.truth_thresholds(data, options.present),
+    truth, scores = data.aus(names), found.au[:, columns]
+    thresholds = found.thresholds[..., columns]
+    pair_of_set = classifier_report.pair_of_set(data)
+    pair, pair_from = classifier_report.choose_pair(names, options.pair, pair_of_set)
+    given = {"truth": truth, "scores": scores, "names": names, "thresholds": thresholds,
+             "pair": pair, "truth_at": classifier_report.truth_thresholds(data, options.present),
              "intensities": ~data.occurrence()}
     out["protocol"] |= au_protocol(options, readers, data, given, pair_from)
     out |= classifier_report.au_section(**given)
@@ -181,16 +218,19 @@ def au_protocol(options, readers, data, given, pair_from):
 
     names, thresholds = given["names"], given["thresholds"]
     return {
-        "aus": names, "aus_left_out": {"not_in_data": [name for name in readers.aus if name not in names],
-                                       "not_in_model": [name for name in data.au_names if name not in names]},
-        "truth_present_from": options.present if options.present is not None else
-        {"intensity": 0.4, "occurrence": 0.5},
-        "thresholds": dict(zip(names, thresholds.tolist())) if thresholds.ndim == 1 else "of each person's model",
-        "thresholds_from": "model" if readers.has_thresholds else "fixed", "threshold_fixed": classifier_report.FIXED,
-        "pair": given["pair"], "pair_from": pair_from,
+        "aus": names,
+        "aus_left_out": {"not_in_data": [name for name in readers.aus if name not in names],
+                         "not_in_model": [name for name in data.au_names if name not in names]},
+        "truth_present_from": options.present if options.present is not None
+                              else {"intensity": 0.4, "occurrence": 0.5},
+        "thresholds": dict(zip(names, thresholds.tolist())) if thresholds.ndim == 1
+                      else "of each person's model",
+        "thresholds_from": "model" if readers.has_thresholds else "fixed",
+        "threshold_fixed": classifier_report.FIXED, "pair": given["pair"], "pair_from": pair_from,
         "occurrence_rows": int(data.occurrence().sum()),
         "unlabelled_au_cells": int(np.isnan(given["truth"]).sum()),
-        "mean_over": "AUs with a defined value; left_out counts the others"}
+        "mean_over": "AUs with a defined value; left_out counts the others"
+    }
 
 
 def expression_report(data, found, out, table):
@@ -209,7 +249,9 @@ def cells_of(data, columns):
     """A tuple of cells a row; BadInput for a column that the manifest lacks."""
     for name in columns:
         if name not in data.columns:
-            raise BadInput(f"{data.name}: has no column {name!r} for --by; it has {', '.join(data.columns)}")
+            raise BadInput(
+                f"{data.name}: has no column {name!r} for --by; it has {', '.join(data.columns)}"
+            )
     return list(zip(*(data.columns[name] for name in columns)))
 
 
@@ -268,11 +310,13 @@ def classifier(options):
     if "au" in out:
         mean = out["au"]["mean"]
         log(f"{' '.join(options.model)}: mean F1 {show(mean['f1'])} at stored thresholds, "
-            f"{show(out['au_fixed']['mean']['f1'])} at 0.5; labels left out: {mean['left_out'] or 'none'}")
+            f"{show(out['au_fixed']['mean']['f1'])} at 0.5; labels left out: "
+            f"{mean['left_out'] or 'none'}")
     if options.min_f1 is not None:
         f1 = out.get("au", {}).get("mean", {}).get("f1")
         if f1 is None or f1 < options.min_f1:
-            raise GateFailed(f"{' '.join(options.model)}: mean F1 {show(f1)} is below --min-f1 {options.min_f1:g}")
+            raise GateFailed(f"{' '.join(options.model)}: mean F1 {show(f1)} is below "
+                             f"--min-f1 {options.min_f1:g}")
 
 
 def generator(options):
@@ -284,10 +328,13 @@ def generator(options):
     data = manifest.read(options.pairs)
     model = Model.open(options.model[0], options.device, kind="generator")
     judge = Model.open(options.judge, options.device, kind="classifier")
-    identity = Model.open(options.identity, options.device, kind="classifier") if options.identity else None
+    identity = (Model.open(options.identity, options.device, kind="classifier")
+                if options.identity else None)
     for each in (model, judge, *([identity] if identity else [])):
         check_registration(each, data)
-    correlation = edit_report.judge_correlations(options.judge_report) if options.judge_report else None
+    correlation = (
+        edit_report.judge_correlations(options.judge_report) if options.judge_report else None
+    )
     pairs = edit_report.run(model, judge, data, options.batch, identity)
     out = {"model": describe_model(model), "data": describe_data(data), "n": len(pairs.target_au),
            "subjects": classifier_report.subjects(pairs.data), "judge": describe_model(judge),
@@ -317,15 +364,17 @@ def samples(options):
     reader, identity = (Model.open(path, options.device, kind="classifier")
                         for path in (options.model[0], options.identity))
     inception = Model.open(options.inception, options.device) if options.inception else None
-    out = {"reader": describe_model(reader), "identity": describe_model(identity), "data": describe_data(data),
-           "real": describe_data(real), "learnt": describe_data(learnt),
-           "samples": sample_report.measure(data, real, learnt, reader, identity, options.batch, inception)}
+    out = {"reader": describe_model(reader), "identity": describe_model(identity),
+           "data": describe_data(data), "real": describe_data(real),
+           "learnt": describe_data(learnt),
+           "samples": sample_report.measure(data, real, learnt, reader, identity,
+                                            options.batch, inception)}
     if options.report:
         images.save(Path(options.report) / "samples.png", sample_report.sheet(data))
     write_text("-", to_json(out) + "\n")
     found = out["samples"]
-    log(f"{options.samples}: asked expression read {show(found.get('accuracy_ratio'))} as well as in real images; "
-        f"diversity {show(found['diversity']['ratio'])}, nearest training image "
+    log(f"{options.samples}: asked expression read {show(found.get('accuracy_ratio'))} as well as "
+        f"in real images; diversity {show(found['diversity']['ratio'])}, nearest training image "
         f"{show(found['nearest_training']['ratio'])} of real images'"
         + ("; the samples have collapsed" if found["collapse"]["collapsed"] else ""))
 

@@ -1,7 +1,7 @@
 """Make images with an exported generator: edit source faces by a recipe, and write them with their
 labels.
 
-    synthesize.py --model generator.onnx --source a.csv --recipe single-au --level 0.7 --count 3000 --out DIR
+    synthesize.py --model generator.onnx --source a.csv --recipe single-au --count 3000 --out DIR
     synthesize.py --model generator.onnx --source a.csv b.csv --set AU12=0.8 AU06=0.5 --out DIR
     synthesize.py --model generator.onnx --source a.csv --recipe mix --mix anger+sadness --out DIR
     synthesize.py --model editor.onnx --image photo.jpg --set AU12=0.8 --out edited.png
@@ -34,41 +34,59 @@ PASSED = ("subject", "session", "registration", "au_kind")  # columns that an ed
 @dataclass
 class Options:
     model: str = arg(help="exported generator", required=True, metavar="FILE.onnx")
-    out: str = arg(help="folder for the images and their manifest; with --image or --video, the file to write", required=True)
-    source: list[str] = arg([], nargs="+", help="manifests of the images to edit; - is stdin", metavar="FILE.csv")
-    recipe: str = arg("", choices=["single-au", "emotions", "deactivate", "random", "reweight", "balanced", "expressions",
-                                     "mix"],
-                      help="which edits to make [single-au; expressions where the model knows no AUs]")
-    set: list[str] = arg([], nargs="+", metavar="NAME=VALUE", help="explicit edits instead of a recipe: AU12=0.8, "
-                         "valence=-0.5, anger=1; other AUs, valence and arousal are kept")
-    mix: list[str] = arg([], nargs="+", metavar="NAME+NAME", help="for --recipe mix [anger+sadness, happiness+disgust, "
-                                                                  "fear+surprise, those that the model has]")
-    level: float = arg(0.7, help="level that AUs are set to, FACS level / 5 (thesis: 0.7 for faces, 1 for MNIST)")
-    level_range: list[float] = arg([], nargs=2, metavar=("LOW", "HIGH"), help="draw levels evenly from here instead")
-    count: Optional[int] = arg(None, help="how many images [each edit of each source once]", least=1)
-    sources: str = arg("", choices=["neutral", "all"], help="which rows to edit [neutral for single-au, emotions, "
-                                                            "expressions and mix, else all]")
-    neutral_below: float = arg(0.1, help="a source is neutral when all its AUs are under this, half of FACS level A",
-                               least=0)
-    targets: str = arg("", help="manifest of target rows for random, reweight and balanced [the sources; random: none]",
-                       metavar="FILE.csv")
-    classifier: str = arg("", help="reads labels that the sources lack [--image and --video: runs/models/reader.onnx]",
+    out: str = arg(help="folder for the images and their manifest; "
+                        "with --image or --video, the file to write", required=True)
+    source: list[str] = arg([], nargs="+", help="manifests of the images to edit; - is stdin",
+                            metavar="FILE.csv")
+    recipe: str = arg(
+        "", choices=["single-au", "emotions", "deactivate", "random", "reweight", "balanced",
+                     "expressions", "mix"],
+        help="which edits to make [single-au; expressions where the model knows no AUs]"
+    )
+    set: list[str] = arg([], nargs="+", metavar="NAME=VALUE",
+                         help="explicit edits instead of a recipe: AU12=0.8, valence=-0.5, "
+                              "anger=1; other AUs, valence and arousal are kept")
+    mix: list[str] = arg([], nargs="+", metavar="NAME+NAME",
+                         help="for --recipe mix [anger+sadness, happiness+disgust, fear+surprise, "
+                              "those that the model has]")
+    level: float = arg(
+        0.7, help="level that AUs are set to, FACS level / 5 (thesis: 0.7 for faces, 1 for MNIST)"
+    )
+    level_range: list[float] = arg([], nargs=2, metavar=("LOW", "HIGH"),
+                                   help="draw levels evenly from here instead")
+    count: Optional[int] = arg(None, help="how many images [each edit of each source once]",
+                               least=1)
+    sources: str = arg(
+        "", choices=["neutral", "all"],
+        help="which rows to edit [neutral for single-au, emotions, expressions and mix, else all]"
+    )
+    neutral_below: float = arg(0.1, help="a source is neutral when all its AUs are under this, "
+                                         "half of FACS level A", least=0)
+    targets: str = arg("", help="manifest of target rows for random, reweight and balanced "
+                                "[the sources; random: none]", metavar="FILE.csv")
+    classifier: str = arg("", help="reads labels that the sources lack "
+                                   "[--image and --video: runs/models/reader.onnx]",
                           metavar="FILE.onnx")
     assume_neutral: bool = arg(False, help="the sources are neutral where they have no label")
-    check: str = arg("", help="classifier that reads the edits; those that disagree with their target are dropped, so "
-                              "fewer than --count may remain", metavar="FILE.onnx")
-    max_error: float = arg(0.3, help="with --check: largest mean |reading - target|, over edited AUs and over the rest",
-                           least=0)
+    check: str = arg("", help="classifier that reads the edits; those that disagree with their "
+                              "target are dropped, so fewer than --count may remain",
+                     metavar="FILE.onnx")
+    max_error: float = arg(0.3, help="with --check: largest mean |reading - target|, "
+                                     "over edited AUs and over the rest", least=0)
     image: str = arg("", help="edit this one photo's face by --set or --copy-from", metavar="PHOTO")
-    video: str = arg("", help="edit the face of this film, frame by frame, without its sound", metavar="FILM")
-    copy_from: str = arg("", help="with --image or --video: the AUs that the classifier reads in another photo; "
-                         "--set goes before it", metavar="PHOTO")
-    strip: str = arg("", metavar="FROM:TO:STEP", help="with --image, several edits: the values of --set times FROM to TO; "
-                     "side by side (.png), or an animation (.gif, .webp)")
+    video: str = arg("", help="edit the face of this film, frame by frame, without its sound",
+                     metavar="FILM")
+    copy_from: str = arg("", help="with --image or --video: the AUs that the classifier reads in "
+                                  "another photo; --set goes before it", metavar="PHOTO")
+    strip: str = arg("", metavar="FROM:TO:STEP",
+                     help="with --image, several edits: the values of --set times FROM to TO; "
+                          "side by side (.png), or an animation (.gif, .webp)")
     face: int = arg(1, help="which face of --image to edit, counted from the largest", least=1)
-    registration: str = arg("", choices=["crop", "2d", "3d", "tight", "none"], help="how the face of --image is cut "
-                            "out; none: the photo is one [what the model was trained on, else tight]")
-    sheet: str = arg("", help="also write a contact sheet: a row a source, a column an AU or emotion",
+    registration: str = arg("", choices=["crop", "2d", "3d", "tight", "none"],
+                            help="how the face of --image is cut out; none: the photo is one "
+                                 "[what the model was trained on, else tight]")
+    sheet: str = arg("",
+                     help="also write a contact sheet: a row a source, a column an AU or emotion",
                      metavar="FILE.png", writes="file")
     sheet_rows: int = arg(8, help="sources on the sheet", least=1)
     format: Literal["npy", "png"] = arg("npy", help="one pack, or lossless files")
@@ -76,15 +94,16 @@ class Options:
     shard: str = arg("", help="only part i of n, e.g. 2/4", metavar="I/N")
     batch: int = arg(64, help="images a batch", least=1)
     device: Literal["auto", "cpu", "cuda"] = arg("auto", help="where the models run")
-    threads: Optional[int] = arg(None, help="CPU threads [OMP_NUM_THREADS, else all cores]", least=1)
+    threads: Optional[int] = arg(None, help="CPU threads [OMP_NUM_THREADS, else all cores]",
+                                 least=1)
 
     def __post_init__(self):
         if not 0 <= self.levels[0] <= self.levels[1] <= 1:
             raise ValueError("--level and --level-range lie in [0, 1], LOW first")
         forms = (".mp4",) if self.video else (".png", ".gif", ".webp") if self.strip else (".png",)
         if self.one and not ((self.values or self.copy_from) and self.out.lower().endswith(forms)):
-            raise ValueError(f"--{'video' if self.video else 'image'} needs --set NAME=VALUE (or --copy-from PHOTO) and "
-                             f"--out FILE{' or '.join(forms)}")
+            raise ValueError(f"--{'video' if self.video else 'image'} needs --set NAME=VALUE "
+                             f"(or --copy-from PHOTO) and --out FILE{' or '.join(forms)}")
         if bool(self.image) + bool(self.video) + bool(self.source) > 1:
             raise ValueError("say one of --image, --video and --source")
         if self.copy_from and not self.one:
@@ -98,9 +117,13 @@ class Options:
 
     def settle(self, model):
         """Recipe and sources where the command line does not say, for a model."""
-        self.recipe = self.recipe or ("single-au" if model.aus or not model.expressions else "expressions")
+        self.recipe = self.recipe or (
+            "single-au" if model.aus or not model.expressions else "expressions"
+        )
         by_neutral = ("single-au", "emotions", "expressions", "mix")
-        self.sources = self.sources or ("neutral" if self.recipe in by_neutral and not self.values else "all")
+        self.sources = self.sources or (
+            "neutral" if self.recipe in by_neutral and not self.values else "all"
+        )
 
     @property
     def one(self):
@@ -123,7 +146,9 @@ class Options:
         except (ValueError, ZeroDivisionError, OverflowError):
             count = 0
         if not (1 <= count <= 1000 and 0 <= first <= 1 and 0 <= last <= 1):
-            raise ValueError(f"--strip {self.strip}: say FROM:TO:STEP within [0, 1], such as 0:1:0.1")
+            raise ValueError(
+                f"--strip {self.strip}: say FROM:TO:STEP within [0, 1], such as 0:1:0.1"
+            )
         return [round(first + k * step, 6) for k in range(count)]
 
     @property
@@ -147,7 +172,8 @@ def explicit(text):
     except ValueError:
         level = -2.0
     if not (name and low <= level <= 1):
-        raise ValueError(f"--set {text}: say NAME=VALUE, such as AU12=0.8 or anger=1 in [0, 1], valence=-0.5 in [-1, 1]")
+        raise ValueError(f"--set {text}: say NAME=VALUE, such as AU12=0.8 or anger=1 in [0, 1], "
+                         "valence=-0.5 in [-1, 1]")
     return name, level
 
 
@@ -174,18 +200,20 @@ def make_plan(data, known, model, options, target=None):
         rows = manifest.read(options.targets)
         targets = model.labels.encode(rows)
         if np.isnan(targets).all():
-            raise BadInput(f"{rows.name}: has none of the labels of {model.path} ({', '.join(names)}); give target rows "
-                           "of the same labels")
+            raise BadInput(f"{rows.name}: has none of the labels of {model.path} "
+                           f"({', '.join(names)}); give target rows of the same labels")
     rows = np.arange(len(known))
     if target is not None:
         return checked(recipes.Plan(rows, target, [""], [""]), data, known, model)
     if options.sources == "neutral" and model.edits:
         recipes.check_kinds(options.recipe, names, kinds, targets)
-        rows = recipes.neutral(known, options.neutral_below, names, kinds if options.recipe not in recipes.OF_CLASSES
-                               else ["expression" if kind == "expression" else "" for kind in kinds])
-    plan = recipes.make(options.recipe, known[rows], names, kinds=kinds, count=options.count, levels=options.levels,
-                        seed=options.seed, targets=targets, values=options.values, mixes=options.mix,
-                        neutral_too=not model.edits)
+        by = kinds
+        if options.recipe in recipes.OF_CLASSES:
+            by = ["expression" if kind == "expression" else "" for kind in kinds]
+        rows = recipes.neutral(known, options.neutral_below, names, by)
+    plan = recipes.make(options.recipe, known[rows], names, kinds=kinds, count=options.count,
+                        levels=options.levels, seed=options.seed, targets=targets,
+                        values=options.values, mixes=options.mix, neutral_too=not model.edits)
     plan.source = rows[plan.source]
     return checked(plan, data, known, model)
 
@@ -200,8 +228,9 @@ def checked(plan, data, known, model):
     blind = np.isnan(known[plan.source]) & ~np.isnan(plan.target) & relative
     if model.edits and blind.any():
         name = names[int(blind.any(0).argmax())]
-        raise BadInput(f"{data.name}: {int(blind.any(1).sum())} of {len(plan)} edits start from images without a label "
-                       f"of {name}; read it with --classifier FILE.onnx, or say --assume-neutral")
+        raise BadInput(f"{data.name}: {int(blind.any(1).sum())} of {len(plan)} edits start from "
+                       f"images without a label of {name}; read it with --classifier FILE.onnx, "
+                       "or say --assume-neutral")
     return plan
 
 
@@ -225,26 +254,34 @@ def write_set(data, known, plan, model, check, options):
     with ImageSet(options.out, len(plan), model.image_size, options.format, tag) as out:
         packs = {image.rpartition("#")[0] for image in data.images()}
         refuse_overwriting([*options.source, *packs], out.manifest, out.target)
-        for rows, results in model.stream(batch=options.batch, what="synthesizing", outputs=[output],
-                                          **inputs(data, known, plan, model, options)):
+        for rows, results in model.stream(
+            batch=options.batch, what="synthesizing", outputs=[output],
+            **inputs(data, known, plan, model, options)
+        ):
             images, keep = results[output], np.arange(rows.start, rows.stop)
             if check:
-                reasons = rejected(check, model, images, labels[rows], changed[rows], options.max_error)
+                reasons = rejected(check, model, images, labels[rows], changed[rows],
+                                   options.max_error)
                 good = np.array([not reason for reason in reasons])
                 dropped.update(reason for reason in reasons if reason)
                 images, keep = images[good], keep[good]
             out.add(images)
             kept.extend(keep)
         if not kept:
-            raise BadInput(f"{options.check}: no edit is within --max-error {options.max_error:g} of its target "
-                           f"({dict(dropped)}); raise it, or train the generator longer")
+            raise BadInput(
+                f"{options.check}: no edit is within --max-error {options.max_error:g} of its "
+                f"target ({dict(dropped)}); raise it, or train the generator longer"
+            )
         kept = np.array(kept)
-        columns = {name: [data.columns[name][i] for i in plan.source[kept]] for name in PASSED if name in data.columns}
+        columns = {name: [data.columns[name][i] for i in plan.source[kept]]
+                   for name in PASSED if name in data.columns}
         columns |= label_columns(model.labels, labels[kept], [plan.expression[i] for i in kept])
         columns |= {"source": ["synthetic"] * len(kept), "edit": [plan.edit[i] for i in kept]}
         if model.edits:
             images = data.images()
-            columns["source_path"] = [os.path.relpath(images[i], options.out) for i in plan.source[kept]]
+            columns["source_path"] = [
+                os.path.relpath(images[i], options.out) for i in plan.source[kept]
+            ]
         if options.sheet:  # before the manifest, which says that all is there
             write_sheet(data, known, plan, model, options)
         out.finish(columns)
@@ -272,8 +309,8 @@ def write_pictures(path, pictures):
         return images.save(path, np.concatenate(pictures, 1))
     frames = [Image.fromarray(picture) for picture in pictures]
     with replacing(path) as temporary:
-        frames[0].save(temporary, format=path.rpartition(".")[2].upper(), save_all=True, append_images=frames[1:],
-                       duration=80, loop=0)
+        frames[0].save(temporary, format=path.rpartition(".")[2].upper(), save_all=True,
+                       append_images=frames[1:], duration=80, loop=0)
 
 
 def photo_editor(model, options):
@@ -288,7 +325,8 @@ def photo_editor(model, options):
     if options.assume_neutral and not options.copy_from:
         return photo_editor.PhotoEditor(model)
     path = options.classifier or (photo_editor.SHIPPED if photo_editor.SHIPPED.exists() else "")
-    reader = Model.open(str(path), options.device, options.threads, kind="classifier") if path else None
+    reader = (Model.open(str(path), options.device, options.threads, kind="classifier")
+              if path else None)
     if not options.classifier and not photo_editor.reads_photos(reader, model):
         return None
     return photo_editor.PhotoEditor(model, reader)
@@ -303,8 +341,8 @@ def wanted(model, editor, options):
     values = options.values
     if options.copy_from:
         if not (editor and editor.reader):
-            raise BadInput("--copy-from: the AUs of that photo are to be read; give --classifier FILE.onnx that reads the "
-                           f"AUs of {options.model}")
+            raise BadInput("--copy-from: the AUs of that photo are to be read; "
+                           f"give --classifier FILE.onnx that reads the AUs of {options.model}")
         read = photo_editor.levels_of(options.copy_from, editor.reader)
         values = {name: read[name] for name in model.labels.conditions} | values
     return recipes.explicit(values, model.labels.conditions, model.labels.kinds)[2][None]
@@ -322,8 +360,8 @@ def edit_photo(model, options):
     from lib.synthesis import known_conditions, write_sheet
 
     photo = images.load(options.image)
-    found = face_for(photo, model.image_size, model.meta.get("registration"), options.registration, options.image,
-                     options.face)
+    found = face_for(photo, model.image_size, model.meta.get("registration"), options.registration,
+                     options.image, options.face)
     editor = photo_editor(model, options)
     target = wanted(model, editor, options)
     with tempfile.TemporaryDirectory() as folder:
@@ -332,7 +370,8 @@ def edit_photo(model, options):
             path = os.path.join(folder, "face.png")
             images.save(path, found.picture)
         shown = registration_of(found, model.meta.get("registration"), options.registration)
-        data = manifest.Manifest(options.image, Path.cwd(), {"path": [path], "registration": [shown]})
+        data = manifest.Manifest(options.image, Path.cwd(),
+                                 {"path": [path], "registration": [shown]})
         if found and editor:
             known = np.zeros_like(target) if options.assume_neutral else editor.shown(photo, found)
         else:
@@ -342,7 +381,8 @@ def edit_photo(model, options):
         def edited(factor):
             """The photo after an edit to the values asked for times a factor."""
             def edit(face):
-                made = model.once(image=face[None], source=known, target=plan.target * np.float32(factor))
+                made = model.once(image=face[None], source=known,
+                                  target=plan.target * np.float32(factor))
                 return {name: values[0] for name, values in made.items()}
 
             return edit_one(photo, found, edit, model.image_size)
@@ -358,8 +398,8 @@ def edit_video(model, options):
 
     editor = photo_editor(model, options)
     if not editor:
-        raise BadInput(f"{options.model}: nothing here reads what the film shows for this model; give --classifier FILE.onnx "
-                       "that reads its AUs, or say --assume-neutral")
+        raise BadInput(f"{options.model}: nothing here reads what the film shows for this model; "
+                       "give --classifier FILE.onnx that reads its AUs, or say --assume-neutral")
     count, _ = editor.edit_clip(options.video, options.out, options.registration or mode_for(model),
                                 wanted(model, editor, options))
     log(f"{options.out}: {count} frames")
@@ -378,11 +418,15 @@ def main():
     options.settle(model)
     if options.one:
         if not model.edits:
-            raise BadInput(f"{options.model}: samples new faces and cannot edit {options.one}; give an editing generator")
+            raise BadInput(f"{options.model}: samples new faces and cannot edit {options.one}; "
+                           "give an editing generator")
         return edit_video(model, options) if options.video else edit_photo(model, options)
     if model.edits and not options.source:
-        raise BadInput(f"{options.model}: edits images; say which with --source FILE.csv or --image PHOTO")
-    check = Model.open(options.check, options.device, options.threads, kind="classifier") if options.check else None
+        raise BadInput(
+            f"{options.model}: edits images; say which with --source FILE.csv or --image PHOTO"
+        )
+    check = (Model.open(options.check, options.device, options.threads, kind="classifier")
+             if options.check else None)
     if model.edits:
         data = read_sources(options.source)
         check_registration(model, data)

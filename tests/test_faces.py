@@ -13,7 +13,8 @@ from PIL import Image
 from commands import files
 from lib import images
 from lib.cli import BadInput
-from lib.faces import align, detect, geometry, landmarks, models, paste, pose, raster, register, sources, template, video
+from lib.faces import (align, detect, geometry, landmarks, models, paste, pose, raster, register,
+                       sources, template, video)
 from needs import needs
 
 needs_networks = needs(models.check)
@@ -22,7 +23,8 @@ needs_opencv = needs(models.opencv)
 
 @pytest.fixture(scope="module")
 def photo():
-    data = pytest.importorskip("skimage.data", reason="scikit-image is not installed (pip install scikit-image)")
+    data = pytest.importorskip("skimage.data",
+                               reason="scikit-image is not installed (pip install scikit-image)")
     return data.astronaut()
 
 
@@ -39,7 +41,9 @@ def test_procrustes_recovers_a_known_similarity(dimensions):
     rotation = rotation if dimensions == 3 else geometry.turn(0, 0, 35)[:2, :2]
     moved = 2.5 * points @ rotation.T + np.arange(dimensions)
     scale, found, shift = geometry.similarity(points, moved)
-    assert scale == pytest.approx(2.5) and found == pytest.approx(rotation) and shift == pytest.approx(np.arange(dimensions))
+    assert scale == pytest.approx(2.5)
+    assert found == pytest.approx(rotation)
+    assert shift == pytest.approx(np.arange(dimensions))
     mirrored = geometry.similarity(points, points * ([-1] + [1] * (dimensions - 1)))[1]
     assert np.linalg.det(mirrored) == pytest.approx(1)  # never a mirror image
 
@@ -62,8 +66,14 @@ def test_turns():
 def test_rasteriser_on_a_triangle_by_hand():
     points = np.array([[0, 0, 1.0], [4, 0, 1], [0, 4, 5], [0, 0, 0.5], [2, 0, 0.5], [0, 2, 0.5]])
     far = raster.rasterise(points, np.array([[0, 1, 2]]), 4, 5)
-    assert far.hit.astype(int).tolist() == [[1, 1, 1, 1, 0], [1, 1, 1, 0, 0], [1, 1, 0, 0, 0], [1, 0, 0, 0, 0]]
-    assert far.weights[0, 0] == pytest.approx([0.75, 0.125, 0.125]) and far.depth[0, 0] == pytest.approx(1.5)
+    assert far.hit.astype(int).tolist() == [
+        [1, 1, 1, 1, 0],
+        [1, 1, 1, 0, 0],
+        [1, 1, 0, 0, 0],
+        [1, 0, 0, 0, 0],
+    ]
+    assert far.weights[0, 0] == pytest.approx([0.75, 0.125, 0.125])
+    assert far.depth[0, 0] == pytest.approx(1.5)
     assert far.interpolate(points[:, :2], np.array([[0, 1, 2]]))[1, 2] == pytest.approx([2.5, 1.5])
     # nearer wins, whatever the order or winding
     for order in ([[0, 1, 2], [3, 4, 5]], [[3, 5, 4], [0, 2, 1]]):
@@ -75,7 +85,8 @@ def test_rasteriser_on_a_triangle_by_hand():
 
 
 def test_nearest_face_is_kept():
-    faces = [detect.Box(0, 0, 10, 10, None, .9), detect.Box(50, 0, 90, 40, None, .8), detect.Box(100, 0, 110, 10, None, 1)]
+    faces = [detect.Box(0, 0, 10, 10, None, .9), detect.Box(50, 0, 90, 40, None, .8),
+             detect.Box(100, 0, 110, 10, None, 1)]
     assert detect.choose(faces) == 1  # the largest, at first
     assert detect.choose(faces, (8, 4)) == 0 and detect.choose(faces, (99, 9)) == 2
     assert detect.choose([]) is None
@@ -100,7 +111,8 @@ def paint(places):
 
 def seen_from(yaw, pitch, size):
     """A photo of the template's face with that pattern, and its mesh there."""
-    points = (align.template() - [.5, .5, 0]) @ geometry.turn(yaw, pitch).T * size * .8 + [size * .5, size * .5, 0]
+    turned = (align.template() - [.5, .5, 0]) @ geometry.turn(yaw, pitch).T
+    points = turned * size * .8 + [size * .5, size * .5, 0]
     samples = raster.rasterise(points, align.triangles(), size, size)
     return paint(samples.interpolate(align.template()[:, :2], align.triangles())), points
 
@@ -112,13 +124,15 @@ def test_frontalising_a_turned_face_recovers_the_frontal_one(yaw, pitch):
     picture, mask = align.register(turned, landmarks.Face(points, 1.0), "3d", 96)
     at = (np.stack(np.meshgrid(np.arange(96), np.arange(96)), -1) + 0.5) / 96
     hit = raster.rasterise(align.template() * 96, align.triangles(), 96, 96).hit
-    assert not (mask & ~hit)[1:-1, 1:-1].mean() > 0.01 and (mask & hit).sum() > (0.95 if yaw == 0 else 0.7) * hit.sum()
+    assert not (mask & ~hit)[1:-1, 1:-1].mean() > 0.01
+    assert (mask & hit).sum() > (0.95 if yaw == 0 else 0.7) * hit.sum()
     assert not picture[~mask].any()  # black where the photo shows nothing
     error = np.abs(picture.astype(float) - paint(at)).mean(-1)[mask & hit]
     assert np.median(error) < 2 and error.mean() < 4
     flat, _ = align.register(turned, landmarks.Face(points, 1.0), "2d", 96)
     if yaw:
-        assert error.mean() < 0.25 * np.abs(flat.astype(float) - paint(at)).mean(-1)[mask & hit].mean()
+        error_2d = np.abs(flat.astype(float) - paint(at)).mean(-1)[mask & hit]
+        assert error.mean() < 0.25 * error_2d.mean()
 
 
 @needs_opencv
@@ -132,7 +146,8 @@ def test_turning_there_and_back():
     assert np.median(np.abs(back.astype(float) - straight)[mask]) < 6
     nose = lambda mesh: mesh[1, 0] - (mesh[33, 0] + mesh[263, 0]) / 2
     assert nose(target) > nose(points) + 5  # yaw > 0: to the picture's right
-    assert np.abs(pose.turned(points, 0, 0, 128)[align.STABLE, :2] - align.template()[align.STABLE, :2] * 128).max() < .5
+    ahead = pose.turned(points, 0, 0, 128)[align.STABLE, :2]
+    assert np.abs(ahead - align.template()[align.STABLE, :2] * 128).max() < .5
 
 
 @needs_opencv
@@ -149,7 +164,9 @@ def test_pasting(mode):
     changed = (out != photo).any(-1)
     low, high = face.points[:, :2].min(0), face.points[:, :2].max(0)
     y, x = np.nonzero(changed)
-    assert changed.any() and x.min() >= low[0] and x.max() <= high[0] and y.min() >= low[1] and y.max() <= high[1]
+    assert changed.any()
+    assert x.min() >= low[0] and x.max() <= high[0]
+    assert y.min() >= low[1] and y.max() <= high[1]
     assert (out[changed].mean() > photo[changed].mean() + 30) and changed.mean() < 0.1
     again = align.register(out, face, mode, 96)[0]
     # the edit is where it was made
@@ -164,7 +181,8 @@ def test_warps_do_not_alias():
     small = geometry.warp(stripes, geometry.affine(0.1, np.eye(2), [0, 0]), 40)
     assert abs(small[2:-2, 2:-2].astype(int) - 127).max() < 3
     matrix = geometry.affine(0.5, geometry.turn(0, 0, 20)[:2, :2], [3, 4])
-    assert geometry.move(geometry.invert(matrix), geometry.move(matrix, np.ones((1, 2)))) == pytest.approx(np.ones((1, 2)))
+    there = geometry.move(matrix, np.ones((1, 2)))
+    assert geometry.move(geometry.invert(matrix), there) == pytest.approx(np.ones((1, 2)))
 
 
 def test_absent_networks_are_one_line(monkeypatch):
@@ -177,7 +195,9 @@ def test_absent_networks_are_one_line(monkeypatch):
 @needs_networks
 def test_finds_the_astronaut(photo):
     face, = landmarks.faces_in(photo)
-    assert face.confidence > 0.9 and face.centre == pytest.approx((226, 121), abs=6) and 90 < face.size < 125
+    assert face.confidence > 0.9
+    assert face.centre == pytest.approx((226, 121), abs=6)
+    assert 90 < face.size < 125
     # the person's right eye
     assert face.points[landmarks.RIGHT_EYE, :2] == pytest.approx((195, 101), abs=5)
     again, = landmarks.faces_in(photo)
@@ -202,17 +222,20 @@ def test_finds_the_astronaut(photo):
 @needs_networks
 def test_no_face_no_result():
     noise = np.random.default_rng(0).integers(0, 255, (120, 90, 3), np.uint8)
-    assert landmarks.faces_in(noise) == [] and landmarks.faces_in(np.zeros((5, 300, 3), np.uint8)) == []
+    assert landmarks.faces_in(noise) == []
+    assert landmarks.faces_in(np.zeros((5, 300, 3), np.uint8)) == []
     with pytest.raises(BadInput, match="no face found"):
         paste.find(noise, "crop", 64)
-    assert paste.face_for(noise, 64, None) is None and paste.face_for(noise[:64, :64], 64, "3d-64") is None
+    assert paste.face_for(noise, 64, None) is None
+    assert paste.face_for(noise[:64, :64], 64, "3d-64") is None
     with pytest.raises(BadInput, match="--registration"):
         paste.face_for(noise, 64, "openface-64")
 
 
 def test_what_a_picked_face_is_registered_as():
     face = paste.Found(None, "tight", np.zeros((64, 64, 3), np.uint8), None)
-    assert paste.registration_of(face, "2d-64", "tight") == "tight-64" and paste.registration_of(None, "2d-64") == "2d-64"
+    assert paste.registration_of(face, "2d-64", "tight") == "tight-64"
+    assert paste.registration_of(None, "2d-64") == "2d-64"
     # as rendered faces
     assert paste.registration_of(face, None) == paste.registration_of(None, None) == ""
 
@@ -239,25 +262,30 @@ def plant_photos(folder, photo):
 def test_register_all_sorts_of_photos(photo, tmp_path, capsys):
     plant_photos(tmp_path / "photos", photo)
     out = tmp_path / "out"
-    line = [str(tmp_path / "photos"), "--mode", "2d", "--size", "64", "--out", str(out), "--jobs", "1"]
+    line = [str(tmp_path / "photos"), "--mode", "2d", "--size", "64", "--out", str(out),
+            "--jobs", "1"]
     register.main(line)
     made = rows(out / "manifest.csv")
-    assert [row["original_path"].split("/")[-1] for row in made] == ["exif.jpg", "grey.png", "grey16.png", "large.jpg",
-                                                                     "rgb.png", "rgba.png"]
-    assert {row["registration"] for row in made} == {"2d-64"} and min(float(r["face_confidence"]) for r in made) > .9
+    assert [row["original_path"].split("/")[-1] for row in made] == [
+        "exif.jpg", "grey.png", "grey16.png", "large.jpg", "rgb.png", "rgba.png"
+    ]
+    assert {row["registration"] for row in made} == {"2d-64"}
+    assert min(float(r["face_confidence"]) for r in made) > .9
     pictures = [images.load(str(out / row["path"])).astype(int) for row in made]
     for picture in pictures:  # the same face in the same place, whatever the file
         assert np.abs(picture.mean(-1) - pictures[4].mean(-1)).mean() < 8
     reasons = {row["path"].split("/")[-1]: row["reason"] for row in rows(out / "failed.csv")}
     assert list(reasons) == ["cut.png", "huge.png", "nobody.png", "text.jpg"]
     assert "no face found" in reasons["nobody.png"] and "64 megapixels" in reasons["huge.png"]
-    assert "cannot be decoded" in reasons["cut.png"] and "4 without a face" in capsys.readouterr().err
+    assert "cannot be decoded" in reasons["cut.png"]
+    assert "4 without a face" in capsys.readouterr().err
     # a second run does what is missing, and nothing else
     before = {row["path"]: (out / row["path"]).stat().st_mtime_ns for row in made}
     (out / made[1]["path"]).unlink()
     manifests = (out / "manifest.csv").read_bytes()
     register.main(line)
-    assert "(1 images now" in capsys.readouterr().err and (out / "manifest.csv").read_bytes() == manifests
+    assert "(1 images now" in capsys.readouterr().err
+    assert (out / "manifest.csv").read_bytes() == manifests
     again = {path for path in before if (out / path).stat().st_mtime_ns != before[path]}
     assert again == {made[1]["path"]}
     with open(out / "registered.jsonl", "a") as file:
@@ -271,10 +299,14 @@ def test_register_all_sorts_of_photos(photo, tmp_path, capsys):
 @needs_networks
 def test_register_manifest_keeps_labels_and_pairs(photo, tmp_path):
     images.save(tmp_path / "in/a.png", photo)
-    images.save_pack(tmp_path / "in/pack.npy", np.stack([photo[:400, :400], photo[40:440, :400] * 0]))
-    (tmp_path / "in/list.csv").write_text("path,AU12,true_path,odd,source_path\na.png,0.6,pack.npy#0,\"x,y\",a.png\n"
-                                          "a.png,,pack.npy#1,z,\nmissing.png,1,a.png,z,\n")
-    register.main([str(tmp_path / "in/list.csv"), "--mode", "crop", "--out", str(tmp_path / "out"), "--jobs", "1"])
+    images.save_pack(tmp_path / "in/pack.npy",
+                     np.stack([photo[:400, :400], photo[40:440, :400] * 0]))
+    (tmp_path / "in/list.csv").write_text(
+        "path,AU12,true_path,odd,source_path\na.png,0.6,pack.npy#0,\"x,y\",a.png\n"
+        "a.png,,pack.npy#1,z,\nmissing.png,1,a.png,z,\n"
+    )
+    register.main([str(tmp_path / "in/list.csv"), "--mode", "crop", "--out", str(tmp_path / "out"),
+                   "--jobs", "1"])
     made, = rows(tmp_path / "out/manifest.csv")
     assert made["AU12"] == "0.6" and made["odd"] == "x,y" and made["source_path"] == "../in/a.png"
     assert images.load(str(tmp_path / "out" / made["true_path"])).shape == (128, 128, 3)
@@ -295,22 +327,28 @@ def two_faces(photo, left, right, shift):
 @needs_networks
 def test_video_keeps_to_one_face(photo, tmp_path, capsys):
     cv2 = models.opencv()
-    writer = cv2.VideoWriter(str(tmp_path / "two.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 10, (520, 260))
+    writer = cv2.VideoWriter(str(tmp_path / "two.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 10,
+                             (520, 260))
     for number in range(8):  # the left face is larger at first, then the right one
-        writer.write(two_faces(photo, 230 - 14 * number, 150 + 10 * number, number)[..., ::-1].copy())
+        frame = two_faces(photo, 230 - 14 * number, 150 + 10 * number, number)
+        writer.write(frame[..., ::-1].copy())
     writer.release()
     out = tmp_path / "out"
-    register.main([str(tmp_path / "two.avi"), "--fps", "5", "--mode", "crop", "--out", str(out), "--jobs", "1"])
+    register.main([str(tmp_path / "two.avi"), "--fps", "5", "--mode", "crop", "--out", str(out),
+                   "--jobs", "1"])
     made = rows(out / "manifest.csv")
     assert [(row["video"], row["frame"], row["time"]) for row in made] == [
         ("two.avi", str(n), f"{n / 10:.4f}") for n in (0, 2, 4, 6)]
-    centres = [json.loads(line)["centre"][0] for line in (out / "registered.jsonl").read_text().splitlines()[1:]]
+    journal = (out / "registered.jsonl").read_text().splitlines()
+    centres = [json.loads(line)["centre"][0] for line in journal[1:]]
     assert max(centres) < 200  # always the left one
     video.main([str(tmp_path / "two.avi"), "--out", str(tmp_path / "frames")])
     made = rows(tmp_path / "frames/manifest.csv")
     assert len(made) == 8 and list(made[0]) == ["path", "video", "frame", "time"]
-    register.main([str(tmp_path / "frames/manifest.csv"), "--mode", "crop", "--out", str(tmp_path / "more"), "--jobs", "1"])
-    assert [row["frame"] for row in rows(tmp_path / "more/manifest.csv")] == [str(n) for n in range(8)]
+    register.main([str(tmp_path / "frames/manifest.csv"), "--mode", "crop",
+                   "--out", str(tmp_path / "more"), "--jobs", "1"])
+    frames = [row["frame"] for row in rows(tmp_path / "more/manifest.csv")]
+    assert frames == [str(n) for n in range(8)]
     whole = (tmp_path / "two.avi").read_bytes()
     (tmp_path / "bad.mp4").write_bytes(whole[:300])
     with pytest.raises(BadInput, match="no frame can be decoded"):
@@ -333,10 +371,13 @@ def test_inputs_are_not_overwritten(tmp_path, main):
     (tmp_path / "other.csv").write_text("path\nD/faces/000/000000.png\n")
     (tmp_path / "link").symlink_to("D")
     before = files(tmp_path / "D")
-    for source, out in ((given, "D"), (given, "link"), (tmp_path / "link/manifest.csv", "D"), (tmp_path / "other.csv", "D")):
-        with pytest.raises(BadInput, match="would be overwritten by what is made of it; choose another --out"):
+    for source, out in ((given, "D"), (given, "link"), (tmp_path / "link/manifest.csv", "D"),
+                        (tmp_path / "other.csv", "D")):
+        with pytest.raises(BadInput, match="would be overwritten by what is made of it; "
+                                           "choose another --out"):
             main([str(source), "--out", str(tmp_path / out)])
-        left = {name: content for name, content in files(tmp_path / "D").items() if not name.endswith(".jsonl")}
+        left = {name: content for name, content in files(tmp_path / "D").items()
+                if not name.endswith(".jsonl")}
         assert left == before
 
 
@@ -345,7 +386,8 @@ def test_what_was_made_of_a_folder_is_not_its_input(tmp_path):
     images.save(tmp_path / "photos/faces/000/a.png", np.zeros((8, 8, 3), np.uint8))
     images.save(tmp_path / "photos/b.png", np.zeros((8, 8, 3), np.uint8))
     for out in ("photos/out", "photos"):
-        found = sources.items([str(tmp_path / "photos")], tmp_path / out, None, ("path",), [], lambda item: False)
+        found = sources.items([str(tmp_path / "photos")], tmp_path / out, None, ("path",), [],
+                              lambda item: False)
         names = [Path(item.reference).name for item in found]
         # of another run there
         assert names == ["b.png", "a.png"] + ["000000.png"] * (out == "photos")
@@ -365,7 +407,9 @@ def test_pose_command(photo, tmp_path, capsys):
     (tmp_path / "in/m.csv").write_text("path,AU12,registration\na.png,0.6,3d-96\n")
     pose.main([str(tmp_path / "in/m.csv"), "--out", str(tmp_path / "out"), "--jobs", "1"])
     made = rows(tmp_path / "out/manifest.csv")
-    assert [(float(r["yaw"]), float(r["pitch"])) for r in made] == [(y, p) for p in (-40, -20, 0) for y in (-40, -20, 0)]
+    assert [(float(r["yaw"]), float(r["pitch"])) for r in made] == [
+        (y, p) for p in (-40, -20, 0) for y in (-40, -20, 0)
+    ]
     assert {(row["AU12"], row["registration"]) for row in made} == {("0.6", "2d-96")}
     assert "average face's mesh" not in capsys.readouterr().err
     shapes = [images.load(str(tmp_path / "out" / row["path"])) for row in made]
@@ -378,30 +422,34 @@ def test_pose_does_what_is_missing(tmp_path, capsys):
     for name in "ab":
         images.save(tmp_path / f"{name}.png", draw.integers(0, 256, (16, 16, 3), np.uint8))
     (tmp_path / "m.csv").write_text("path,AU12\na.png,0\nb.png,1\na.png,1\n")
-    line = [str(tmp_path / "m.csv"), "--mesh", "template", "--yaw", "-20", "0", "--pitch", "0", "--out", str(out),
-            "--jobs", "1"]
+    line = [str(tmp_path / "m.csv"), "--mesh", "template", "--yaw", "-20", "0", "--pitch", "0",
+            "--out", str(out), "--jobs", "1"]
     pose.main(line)
     # a.png, which is named twice, is turned once
     assert "3 faces in 2 poses (4 images now, " in capsys.readouterr().err
     made = rows(out / "manifest.csv")
     assert [(row["path"][-5:], row["AU12"], row["yaw"]) for row in made] == [
-        ("0.png", "0", "-20"), ("1.png", "0", "0"), ("2.png", "1", "-20"), ("3.png", "1", "0"), ("0.png", "1", "-20"),
-        ("1.png", "1", "0")]
-    before, dates = files(out), {path: path.stat().st_mtime_ns for path in (out / "faces").rglob("*.png")}
+        ("0.png", "0", "-20"), ("1.png", "0", "0"), ("2.png", "1", "-20"), ("3.png", "1", "0"),
+        ("0.png", "1", "-20"), ("1.png", "1", "0")
+    ]
+    before = files(out)
+    dates = {path: path.stat().st_mtime_ns for path in (out / "faces").rglob("*.png")}
     (out / made[2]["path"]).unlink()
     pose.main(line)
     assert "(2 images now" in capsys.readouterr().err
     assert {name: text for name, text in files(out).items() if not name.endswith(".jsonl")} == {
         name: text for name, text in before.items() if not name.endswith(".jsonl")}
-    assert [path.name for path, date in sorted(dates.items()) if path.stat().st_mtime_ns != date] == [
-        "000002.png", "000003.png"]
+    new = [path for path, date in dates.items() if path.stat().st_mtime_ns != date]
+    assert sorted(path.name for path in new) == ["000002.png", "000003.png"]
     pose.main(line)
     assert "(all were there)" in capsys.readouterr().err
     images.save(tmp_path / "a.png", draw.integers(0, 256, (18, 18, 3), np.uint8))
     pose.main(line)
     assert "(2 images now" in capsys.readouterr().err
-    assert [row["registration"] for row in rows(out / "manifest.csv")] == ["2d-18"] * 2 + ["2d-16"] * 2 + ["2d-18"] * 2
-    with pytest.raises(BadInput, match="was turned with mesh template, now found; give another --out"):
+    registrations = [row["registration"] for row in rows(out / "manifest.csv")]
+    assert registrations == ["2d-18"] * 2 + ["2d-16"] * 2 + ["2d-18"] * 2
+    with pytest.raises(BadInput,
+                       match="was turned with mesh template, now found; give another --out"):
         pose.main([word.replace("template", "found") for word in line])
 
 
@@ -418,11 +466,16 @@ def test_pose_before_a_picture(tmp_path, capsys):
     images.save(tmp_path / "stranger.png", np.full((32, 32, 3), 120, np.uint8))
     (tmp_path / "m.csv").write_text("path,subject\nface.png,anna\nstranger.png,zoe\n")
     behind = tmp_path / "2d/m.csv"
-    behind.write_text("path,subject,registration\na.png,anna,2d-40\nb.png,anna,2d-40\nother.png,eve,2d-40\n")
-    line = [str(tmp_path / "m.csv"), "--mesh", "template", "--behind", str(behind), "--out", str(tmp_path / "out")]
+    behind.write_text(
+        "path,subject,registration\na.png,anna,2d-40\nb.png,anna,2d-40\nother.png,eve,2d-40\n"
+    )
+    line = [str(tmp_path / "m.csv"), "--mesh", "template", "--behind", str(behind),
+            "--out", str(tmp_path / "out")]
     pose.main([*line, "--jobs", "1"])
-    made = [images.load(str(tmp_path / "out" / row["path"])) for row in rows(tmp_path / "out/manifest.csv")]
-    assert all({*np.unique(face)} <= {50, 60, 200, *range(115, 121)} and face[16, 16, 0] > 114 for face in made)
+    made = [images.load(str(tmp_path / "out" / row["path"]))
+            for row in rows(tmp_path / "out/manifest.csv")]
+    assert all({*np.unique(face)} <= {50, 60, 200, *range(115, 121)} and face[16, 16, 0] > 114
+               for face in made)
     corners = [int(face[0, 0, 0]) for face in made]
     assert {*corners[:9]} == {50, 60} and 200 in corners[9:] and len({*corners[9:]}) > 1
     before = files(tmp_path / "out")
@@ -434,7 +487,8 @@ def test_pose_before_a_picture(tmp_path, capsys):
     behind.write_text("path,registration\na.png,2d-40\n")
     with pytest.raises(BadInput, match="was turned with behind .*; give another --out"):
         pose.main(line)
-    with pytest.raises(BadInput, match="was turned with behind [0-9a-f]{16}, now None; give another --out"):
+    with pytest.raises(BadInput,
+                       match="was turned with behind [0-9a-f]{16}, now None; give another --out"):
         pose.main([word for word in line if word not in ("--behind", str(behind))])
 
 
@@ -444,16 +498,18 @@ def test_one_photo_the_whole_way(photo, tmp_path, registration):
     import models as tiny
     from commands import ENVIRONMENT, NO_TORCH
 
-    tiny.generator(tmp_path / "g.onnx", size=64, **({"registration": "2d-64"} if registration else {}))
+    trained_on = {"registration": "2d-64"} if registration else {}
+    tiny.generator(tmp_path / "g.onnx", size=64, **trained_on)
     images.save(tmp_path / "photo.png", photo)
-    line = ["synthesize.py", "--model", tmp_path / "g.onnx", "--image", tmp_path / "photo.png", "--out",
-            tmp_path / "edited.png", "--assume-neutral", "--set", "AU26=0.6"]
+    line = ["synthesize.py", "--model", tmp_path / "g.onnx", "--image", tmp_path / "photo.png",
+            "--out", tmp_path / "edited.png", "--assume-neutral", "--set", "AU26=0.6"]
     line += ["--registration", registration] if registration else []
     root = Path(__file__).parents[1]
-    done = subprocess.run([sys.executable, "-c", NO_TORCH, *map(str, line)], cwd=root, env=ENVIRONMENT,
-                          capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", NO_TORCH, *map(str, line)], cwd=root,
+                          env=ENVIRONMENT, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, "")
-    said = "warning: the model expects registration '2d-64', but --registration 3d is asked for" if registration else ""
+    said = ("warning: the model expects registration '2d-64', but --registration 3d is asked for"
+            if registration else "")
     assert done.stderr.startswith(said) and done.stderr.count("\n") == bool(said)
     edited = images.load(str(tmp_path / "edited.png"))
     changed = (edited != photo).any(-1)
@@ -469,5 +525,6 @@ def test_measurement_on_two_people(tmp_path):
 
     measure.main(["--people", "2", "--render", "192", "--out", str(tmp_path / "m.json")])
     report = json.loads((tmp_path / "m.json").read_text())
-    assert report["light_on_face"]["pairs"] == 4 and report["light_on_face"]["visible_face"]["ratio_3d_to_2d"] < 0.9
+    assert report["light_on_face"]["pairs"] == 4
+    assert report["light_on_face"]["visible_face"]["ratio_3d_to_2d"] < 0.9
     assert abs(report["light_on_face"]["yaw_read"]["30"]["mean"] - 30) < 8
