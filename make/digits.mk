@@ -1,7 +1,7 @@
 # Samplers on MNIST digits instead of faces, a control: `make compare-digits` (DIGITS=folder: the whole of MNIST).
 #   a cell is one sampler and one seed; the classifier of other digits reads the samples, and its features are the
 #   embedding in which they are compared
-DIGIT_SAMPLERS ?= gan conditional-gan conditional-wgan relativistic-sampler
+DIGIT_SAMPLERS ?= gan conditional-gan conditional-wgan
 digit_data := data/$(PRESET)/digits
 digit_run := runs/$(PRESET)/digits
 digit_generators := $(digit_run)/generators
