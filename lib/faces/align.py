@@ -128,13 +128,15 @@ def retexture(image, source, target, size):
     at = ((places[..., :2] - low) * scale - 0.5).astype(np.float32)
     colours = cv2.remap(texture, at[..., 0], at[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     inside = ((places[..., :2] >= 0) & (places[..., :2] <= image.shape[1::-1])).all(-1)
-    return _reduce(colours, seen & inside, size)
+    return _reduce(colours, seen & inside)
 
 
-def _reduce(colours, seen, size):
+def _reduce(colours, seen):
     """Samples averaged to pixels; a pixel counts as seen when half of its samples are."""
-    fold = lambda array: array.reshape(size, SUPERSAMPLING, size, SUPERSAMPLING, -1).sum((1, 3))
-    weight = fold(seen[..., None].astype(np.float64))
+    places = [(i, k) for i in range(SUPERSAMPLING) for k in range(SUPERSAMPLING)]
+    # slices in place of reshape and sum, which walks memory in small steps
+    fold = lambda array: sum(array[i::SUPERSAMPLING, k::SUPERSAMPLING] for i, k in places)
+    weight = fold(seen.astype(np.float64))[..., None]
     mask = weight[..., 0] >= SUPERSAMPLING**2 / 2
     mean = fold(colours * seen[..., None].astype(np.float64)) / np.maximum(weight, 1)
     return (mean.round() * mask[..., None]).astype(np.uint8), mask
