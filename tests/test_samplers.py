@@ -551,16 +551,16 @@ def test_samplers_stand_in_one_table(tmp_path):
         for line in lines
         if line.startswith("| ")
     ]
-    assert lines[0] == "### samplers: samples against held-out real faces"
+    assert lines[0] == "### samplers: samples against held-out real images"
     assert cells[0] == [
         "preset",
         "sampler",
-        "asked expression read",
-        "of real faces",
+        "asked class read",
+        "of real images",
         "ratio",
         "entropy of classes",
         "diversity / real",
-        "nearest training face / real",
+        "nearest training image / real",
         "Fréchet distance",
         "collapsed",
     ]

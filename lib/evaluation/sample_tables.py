@@ -2,12 +2,12 @@
 found."""
 
 NUMBERS = {  # heading: place in a report's section `samples`
-    "asked expression read": ("condition", "expression", "mean_recall"),
-    "of real faces": ("condition_of_real", "expression", "mean_recall"),
+    "asked class read": ("condition", "expression", "mean_recall"),
+    "of real images": ("condition_of_real", "expression", "mean_recall"),
     "ratio": ("accuracy_ratio",),
     "entropy of classes": ("class_entropy", "samples"),
     "diversity / real": ("diversity", "ratio"),
-    "nearest training face / real": ("nearest_training", "ratio"),
+    "nearest training image / real": ("nearest_training", "ratio"),
     "Fréchet distance": ("frechet", "samples"),
     "FID": ("fid", "samples"),
 }
@@ -43,9 +43,10 @@ def table(runs, markdown):
     head = ["preset", "sampler", *headings, "collapsed"]
     first = runs[0].report["samples"]
     return "\n".join([
-        f"### {runs[0].set or 'reports'}: samples against held-out real faces", "",
+        f"### {runs[0].set or 'reports'}: samples against held-out real images", "",
         *markdown(head, [row_of(run, headings) for run in runs]), "",
-        f"{first['n']} samples, {first['n_real']} held-out real faces, {first['n_training']} training faces, "
-        f"{first['size']} pixels. Asked expression read: mean over classes of the share that an independent classifier reads "
-        "as asked. Diversity, nearest training face: by an identity embedding, divided by the same of held-out real faces. "
-        "Fréchet distance: in the classifier's features, so it is no FID."])
+        f"{first['n']} samples, {first['n_real']} held-out real images, "
+        f"{first['n_training']} training images, {first['size']} pixels. Asked class read: mean over "
+        "classes of the share that an independent classifier reads as asked. Diversity, nearest "
+        "training image: by an embedding, divided by the same of held-out real images. Fréchet "
+        "distance: in the classifier's features, so it is no FID."])
