@@ -402,7 +402,7 @@ def edit_video(model, options):
                        "give --classifier FILE.onnx that reads its AUs, or say --assume-neutral")
     count, _ = editor.edit_clip(options.video, options.out, options.registration or mode_for(model),
                                 wanted(model, editor, options))
-    log(f"{options.out}: {count} frames")
+    log(f"{options.out}: {count} frame{'' if count == 1 else 's'}")
 
 
 def main():

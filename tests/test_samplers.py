@@ -16,6 +16,7 @@ import models
 import train_generator
 from commands import NO_TORCH, ROOT, fail, succeed
 from lib import checkpoints, images, manifest, onnx_export
+from lib.cli import BadInput
 from lib.evaluation import identity, sample_report
 from lib.generators import (
     categorical_gan,
@@ -852,3 +853,28 @@ def test_the_trainers_alarm_says_that_samples_have_collapsed(face_sets, tmp_path
     real = torch.from_numpy(faces(64, 9)).permute(0, 3, 1, 2) / 127.5 - 1
     figures, _ = watch.look({"sampler": lambda noise, y: real[: len(noise)]})
     assert not watch.alarms(figures, {}, 2)
+
+
+@pytest.mark.parametrize("backbone", ["tiny", "resnet18"])
+def test_tasks_with_stages_of_their_own_share_the_maps_alone(backbone):
+    labels = Labels(aus=("AU04", "AU12"), valence_arousal=True)
+    config = categorical_gan.Config(size=32, discriminator=backbone, stages="own", dropout=0)
+    net = categorical_gan.Discriminator(config, labels)
+    assert set(net.stages) == {"va", "generated"}
+    au, va, generated, _ = net(torch.rand(4, 3, 32, 32))
+    assert (au.shape, va.shape, generated.shape) == ((4, 2), (4, 2), (4,))
+    va.sum().backward()
+    has_gradient = lambda part: any(p.grad is not None and p.grad.any() for p in part.parameters())
+    assert has_gradient(net.stages["va"]) and not has_gradient(net.stages["generated"])
+    shared = net.trunk.trunk if backbone == "tiny" else net.trunk.net
+    assert has_gradient(shared) and not has_gradient(net.trunk.features)
+    assert not net.last.weight.grad[:2].any() and net.last.weight.grad[2:4].any()
+
+
+def test_the_published_network_has_no_stages_of_their_own():
+    labels = Labels(aus=("AU04",), valence_arousal=True)
+    with pytest.raises(BadInput, match="stages=own needs another discriminator than small"):
+        categorical_gan.Discriminator(categorical_gan.Config(stages="own"), labels)
+    for name, settings in categorical_gan.PRESETS.items():
+        own = categorical_gan.Config(**settings).stages == "own"
+        assert own == (name in ("ours", "quick"))
