@@ -38,14 +38,17 @@ SN011,no labels of this video
 SN002/3,no image for this label
 """
     said = capsys.readouterr().err
-    assert "label N is image N-1" in said and "unlabelled rows: 1" in said and "1 no image for this label" in said
+    assert "label N is image N-1" in said
+    assert "unlabelled rows: 1" in said
+    assert "1 no image for this label" in said
 
 
 @pytest.mark.parametrize("names", ["00001.png|00002.png|00003.png", "1.jpg|2.jpg|3.jpg",
                                    "f_000001.bmp|f_000002.bmp|f_000003.bmp"])
 def test_disfa_frames_from_one(tmp_path, names):
-    made, dropped = run("disfa", tmp_path, {"ActionUnit_Labels/SN001/SN001_au4.txt": "1,0\n2,1\n3,2\n",
-                                            f"images/SN001/{names}": None}, stride=2)
+    made, dropped = run("disfa", tmp_path, {
+        "ActionUnit_Labels/SN001/SN001_au4.txt": "1,0\n2,1\n3,2\n", f"images/SN001/{names}": None
+    }, stride=2)
     first, last = names.split("|")[0], names.split("|")[2]
     assert made == f"""\
 path,subject,AU04,au_kind,source,video,frame,time
@@ -57,8 +60,9 @@ path,subject,AU04,au_kind,source,video,frame,time
 
 def test_a_video_extracted_otherwise_is_named(tmp_path, capsys):
     files = {f"L/SN00{i}/SN00{i}_au4.txt": "1,0\n2,1\n3,2\n" for i in (1, 2, 3)}
-    run("disfa", tmp_path, files | {"a/SN001/1.png|2.png|3.png": None, "a/SN002/1.png|2.png|3.png": None,
-                                    "a/SN003/0.png|1.png|2.png": None})
+    run("disfa", tmp_path,
+        files | {"a/SN001/1.png|2.png|3.png": None, "a/SN002/1.png|2.png|3.png": None,
+                 "a/SN003/0.png|1.png|2.png": None})
     said = capsys.readouterr().err
     assert "SN003 alone would fit better as N-1" in said and "SN002 alone" not in said
     run("disfa", tmp_path, {}, frame_offset="-1")
@@ -70,21 +74,28 @@ def test_disfa_wants_frames_and_good_lines(tmp_path):
     labels = {"ActionUnit_Labels/SN001/SN001_au4.txt": "1,0\n2,7\n"}
     with pytest.raises(BadInput, match=r"SN001_au4.txt: line 2: '7' is no FACS level"):
         run("disfa", tmp_path, labels | {"x/SN001/1.png": None})
-    with pytest.raises(BadInput, match=r"1 videos, but no frames .* python -m lib.faces.register .*Video_LeftCamera"):
+    with pytest.raises(
+        BadInput,
+        match=r"1 videos, but no frames .* python -m lib.faces.register .*Video_LeftCamera"
+    ):
         run("disfa", tmp_path / "b", {"ActionUnit_Labels/SN001/SN001_au4.txt": "1,0\n",
                                       "Video_LeftCamera/LeftVideoSN001_comp.avi": "x"})
     with pytest.raises(BadInput, match="--aus AU09: DISFA as it lies here has no such label"):
-        run("disfa", tmp_path / "c", {"a/SN001_au4.txt": "", "a/SN001/SN001_au4.txt": "1,0\n", "x/SN001/1.png": None},
-            aus=["9"])
+        run("disfa", tmp_path / "c", {"a/SN001_au4.txt": "", "a/SN001/SN001_au4.txt": "1,0\n",
+                                      "x/SN001/1.png": None}, aus=["9"])
     with pytest.raises(BadInput, match="lies inside"):
-        run("disfa", tmp_path / "d", {"a/SN001/SN001_au4.txt": "1,0\n"}, out=str(tmp_path / "d/root/out"))
+        run("disfa", tmp_path / "d", {"a/SN001/SN001_au4.txt": "1,0\n"},
+            out=str(tmp_path / "d/root/out"))
 
 
 def test_disfa_from_registered_frames(tmp_path):
     faces = plant(tmp_path / "faces", {
-        "manifest.csv": "path,video,frame,confidence,registration\n000/a.png,LeftVideoSN001_comp.avi,0,0.9,crop\n"
-                        "000/b.png,LeftVideoSN001_comp,1,0.8,crop\n", "000/a.png|b.png": None})
-    made, _ = run("disfa", tmp_path, {"L/SN001/SN001_au4.txt": "1,0\n2,5\n"}, images_root=str(faces))
+        "manifest.csv": "path,video,frame,confidence,registration\n"
+                        "000/a.png,LeftVideoSN001_comp.avi,0,0.9,crop\n"
+                        "000/b.png,LeftVideoSN001_comp,1,0.8,crop\n", "000/a.png|b.png": None
+    })
+    made, _ = run("disfa", tmp_path, {"L/SN001/SN001_au4.txt": "1,0\n2,5\n"},
+                  images_root=str(faces))
     assert made == """\
 path,subject,AU04,au_kind,source,confidence,video,frame,time,registration
 ../faces/000/a.png,disfa-SN001,0,intensity,real,0.9,SN001,1,0,crop
@@ -102,8 +113,11 @@ def test_registered_frames_count_from_0_whatever_faces_are_missing(tmp_path, tim
         "|".join(f"{i}.png" for i in range(1, 6)): None})
     # with 5 labels image 5 has none: as equals, all five would fit
     for labels in (7, 5) if times else (7,):
-        made, _ = run("disfa", tmp_path / str(labels), {
-            "L/SN001/SN001_au4.txt": "".join(f"{i},{i % 6}\n" for i in range(1, labels + 1))}, images_root=str(faces))
+        made, _ = run(
+            "disfa", tmp_path / str(labels),
+            {"L/SN001/SN001_au4.txt": "".join(f"{i},{i % 6}\n" for i in range(1, labels + 1))},
+            images_root=str(faces)
+        )
         levels = [line.split(",")[2] for line in made.splitlines()[1:]]
         assert levels == ["0.4", "0.6", "0.8", "1", "0" if labels == 7 else ""]
 
@@ -112,25 +126,29 @@ def test_what_registered_frames_count_from():
     """By times: at 25 frames a second frame 50 is at 2 s when the first is 0, and frame 51 is when
     it is 1."""
     at = lambda **cells: {int(number[1:]): ("", {"time": time}) for number, time in cells.items()}
-    assert videos.first_number(at(f5="0.2", f50="2")) == 0 and videos.first_number(at(f6="0.2", f51="2")) == 1
-    assert videos.first_number(at(f5="0.2")) is None and videos.first_number({5: ("", {}), 6: ("", {})}) is None
+    assert videos.first_number(at(f5="0.2", f50="2")) == 0
+    assert videos.first_number(at(f6="0.2", f51="2")) == 1
+    assert videos.first_number(at(f5="0.2")) is None
+    assert videos.first_number({5: ("", {}), 6: ("", {})}) is None
     # reckoned back from too short a piece
     assert videos.first_number(at(f50="2", f55="2.2")) is None
 
 
 def test_disfa_plus(tmp_path):
-    files = {
-        "Labels/SN001/A1_AU1_TrailNo_1/AU1.txt": "# a comment\n000.jpg     0\r\n\r\n001.jpg\t4\r\n002.jpg 9\n",
-        "Labels/SN001/A1_AU1_TrailNo_1/AU25.txt": "000.jpg 1\n001.jpg 2\n",
-        "Labels/SN001/A1_AU1_TrailNo_1/AU2.txt": "",
-        "Labels/SN001/Y_planB/AU1.txt": "010.jpg 5\n",
-        "Images/SN001/A1_AU1_TrailNo_1/000.jpg|001.jpg|003.jpg|.DS_Store": None,
-        "Images/SN001/Y_planB/010.jpg": None}
+    files = {"Labels/SN001/A1_AU1_TrailNo_1/AU1.txt": "# a comment\n000.jpg     0\r\n\r\n"
+                                                      "001.jpg\t4\r\n002.jpg 9\n",
+             "Labels/SN001/A1_AU1_TrailNo_1/AU25.txt": "000.jpg 1\n001.jpg 2\n",
+             "Labels/SN001/A1_AU1_TrailNo_1/AU2.txt": "",
+             "Labels/SN001/Y_planB/AU1.txt": "010.jpg 5\n",
+             "Images/SN001/A1_AU1_TrailNo_1/000.jpg|001.jpg|003.jpg|.DS_Store": None,
+             "Images/SN001/Y_planB/010.jpg": None}
     made, dropped = run("disfa_plus", tmp_path, files)
     assert made == """\
 path,subject,AU01,AU25,au_kind,source,video,frame
-../root/Images/SN001/A1_AU1_TrailNo_1/000.jpg,disfa-SN001,0,0.2,intensity,real,SN001/A1_AU1_TrailNo_1,0
-../root/Images/SN001/A1_AU1_TrailNo_1/001.jpg,disfa-SN001,0.8,0.4,intensity,real,SN001/A1_AU1_TrailNo_1,1
+../root/Images/SN001/A1_AU1_TrailNo_1/000.jpg,disfa-SN001,0,0.2,intensity,\
+real,SN001/A1_AU1_TrailNo_1,0
+../root/Images/SN001/A1_AU1_TrailNo_1/001.jpg,disfa-SN001,0.8,0.4,intensity,\
+real,SN001/A1_AU1_TrailNo_1,1
 ../root/Images/SN001/A1_AU1_TrailNo_1/003.jpg,disfa-SN001,,,intensity,real,SN001/A1_AU1_TrailNo_1,3
 ../root/Images/SN001/Y_planB/010.jpg,disfa-SN001,1,,intensity,real,SN001/Y_planB,10
 """
@@ -141,18 +159,21 @@ SN001/A1_AU1_TrailNo_1/002,no image for this label
 """
     made, dropped = run("disfa_plus", tmp_path, {}, aus=["25"], drop_unlabelled=True)
     assert [line.split(",")[:3] for line in made.splitlines()] == [
-        ["path", "subject", "AU25"], ["../root/Images/SN001/A1_AU1_TrailNo_1/000.jpg", "disfa-SN001", "0.2"],
-        ["../root/Images/SN001/A1_AU1_TrailNo_1/001.jpg", "disfa-SN001", "0.4"]]
+        ["path", "subject", "AU25"],
+        ["../root/Images/SN001/A1_AU1_TrailNo_1/000.jpg", "disfa-SN001", "0.2"],
+        ["../root/Images/SN001/A1_AU1_TrailNo_1/001.jpg", "disfa-SN001", "0.4"]
+    ]
     assert "Images/SN001/Y_planB/010.jpg,unlabelled" in dropped
 
 
-BP4D = {
-    "AUCoding/AU_OCC/F001_T1.csv": BOM + b"0,1,2,12,99\r\n2440,1,0,9,0\r\n2441,0,9,1,0\r\n2442,0,0,0,0\r\n",
-    "AUCoding/AU_OCC/F001_T2.csv": "",
-    "AUCoding/AU_OCC/M002_T1.csv": "0,1,2,12,99\n7,1,1,1,0\n",
-    "AU Intensity Codes3.0/AU06/F001_T1_AU06.csv": "2440,5\r\n2441,9\r\n2442,1\r\n",
-    "AU Intensity Codes3.0/AU12/F001_T1_AU12.csv": "2440,0\n2441,3\n",
-    "F001/T1/02440.jpg|02441.jpg|notes.txt": None, "M002/T1/7.jpg|8.jpg": None, "F001/T3/1.jpg": None}
+BP4D = {"AUCoding/AU_OCC/F001_T1.csv": BOM + b"0,1,2,12,99\r\n2440,1,0,9,0\r\n"
+                                             b"2441,0,9,1,0\r\n2442,0,0,0,0\r\n",
+        "AUCoding/AU_OCC/F001_T2.csv": "",
+        "AUCoding/AU_OCC/M002_T1.csv": "0,1,2,12,99\n7,1,1,1,0\n",
+        "AU Intensity Codes3.0/AU06/F001_T1_AU06.csv": "2440,5\r\n2441,9\r\n2442,1\r\n",
+        "AU Intensity Codes3.0/AU12/F001_T1_AU12.csv": "2440,0\n2441,3\n",
+        "F001/T1/02440.jpg|02441.jpg|notes.txt": None, "M002/T1/7.jpg|8.jpg": None,
+        "F001/T3/1.jpg": None}
 
 
 def test_bp4d_occurrence(tmp_path):
@@ -176,9 +197,11 @@ F001_T2,no frames of this video
 def test_bp4d_from_registered_videos_in_folders(tmp_path):
     """F001/T1.avi and M002/T1.avi share a name: the manifest holds their paths, and the folder is
     the subject."""
-    faces = plant(tmp_path / "faces", {"manifest.csv": "path,video,frame\n0.png,/videos/F001/T1.avi,7\n"
-                                       "1.png,/videos/M002/T1.avi,7\n", "0.png|1.png": None})
-    made, _ = run("bp4d", tmp_path, {"AU_OCC/F001_T1.csv": "0,1\n7,1\n", "AU_OCC/M002_T1.csv": "0,1\n7,0\n"},
+    faces = plant(tmp_path / "faces",
+                  {"manifest.csv": "path,video,frame\n0.png,/videos/F001/T1.avi,7\n"
+                                   "1.png,/videos/M002/T1.avi,7\n", "0.png|1.png": None})
+    made, _ = run("bp4d", tmp_path,
+                  {"AU_OCC/F001_T1.csv": "0,1\n7,1\n", "AU_OCC/M002_T1.csv": "0,1\n7,0\n"},
                   images_root=str(faces), frame_offset="0")
     assert made == """\
 path,subject,AU01,au_kind,source,video,frame,time
@@ -189,12 +212,15 @@ path,subject,AU01,au_kind,source,video,frame,time
 
 def test_registered_videos_of_one_name_are_not_mixed(tmp_path):
     """a/clip.avi and b/clip.avi: which of them the labels mean is for the user to say."""
-    faces = plant(tmp_path / "faces", {"manifest.csv": "path,video,frame\n0.png,a/clip.avi,0\n1.png,b/clip.avi,0\n",
-                                       "0.png|1.png": None})
+    faces = plant(tmp_path / "faces",
+                  {"manifest.csv": "path,video,frame\n0.png,a/clip.avi,0\n1.png,b/clip.avi,0\n",
+                   "0.png|1.png": None})
     files = {"valence/clip.txt": "0.5\n", "arousal/clip.txt": "0\n"}
-    with pytest.raises(BadInput, match=r"clip has frames in several folders \(a/clip, b/clip\); say which"):
+    with pytest.raises(BadInput,
+                       match=r"clip has frames in several folders \(a/clip, b/clip\); say which"):
         run("aff_wild", tmp_path, files, images_root=str(faces))
-    made, _ = run("aff_wild", tmp_path, files, images_root=str(faces), images="b/{video}/{frame:d}.*")
+    made, _ = run("aff_wild", tmp_path, files, images_root=str(faces),
+                  images="b/{video}/{frame:d}.*")
     assert made.splitlines()[1].startswith("../faces/1.png,affwild-clip,0.5,0,")
 
 
@@ -214,14 +240,15 @@ F001_T1/2442,no image for this label
 
 
 def test_fera17(tmp_path):
-    files = {
-        "train/occ/FERA17_TR_F007_T1.csv": "0,1,4\r\n1,0,1\r\n2,9,0\r\n",
-        "train/int/FERA17_TR_F007_T1_AU04_Int.csv": "1,3\n2,0\n",
-        "valid/occ/FERA17_VA_F007_T1.csv": BOM + b"0,1,4\n1,1,1\n",
-        "valid/occ/FERA17_VA_F008_T1.csv": "0,1,4\n1,1,1\n",
-        "train/ims/FERA17_TR_F007_T1_6/1.png|2.png": None, "train/ims/FERA17_TR_F007_T1_9/1.png|2.png": None,
-        "train/ims/FERA17_TR_F007_T1_6.mp4": "x", "valid/ims/FERA17_VA_F007_T1_6/000001.png": None,
-        "test/ims/FERA17_TE_F009_T1_6/1.png": None}
+    files = {"train/occ/FERA17_TR_F007_T1.csv": "0,1,4\r\n1,0,1\r\n2,9,0\r\n",
+             "train/int/FERA17_TR_F007_T1_AU04_Int.csv": "1,3\n2,0\n",
+             "valid/occ/FERA17_VA_F007_T1.csv": BOM + b"0,1,4\n1,1,1\n",
+             "valid/occ/FERA17_VA_F008_T1.csv": "0,1,4\n1,1,1\n",
+             "train/ims/FERA17_TR_F007_T1_6/1.png|2.png": None,
+             "train/ims/FERA17_TR_F007_T1_9/1.png|2.png": None,
+             "train/ims/FERA17_TR_F007_T1_6.mp4": "x",
+             "valid/ims/FERA17_VA_F007_T1_6/000001.png": None,
+             "test/ims/FERA17_TE_F009_T1_6/1.png": None}
     made, dropped = run("fera17", tmp_path, files)
     assert made == """\
 path,subject,AU01,AU04,au_kind,source,partition,video,frame,time,view
@@ -229,7 +256,8 @@ path,subject,AU01,AU04,au_kind,source,partition,video,frame,time,view
 ../root/train/ims/FERA17_TR_F007_T1_6/2.png,bp4d-F007,,0,occurrence,real,train,TR_F007_T1_6,2,0.04,6
 ../root/train/ims/FERA17_TR_F007_T1_9/1.png,bp4d-F007,0,1,occurrence,real,train,TR_F007_T1_9,1,0,9
 ../root/train/ims/FERA17_TR_F007_T1_9/2.png,bp4d-F007,,0,occurrence,real,train,TR_F007_T1_9,2,0.04,9
-../root/valid/ims/FERA17_VA_F007_T1_6/000001.png,bp4dplus-F007,1,1,occurrence,real,validation,VA_F007_T1_6,1,0,6
+../root/valid/ims/FERA17_VA_F007_T1_6/000001.png,bp4dplus-F007,1,1,occurrence,\
+real,validation,VA_F007_T1_6,1,0,6
 """
     assert dropped == ("path,reason\nVA_F008_T1,no frames of this video\n"
                        "TE/F009/T1/6,no labels of this video\n")
@@ -245,14 +273,17 @@ def test_unbc_pain(tmp_path, capsys):
     at, facs, pspi = (f"{folder}/042-ll042/ll042t1aaaff"
                       for folder in ("Images", "Frame_Labels/FACS", "Frame_Labels/PSPI"))
     made, dropped = run("unbc_pain", tmp_path, {
-        f"{at}/ll042t1aaaff001.png|ll042t1aaaff002.png|ll042t1aaaff003.png|ll042t1aaaff010.png|.DS_Store": None,
+        f"{at}/ll042t1aaaff001.png|ll042t1aaaff002.png|ll042t1aaaff003.png": None,
+        f"{at}/ll042t1aaaff010.png|.DS_Store": None,
         f"{facs}/ll042t1aaaff001_facs.txt": "",  # no AU
-        f"{facs}/ll042t1aaaff002_facs.txt": "   4.0000000e+00   3.0000000e+00   0   0\r\n  43.0 1.0 0 0\r\n"
+        f"{facs}/ll042t1aaaff002_facs.txt": "   4.0000000e+00   3.0000000e+00   0   0\r\n"
+                                            "  43.0 1.0 0 0\r\n"
                                             "  15 2 0 0\r\n",
         f"{facs}/ll042t1aaaff003_facs.txt": BOM + b"6 2\n7 5\n10 9\n",
         f"{facs}/ll042t1aaaff011_facs.txt": "4 1\n",  # its image is missing
-        f"{pspi}/ll042t1aaaff001_facs.txt": "   0.0000000e+00\n", f"{pspi}/ll042t1aaaff002_facs.txt": ""},
-        coded=["4", "6", "7", "10", "43"])
+        f"{pspi}/ll042t1aaaff001_facs.txt": "   0.0000000e+00\n",
+        f"{pspi}/ll042t1aaaff002_facs.txt": "",
+    }, coded=["4", "6", "7", "10", "43"])
     assert made == f"""\
 path,subject,AU04,AU06,AU07,AU10,AU43,au_kind,source,video,frame,pspi
 ../root/{at}/ll042t1aaaff001.png,unbc-042,0,0,0,0,0,intensity,real,ll042t1aaaff,1,0
@@ -302,15 +333,19 @@ def test_aff_wild_reads_traces_at_the_times_of_registered_frames(tmp_path, capsy
     half = [("a.mp4", 2 * i, i / 30) for i in range(4)]  # as register --fps 30 takes them
     slow = [("b.mp4", i, i / 25) for i in range(6)]
     short = [("c.mp4", i, i / 30) for i in range(9)]
-    rows = "".join(f"{video}{frame}.png,{video},{frame},{time:.4f}\n" for video, frame, time in half + slow + short)
-    faces = plant(tmp_path / "faces", {"manifest.csv": "path,video,frame,time\n" + rows,
-                                       "|".join(f"{video}{frame}.png" for video, frame, _ in half + slow + short): None})
+    rows = "".join(f"{video}{frame}.png,{video},{frame},{time:.4f}\n"
+                   for video, frame, time in half + slow + short)
+    faces = plant(tmp_path / "faces", {
+        "manifest.csv": "path,video,frame,time\n" + rows,
+        "|".join(f"{video}{frame}.png" for video, frame, _ in half + slow + short): None
+    })
     ramp = "".join(f"{i / 100}\n" for i in range(40))
     made, dropped = run("aff_wild", tmp_path, {
         # one missing; one too short by one
         "valence/a.txt": "0\n0.1\n-5\n0.3\n", "arousal/a.txt": "0\n0.1\n0.2\n",
-        "valence/b.txt": ramp, "arousal/b.txt": ramp, "valence/c.txt": "0\n" * 6, "arousal/c.txt": "0\n" * 6},
-        images_root=str(faces), fps=30, trace_fps=30)
+        "valence/b.txt": ramp, "arousal/b.txt": ramp,
+        "valence/c.txt": "0\n" * 6, "arousal/c.txt": "0\n" * 6,
+    }, images_root=str(faces), fps=30, trace_fps=30)
     assert made == """\
 path,subject,valence,arousal,source,video,frame,time
 ../faces/a.mp40.png,affwild-a,0,0,real,a,1,0.0000
@@ -324,10 +359,14 @@ path,subject,valence,arousal,source,video,frame,time
 ../faces/b.mp44.png,affwild-b,0.048,0.048,real,b,5,0.1600
 ../faces/b.mp45.png,affwild-b,0.06,0.06,real,b,6,0.2000
 """
-    assert dropped == ("path,reason\nvalence/c.txt,trace longer or shorter than its video\n"
-                       "arousal/c.txt,trace longer or shorter than its video\nc,no labels of this video\n")
-    assert "go on after their video's last face, cut (if by much: see --trace-fps): 2" in capsys.readouterr().err
-    made, _ = run("aff_wild", tmp_path, {"valence/c.txt": ramp, "arousal/c.txt": ramp}, images_root=str(faces))
+    assert dropped == (
+        "path,reason\nvalence/c.txt,trace longer or shorter than its video\n"
+        "arousal/c.txt,trace longer or shorter than its video\nc,no labels of this video\n"
+    )
+    assert ("go on after their video's last face, cut (if by much: see --trace-fps): 2"
+            in capsys.readouterr().err)
+    made, _ = run("aff_wild", tmp_path, {"valence/c.txt": ramp, "arousal/c.txt": ramp},
+                  images_root=str(faces))
     values = [row.split(",")[2] for row in made.splitlines()[1:] if ",c," in row]
     # one value a frame
     assert values == ["0", "0.01", "0.02", "0.03", "0.04", "0.05", "0.06", "0.07", "0.08"]
@@ -337,22 +376,31 @@ def test_aff_wild2(tmp_path):
     au = "AU1,AU2,AU4,AU6,AU7,AU10,AU12,AU15,AU23,AU24,AU25,AU26\r\n"
     made, dropped = run("aff_wild2", tmp_path, {
         "annotations/AU_Detection_Challenge/Train_Set/video59_left.txt":
-            au + "1,0,0,0,0,0,1,0,0,0,0,0\r\n" + ",".join(["-1"] * 12) + "\r\n0,1,0,0,0,0,0,0,0,0,1,-1\r\n",
+            au + "1,0,0,0,0,0,1,0,0,0,0,0\r\n" + ",".join(["-1"] * 12) + "\r\n"
+            "0,1,0,0,0,0,0,0,0,0,1,-1\r\n",
         "annotations/VA_Estimation_Challenge/Validation_Set/video59_left.txt":
             "valence,arousal\n0.1,-0.2\n-5,-5\n-1,1\n",
-        "annotations/VA_Estimation_Challenge/Train_Set/video59.txt": BOM + b"valence,arousal\n0.5,-5\n",
+        "annotations/VA_Estimation_Challenge/Train_Set/video59.txt":
+            BOM + b"valence,arousal\n0.5,-5\n",
         "annotations/VA_Estimation_Challenge/Train_Set/video59_right.txt": "",
         "annotations/EXPR_Classification_Challenge/Train_Set/video59_left.txt":
             "Neutral,Anger,Disgust,Fear,Happiness,Sadness,Surprise,Other\n4\n-1\n7\n",
         "cropped_aligned/video59_left/00001.jpg|00003.jpg|.DS_Store": None,
         "cropped_aligned/video59/00001.jpg|00002.jpg": None,
-        "cropped/video59_left/00001.jpg": None, "cropped_aligned/video60/00001.jpg": None})
+        "cropped/video59_left/00001.jpg": None, "cropped_aligned/video60/00001.jpg": None
+    })
     assert made == """\
-path,subject,AU01,AU02,AU04,AU06,AU07,AU10,AU12,AU15,AU23,AU24,AU25,AU26,au_kind,valence,arousal,expression,source,partition,video,frame,va_partition,expression_partition,au_partition
-../root/cropped_aligned/video59/00001.jpg,affwild2-video59,,,,,,,,,,,,,occurrence,0.5,,,real,train,video59,1,train,,
-../root/cropped_aligned/video59/00002.jpg,affwild2-video59,,,,,,,,,,,,,occurrence,,,,real,train,video59,2,train,,
-../root/cropped_aligned/video59_left/00001.jpg,affwild2-video59_left,1,0,0,0,0,0,1,0,0,0,0,0,occurrence,0.1,-0.2,happiness,real,mixed,video59_left,1,validation,train,train
-../root/cropped_aligned/video59_left/00003.jpg,affwild2-video59_left,0,1,0,0,0,0,0,0,0,0,1,,occurrence,-1,1,other,real,mixed,video59_left,3,validation,train,train
+path,subject,AU01,AU02,AU04,AU06,AU07,AU10,AU12,AU15,AU23,AU24,AU25,AU26,\
+au_kind,valence,arousal,expression,source,partition,video,frame,\
+va_partition,expression_partition,au_partition
+../root/cropped_aligned/video59/00001.jpg,affwild2-video59,,,,,,,,,,,,,occurrence,\
+0.5,,,real,train,video59,1,train,,
+../root/cropped_aligned/video59/00002.jpg,affwild2-video59,,,,,,,,,,,,,occurrence,\
+,,,real,train,video59,2,train,,
+../root/cropped_aligned/video59_left/00001.jpg,affwild2-video59_left,1,0,0,0,0,0,1,0,0,0,0,0,occurrence,\
+0.1,-0.2,happiness,real,mixed,video59_left,1,validation,train,train
+../root/cropped_aligned/video59_left/00003.jpg,affwild2-video59_left,0,1,0,0,0,0,0,0,0,0,1,,occurrence,\
+-1,1,other,real,mixed,video59_left,3,validation,train,train
 """
     assert dropped == """\
 path,reason
@@ -365,9 +413,15 @@ video59_left/2,no image for this label
 def test_aff_wild2_older_names(tmp_path):
     made, _ = run("aff_wild2", tmp_path, {
         "AU_Set/Training_Set/v.txt": "AU1,AU2,AU4,AU6,AU12,AU15,AU20,AU25\n0,0,0,0,0,0,1,0\n",
-        "EXPR_Set/Train_Set/v.txt": "Neutral,Anger\n1\n", "cropped_aligned/v/00001.jpg": None}, aus=["20"], fps=30)
-    assert made == ("path,subject,AU20,au_kind,expression,source,partition,video,frame,time,expression_partition,au_partition\n"
-                    "../root/cropped_aligned/v/00001.jpg,affwild2-v,1,occurrence,anger,real,train,v,1,0,train,train\n")
+        "EXPR_Set/Train_Set/v.txt": "Neutral,Anger\n1\n",
+        "cropped_aligned/v/00001.jpg": None,
+    }, aus=["20"], fps=30)
+    assert made == (
+        "path,subject,AU20,au_kind,expression,source,partition,video,frame,time,"
+        "expression_partition,au_partition\n"
+        "../root/cropped_aligned/v/00001.jpg,affwild2-v,1,occurrence,anger,real,train,v,1,0,"
+        "train,train\n"
+    )
 
 
 def test_speed_100k_rows(tmp_path):
@@ -383,7 +437,8 @@ def test_speed_100k_rows(tmp_path):
                      for person in range(20) for frame in range(5000))
     plant(tmp_path / "frames", {"manifest.csv": "path,video,frame\n" + frames})
     start = time.process_time()  # of the processor: the machine may be busy otherwise
-    options = disfa.Options(root=str(root), out=str(tmp_path / "out"), images_root=str(tmp_path / "frames"))
+    options = disfa.Options(root=str(root), out=str(tmp_path / "out"),
+                            images_root=str(tmp_path / "frames"))
     disfa.collect(options).write()
     took = time.process_time() - start
     lines = (tmp_path / "out/manifest.csv").read_text().splitlines()
