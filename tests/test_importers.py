@@ -397,10 +397,10 @@ va_partition,expression_partition,au_partition
 0.5,,,real,train,video59,1,train,,
 ../root/cropped_aligned/video59/00002.jpg,affwild2-video59,,,,,,,,,,,,,occurrence,\
 ,,,real,train,video59,2,train,,
-../root/cropped_aligned/video59_left/00001.jpg,affwild2-video59_left,1,0,0,0,0,0,1,0,0,0,0,0,occurrence,\
-0.1,-0.2,happiness,real,mixed,video59_left,1,validation,train,train
-../root/cropped_aligned/video59_left/00003.jpg,affwild2-video59_left,0,1,0,0,0,0,0,0,0,0,1,,occurrence,\
--1,1,other,real,mixed,video59_left,3,validation,train,train
+../root/cropped_aligned/video59_left/00001.jpg,affwild2-video59_left,1,0,0,0,0,0,1,0,0,0,0,0,\
+occurrence,0.1,-0.2,happiness,real,mixed,video59_left,1,validation,train,train
+../root/cropped_aligned/video59_left/00003.jpg,affwild2-video59_left,0,1,0,0,0,0,0,0,0,0,1,,\
+occurrence,-1,1,other,real,mixed,video59_left,3,validation,train,train
 """
     assert dropped == """\
 path,reason

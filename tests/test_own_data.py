@@ -23,9 +23,10 @@ FRAMES, PEOPLE = 8, 9
 SUBJECTS = [f"SN{person:03d}" for person in range(1, PEOPLE + 1)]
 LEVELS = {1: (0, 0, 3, 4, 0, 0, 2, 0), 2: (0, 0, 3, 5, 0, 0, 1, 0), 4: (0, 0, 0, 0, 4, 2, 0, 9),
           12: (0, 0, 0, 1, 0, 3, 5, 2), 25: (0, 0, 0, 0, 0, 0, 5, 3)}  # 9: not to be read
-TINY = {"FACES_SIZE_smoke": 32, "FACES_CLASSIFIER_smoke": "--max-steps 4 --arch tiny --batch 16 --threads 1",
-        "FACES_GENERATOR_smoke": "--epochs 1 --decay-epochs 0 --epoch-images 16 --batch 8 --threads 1 "
-                                 "--config d_warmup=1 width=8 joined=8 d_width=8"}
+TINY = {"FACES_SIZE_smoke": 32,
+        "FACES_CLASSIFIER_smoke": "--max-steps 4 --arch tiny --batch 16 --threads 1",
+        "FACES_GENERATOR_smoke": "--epochs 1 --decay-epochs 0 --epoch-images 16 --batch 8 "
+                                 "--threads 1 --config d_warmup=1 width=8 joined=8 d_width=8"}
 
 
 def disfa_labels(root):
@@ -34,7 +35,8 @@ def disfa_labels(root):
         for au, levels in LEVELS.items():
             place = root / "ActionUnit_Labels" / name / f"{name}_au{au}.txt"
             place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_text("".join(f"{frame},{level}\r\n" for frame, level in enumerate(levels, 1)))
+            rows = [f"{frame},{level}\r\n" for frame, level in enumerate(levels, 1)]
+            place.write_text("".join(rows))
 
 
 def disfa_videos(root):
@@ -61,18 +63,20 @@ def frames_instead(folder):
     draw = np.random.default_rng(0)
     for name in SUBJECTS:
         for frame in range(FRAMES):
-            images.save(folder / f"LeftVideo{name}_comp/{frame}.png", draw.integers(0, 256, (40, 48, 3), np.uint8))
+            images.save(folder / f"LeftVideo{name}_comp/{frame}.png",
+                        draw.integers(0, 256, (40, 48, 3), np.uint8))
 
 
 def make(folder, *arguments, **variables):
     """The project's make, its results in `folder`; the completed process."""
     # newer than requirements.txt: the environment is the one that runs the tests
     (folder / "ready").touch()
-    variables = {"FACES_RUN": folder, "READY": folder / "ready", "PY": sys.executable, "DEVICE": "cpu",
-                 "PRESET": "smoke", **TINY, **variables}
-    environment = {name: value for name, value in ENVIRONMENT.items() if not name.startswith("MAKE")}
-    return subprocess.run(["make", *arguments, *(f"{name}={value}" for name, value in variables.items())], cwd=ROOT,
-                          env=environment, capture_output=True, text=True)
+    variables = {"FACES_RUN": folder, "READY": folder / "ready", "PY": sys.executable,
+                 "DEVICE": "cpu", "PRESET": "smoke", **TINY, **variables}
+    environment = {name: value for name, value in ENVIRONMENT.items()
+                   if not name.startswith("MAKE")}
+    line = ["make", *arguments, *(f"{name}={value}" for name, value in variables.items())]
+    return subprocess.run(line, cwd=ROOT, env=environment, capture_output=True, text=True)
 
 
 def readme_commands(folder):
@@ -81,7 +85,8 @@ def readme_commands(folder):
     text = (ROOT / "docs/your-data.md").read_text(encoding="utf-8")
     text = text.partition("From DISFA as it is delivered")[2]
     lines = [line.strip() for line in text.split("\n\n")[1].splitlines()]
-    return [re.sub(r"(?<![\w/])(DISFA|data/disfa)(?![\w])", lambda found: f"{folder}/{found[0]}", line) for line in lines]
+    return [re.sub(r"(?<![\w/])(DISFA|data/disfa)(?![\w])", lambda found: f"{folder}/{found[0]}",
+                   line) for line in lines]
 
 
 def test_readmes_commands_lead_from_disfa_to_a_result_table(tmp_path):
@@ -97,8 +102,8 @@ def test_readmes_commands_lead_from_disfa_to_a_result_table(tmp_path):
     before, own = files(tmp_path / "DISFA"), tmp_path / "data/disfa"
     for line in commands:
         assert line.startswith("python -m lib."), line
-        done = subprocess.run(line.replace("python", shlex.quote(sys.executable), 1), shell=True, cwd=ROOT,
-                              env=ENVIRONMENT, capture_output=True, text=True)
+        done = subprocess.run(line.replace("python", shlex.quote(sys.executable), 1), shell=True,
+                              cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True)
         assert done.returncode == 0 and not done.stdout, done.stderr
     assert files(tmp_path / "DISFA") == before
     assert len(manifest.read(own / "manifest.csv")) == FRAMES * PEOPLE
@@ -114,9 +119,11 @@ def test_readmes_commands_lead_from_disfa_to_a_result_table(tmp_path):
     assert report["protocol"]["aus"] == ["AU01", "AU02", "AU04", "AU12", "AU25"]
     assert report["protocol"]["unlabelled_au_cells"] == report["subjects"] == len(
         set(manifest.read(own / "test.csv").text("subject")))  # one 9 a person
-    assert report["protocol"]["pair"] == ["AU01", "AU02"] and report["au"]["pooled"]["f1"] is not None
+    assert report["protocol"]["pair"] == ["AU01", "AU02"]
+    assert report["au"]["pooled"]["f1"] is not None
     made = manifest.read(run / "em/synthetic/manifest.csv")
-    assert len(made) == len(manifest.read(own / "unlabelled.csv")) and set(made.text("source")) == {"synthetic"}
+    assert len(made) == len(manifest.read(own / "unlabelled.csv"))
+    assert set(made.text("source")) == {"synthetic"}
     assert {Path(path).parent.name for path in made.images()} == {"synthetic"}
     seen = Image.open(run / "em/synthetic/sheet.png")
     assert seen.width > seen.height / 2
@@ -129,21 +136,27 @@ def test_readmes_commands_lead_from_disfa_to_a_result_table(tmp_path):
 def domains(tmp_path_factory):
     """Three data sets of other people, each with its own AUs; the second has occurrences only."""
     folder, draw = tmp_path_factory.mktemp("domains"), np.random.default_rng(1)
-    for name, aus, count, more in (("a", ("AU01", "AU02", "AU12"), 30, {}),
-                                   ("b", ("AU02", "AU04"), 20, {"au_kind": ["occurrence"] * 20, "weight": [2] * 20}),
-                                   ("c", ("AU02", "AU12", "AU25"), 24, {})):
-        images.save_pack(folder / f"{name}.npy", draw.integers(0, 256, (count, 32, 32, 3), np.uint8))
-        levels = draw.integers(0, 2 if name == "b" else 6, (count, len(aus))) / (1 if name == "b" else 5)
-        manifest.write(folder / f"{name}.csv", {
-            "path": [f"{name}.npy#{i}" for i in range(count)], "subject": [f"{name}-{i % 4}" for i in range(count)],
-            **{au: list(levels[:, k]) for k, au in enumerate(aus)}, **more})
+    for name, aus, count, more in (
+        ("a", ("AU01", "AU02", "AU12"), 30, {}),
+        ("b", ("AU02", "AU04"), 20, {"au_kind": ["occurrence"] * 20, "weight": [2] * 20}),
+        ("c", ("AU02", "AU12", "AU25"), 24, {})
+    ):
+        images.save_pack(folder / f"{name}.npy",
+                         draw.integers(0, 256, (count, 32, 32, 3), np.uint8))
+        most = 1 if name == "b" else 5
+        levels = draw.integers(0, most + 1, (count, len(aus))) / most
+        manifest.write(folder / f"{name}.csv",
+                       {"path": [f"{name}.npy#{i}" for i in range(count)],
+                        "subject": [f"{name}-{i % 4}" for i in range(count)],
+                        **{au: list(levels[:, k]) for k, au in enumerate(aus)}, **more})
     return folder
 
 
 def test_two_data_sets_train_the_union_and_are_tested_on_the_intersection(domains, tmp_path):
     a, b, c = (domains / f"{name}.csv" for name in "abc")
-    succeed("train_classifier.py", "--train", a, b, "--weights", 1, 0.25, "--validation", c, "--out", tmp_path / "c.pt",
-            "--arch", "tiny", "--max-steps", 2, "--device", "cpu", "--threads", 1)
+    succeed("train_classifier.py", "--train", a, b, "--weights", 1, 0.25, "--validation", c,
+            "--out", tmp_path / "c.pt", "--arch", "tiny", "--max-steps", 2, "--device", "cpu",
+            "--threads", 1)
     succeed("export_onnx.py", tmp_path / "c.pt", "--out", tmp_path / "c.onnx")
     out, said = succeed("evaluate.py", "--model", tmp_path / "c.onnx", "--test", c)
     protocol = json.loads(out)["protocol"]
@@ -155,13 +168,16 @@ def test_two_data_sets_train_the_union_and_are_tested_on_the_intersection(domain
 def test_sources_are_masked_and_weighted(domains, monkeypatch):
     """What a data set does not label says nothing; --weights multiplies the rows' own."""
     monkeypatch.chdir(domains)
-    options = train_classifier.Options(train=["a.csv", "b.csv"], validation="c.csv", out="c.pt", weights=[1, 0.25])
+    options = train_classifier.Options(train=["a.csv", "b.csv"], validation="c.csv", out="c.pt",
+                                       weights=[1, 0.25])
     data = training_data.TrainingData(options, torch.device("cpu"))
     assert data.names["aus"] == ["AU01", "AU02", "AU04", "AU12"]
     assert data.true["au"][30:, 1].isnan().all()  # occurrences of AU02 say nothing about its level
     unknown = data.true["au_present"].isnan()
-    assert unknown[:30].all(0).tolist() == [False, False, True, False] and not unknown[:30, [0, 1, 3]].any()
-    assert unknown[30:].all(0).tolist() == [True, False, False, True] and not unknown[30:, [1, 2]].any()
+    assert unknown[:30].all(0).tolist() == [False, False, True, False]
+    assert not unknown[:30, [0, 1, 3]].any()
+    assert unknown[30:].all(0).tolist() == [True, False, False, True]
+    assert not unknown[30:, [1, 2]].any()
     assert data.weight.tolist() == [1.0] * 30 + [0.5] * 20
 
 
@@ -170,19 +186,25 @@ def test_own_data_that_cannot_be_used(domains, tmp_path):
     done = make(tmp_path, "faces-em", LABELLED=a)
     assert done.returncode == 2 and "also give UNLABELLED=" in done.stderr
     done = make(tmp_path, "faces-supervised", LABELLED=a, UNLABELLED=a, VALIDATION=a, TEST=c)
-    assert done.returncode == 2 and "--allow-shared-subjects" in done.stderr and "Traceback" not in done.stderr
+    assert done.returncode == 2
+    assert "--allow-shared-subjects" in done.stderr
+    assert "Traceback" not in done.stderr
     assert not list(tmp_path.rglob("*.pt")) and not list(tmp_path.rglob("*.json"))
     for name in ("faces", "registration", "mnist-medium-3000"):
         done = make(tmp_path, "faces-em", NAME=name, LABELLED=a, UNLABELLED=a, VALIDATION=c, TEST=c)
         assert done.returncode == 2 and f"NAME={name} is the name of a set" in done.stderr
 
 
-@pytest.mark.parametrize("size, variables", [(64, {"PRESET": "quick"}), (64, {"PRESET": "long"}),
-                                             (128, {"PRESET": "paper"}), (128, {"PRESET": "quick", "FACES_SIZE_quick": 128})])
+@pytest.mark.parametrize("size, variables", [
+    (64, {"PRESET": "quick"}), (64, {"PRESET": "long"}), (128, {"PRESET": "paper"}),
+    (128, {"PRESET": "quick", "FACES_SIZE_quick": 128})
+])
 def test_sizes_under_make_are_those_that_readme_says(domains, tmp_path, size, variables):
     given = {part: domains / "a.csv" for part in ("LABELLED", "UNLABELLED", "VALIDATION", "TEST")}
-    lines = make(tmp_path, "-n", "faces-em", **given, **variables).stdout.replace("\\\n", " ").splitlines()
-    trained = [line for line in lines if " train_classifier.py " in line or " train_generator.py " in line]
+    said = make(tmp_path, "-n", "faces-em", **given, **variables).stdout
+    lines = said.replace("\\\n", " ").splitlines()
+    trained = [line for line in lines
+               if " train_classifier.py " in line or " train_generator.py " in line]
     assert len(trained) == 3
     for words in map(str.split, trained):
         assert words.count("--size") == 1 and words[words.index("--size") + 1] == str(size)
@@ -196,13 +218,16 @@ def test_several_files_under_make(domains, tmp_path):
     done = make(tmp_path, "-n", "compare-faces", **own, SEEDS=1)
     assert done.returncode == 0
     lines = done.stdout.replace("\\\n", " ").splitlines()
-    for stage, option in (("train_classifier.py", "--train"), ("train_generator.py", "--train"), ("synthesize.py", "--source"),
-                          ("-m lib.manifest", "check")):
+    for stage, option in (("train_classifier.py", "--train"), ("train_generator.py", "--train"),
+                          ("synthesize.py", "--source"), ("-m lib.manifest", "check")):
         ran = [line.split() for line in lines if f" {stage} " in line and f" {option} " in line]
-        assert ran and all(words[words.index(option) + 1:][:2] == [str(a), str(b)] for words in ran), stage
+        assert ran, stage
+        assert all(words[words.index(option) + 1:][:2] == [str(a), str(b)] for words in ran), stage
     for name in ("UNLABELLED", "VALIDATION", "TEST", "TEST_NATURAL"):
         done = make(tmp_path, "-n", "faces-em", **{**own, name: f"{b} {c}"})
-        assert done.returncode == 2 and f"{name}={b} {c}: name one file" in done.stderr and not done.stdout
+        assert done.returncode == 2
+        assert f"{name}={b} {c}: name one file" in done.stderr
+        assert not done.stdout
         assert f"lib.manifest merge {b} {c} --out FILE.csv" in done.stderr
 
 
@@ -211,10 +236,12 @@ def test_people_of_the_test_set_are_nowhere_else(domains, tmp_path):
     classifier."""
     a, b, c = (domains / f"{name}.csv" for name in "abc")
     test = manifest.read(c)
-    for name, people in (("v", ["v"] * 24), ("t", [f"b-{i % 4}" if i == 7 else "t" for i in range(24)])):
+    for name, people in (("v", ["v"] * 24),
+                         ("t", [f"b-{i % 4}" if i == 7 else "t" for i in range(24)])):
         test.columns["subject"] = people
         test.write(tmp_path / f"{name}.csv")
-    own = {"NAME": "own", "LABELLED": a, "UNLABELLED": b, "VALIDATION": tmp_path / "v.csv", "TEST": tmp_path / "t.csv"}
+    own = {"NAME": "own", "LABELLED": a, "UNLABELLED": b, "VALIDATION": tmp_path / "v.csv",
+           "TEST": tmp_path / "t.csv"}
     done = make(tmp_path, "faces-data", **own)
     said = [line for line in done.stderr.splitlines() if line.startswith("manifest.py")]
     assert done.returncode == 2 and len(said) == 1 and not (tmp_path / ".checked").exists()

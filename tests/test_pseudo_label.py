@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 import pseudo_label
-from commands import ENVIRONMENT, NO_TORCH, call, command, execute, fail, files, interruptible, succeed
+from commands import (ENVIRONMENT, NO_TORCH, call, command, execute, fail, files, interruptible,
+                      succeed)
 from lib import images
 
 # exact in 8 bits
@@ -43,8 +44,11 @@ def label(place, capsys, *arguments, status=0):
 def test_soft_values_and_confidence_by_hand(place, capsys):
     rows = label(place, capsys, "--images", place / "images.csv", "--batch", 2)
     assert [[float(row[au]) for au in models.AUS] for row in rows] == LEVELS
-    assert [row["path"].split("#")[1] for row in rows] == list("01234") and {row["source"] for row in rows} == {"pseudo"}
-    assert rows[1]["valence"] == "1" and rows[1]["arousal"] == "-1" and rows[1]["expression"] == "happiness"
+    assert [row["path"].split("#")[1] for row in rows] == list("01234")
+    assert {row["source"] for row in rows} == {"pseudo"}
+    assert rows[1]["valence"] == "1"
+    assert rows[1]["arousal"] == "-1"
+    assert rows[1]["expression"] == "happiness"
     # threshold 0.4: (0.4 / 0.4 + 0.2 / 0.4 + 0 + 0.2 / 0.6) / 4
     assert float(rows[0]["confidence"]) == pytest.approx((1 + .5 + 0 + 1 / 3) / 4, abs=1e-4)
     assert float(rows[3]["confidence"]) == float(rows[4]["confidence"]) == 1
@@ -64,7 +68,8 @@ def test_only_empty_cells_are_filled_and_columns_pass_through(place, capsys):
                                     'images.npy#0,0.9,,"a, b",intensity,real,\n'
                                     "images.npy#1,,0.5,,,,\nimages.npy#2,,,,occurrence,,\n")
     rows = label(place, capsys, "--images", place / "part.csv", "--threshold", "0.5")
-    assert [row["AU01"] for row in rows] == ["0.9", "1", "0"] and [row["AU43"] for row in rows] == ["", "0.5", ""]
+    assert [row["AU01"] for row in rows] == ["0.9", "1", "0"]
+    assert [row["AU43"] for row in rows] == ["", "0.5", ""]
     assert rows[0]["remark"] == "a, b" and rows[0]["AU26"] == "1"
     # rows with AUs of their own keep it
     assert [row["au_kind"] for row in rows] == ["intensity", "", "occurrence"]
@@ -74,21 +79,26 @@ def test_only_empty_cells_are_filled_and_columns_pass_through(place, capsys):
 
 
 def test_what_was_labelled_is_named():
-    judge = SimpleNamespace(aus=[], outputs=["valence_arousal", "expression", "features"], expressions=["anger", "joy"])
+    judge = SimpleNamespace(aus=[], outputs=["valence_arousal", "expression", "features"],
+                            expressions=["anger", "joy"])
     assert pseudo_label.columns_of(judge) == ["valence", "arousal", "expression"]
 
 
 def test_a_model_of_occurrences_labels_occurrences(place, capsys):
     models.classifier(place / "model.onnx", au_kind="occurrence")
     rows = label(place, capsys, "--images", place / "images.csv")
-    assert {row["au_kind"] for row in rows} == {"occurrence"} and float(rows[0]["AU02"]) == pytest.approx(0.2)
+    assert {row["au_kind"] for row in rows} == {"occurrence"}
+    assert float(rows[0]["AU02"]) == pytest.approx(0.2)
 
 
 def test_a_row_with_all_labels_stays_real(place, capsys):
-    (place / "full.csv").write_text("path,AU01,AU02,AU12,AU26,valence,arousal,expression,source,confidence\n"
-                                    "images.npy#0,0,0,0,0,0.5,0,sadness,real,0.1\nimages.npy#3,,,,,,,,,\n")
+    (place / "full.csv").write_text(
+        "path,AU01,AU02,AU12,AU26,valence,arousal,expression,source,confidence\n"
+        "images.npy#0,0,0,0,0,0.5,0,sadness,real,0.1\nimages.npy#3,,,,,,,,,\n"
+    )
     rows = label(place, capsys, "--images", place / "full.csv", "--min-confidence", "0.9")
-    assert [(row["source"], float(row["confidence"])) for row in rows] == [("real", 0.1), ("pseudo", 1)]
+    sure = [(row["source"], float(row["confidence"])) for row in rows]
+    assert sure == [("real", 0.1), ("pseudo", 1)]
     assert rows[0]["expression"] == "sadness" and rows[1]["valence"] == "-1"
 
 
@@ -98,7 +108,8 @@ def test_cells_that_the_model_is_unsure_of_stay_empty(place, capsys):
     rows = label(place, capsys, "--images", place / "images.csv", "--mask-confidence", 0.55)
     cells = [[row[au] for au in models.AUS] for row in rows]
     assert cells == [["0", "", "", ""], ["1", "0", "0", "0.8"], [""] * 4, ["0"] * 4, ["1"] * 4]
-    assert [row["expression"] for row in rows] == ["neutral" if k in (2, 3) else "happiness" for k in range(5)]
+    expected = ["neutral" if k in (2, 3) else "happiness" for k in range(5)]
+    assert [row["expression"] for row in rows] == expected
     models.classifier(place / "model.onnx", only=["au"])
     rows = label(place, capsys, "--images", place / "images.csv", "--mask-confidence", 0.55)
     assert [row["path"][-1] for row in rows] == list("0134")  # nothing is known of image 2
@@ -106,24 +117,28 @@ def test_cells_that_the_model_is_unsure_of_stay_empty(place, capsys):
 
 def test_as_many_presences_as_absences_of_each_au(place, capsys):
     models.classifier(place / "model.onnx", only=["au"])
-    rows = label(place, capsys, "--images", place / "images.csv", "--per-class", 1, "--threshold", "stored")
+    rows = label(place, capsys, "--images", place / "images.csv", "--per-class", 1,
+                 "--threshold", "stored")
     table = {row["path"][-1]: [row[au] for au in models.AUS] for row in rows}
     assert table == {"0": ["0", "", "", ""], "1": ["1", "0", "0", ""], "3": ["", "", "", "0"],
                      "4": ["", "1", "1", "1"]}
     assert {row["au_kind"] for row in rows} == {"occurrence"}
-    assert "no label is left" in label(place, capsys, "--images", place / "images.csv", "--mask-confidence", 1.1,
-                                       status=3)
+    said = label(place, capsys, "--images", place / "images.csv", "--mask-confidence", 1.1,
+                 status=3)
+    assert "no label is left" in said
 
 
 def test_min_confidence_and_shards(place, capsys):
     rows = label(place, capsys, "--images", place / "images.csv", "--min-confidence", "0.95")
     assert [row["path"][-1] for row in rows] == list("34")
-    assert "highest 0.4583" in label(place, capsys, "--images", place / "images.csv", "--shard", "1/5",
-                                     "--min-confidence", "0.9", status=3)
+    assert "highest 0.4583" in label(place, capsys, "--images", place / "images.csv",
+                                     "--shard", "1/5", "--min-confidence", "0.9", status=3)
     whole = label(place, capsys, "--images", place / "images.csv")
-    parts = [label(place, capsys, "--images", place / "images.csv", "--shard", f"{i}/3") for i in (1, 2, 3)]
+    parts = [label(place, capsys, "--images", place / "images.csv", "--shard", f"{i}/3")
+             for i in (1, 2, 3)]
     assert sum(parts, []) == whole
-    assert "empty" in label(place, capsys, "--images", place / "images.csv", "--shard", "1/9", status=3)
+    assert "empty" in label(place, capsys, "--images", place / "images.csv", "--shard", "1/9",
+                            status=3)
 
 
 def test_paths_and_manifests_from_stdin(place):
@@ -133,12 +148,14 @@ def test_paths_and_manifests_from_stdin(place):
     out, said = succeed("pseudo_label.py", "--model", "model.onnx", "--images", "-", cwd=place,
                         stdin="face 1.png\n\nface 2.png\n")
     rows = table(out)
-    assert [row["path"] for row in rows] == ["face 1.png", "face 2.png"] and "labelled 2 of 2" in said
+    assert [row["path"] for row in rows] == ["face 1.png", "face 2.png"]
+    assert "labelled 2 of 2" in said
     assert float(rows[1]["AU12"]) == pytest.approx(0.2, abs=0.01)
-    out, _ = succeed("pseudo_label.py", "--model", "model.onnx", "--images", "-", "--out", "deep/out.csv", cwd=place,
-                     stdin="subject,path\nann,face 1.png\n")
+    out, _ = succeed("pseudo_label.py", "--model", "model.onnx", "--images", "-",
+                     "--out", "deep/out.csv", cwd=place, stdin="subject,path\nann,face 1.png\n")
     assert not out and table((place / "deep/out.csv").read_text())[0]["path"] == "../face 1.png"
-    fail(3, "no image paths", "pseudo_label.py", "--model", "model.onnx", "--images", "-", cwd=place, stdin="\n")
+    fail(3, "no image paths", "pseudo_label.py", "--model", "model.onnx", "--images", "-",
+         cwd=place, stdin="\n")
 
 
 def test_metadata_beside_the_model_and_models_without(place, capsys):
@@ -150,7 +167,8 @@ def test_metadata_beside_the_model_and_models_without(place, capsys):
     meta = {entry.key: json.loads(entry.value) for entry in model.metadata_props}
     del model.metadata_props[:]
     onnx.save(model, place / "model.onnx")
-    assert "lacks the metadata kind" in label(place, capsys, "--images", place / "images.csv", status=3)
+    said = label(place, capsys, "--images", place / "images.csv", status=3)
+    assert "lacks the metadata kind" in said
     (place / "model.json").write_text(json.dumps(meta))
     assert len(label(place, capsys, "--images", place / "images.csv")) == 5
 
@@ -158,11 +176,14 @@ def test_metadata_beside_the_model_and_models_without(place, capsys):
 def test_registration_mismatch_is_said(place, capsys):
     models.classifier(place / "model.onnx", registration="3d")
     (place / "crops.csv").write_text("path,registration\nimages.npy#0,2d\n")
-    code, _, said = call(pseudo_label.main, capsys, "--model", place / "model.onnx", "--images", place / "crops.csv")
+    code, _, said = call(pseudo_label.main, capsys, "--model", place / "model.onnx",
+                         "--images", place / "crops.csv")
     assert code == 0 and "expects registration '3d'" in said and "has 2d" in said
-    paths = subprocess.run(command("pseudo_label.py", "--model", place / "model.onnx", "--images", "-"), cwd=place,
-                           env=ENVIRONMENT, input="images.npy#0\n", capture_output=True, text=True)
-    assert paths.returncode == 0 and "expects registration '3d', stdin has unregistered images" in paths.stderr
+    line = command("pseudo_label.py", "--model", place / "model.onnx", "--images", "-")
+    paths = subprocess.run(line, cwd=place, env=ENVIRONMENT, input="images.npy#0\n",
+                           capture_output=True, text=True)
+    assert paths.returncode == 0
+    assert "expects registration '3d', stdin has unregistered images" in paths.stderr
 
 
 def test_the_mean_image_of_a_person_is_subtracted_where_the_model_asks(place):
@@ -172,26 +193,31 @@ def test_the_mean_image_of_a_person_is_subtracted_where_the_model_asks(place):
     from lib.cli import BadInput
     from lib.onnx_runtime import reference_images
 
-    model = SimpleNamespace(inputs={"image": None, "reference": None}, image_size=8, path="model.onnx")
+    model = SimpleNamespace(inputs={"image": None, "reference": None}, image_size=8,
+                            path="model.onnx")
     data = manifest.read(place / "images.csv")
     data.columns["subject"] = ["a", "b", "a", "b", "b"]
     found = reference_images(model, data)
-    assert np.array_equal(found[0], found[2]) and found[0][0, ::2, 0] == pytest.approx([26, 51, 76, 102], abs=1)
+    assert np.array_equal(found[0], found[2])
+    assert found[0][0, ::2, 0] == pytest.approx([26, 51, 76, 102], abs=1)
     data.columns["subject"] = [""] * 5
     with pytest.raises(BadInput, match="column reference"):
         reference_images(model, data)
 
 
-@pytest.mark.parametrize("case, status, mentions", [
-    ("missing", 3, "no such image"), ("truncated", 3, "cannot be decoded"), ("AU01", 3, "'7.3' is not in [0, 1]"),
-    ("AU1", 3, "rename it to 'AU01'"), ("Valence", 3, "rename it to 'valence'"), ("empty", 3, "no rows"),
-    ("model", 3, "no such model"), ("onnx", 3, "not a usable ONNX model"), ("threshold", 2, "--threshold 2"),
-    ("shard", 2, "--shard 3/2"), ("generator", 3, "is an editor, not a classifier")])
+@pytest.mark.parametrize("case, status, mentions",
+                         [("missing", 3, "no such image"), ("truncated", 3, "cannot be decoded"),
+                          ("AU01", 3, "'7.3' is not in [0, 1]"), ("AU1", 3, "rename it to 'AU01'"),
+                          ("Valence", 3, "rename it to 'valence'"), ("empty", 3, "no rows"),
+                          ("model", 3, "no such model"), ("onnx", 3, "not a usable ONNX model"),
+                          ("threshold", 2, "--threshold 2"), ("shard", 2, "--shard 3/2"),
+                          ("generator", 3, "is an editor, not a classifier")])
 def test_bad_input_is_one_line_and_leaves_the_old_output(place, capsys, case, status, mentions):
     images.save(place / "cut.png", np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8))
     (place / "cut.jpg").write_bytes((place / "cut.png").read_bytes()[:500])
-    text = {"missing": "path\nimages.npy#0\nnone.png\n", "truncated": "path\nimages.npy#0\ncut.jpg\n",
-            "AU01": "path,AU01\nimages.npy#0,7.3\n", "AU1": "path,AU1\nimages.npy#0,\n", "empty": "path\n",
+    text = {"missing": "path\nimages.npy#0\nnone.png\n",
+            "truncated": "path\nimages.npy#0\ncut.jpg\n", "AU01": "path,AU01\nimages.npy#0,7.3\n",
+            "AU1": "path,AU1\nimages.npy#0,\n", "empty": "path\n",
             "Valence": "path,Valence\nimages.npy#0,\n"}.get(case, "path\nimages.npy#0\n")
     (place / "in.csv").write_text(text)
     (place / "out.csv").write_text("old")
@@ -200,24 +226,28 @@ def test_bad_input_is_one_line_and_leaves_the_old_output(place, capsys, case, st
              "generator": models.generator(place / "g.onnx")}.get(case, place / "model.onnx")
     more = {"threshold": ["--threshold", "2"], "shard": ["--shard", "3/2"]}.get(case, [])
     before = files(place)
-    code, out, err = call(pseudo_label.main, capsys, "--model", model, "--images", place / "in.csv", "--out",
-                          place / "out.csv", *more)
+    code, out, err = call(pseudo_label.main, capsys, "--model", model,
+                          "--images", place / "in.csv", "--out", place / "out.csv", *more)
     assert code == status and mentions in err and len(err.splitlines()) == 1 and not out
     assert files(place) == before
 
 
 def test_a_full_disk_is_bad_input_and_a_closed_pipe_is_none(place):
     with open("/dev/full", "w") as full:
-        done = execute("pseudo_label.py", "--model", "model.onnx", "--images", "images.csv", cwd=place, stdout=full)
-    assert done.returncode == 3 and "No space left" in done.stderr and "Traceback" not in done.stderr
+        done = execute("pseudo_label.py", "--model", "model.onnx", "--images", "images.csv",
+                       cwd=place, stdout=full)
+    assert done.returncode == 3
+    assert "No space left" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize("sent, status", [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_stopping_leaves_nothing_behind(place, sent, status):
     before = {path.name for path in place.iterdir()}
-    running = subprocess.Popen(command("pseudo_label.py", "--model", "model.onnx", "--images", "-", "--out", "out.csv"),
-                               preexec_fn=interruptible,
-                               cwd=place, env=ENVIRONMENT, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    line = command("pseudo_label.py", "--model", "model.onnx", "--images", "-",
+                   "--out", "out.csv")
+    running = subprocess.Popen(line, preexec_fn=interruptible, cwd=place, env=ENVIRONMENT,
+                               stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     time.sleep(1)  # it waits for its list of images
     running.send_signal(sent)
     _, said = running.communicate(timeout=10)
@@ -230,7 +260,8 @@ def test_torch_is_never_imported_and_help_is_quick(place):
     succeed("pseudo_label.py", "--help")
     assert sum(os.times()[2:4]) - start < 0.7  # processor seconds of the process that ran it
     python, *line = command("pseudo_label.py", "--model", "model.onnx", "--images", "images.csv")
-    done = subprocess.run([python, "-c", NO_TORCH, *line], cwd=place, env=ENVIRONMENT, capture_output=True, text=True)
+    done = subprocess.run([python, "-c", NO_TORCH, *line], cwd=place, env=ENVIRONMENT,
+                          capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 
@@ -247,11 +278,13 @@ def test_photos_are_registered_and_those_without_a_face_left_out(place, capsys):
     images.save(place / "a.png", photo)
     images.save(place / "b.png", np.full((64, 64, 3), 128, np.uint8))
     (place / "list.csv").write_text("path,remark\nb.png,none\na.png,one\n")
-    code, out, err = call(pseudo_label.main, capsys, "--model", place / "model.onnx", "--images", place / "list.csv",
-                          "--register")
+    code, out, err = call(pseudo_label.main, capsys, "--model", place / "model.onnx",
+                          "--images", place / "list.csv", "--register")
     rows = table(out)
     assert code == 0 and "left out: " in err and "b.png: no face found" in err
-    assert [row["remark"] for row in rows] == ["one"] and rows[0]["registration"].startswith("tight-")
+    assert [row["remark"] for row in rows] == ["one"]
+    assert rows[0]["registration"].startswith("tight-")
     assert float(rows[0]["face_confidence"]) > .9 and 0 <= float(rows[0]["AU01"]) <= 1
     (place / "list.csv").write_text("path\nb.png\n")
-    assert "no face in any of 1 images" in label(place, capsys, "--images", place / "list.csv", "--register", status=3)
+    said = label(place, capsys, "--images", place / "list.csv", "--register", status=3)
+    assert "no face in any of 1 images" in said

@@ -30,7 +30,8 @@ def make_set(folder, name, count, subject, seed=0, **columns):
     aus = (draw.random((count, 3)) < (0.6, 0.3, 0.1)) * draw.uniform(0.4, 1, (count, 3))
     pixels = aus.repeat(6, 1)[:, None, :16, None] * 200 + draw.normal(20, 8, (count, 16, 16, 3))
     images.save_pack(folder / f"{name}.npy", pixels.clip(0, 255))
-    table = {"path": [f"{name}.npy#{i}" for i in range(count)], "subject": [f"{subject}{i % 5}" for i in range(count)],
+    table = {"path": [f"{name}.npy#{i}" for i in range(count)],
+             "subject": [f"{subject}{i % 5}" for i in range(count)],
              **{au: list(aus[:, k]) for k, au in enumerate(("AU01", "AU02", "AU12"))}, **columns}
     manifest.write(folder / f"{name}.csv", table)
     return folder / f"{name}.csv"
@@ -43,12 +44,14 @@ def data(tmp_path_factory):
 
 
 def command(data, out, *more):
-    return [sys.executable, str(ROOT / "train_classifier.py"), "--train", str(data[0]), "--validation", str(data[1]),
-            "--out", str(out), "--arch", "tiny", "--device", "cpu", "--threads", "1", "--batch", "20", *map(str, more)]
+    return [sys.executable, str(ROOT / "train_classifier.py"), "--train", str(data[0]),
+            "--validation", str(data[1]), "--out", str(out), "--arch", "tiny", "--device", "cpu",
+            "--threads", "1", "--batch", "20", *map(str, more)]
 
 
 def train(data, out, *more, status=0):
-    done = subprocess.run(command(data, out, *more), capture_output=True, text=True, env=ENVIRONMENT, cwd=ROOT)
+    done = subprocess.run(command(data, out, *more), capture_output=True, text=True,
+                          env=ENVIRONMENT, cwd=ROOT)
     assert done.returncode == status, done.stderr
     assert done.stdout == ""
     return done.stderr
@@ -61,7 +64,8 @@ def test_learns_and_writes_a_whole_checkpoint(data, tmp_path):
     assert [row["epoch"] for row in rows] == list(range(1, len(rows) + 1))
     assert rows[-1]["validation_loss"] < 0.4 * rows[0]["validation_loss"]
     assert max(row["validation_f1"] for row in rows) > 0.9
-    assert state["labels"]["aus"] == ["AU01", "AU02", "AU12"] and set(state["thresholds"]) == {"AU01", "AU02", "AU12"}
+    assert state["labels"]["aus"] == ["AU01", "AU02", "AU12"]
+    assert set(state["thresholds"]) == {"AU01", "AU02", "AU12"}
     assert state["samples"].shape == (8, 16, 16, 3) and state["samples"].dtype == torch.uint8
     assert state["best_epoch"] == min(rows, key=lambda row: row["validation_loss"])["epoch"]
     classifiers.build(state["config"]).load_state_dict(state["weights"])
@@ -71,11 +75,12 @@ def test_learns_and_writes_a_whole_checkpoint(data, tmp_path):
 def test_killed_and_resumed_equals_uninterrupted_bit_for_bit(data, tmp_path):
     more = ("--epochs", 7, "--ema", 0.9, "--upsample", 50, "--schedule", "cosine", "--resume")
     train(data, tmp_path / "whole" / "c.pt", *more)
-    process = subprocess.Popen(command(data, tmp_path / "cut" / "c.pt", *more), env=ENVIRONMENT, cwd=ROOT,
-                               stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command(data, tmp_path / "cut" / "c.pt", *more), env=ENVIRONMENT,
+                               cwd=ROOT, stderr=subprocess.DEVNULL)
     deadline = time.time() + 300
     history = tmp_path / "cut" / "history.jsonl"
-    while not (history.exists() and len(history.read_text().splitlines()) >= 2) and time.time() < deadline:
+    while (not (history.exists() and len(history.read_text().splitlines()) >= 2)
+           and time.time() < deadline):
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -86,7 +91,8 @@ def test_killed_and_resumed_equals_uninterrupted_bit_for_bit(data, tmp_path):
     assert whole["thresholds"] == cut["thresholds"] and whole["best_epoch"] == cut["best_epoch"]
     for name, value in whole["weights"].items():
         assert torch.equal(value, cut["weights"][name]), name
-    lines = [[json.loads(line)["loss"] for line in (tmp_path / name / "history.jsonl").read_text().splitlines()]
+    lines = [[json.loads(line)["loss"]
+              for line in (tmp_path / name / "history.jsonl").read_text().splitlines()]
              for name in ("whole", "cut")]
     assert lines[0] == lines[1] and len(lines[0]) == 7
 
@@ -94,15 +100,17 @@ def test_killed_and_resumed_equals_uninterrupted_bit_for_bit(data, tmp_path):
 def test_several_manifests_tasks_and_weights(data, tmp_path):
     """A second set lacks AU12 and has valence: the union is learnt, what is missing is masked."""
     draw = np.random.default_rng(3)
-    other = make_set(tmp_path, "other", 40, "c", seed=2, AU12=[""] * 40, valence=list(draw.uniform(-1, 1, 40)),
-                     arousal=list(draw.uniform(-1, 1, 40)), expression=["joy", "fear"] * 20)
-    both = make_set(tmp_path, "both", 20, "d", seed=4, valence=[0.5] * 20, arousal=[0.0] * 20, expression=["joy"] * 20,
-                    registration=["2d-16"] * 20)
-    said = train((data[0], both), tmp_path / "c.pt", "--train", data[0], other, "--weights", 1, 0.5, "--epochs", 1,
-                 "--tasks", "au", "va", "expression")
+    other = make_set(tmp_path, "other", 40, "c", seed=2, AU12=[""] * 40,
+                     valence=list(draw.uniform(-1, 1, 40)), arousal=list(draw.uniform(-1, 1, 40)),
+                     expression=["joy", "fear"] * 20)
+    both = make_set(tmp_path, "both", 20, "d", seed=4, valence=[0.5] * 20, arousal=[0.0] * 20,
+                    expression=["joy"] * 20, registration=["2d-16"] * 20)
+    said = train((data[0], both), tmp_path / "c.pt", "--train", data[0], other, "--weights", 1,
+                 0.5, "--epochs", 1, "--tasks", "au", "va", "expression")
     assert "both.csv is 2d-16, the training images are unregistered" in said
     state = checkpoints.load(tmp_path / "c.pt")
-    assert state["labels"] == {"aus": ["AU01", "AU02", "AU12"], "valence_arousal": True, "expressions": ["fear", "joy"]}
+    assert state["labels"] == {"aus": ["AU01", "AU02", "AU12"], "valence_arousal": True,
+                               "expressions": ["fear", "joy"]}
 
 
 def test_bad_input_is_one_line_and_leaves_nothing(data, tmp_path):
@@ -113,14 +121,18 @@ def test_bad_input_is_one_line_and_leaves_nothing(data, tmp_path):
 
 @pytest.mark.parametrize("more, error, told", [
     (("--weights", "1", "2"), SystemExit, "--weights"), (("--tasks", "va"), BadInput, "valence"),
-    (("--validation", "nowhere.csv"), BadInput, "nowhere.csv"), (("--ema", "1"), SystemExit, "--ema")])
+    (("--validation", "nowhere.csv"), BadInput, "nowhere.csv"),
+    (("--ema", "1"), SystemExit, "--ema")
+])
 def test_what_is_wrong_is_said(data, tmp_path, monkeypatch, capsys, more, error, told):
-    assert told in refusal(data, tmp_path / "c.pt", more, error, monkeypatch) + capsys.readouterr().err
+    said = refusal(data, tmp_path / "c.pt", more, error, monkeypatch)
+    assert told in said + capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
 
 def test_subjects_on_both_sides_are_refused(data, tmp_path, monkeypatch):
-    assert "--allow-shared-subjects" in refusal((data[0], data[0]), tmp_path / "c.pt", (), BadInput, monkeypatch)
+    twice = (data[0], data[0])
+    assert "--allow-shared-subjects" in refusal(twice, tmp_path / "c.pt", (), BadInput, monkeypatch)
 
 
 def test_last_pt_of_another_run_is_refused(data, tmp_path, monkeypatch):
@@ -136,11 +148,13 @@ def refusal(data, out, more, error, monkeypatch):
     return str(raised.value)
 
 
-@pytest.mark.skipif(not torch.distributed.is_available(), reason="this torch has no torch.distributed")
+@pytest.mark.skipif(not torch.distributed.is_available(),
+                    reason="this torch has no torch.distributed")
 def test_two_processes_train_one_model(data, tmp_path):
     arguments = command(data, tmp_path / "c.pt", "--epochs", 2)[1:]
-    subprocess.run([sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
-                    *arguments], check=True, env=ENVIRONMENT, cwd=ROOT, capture_output=True, timeout=120)
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    subprocess.run([sys.executable, *torchrun, *arguments], check=True, env=ENVIRONMENT, cwd=ROOT,
+                   capture_output=True, timeout=120)
     assert len((tmp_path / "history.jsonl").read_text().splitlines()) == 2
     checkpoints.load(tmp_path / "c.pt", "classifier")
 
@@ -158,7 +172,8 @@ def test_masked_labels_do_not_act():
 
 def test_masked_cross_entropy():
     probabilities = torch.tensor([[0.25, 0.75], [0.5, 0.5], [0.9, 0.1]])
-    loss = losses.masked_cross_entropy(probabilities, torch.tensor([1, -1, 0]), torch.tensor([1.0, 1.0, 2.0]))
+    loss = losses.masked_cross_entropy(probabilities, torch.tensor([1, -1, 0]),
+                                       torch.tensor([1.0, 1.0, 2.0]))
     assert loss.item() == pytest.approx(-(np.log(0.75) + 2 * np.log(0.9)) / 2)
 
 
@@ -168,7 +183,8 @@ def test_upsampling_raises_the_minority():
     before, after = have.mean(0), np.concatenate([have, extra]).mean(0)
     assert after[2] > 5 * before[2] and after[1] > before[1]
     assert after[2] / after[0] > 5 * before[2] / before[0]
-    assert np.array_equal(label_tensors.extra_rows(have, 50, 1), label_tensors.extra_rows(have, 50, 1))
+    drawn = [label_tensors.extra_rows(have, 50, 1) for _ in range(2)]
+    assert np.array_equal(*drawn)
     assert len(label_tensors.extra_rows(np.zeros((10, 3), bool), 5, 1)) == 5
 
 
@@ -181,7 +197,8 @@ def test_best_threshold_is_the_best_of_all():
     def score(limit):
         said = predicted >= limit
         return 2 * (said & present).sum() / (said.sum() + present.sum())
-    assert score(threshold) == pytest.approx(f1) == pytest.approx(max(map(score, np.linspace(0, 1, 2001))))
+    best = max(map(score, np.linspace(0, 1, 2001)))
+    assert score(threshold) == pytest.approx(f1) == pytest.approx(best)
     assert thresholds.best_threshold(predicted, np.zeros(300, bool))[0] == 0.5
 
 
@@ -206,23 +223,28 @@ def test_stored_thresholds_are_those_of_resampled_people(tmp_path):
     there. A single person is resampled alike."""
     readings = np.array([[0.7, 0.1]] * 9 + [[0.2, 0.1]])
     subjects = [f"p{k}" for k in range(10) for _ in range(2)]
-    manifest.write(tmp_path / "v.csv", {"path": [f"v.npy#{k}" for k in range(20)], "subject": subjects,
-                                        "AU01": [1, 0] * 10, "AU02": [0] * 20})
+    manifest.write(tmp_path / "v.csv",
+                   {"path": [f"v.npy#{k}" for k in range(20)], "subject": subjects,
+                    "AU01": [1, 0] * 10, "AU02": [0] * 20})
     part = manifest.read(tmp_path / "v.csv")
     predicted = np.stack([readings.ravel(), readings.ravel()], 1)
     limits = thresholds.choose_steadily(predicted, part, ["AU01", "AU02"])
     assert 0.1 < limits["AU01"] <= 0.2 and limits["AU02"] == 0.5
     assert limits == thresholds.choose_steadily(predicted, part, ["AU01", "AU02"])
     alone = thresholds.choose_steadily(predicted[:2], part.take([0, 1]), ["AU01", "AU02"])
-    assert alone["AU01"] == pytest.approx(thresholds.best_threshold(predicted[:2, 0], np.array([True, False]))[0])
+    best, _ = thresholds.best_threshold(predicted[:2, 0], np.array([True, False]))
+    assert alone["AU01"] == pytest.approx(best)
     drawn = thresholds.resampled_people(subjects)
-    assert drawn.shape == (200, 20) and (drawn.sum(1) == 20).all() and (drawn[:, ::2] == drawn[:, 1::2]).all()
+    assert drawn.shape == (200, 20)
+    assert (drawn.sum(1) == 20).all()
+    assert (drawn[:, ::2] == drawn[:, 1::2]).all()
 
 
 @pytest.mark.parametrize("architecture", [*compact.DESIGNS, "judge"])
 @pytest.mark.parametrize("size", [30, 64, 112])
 def test_networks_take_any_size(architecture, size):
-    net = classifiers.build({"architecture": architecture, "size": size, "aus": 4, "expressions": 3}).eval()
+    net = classifiers.build({"architecture": architecture, "size": size, "aus": 4,
+                             "expressions": 3}).eval()
     out = net(torch.rand(2, 3, size, size) * 2 - 1)
     assert out["au"].shape == (2, 4) and out["expression"].sum(1).allclose(torch.ones(2))
     assert "valence_arousal" not in out and out["features"].shape[0] == 2
@@ -231,11 +253,14 @@ def test_networks_take_any_size(architecture, size):
 def test_augmentation_repeats_and_grid_does_not_flip():
     picture = torch.linspace(-1, 1, 32).expand(4, 3, 32, 32).contiguous()  # darker on the left
     for kind in augment.KINDS:
-        once, again = (augment.augment(picture, kind, torch.Generator().manual_seed(5)) for _ in range(2))
+        once, again = (augment.augment(picture, kind, torch.Generator().manual_seed(5))
+                       for _ in range(2))
         assert torch.equal(once, again) and once.shape == picture.shape
     many = picture.repeat(20, 1, 1, 1)
-    flipped = {kind: (lambda out: (out[..., 0] > out[..., -1]).all((1, 2)).float().mean())(
-        augment.augment(many, kind, torch.Generator().manual_seed(5))) for kind in ("grid", "faces")}
+    flipped = {}
+    for kind in ("grid", "faces"):
+        out = augment.augment(many, kind, torch.Generator().manual_seed(5))
+        flipped[kind] = (out[..., 0] > out[..., -1]).all((1, 2)).float().mean()
     assert flipped["grid"] == 0 and 0.3 < flipped["faces"] < 0.7
 
 
@@ -246,7 +271,8 @@ def test_average_and_schedule_and_history(tmp_path):
     net.weight.data.fill_(1.0)
     average.update(step=100)
     assert average.weights(net)["weight"].item() == pytest.approx(0.5) and net.weight.item() == 1
-    assert [learning_rate(1.0, step, 100, "cosine") for step in (0, 50, 100)] == pytest.approx([1, 0.505, 0.01])
+    rates = [learning_rate(1.0, step, 100, "cosine") for step in (0, 50, 100)]
+    assert rates == pytest.approx([1, 0.505, 0.01])
     (tmp_path / "history.jsonl").write_text('{"epoch": 1}\n{"epoch": 2}\n{"epo')
     History(tmp_path / "history.jsonl", keep=1).write({"epoch": 2, "loss": float("nan")})
     assert (tmp_path / "history.jsonl").read_text() == '{"epoch": 1}\n{"epoch": 2, "loss": null}\n'
@@ -256,11 +282,12 @@ def test_upsampling_balances_expressions_where_no_au_is_learnt(tmp_path):
     """Nine happy faces and one sad one: happiness lacks nothing, so that every further draw is the
     sad one."""
     options = SimpleNamespace(
-        train=[make_set(tmp_path, "a", 10, "a", expression=["happiness"] * 9 + ["sadness"], valence=[0.5] * 10,
-                        arousal=[0.1] * 10)],
-        validation=make_set(tmp_path, "b", 4, "b", expression=["sadness"] * 4, valence=[0] * 4, arousal=[0] * 4),
-        tasks=["expression"], aus=[], size=0,
-        allow_shared_subjects=False, weights=[], upsample=5, reference="none", seed=0)
+        train=[make_set(tmp_path, "a", 10, "a", expression=["happiness"] * 9 + ["sadness"],
+                        valence=[0.5] * 10, arousal=[0.1] * 10)],
+        validation=make_set(tmp_path, "b", 4, "b", expression=["sadness"] * 4, valence=[0] * 4,
+                            arousal=[0] * 4), tasks=["expression"], aus=[], size=0,
+        allow_shared_subjects=False, weights=[], upsample=5, reference="none", seed=0
+    )
     rows = TrainingData(options, torch.device("cpu")).rows.tolist()
     assert rows == [*range(10), 9, 9, 9, 9, 9]
     options.tasks = ["va"]

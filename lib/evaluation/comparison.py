@@ -27,7 +27,8 @@ NUMBERS = {  # heading: where it is in a report
     "FDR pair at 0.5": ("au_fixed", "pair", "fdr"), "partner rate": ("au", "pair", "partner_rate"),
     "ICC": ("au", "mean", "icc"),
     **{f"{heading} {name}": ("va", name, key) for name in ("valence", "arousal")
-       for heading, key in (("CCC", "ccc"), ("PCC", "pcc"), ("MSE", "mse"), ("same sign", "sign_agreement"))},
+       for heading, key in (("CCC", "ccc"), ("PCC", "pcc"), ("MSE", "mse"),
+                            ("same sign", "sign_agreement"))},
     "accuracy": ("expression", "accuracy"), "macro F1": ("expression", "macro_f1"),
     "real as real": ("real_as_real",),  # of a discriminator
 }
@@ -35,12 +36,15 @@ OF_A_CORRELATION = ("ICC", *(f"{heading} {name}" for heading in ("CCC", "PCC", "
                              # printed as they are, not in per cent
                              for name in ("valence", "arousal")))
 SECTIONS = ("au", "va", "expression", "edits", "samples")  # a report has one of them
-INTERVALS = {"F1": ("intervals", "au", "mean", "f1"), "CCC valence": ("intervals", "va", "valence", "ccc"),
+INTERVALS = {"F1": ("intervals", "au", "mean", "f1"),
+             "CCC valence": ("intervals", "va", "valence", "ccc"),
              "CCC arousal": ("intervals", "va", "arousal", "ccc"),
              "accuracy": ("intervals", "expression", "accuracy")}
-EDIT_NUMBERS = {"fulfilled ≥ 1/2, % of AUs": ("share_half_fulfilled", 100), "≥ 1/3": ("share_third_fulfilled", 100),
-                "median fulfilment": ("fulfilment_median", 1), "leakage / rise": ("leakage_ratio", 1),
-                "L1 / unedited's": ("l1_ratio", 1), "change outside, /255": ("outside_change", 1)}
+EDIT_NUMBERS = {"fulfilled ≥ 1/2, % of AUs": ("share_half_fulfilled", 100),
+                "≥ 1/3": ("share_third_fulfilled", 100),
+                "median fulfilment": ("fulfilment_median", 1),
+                "leakage / rise": ("leakage_ratio", 1), "L1 / unedited's": ("l1_ratio", 1),
+                "change outside, /255": ("outside_change", 1)}
 
 
 @dataclass
@@ -78,7 +82,8 @@ def read(path):
     except ValueError:
         raise BadInput(f"{path}: not JSON; make the report again with evaluate.py") from None
     if not isinstance(report, dict) or not {*SECTIONS} & set(report):
-        raise BadInput(f"{path}: not a report of evaluate.py (it has none of {', '.join(SECTIONS)})")
+        raise BadInput(f"{path}: not a report of evaluate.py (it has none of "
+                       f"{', '.join(SECTIONS)})")
     return Run(*place(path), report)
 
 
@@ -91,7 +96,8 @@ def tables(paths):
         edits = "edits" in run.report or "samples" in run.report
         groups.setdefault(("" if edits else run.preset, run.set, run.test, edits), []).append(run)
     texts = []
-    for key in sorted(groups, key=lambda key: (key[0], in_order(key[1]), key[3], key[2] != "test", key[2])):
+    for key in sorted(groups, key=lambda key: (key[0], in_order(key[1]), key[3], key[2] != "test",
+                                               key[2])):
         for protocol in split_by_protocol(groups[key]):
             texts.append(table(protocol))
     return "\n\n".join(texts)
@@ -104,7 +110,8 @@ def table(runs):
     if "samples" in runs[0].report:
         return sample_tables.table(runs, markdown)
     if all(pose_tables.is_by_pose(run.report) for run in runs):
-        conditions = {name: [run.report for run in members] for name, members in by_condition(runs).items()}
+        conditions = {name: [run.report for run in members]
+                      for name, members in by_condition(runs).items()}
         return pose_tables.tables(conditions, title_of(runs), markdown, spread)
     return classifier_table(runs)
 
@@ -112,7 +119,8 @@ def table(runs):
 def in_order(name):
     """A sorting key that reads numbers as numbers: mnist-hard-300, mnist-hard-3000,
     mnist-hard-30000."""
-    return [(part.isdigit(), int(part) if part.isdigit() else part) for part in re.split(r"(\d+)", name)]
+    return [(part.isdigit(), int(part) if part.isdigit() else part)
+            for part in re.split(r"(\d+)", name)]
 
 
 def split_by_protocol(runs):
@@ -123,12 +131,14 @@ def split_by_protocol(runs):
         protocol = run.report.get("protocol", {})
         # registered in two ways, it is one set; each sampler's samples are compared with the same
         # real faces
-        whole = run.report.get("by", {}).get("of") or run.report.get("real") or run.report.get("data", {})
+        whole = (run.report.get("by", {}).get("of")
+                 or run.report.get("real") or run.report.get("data", {}))
         key = json.dumps([whole.get("digest"), protocol.get("aus"), protocol.get("pair"),
                           protocol.get("truth_present_from"), protocol.get("aus_in_summary")])
         alike.setdefault(key, []).append(run)
     if len(alike) > 1:
-        note(f"{runs[0].set or runs[0].condition}: reports of {len(alike)} different protocols or data; one table each")
+        note(f"{runs[0].set or runs[0].condition}: reports of {len(alike)} different protocols or "
+             "data; one table each")
     return list(alike.values())
 
 
@@ -140,7 +150,8 @@ def title(runs, what):
 def title_of(runs):
     """What a headline begins with: '### faces (quick)'."""
     first = runs[0]
-    return "### " + (" ".join(filter(None, [first.set, f"({first.preset})" if first.preset else ""])) or "reports")
+    preset = f"({first.preset})" if first.preset else ""
+    return "### " + (" ".join(filter(None, [first.set, preset])) or "reports")
 
 
 def classifier_table(runs):
@@ -162,14 +173,16 @@ def classifier_table(runs):
                 row.append(interval([value_at(run.report, intervals[heading]) for run in members],
                                     scale_of(heading)))
         if printed:
-            row += [" / ".join(published.values(printed, name, metric)) or "–" for metric in ("f1", "fdr")]
+            row += [" / ".join(published.values(printed, name, metric)) or "–"
+                    for metric in ("f1", "fdr")]
         rows.append(row)
     headings = [text for heading in numbers
                 for text in ([heading, "95 % interval"] if heading in intervals else [heading])]
     head = ["condition", *(["thesis section"] if printed else []), "seeds", *headings,
             *([f"thesis F1 ({name_of_table})", "thesis FDR"] if printed else [])]
-    return "\n".join([title(runs, "F1 and false discovery rate" if "F1" in numbers else "readings"), "",
-                      *markdown(head, rows), "", reading(runs[0].report, numbers, intervals, printed),
+    heading = title(runs, "F1 and false discovery rate" if "F1" in numbers else "readings")
+    return "\n".join([heading, "", *markdown(head, rows), "",
+                      reading(runs[0].report, numbers, intervals, printed),
                       *left_out_notes(conditions), *difference_notes(conditions)])
 
 
@@ -184,7 +197,8 @@ def reading(report, numbers, intervals, printed):
                  + (f", and over {' and '.join(pair)}." if pair else "."),
                  "Thresholds chosen on validation data, then the fixed 0.5."]
     if "partner rate" in numbers:
-        said.append("Partner rate: an absent AU of the pair is predicted where only its partner is present.")
+        said.append("Partner rate: an absent AU of the pair is predicted where only "
+                    "its partner is present.")
     if set(OF_A_CORRELATION) & set(numbers):
         said.append("ICC(3,1) and CCC are correlations, not per cent.")
     if "real as real" in numbers:
@@ -192,8 +206,8 @@ def reading(report, numbers, intervals, printed):
     if intervals:
         said.append("Intervals: bootstrap over subjects, the mean of the seeds' bounds.")
     if printed:
-        said.append("The thesis's FDR is that of its correlated pair. It leaves parts of its protocol "
-                    "unpublished: its figures are no one-to-one yardstick.")
+        said.append("The thesis's FDR is that of its correlated pair. It leaves parts of its "
+                    "protocol unpublished: its figures are no one-to-one yardstick.")
     return " ".join(said)
 
 
@@ -205,12 +219,12 @@ def scale_of(heading):
 def edit_table(runs):
     """Generators by row: what the judge and the true images say of their edits."""
     rows = []
-    for run in sorted(runs, key=lambda run: (ORDER_OF_PRESETS.get(run.preset, 9), run.condition, run.seed)):
+    for run in in_order_of_presets(runs):
         summary = run.report["edits"]["summary"]
-        cells = [None if summary.get(key) is None else summary[key] * scale for key, scale in EDIT_NUMBERS.values()]
-        rows.append([run.preset or "–", " ".join(filter(None, [run.condition, run.seed and f"seed {run.seed}"])),
-                     str(summary["aus"]),
-                     *("undefined" if cell is None else f"{cell:.2f}" if cell < 10 else f"{cell:.0f}"
+        cells = [None if summary.get(key) is None else summary[key] * scale
+                 for key, scale in EDIT_NUMBERS.values()]
+        rows.append([run.preset or "–", name_of(run), str(summary["aus"]),
+                     *("undefined" if cell is None else f"{cell:.{2 if cell < 10 else 0}f}"
                        for cell in cells)])
     return "\n".join([f"### {runs[0].set or 'reports'}: edits against true images", "",
                       *markdown(["preset", "generator", "AUs read well", *EDIT_NUMBERS], rows), "",
@@ -220,10 +234,23 @@ def edit_table(runs):
 QUALITY_NUMBERS = {  # heading: place in a report's summary
     "PCC with the value asked": ("asked", "edited", "pcc"), "true images": ("asked", "true", "pcc"),
     "MAE": ("asked", "edited", "mae"), "MAE of true images": ("asked", "true", "mae"),
-    "PSNR inside, dB": ("quality", "psnr_inside", "edited"), "unedited": ("quality", "psnr_inside", "unedited"),
-    "SSIM inside": ("quality", "ssim_inside", "edited"), "SSIM unedited": ("quality", "ssim_inside", "unedited"),
-    "SSIM outside": ("quality", "ssim_outside", "edited"), "same person": ("person", "edited"),
-    "true image": ("person", "true")}
+    "PSNR inside, dB": ("quality", "psnr_inside", "edited"),
+    "unedited": ("quality", "psnr_inside", "unedited"),
+    "SSIM inside": ("quality", "ssim_inside", "edited"),
+    "SSIM unedited": ("quality", "ssim_inside", "unedited"),
+    "SSIM outside": ("quality", "ssim_outside", "edited"),
+    "same person": ("person", "edited"), "true image": ("person", "true")}
+
+
+def in_order_of_presets(runs):
+    """Small presets first, then by condition and seed."""
+    return sorted(runs, key=lambda run: (ORDER_OF_PRESETS.get(run.preset, 9), run.condition,
+                                         run.seed))
+
+
+def name_of(run):
+    """Its condition and, where there is one, its seed."""
+    return " ".join(filter(None, [run.condition, run.seed and f"seed {run.seed}"]))
 
 
 def people(report):
@@ -235,7 +262,7 @@ def quality_table(runs):
     """Generators by row: the value asked, image quality, and the person; '' where no report has
     them."""
     rows = []
-    for run in sorted(runs, key=lambda run: (ORDER_OF_PRESETS.get(run.preset, 9), run.condition, run.seed)):
+    for run in in_order_of_presets(runs):
         summary = run.report["edits"]["summary"]
         if "quality" not in summary:
             continue
@@ -244,9 +271,9 @@ def quality_table(runs):
             value = summary
             for name in place:
                 value = value.get(name) if isinstance(value, dict) else None
-            cells.append("not measured" if value is None else f"{value:.1f}" if value > 2 else f"{value:.2f}")
-        rows.append([run.preset or "–", " ".join(filter(None, [run.condition, run.seed and f"seed {run.seed}"])),
-                     *cells])
+            cells.append("not measured" if value is None
+                         else f"{value:.1f}" if value > 2 else f"{value:.2f}")
+        rows.append([run.preset or "–", name_of(run), *cells])
     if not rows:
         return ""
     return "\n".join(["### Value asked, image quality, person", "",
@@ -258,8 +285,10 @@ def by_condition(runs):
     last."""
     known = [*dict.fromkeys([*published.conditions(), *BASELINES])]
     place_of = {name: (0, k) for k, name in enumerate(known)} | {name: (2, 0) for name in CEILINGS}
-    names = sorted({run.condition for run in runs}, key=lambda name: (*place_of.get(name, (1, 0)), in_order(name)))
-    return {name: sorted((run for run in runs if run.condition == name), key=lambda run: run.seed) for name in names}
+    names = sorted({run.condition for run in runs},
+                   key=lambda name: (*place_of.get(name, (1, 0)), in_order(name)))
+    return {name: sorted((run for run in runs if run.condition == name), key=lambda run: run.seed)
+            for name in names}
 
 
 def value_at(report, where):
@@ -279,7 +308,8 @@ def spread(values, scale=100):
     text = f"{round(np.mean(defined), digits) + 0.0:.{digits}f}"  # + 0.0: no '-0.000'
     if len(defined) > 1:
         text += f" ± {np.std(defined, ddof=1):.{digits}f}"
-    return text + (f" ({len(values) - len(defined)} undefined)" if len(defined) < len(values) else "")
+    undefined = len(values) - len(defined)
+    return text + (f" ({undefined} undefined)" if undefined else "")
 
 
 def interval(bounds, scale=100):
@@ -291,10 +321,12 @@ def left_out_notes(conditions):
     """How many labels the means leave out, where any."""
     found = []
     for name, runs in conditions.items():
-        counts = [(value_at(run.report, ("au", "mean", "left_out")) or {}).get("f1", 0) for run in runs]
+        counts = [(value_at(run.report, ("au", "mean", "left_out")) or {}).get("f1", 0)
+                  for run in runs]
         if any(counts):
             found.append(f"{name} {max(counts)}")
-    return [f"AUs without a defined F1, left out of its mean (at most, over seeds): {', '.join(found)}."] if found else []
+    return ["AUs without a defined F1, left out of its mean (at most, over seeds): "
+            f"{', '.join(found)}."] if found else []
 
 
 def difference_notes(conditions):
@@ -306,8 +338,8 @@ def difference_notes(conditions):
             continue
         notes = []
         for other in BASELINES:
-            ours, theirs = ({run.seed: value_at(run.report, NUMBERS["F1"]) for run in conditions.get(each, [])}
-                            for each in (name, other))
+            ours, theirs = ({run.seed: value_at(run.report, NUMBERS["F1"])
+                             for run in conditions.get(each, [])} for each in (name, other))
             shared = [seed for seed in ours if None not in (ours[seed], theirs.get(seed))]
             if shared:
                 text = spread([ours[seed] - theirs[seed] for seed in shared])
@@ -320,6 +352,7 @@ def markdown(head, rows):
     """Lines of a Markdown table, columns aligned."""
     table = [head, *rows]
     widths = [max(len(row[i]) for row in table) for i in range(len(head))]
-    lines = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths)) + " |" for row in table]
+    lines = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths)) + " |"
+             for row in table]
     lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
     return lines

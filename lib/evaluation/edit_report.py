@@ -4,14 +4,16 @@ same person.
 Readings of AUs come from a judge, a classifier that no training has seen. With r(x) its reading of
 image x:
 
-    fulfilment of the target AU   (r(edited) - r(source)) / (r(true) - r(source)), sums over the AU's pairs
-    leakage into other AUs        mean |r(edited) - r(true)|
-    distance to the true image    mean |edited - true| where true and source differ, against mean |source - true|
-    change elsewhere              mean |edited - source| where they do not
-    the value asked               PCC and MAE of the target's value against r(edited), and against r(true)
-    image quality                 PSNR and SSIM to the true image (lib.evaluation.image_quality)
-    the person                    cosine of an identity embedding's features of edited and source image, and of
-                                  true and source image (lib.evaluation.identity); only where one is given
+    fulfilment of the target AU  (r(edited) - r(source)) / (r(true) - r(source)), sums over pairs
+    leakage into other AUs       mean |r(edited) - r(true)|
+    distance to the true image   mean |edited - true| where true and source differ,
+                                 against mean |source - true|
+    change elsewhere             mean |edited - source| where they do not
+    the value asked              PCC and MAE of the target's value against r(edited), r(true)
+    image quality                PSNR and SSIM to the true image (lib.evaluation.image_quality)
+    the person                   cosine of an identity embedding's features of edited and source
+                                 image, and of true and source image (lib.evaluation.identity);
+                                 only where one is given
 
 Distances are in levels of 255, over the three channels. The region where true and source differ:
 some channel by more than REGION levels, grown by one pixel.
@@ -67,36 +69,42 @@ def run(model, judge, data, batch=64, identity=None):
     Pairs without a target that the judge knows are left out and said. All three images are judged
     at the generator's size, so that none is sharper than another."""
     if not model.edits:
-        raise BadInput(f"{model.path}: samples images from noise; --pairs needs a generator that edits images")
+        raise BadInput(f"{model.path}: samples images from noise; "
+                       "--pairs needs a generator that edits images")
     asked = asked_of(model, judge, data)
     usable = asked.usable()
     if not usable.any():
-        raise BadInput(f"{data.name}: no pair has a target {CALLED[asked.kind]} that both {model.path} and {judge.path} "
-                       "know")
+        raise BadInput(f"{data.name}: no pair has a target {CALLED[asked.kind]} that both "
+                       f"{model.path} and {judge.path} know")
     if not usable.all():
-        note(f"{data.name}: {(~usable).sum()} of {len(data)} pairs left out: no target {CALLED[asked.kind]} stands out "
-             "that generator and judge know")
+        note(f"{data.name}: {(~usable).sum()} of {len(data)} pairs left out: "
+             f"no target {CALLED[asked.kind]} stands out that generator and judge know")
     rows, data = np.flatnonzero(usable), data.take(usable)
     empty = [row for row, path in zip(rows, data.columns["true_path"]) if not path]
     if empty:
-        raise BadInput(f"{data.name}: row {empty[0] + 2}, column true_path is empty; name the true image or drop "
-                       "the row")
+        raise BadInput(f"{data.name}: row {empty[0] + 2}, column true_path is empty; "
+                       "name the true image or drop the row")
     size = model.image_size
     before = images.load_all(data.images(), size, "sources")
-    true = images.load_all([reference(data.folder, path) for path in data.columns["true_path"]], size, "true images")
+    true = images.load_all([reference(data.folder, path) for path in data.columns["true_path"]],
+                           size, "true images")
     edited = model.predict(before, batch, "editing", ["edited"], source=asked.source[rows],
                            target=asked.target[rows])["edited"]
     compared = reference_images(judge, data)
     readings = {name: read(judge, asked.output, pictures, batch, compared)
                 for name, pictures in (("source", before), ("edited", edited), ("true", true))}
     index = asked.index[rows]
-    return Pairs(data, asked.judged, [asked.names[i] for i in index], np.sign(asked.direction[rows, index]),
-                 **readings, asked=asked.target[rows][:, model.labels.columns(asked.kind)][np.arange(len(rows)), index],
-                 quality=image_quality.quality(before, edited, true, changed_region(before, true)),
-                 person=person_kept(identity, before, edited, true, batch), pixels=pixel_distances(before, edited, true),
-                 pictures={"source": before, "edited": edited, "true": true}, kind=asked.kind,
-                 wanted=asked.target[rows][:, model.labels.columns(asked.kind)],
-                 notes={"pairs_left_out": int((~usable).sum())})
+    return Pairs(
+        data, asked.judged, [asked.names[i] for i in index],
+        np.sign(asked.direction[rows, index]), **readings,
+        asked=asked.target[rows][:, model.labels.columns(asked.kind)][np.arange(len(rows)), index],
+        quality=image_quality.quality(before, edited, true, changed_region(before, true)),
+        person=person_kept(identity, before, edited, true, batch),
+        pixels=pixel_distances(before, edited, true),
+        pictures={"source": before, "edited": edited, "true": true}, kind=asked.kind,
+        wanted=asked.target[rows][:, model.labels.columns(asked.kind)],
+        notes={"pairs_left_out": int((~usable).sum())}
+    )
 
 
 def person_kept(identity, source, edited, true, batch):
@@ -111,7 +119,8 @@ def person_kept(identity, source, edited, true, batch):
 def read(judge, output, pictures, batch, references=None):
     """The judge's readings, float64 [N,A]; references: of each picture's person, where the judge
     compares."""
-    return judge.predict(pictures, batch, "judging", [output], reference=references)[output].astype(np.float64)
+    found = judge.predict(pictures, batch, "judging", [output], reference=references)
+    return found[output].astype(np.float64)
 
 
 def changed_region(source, true):
@@ -120,7 +129,8 @@ def changed_region(source, true):
     differs = (np.abs(source.astype(np.int16) - true) > REGION).any(3)
     padded = np.pad(differs, ((0, 0), (1, 1), (1, 1)))
     height, width = differs.shape[1:]
-    return np.logical_or.reduce([padded[:, y:y + height, x:x + width] for y in range(3) for x in range(3)])
+    return np.logical_or.reduce([padded[:, y:y + height, x:x + width]
+                                 for y in range(3) for x in range(3)])
 
 
 def pixel_distances(source, edited, true):
@@ -146,9 +156,11 @@ def judge_correlations(path):
             per_au = json.load(file)["au"]["per_au"]
         return {name: row["pcc"] for name, row in per_au.items()}
     except FileNotFoundError:
-        raise BadInput(f"{path}: no such report; write it with evaluate.py --model judge.onnx --test …") from None
+        raise BadInput(f"{path}: no such report; write it with evaluate.py "
+                       "--model judge.onnx --test …") from None
     except (ValueError, KeyError, TypeError):
-        raise BadInput(f"{path}: not the report of an AU classifier; write it with evaluate.py --test") from None
+        raise BadInput(f"{path}: not the report of an AU classifier; "
+                       "write it with evaluate.py --test") from None
 
 
 def measure(pairs, correlation=None, least=0.6):
@@ -158,16 +170,19 @@ def measure(pairs, correlation=None, least=0.6):
     needs. Expressions and feelings have rows of the same form (readings are probabilities, or
     values), and figures of their own."""
     correlation = correlation if pairs.kind == "au" else None
-    readable = [name for name in pairs.aus
-                if correlation is None or (correlation.get(name) is not None and correlation[name] >= least)]
+    readable = [name for name in pairs.aus if correlation is None
+                or (correlation.get(name) is not None and correlation[name] >= least)]
     per_au = {name: one_au(pairs, name, readable, correlation)
               for name in pairs.aus if name in pairs.target_au}
-    protocol = {"task": "editing", "kind": pairs.kind, "judged_aus": pairs.aus, "aus_in_summary": [n for n in per_au if n in readable],
-                "min_correlation": least if correlation is not None else None, "region_from_level": REGION,
-                "region_grown_by": 1, "distance_unit": "levels of 255",
-                "target": "the expression asked for" if pairs.kind == "expression" else
-                f"the {CALLED[pairs.kind]} that changes most, by more than {CHANGED}",
-                "leakage_over": "AUs that the judge reads well enough", **pairs.notes}
+    protocol = {
+        "task": "editing", "kind": pairs.kind, "judged_aus": pairs.aus,
+        "aus_in_summary": [n for n in per_au if n in readable],
+        "min_correlation": least if correlation is not None else None, "region_from_level": REGION,
+        "region_grown_by": 1, "distance_unit": "levels of 255",
+        "target": "the expression asked for" if pairs.kind == "expression"
+                  else f"the {CALLED[pairs.kind]} that changes most, by more than {CHANGED}",
+        "leakage_over": "AUs that the judge reads well enough", **pairs.notes
+    }
     sections = {"per_au": per_au, "summary": summary(per_au, readable)}
     if pairs.kind == "expression":
         sections["expression"] = expression_figures(pairs)
@@ -214,13 +229,16 @@ def one_au(pairs, name, readable, correlation):
     well_read = [i for i in others if pairs.aus[i] in readable]
     leakage = mean(away[well_read])
     pixels = {key: mean(values[rows]) for key, values in pairs.pixels.items()}
-    return {"n": int(rows.sum()), "judge_pcc": None if correlation is None else correlation.get(name),
-            "rise": rise, "true_rise": true_rise, "fulfilment": rise / true_rise if true_rise >= LEAST_RISE else None,
+    return {"n": int(rows.sum()),
+            "judge_pcc": None if correlation is None else correlation.get(name), "rise": rise,
+            "true_rise": true_rise,
+            "fulfilment": rise / true_rise if true_rise >= LEAST_RISE else None,
             "leakage": leakage, "leakage_all": mean(away[others]),
             "leakage_ratio": leakage / rise if leakage is not None and rise > 0 else None,
             "l1_edited": pixels["edited"], "l1_unedited": pixels["unedited"],
-            "l1_ratio": ratio(pixels["edited"], pixels["unedited"]), "outside_change": pixels["outside"],
-            "region_share": pixels["region_share"], "asked": value_asked(pairs, rows, k),
+            "l1_ratio": ratio(pixels["edited"], pixels["unedited"]),
+            "outside_change": pixels["outside"], "region_share": pixels["region_share"],
+            "asked": value_asked(pairs, rows, k),
             "quality": {key: {which: mean(values[rows]) for which, values in each.items()}
                         for key, each in pairs.quality.items()},
             "person": {which: mean(values[rows]) for which, values in pairs.person.items()}}
@@ -241,8 +259,8 @@ def nested_means(rows, key):
     found = {}
     for name, value in (rows[0][key] if rows else {}).items():
         if isinstance(value, dict):
-            found[name] = {inner: mean([row[key][name][inner] for row in rows if row[key][name][inner] is not None])
-                           for inner in value}
+            found[name] = {inner: mean([row[key][name][inner] for row in rows
+                                        if row[key][name][inner] is not None]) for inner in value}
         else:
             found[name] = mean([row[key][name] for row in rows if row[key][name] is not None])
     return found
@@ -253,7 +271,8 @@ def summary(per_au, readable):
     rows = [row for name, row in per_au.items() if name in readable]
     fulfilments = [row["fulfilment"] for row in rows if row["fulfilment"] is not None]
     means = {key: mean([row[key] for row in rows if row[key] is not None])
-             for key in ("rise", "true_rise", "leakage", "l1_edited", "l1_unedited", "outside_change")}
+             for key in ("rise", "true_rise", "leakage", "l1_edited", "l1_unedited",
+                         "outside_change")}
     return {"aus": len(rows), "fulfilment_undefined": len(rows) - len(fulfilments),
             "fulfilment_mean": mean(fulfilments), "fulfilment_median": median(fulfilments),
             "share_half_fulfilled": mean([value >= 0.5 for value in fulfilments]),
@@ -269,7 +288,8 @@ def table(pairs):
     k = [pairs.aus.index(name) for name in pairs.target_au]
     rows = np.arange(len(k))
     return {"path": None, "subject": pairs.subject, "target": pairs.target_au,
-            **{f"{name}_reading": getattr(pairs, name)[rows, k].tolist() for name in ("source", "edited", "true")},
+            **{f"{name}_reading": getattr(pairs, name)[rows, k].tolist()
+               for name in ("source", "edited", "true")},
             **{f"l1_{name}" if name != "outside" else "outside_change": values.tolist()
                for name, values in pairs.pixels.items() if name != "region_share"}}
 
@@ -288,4 +308,5 @@ def median(values):
 
 def ratio(numerator, denominator):
     """A quotient, None when either side is undefined or the denominator is not positive."""
-    return numerator / denominator if None not in (numerator, denominator) and denominator > 0 else None
+    return (numerator / denominator if None not in (numerator, denominator) and denominator > 0
+            else None)

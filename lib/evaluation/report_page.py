@@ -20,10 +20,11 @@ def write(folder, out, table, data, reading):
     manifest; reading: what the models gave (lib.evaluation.reading.Reading)."""
     page = Page(folder, "What the classifier reads")
     people = f"{out['subjects']} people" if out["subjects"] else "people without names"
-    page.text(f"Model: {out['model']['path']}. Data: {out['data']['path']}, {out['n']} images of {people}.")
+    page.text(f"Model: {out['model']['path']}. Data: {out['data']['path']}, "
+              f"{out['n']} images of {people}.")
     page.table(["number", "value", "95 % interval"], headline(out), "Headline numbers")
-    page.text("Intervals come from a bootstrap over people. Numbers of AUs are means over AUs; the model's own "
-              "thresholds decide what counts as present.")
+    page.text("Intervals come from a bootstrap over people. Numbers of AUs are means over AUs; "
+              "the model's own thresholds decide what counts as present.")
     if "au" in out:
         action_units(page, out)
     if "va" in out:
@@ -37,13 +38,15 @@ def write(folder, out, table, data, reading):
 
 def headline(out):
     """Rows of the first table: name, value, interval."""
-    wanted = {"F1 of AUs": ("au", "mean", "f1"), "False discovery rate of AUs": ("au", "mean", "fdr"),
-              "ICC(3,1) of AUs": ("au", "mean", "icc"), "Correlation of AUs": ("au", "mean", "pcc"),
-              "CCC of valence": ("va", "valence", "ccc"), "CCC of arousal": ("va", "arousal", "ccc"),
-              "Equal signs of valence": ("va", "valence", "sign_agreement"),
-              "Equal signs of arousal": ("va", "arousal", "sign_agreement"),
-              "Accuracy of expressions": ("expression", "accuracy"),
-              "Macro F1 of expressions": ("expression", "macro_f1")}
+    wanted = {
+        "F1 of AUs": ("au", "mean", "f1"), "False discovery rate of AUs": ("au", "mean", "fdr"),
+        "ICC(3,1) of AUs": ("au", "mean", "icc"), "Correlation of AUs": ("au", "mean", "pcc"),
+        "CCC of valence": ("va", "valence", "ccc"), "CCC of arousal": ("va", "arousal", "ccc"),
+        "Equal signs of valence": ("va", "valence", "sign_agreement"),
+        "Equal signs of arousal": ("va", "arousal", "sign_agreement"),
+        "Accuracy of expressions": ("expression", "accuracy"),
+        "Macro F1 of expressions": ("expression", "macro_f1")
+    }
     rows = []
     for name, where in wanted.items():
         if where[0] in out:
@@ -70,30 +73,35 @@ def action_units(page, out):
     per_au, bounds = out["au"]["per_au"], out["intervals"]["au"]["per_au"]
     names = list(per_au)
     for name, metrics, title, caption in (
-            ("au_bars.png", {"f1": "F1", "fdr": "false discovery rate"}, "Presence of action units",
-             "F1: higher is better. False discovery rate: lower is better. Black lines are 95 % intervals over people. A bar without length is 0 or undefined."),
-            ("au_levels.png", {"icc": "ICC(3,1)", "pcc": "correlation"}, "Intensity of action units",
-             "How far readings follow the true levels; 1 is best. A missing bar is an AU without varying levels.")):
+        ("au_bars.png", {"f1": "F1", "fdr": "false discovery rate"}, "Presence of action units",
+         "F1: higher is better. False discovery rate: lower is better. Black lines are 95 % "
+         "intervals over people. A bar without length is 0 or undefined."),
+        ("au_levels.png", {"icc": "ICC(3,1)", "pcc": "correlation"}, "Intensity of action units",
+         "How far readings follow the true levels; 1 is best. A missing bar is an AU "
+         "without varying levels.")
+    ):
         if all(per_au[au].get(metric) is None for au in names for metric in metrics):
             continue
-        plots.bars(page.folder / name, names,
-                   {label: [per_au[au].get(metric) for au in names] for metric, label in metrics.items()},
+        plots.bars(page.folder / name, names, {label: [per_au[au].get(metric) for au in names]
+                                               for metric, label in metrics.items()},
                    f"{out['n']} images", {label: [bounds[au].get(metric) for au in names]
                                           for metric, label in metrics.items()})
         first = next(iter(metrics))
-        page.picture(name, title, f"Bars of {' and '.join(metrics.values())} for each AU. {best_and_worst(per_au, first)}",
-                     caption)
+        page.picture(name, title, f"Bars of {' and '.join(metrics.values())} for each AU. "
+                                  f"{best_and_worst(per_au, first)}", caption)
     coactivation(page, out["au"]["coactivation"], names)
     calibration = out["au"]["calibration"]
     plots.reliability(page.folder / "au_reliability.png",
-                      {"share present": calibration["presence"], "mean level": calibration["level"]},
+                      {"share present": calibration["presence"],
+                       "mean level": calibration["level"]},
                       ("reading (0: absent, 1: level 5)", "truth at this reading"))
     page.picture("au_reliability.png", "Reliability of AU readings",
-                 "Curves of the true share of presence and of the true mean level over the reading. The calibration "
-                 f"error of levels is {number(calibration['level']['ece'])}, that of presence "
-                 f"{number(calibration['presence']['ece'])}.",
-                 "On the dashed line a reading means what it says. A model of levels should follow it with the mean "
-                 "level, a model of occurrences with the share present.")
+                 "Curves of the true share of presence and of the true mean "
+                 "level over the reading. "
+                 f"The calibration error of levels is {number(calibration['level']['ece'])}, "
+                 f"that of presence {number(calibration['presence']['ece'])}.",
+                 "On the dashed line a reading means what it says. A model of levels should "
+                 "follow it with the mean level, a model of occurrences with the share present.")
 
 
 def best_and_worst(per_au, metric):
@@ -102,7 +110,8 @@ def best_and_worst(per_au, metric):
     if not known:
         return "All are undefined."
     best, worst = max(known, key=known.get), min(known, key=known.get)
-    return f"The highest is {best} with {known[best]:.2f}, the lowest {worst} with {known[worst]:.2f}."
+    return (f"The highest is {best} with {known[best]:.2f}, the lowest {worst} with "
+            f"{known[worst]:.2f}.")
 
 
 def coactivation(page, found, names):
@@ -114,28 +123,32 @@ def coactivation(page, found, names):
                     "prediction - truth": gap}, signed=("prediction - truth",))
     off = np.where(np.eye(len(names), dtype=bool) | np.isnan(gap), 0, np.abs(gap))
     row, column = np.unravel_index(off.argmax(), off.shape)
-    page.picture("coactivation.png", "Which AUs occur together",
-                 "Three matrices: how often the AU of a column is present where that of the row is, in truth, in the "
-                 f"predictions, and the difference. It is largest for {names[column]} given {names[row]}: "
-                 f"{number(None if np.isnan(gap[row, column]) else gap[row, column])}.",
-                 "Red: the model couples two AUs more than they are coupled in life. Grey: never seen.")
+    page.picture(
+        "coactivation.png", "Which AUs occur together",
+        "Three matrices: how often the AU of a column is present where that of the row is, "
+        f"in truth, in the predictions, and the difference. It is largest for {names[column]} "
+        f"given {names[row]}: {number(None if np.isnan(gap[row, column]) else gap[row, column])}.",
+        "Red: the model couples two AUs more than they are coupled in life. Grey: never seen."
+    )
 
 
 def valence_arousal(page, table, data):
     """Scatter, density and agreement on the circumplex, and traces of a video."""
-    truth, said = (np.stack([np.array(table[prefix + name], float) for name in labels.VALENCE_AROUSAL], 1)
-                   for prefix in ("true_", ""))
+    truth, said = (np.stack([np.array(table[prefix + name], float)
+                             for name in labels.VALENCE_AROUSAL], 1) for prefix in ("true_", ""))
     known = ~np.isnan(truth).any(1)
     groups = {"truth": truth[known], "prediction": said[known]}
     if known.any():
         plots.circumplex_points(page.folder / "va_scatter.png", groups)
         plots.circumplex_density(page.folder / "va_density.png", groups)
         spread = {name: points.std(0) for name, points in groups.items()}
-        page.picture("va_scatter.png", "Valence and arousal",
-                     "Points of truth and prediction with valence to the right and arousal upwards. The standard "
-                     "deviation of predictions is {:.2f} and {:.2f}, that of the truth {:.2f} and {:.2f}.".format(
-                         *spread["prediction"], *spread["truth"]),
-                     "Predictions that keep closer to the middle than the truth are cautious ones.")
+        page.picture(
+            "va_scatter.png", "Valence and arousal",
+            "Points of truth and prediction with valence to the right and arousal upwards. "
+            "The standard deviation of predictions is {:.2f} and {:.2f}, "
+            "that of the truth {:.2f} and {:.2f}.".format(*spread["prediction"], *spread["truth"]),
+            "Predictions that keep closer to the middle than the truth are cautious ones."
+        )
         page.picture("va_density.png", "Where images lie on the circumplex",
                      "Two maps of how many images lie where, of truth and of prediction.",
                      "The two maps should look alike.")
@@ -143,8 +156,8 @@ def valence_arousal(page, table, data):
              for k, name in enumerate(labels.VALENCE_AROUSAL)}
     plots.agreement(page.folder / "va_agreement.png", sides)
     page.picture("va_agreement.png", "Prediction over truth",
-                 "Two scatter plots, one of valence and one of arousal, with truth to the right and prediction upwards.",
-                 "A perfect model lies on the dashed line.")
+                 "Two scatter plots, one of valence and one of arousal, with truth to the right "
+                 "and prediction upwards.", "A perfect model lies on the dashed line.")
     video_traces(page, truth, said, data)
 
 
@@ -155,7 +168,8 @@ def video_traces(page, truth, said, data):
     if column is None:
         return
     names = np.array(data.text(column))
-    rows = {name: np.flatnonzero((names == name) & ~np.isnan(truth).all(1)) for name in dict.fromkeys(names) if name}
+    rows = {name: np.flatnonzero((names == name) & ~np.isnan(truth).all(1))
+            for name in dict.fromkeys(names) if name}
     longest = max(rows, key=lambda name: len(rows[name]))
     rows = rows[longest]
     if len(rows) < LEAST_FRAMES:
@@ -165,10 +179,12 @@ def video_traces(page, truth, said, data):
     time = np.array([int(frames[i]) for i in rows]) if numbered else np.arange(len(rows))
     order = np.argsort(time, kind="stable")
     rows, time = rows[order], time[order]
-    plots.traces(page.folder / "va_traces.png", time, {name: (truth[rows, k], said[rows, k]) for k, name in
-                                                       enumerate(labels.VALENCE_AROUSAL)}, f"{column} {longest}")
+    plots.traces(page.folder / "va_traces.png", time,
+                 {name: (truth[rows, k], said[rows, k])
+                  for k, name in enumerate(labels.VALENCE_AROUSAL)}, f"{column} {longest}")
     page.picture("va_traces.png", "A video over time",
-                 f"Lines of true and predicted valence and arousal over the {len(rows)} images of {column} {longest}.",
+                 f"Lines of true and predicted valence and arousal over the {len(rows)} images of "
+                 f"{column} {longest}.",
                  f"The {column} with most images. The images stand in the order of "
                  + ("their frame numbers." if numbered else "the manifest."))
 
@@ -185,18 +201,23 @@ def expressions(page, out):
     np.fill_diagonal(counts, 0)
     row, column = np.unravel_index(counts.argmax(), counts.shape)
     page.picture("confusion.png", "Expressions",
-                 f"A table of counts, truth from top to bottom and reading from left to right. Accuracy is "
-                 f"{number(found['accuracy'])}. The most frequent mistake is {names[row]} read as {names[column]}, "
-                 f"{counts[row, column]:.0f} images.", "Dark squares off the diagonal are what the model confuses.")
-    plots.bars(page.folder / "expression_bars.png", names, {"F1": [found["f1"][name] for name in names]},
+                 "A table of counts, truth from top to bottom and reading from left to right. "
+                 f"Accuracy is {number(found['accuracy'])}. The most frequent mistake is "
+                 f"{names[row]} read as {names[column]}, {counts[row, column]:.0f} images.",
+                 "Dark squares off the diagonal are what the model confuses.")
+    plots.bars(page.folder / "expression_bars.png", names,
+               {"F1": [found["f1"][name] for name in names]},
                f"F1 of each expression, {found['labelled']} images", limits=(0, 1))
     page.picture("expression_bars.png", "F1 of each expression",
-                 "Bars of F1: " + ", ".join(f"{name} {number(found['f1'][name])}" for name in names) + ".",
+                 "Bars of F1: "
+                 + ", ".join(f"{name} {number(found['f1'][name])}" for name in names) + ".",
                  "A bar without length is an F1 of 0, or an expression that does not occur.")
-    plots.reliability(page.folder / "expression_reliability.png", {"accuracy": found["calibration"]},
+    plots.reliability(page.folder / "expression_reliability.png",
+                      {"accuracy": found["calibration"]},
                       ("probability of the expression that is read", "share that is right"))
     page.picture("expression_reliability.png", "Reliability of expressions",
-                 f"A curve of accuracy over confidence. The calibration error is {number(found['calibration']['ece'])}.",
+                 "A curve of accuracy over confidence. The calibration error is "
+                 f"{number(found['calibration']['ece'])}.",
                  "Below the dashed line the model is too sure of itself.")
 
 
@@ -229,11 +250,13 @@ def features(page, data, reading):
     if not colourings:
         return
     plots.clouds(page.folder / "features.png", points, colourings)
-    page.picture("features.png", "What the features tell apart",
-                 f"t-SNE places {len(rows)} images by the model's features; they are coloured by "
-                 f"{', then by '.join(title.split(':')[0].split(' (')[0] for title in colourings)}.",
-                 "Good features sort images by what they show. Islands of one colour in the picture of people mean "
-                 "that the model still sees who it is.")
+    page.picture(
+        "features.png", "What the features tell apart",
+        f"t-SNE places {len(rows)} images by the model's features; they are coloured by "
+        f"{', then by '.join(title.split(':')[0].split(' (')[0] for title in colourings)}.",
+        "Good features sort images by what they show. Islands of one colour in the picture of "
+        "people mean that the model still sees who it is."
+    )
 
 
 def mistakes(page, out, table, data):
@@ -248,22 +271,25 @@ def mistakes(page, out, table, data):
         return
     plots.captioned(page.folder / "mistakes.png", tiles)
     page.picture("mistakes.png", "The worst mistakes",
-                 f"{len(tiles)} images with the largest mistakes. The first: {', '.join(tiles[0][1])}.",
-                 "Look here for wrong labels, hidden faces and cut images. Each image stands once, with its worst "
-                 "mistake.")
+                 f"{len(tiles)} images with the largest mistakes. The first: "
+                 f"{', '.join(tiles[0][1])}.",
+                 "Look here for wrong labels, hidden faces and cut images. "
+                 "Each image stands once, with its worst mistake.")
 
 
 def worst(out, table):
     """(size of the mistake, row, lines of text) of every wrong label: AU levels, valence and
     arousal (halved, as they span 2), and expressions that are wrong (1)."""
     found = []
-    names = [*(out["au"]["per_au"] if "au" in out else ()), *(labels.VALENCE_AROUSAL if "va" in out else ())]
+    names = [*(out["au"]["per_au"] if "au" in out else ()),
+             *(labels.VALENCE_AROUSAL if "va" in out else ())]
     for name in names:
         truth, said = (np.array(table[prefix + name], float) for prefix in ("true_", ""))
         size = np.abs(truth - said) / (1 if labels.is_au(name) else 2)
         for row in np.argsort(-np.nan_to_num(size), kind="stable")[:MISTAKES]:
             if size[row] > 0.1:
-                found.append((float(size[row]), int(row), (name, f"true {truth[row]:.2f}", f"read {said[row]:.2f}")))
+                found.append((float(size[row]), int(row),
+                              (name, f"true {truth[row]:.2f}", f"read {said[row]:.2f}")))
     if "expression" in out:
         known = out["expression"]["names"]
         for row, (truth, said) in enumerate(zip(table["true_expression"], table["expression"])):
@@ -276,17 +302,21 @@ def edits(folder, out, pairs):
     """The page of a generator: bars an AU, and a sheet of source, edited and true images."""
     page = Page(folder, "What the generator edits")
     per_au = out["edits"]["per_au"]
-    page.text(f"Model: {out['model']['path']}. Data: {out['data']['path']}, {out['n']} pairs. Judge: "
-              f"{out['judge']['path']}.")
+    page.text(f"Model: {out['model']['path']}. Data: {out['data']['path']}, {out['n']} pairs. "
+              f"Judge: {out['judge']['path']}.")
     plots.bars(page.folder / "edit_bars.png", list(per_au),
                {"fulfilment": [row["fulfilment"] for row in per_au.values()],
                 "leakage / rise": [row["leakage_ratio"] for row in per_au.values()],
-                "L1 / unedited's": [row["l1_ratio"] for row in per_au.values()]}, f"{out['n']} pairs")
+                "L1 / unedited's": [row["l1_ratio"] for row in per_au.values()]},
+               f"{out['n']} pairs")
     page.picture("edit_bars.png", "Edits of each AU",
-                 f"Bars of fulfilment, leakage and distance for each AU. {best_and_worst(per_au, 'fulfilment')}",
-                 "Fulfilment 1 is the true rise in the judge's reading. Leakage is what other AUs are off by. L1 is the "
-                 "distance to the true image, divided by that of the unedited one.")
+                 "Bars of fulfilment, leakage and distance for each AU. "
+                 f"{best_and_worst(per_au, 'fulfilment')}",
+                 "Fulfilment 1 is the true rise in the judge's reading. "
+                 "Leakage is what other AUs are off by. L1 is the distance to the true image, "
+                 "divided by that of the unedited one.")
     plots.sheet(page.folder / "sheet.png", list(per_au), pairs)
-    page.picture("sheet.png", "Edited images", "Rows of faces, one row for each AU: source, edited and true image.",
+    page.picture("sheet.png", "Edited images",
+                 "Rows of faces, one row for each AU: source, edited and true image.",
                  "The edited image should look like the true one beside it.")
     page.write()
