@@ -1,8 +1,8 @@
 """Train a generator: an editor of faces by action unit, expression or valence/arousal, or a
 sampler of faces.
 
-    train_generator.py --train labelled.csv pseudo.csv --validation validation.csv --out generator.pt
-    torchrun --nproc-per-node 2 train_generator.py …        several GPUs, or several processes on a CPU
+    train_generator.py --train labelled.csv pseudo.csv --validation v.csv --out generator.pt
+    torchrun --nproc-per-node 2 train_generator.py …  several GPUs, or several processes on a CPU
 
 Beside --out: history.jsonl (one line an epoch), epochs/NNNN.png (the same validation faces, or the
 same noise, each time) and, while training goes on, NAME.last.pt, from which the same command with
@@ -20,31 +20,48 @@ SCHEDULE = {"epochs": 50, "decay_epochs": 20, "batch": 16}
 
 @dataclass
 class Options:
-    train: list[str] = arg(nargs="+", required=True, metavar="FILE.csv", help="manifests with labels, real and pseudo")
-    validation: str = arg(help="manifest of other people; an editor is watched on them, which chooses the epoch", required=True, metavar="FILE.csv")
-    out: str = arg(help="where the checkpoint goes", required=True, metavar="FILE.pt", writes="file")
-    arch: str = arg("", choices=list(generators.ARCHITECTURES), help="generator [the first of these that has the preset]")
+    train: list[str] = arg(nargs="+", required=True, metavar="FILE.csv",
+                           help="manifests with labels, real and pseudo")
+    validation: str = arg(help="manifest of other people; an editor is watched on them, "
+                               "which chooses the epoch", required=True, metavar="FILE.csv")
+    out: str = arg(help="where the checkpoint goes", required=True, metavar="FILE.pt",
+                   writes="file")
+    arch: str = arg("", choices=list(generators.ARCHITECTURES),
+                    help="generator [the first of these that has the preset]")
     preset: str = arg("quick", help="the architecture's settings: paper, quick, …")
     config: list[str] = arg([], nargs="+", action="extend", metavar="NAME=VALUE",
                             help="replace settings of the preset, e.g. width=32 w_pair=0")
-    init: str = arg("", metavar="FILE.pt", help="start from the networks of this checkpoint: the same architecture, "
-                                                "labels and sizes; other losses, data and rates if you like")
-    weights: list[float] = arg([], nargs="+", metavar="W", least=0, help="a weight for each --train manifest, times its "
-                               "rows' own: how often its images are drawn")
-    tasks: list[str] = arg([], nargs="+", choices=TASKS, help="labels to learn [the architecture's]")
-    aus: list[str] = arg([], nargs="+", metavar="AUxx", help="only these AUs (default: all that are labelled)")
-    size: Optional[int] = arg(None, help="image side in pixels (default: the first image's)", least=1)
+    init: str = arg("", metavar="FILE.pt",
+                    help="start from the networks of this checkpoint: the same architecture, "
+                         "labels and sizes; other losses, data and rates if you like")
+    weights: list[float] = arg([], nargs="+", metavar="W", least=0,
+                               help="a weight for each --train manifest, times its rows' own: "
+                                    "how often its images are drawn")
+    tasks: list[str] = arg([], nargs="+", choices=TASKS,
+                           help="labels to learn [the architecture's]")
+    aus: list[str] = arg([], nargs="+", metavar="AUxx",
+                         help="only these AUs (default: all that are labelled)")
+    size: Optional[int] = arg(None, help="image side in pixels (default: the first image's)",
+                              least=1)
     epochs: Optional[int] = arg(None, help="how many epochs [the preset's, else 50]", least=1)
-    decay_epochs: Optional[int] = arg(None, help="over how many last epochs the learning rate falls to 0 [the preset's, "
-                                                 "else 20]", least=0)
-    epoch_images: Optional[int] = arg(None, help="images an epoch (default: the training set's size)",
-                                       least=1)
-    batch: Optional[int] = arg(None, help="images a step, over all processes [the preset's, else 16]", least=1)
+    decay_epochs: Optional[int] = arg(None, help="over how many last epochs the learning rate "
+                                                 "falls to 0 [the preset's, else 20]", least=0)
+    epoch_images: Optional[int] = arg(
+        None, help="images an epoch (default: the training set's size)", least=1
+    )
+    batch: Optional[int] = arg(
+        None, help="images a step, over all processes [the preset's, else 16]", least=1
+    )
     ema: float = arg(0.998, help="averaging of weights")
-    level: float = arg(0.7, help="level of AUs, valence and arousal in the validation edits (1 for MNIST)")
-    reader: str = arg("", metavar="FILE.onnx", help="supervised classifier that reads what the generator makes (an editor without it is "
-                                                       "read by its discriminator)")
-    flip: bool = arg(True, help="do not mirror images (needed where left and right differ, as with digits)")
+    level: float = arg(
+        0.7, help="level of AUs, valence and arousal in the validation edits (1 for MNIST)"
+    )
+    reader: str = arg("", metavar="FILE.onnx",
+                      help="supervised classifier that reads what the generator makes (an editor "
+                           "without it is read by its discriminator)")
+    flip: bool = arg(
+        True, help="do not mirror images (needed where left and right differ, as with digits)"
+    )
     seed: int = arg(0, help="seed of everything random", least=0)
     device: str = arg("auto", help="where it trains", choices=["auto", "cpu", "cuda"])
     threads: int = arg(0, help="CPU threads, 0 for all", least=0)
@@ -60,7 +77,8 @@ class Options:
         if not (0 <= self.ema < 1 and 0 < self.level <= 1):
             raise ValueError("--ema is at least 0 and below 1, --level above 0 and at most 1")
         if self.weights and len(self.weights) != len(self.train):
-            raise ValueError(f"--weights: {len(self.weights)} weights for {len(self.train)} manifests; give one each")
+            raise ValueError(f"--weights: {len(self.weights)} weights for {len(self.train)} "
+                             "manifests; give one each")
         self.arch = self.arch or generators.default_for(self.preset)
         self.aus = [labels.parse_au(name) for name in self.aus]
         if wrong := [text for text in self.config if "=" not in text]:

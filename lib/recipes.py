@@ -3,13 +3,16 @@
 A recipe deals `count` edits evenly: numbers of edits differ by at most one between AUs (or
 emotions, or AU levels) and between sources, and no edit is made twice before every other has been
 made. Same seed, same plan.
-    single-au    one AU at a time at a level, all others 0 (Marinos 2023, 4.3: 20 images from a neutral face)
+    single-au    one AU at a time at a level, all others 0 (Marinos 2023, 4.3: 20 images from a
+                 neutral face)
     emotions     the AUs of a basic emotion together (FACS, EMFACS; Marinos 2023, table 1.1)
     deactivate   one AU that the source shows set to 0, the others kept
     random       target rows of a manifest, or independent AUs
-    reweight     semantic resampling (Niinuma et al. 2022, 4.2.2): every level 1 to 5 of every AU equally often, the
-                 targets being true label rows, the sources rows that do not show the AU
-    balanced     as reweight, with level 0 too: six levels of every AU equally often, as Niinuma et al. print it
+    reweight     semantic resampling (Niinuma et al. 2022, 4.2.2): every level 1 to 5 of every AU
+                 equally often, the targets being true label rows, the sources rows that do not
+                 show the AU
+    balanced     as reweight, with level 0 too: six levels of every AU equally often, as Niinuma et
+                 al. print it
     expressions  each expression of a model of classes, from neutral faces (Siddiqui 2021)
     mix          several expressions at once, such as anger+sadness (Siddiqui 2021)
 Targets are condition columns of the model: AUs, valence and arousal, expressions. NaN keeps the
@@ -25,14 +28,16 @@ from lib.cli import BadInput, note
 from lib.labels import PRESENT_INTENSITY, au_name
 from lib.onnx_runtime import brief
 
-NAMES = ("single-au", "emotions", "deactivate", "random", "reweight", "balanced", "expressions", "mix")
+NAMES = ("single-au", "emotions", "deactivate", "random", "reweight", "balanced", "expressions",
+         "mix")
 OF_CLASSES = ("expressions", "mix")
 MIXES = (("anger", "sadness"), ("happiness", "disgust"), ("joy", "disgust"), ("fear", "surprise"))
-EMOTIONS = {"happiness": (6, 12), "surprise": (1, 2, 5, 26), "fear": (1, 2, 4, 5, 7, 20, 26), "sadness": (1, 4, 15),
-            "anger": (4, 5, 7, 23), "disgust": (9, 15, 17), "contempt": (12, 14)}
-IMPOSSIBLE = (("AU26", "AU27"), ("AU05", "AU43"), ("AU24", "AU25"), ("AU24", "AU26"), ("AU24", "AU27"),
-              # one jaw, one pair of lids, lips pressed or parted, pursed or stretched
-              ("AU18", "AU20"))
+EMOTIONS = {"happiness": (6, 12), "surprise": (1, 2, 5, 26), "fear": (1, 2, 4, 5, 7, 20, 26),
+            "sadness": (1, 4, 15), "anger": (4, 5, 7, 23), "disgust": (9, 15, 17),
+            "contempt": (12, 14)}
+# one jaw, one pair of lids, lips pressed or parted, pursed or stretched
+IMPOSSIBLE = (("AU26", "AU27"), ("AU05", "AU43"), ("AU24", "AU25"), ("AU24", "AU26"),
+              ("AU24", "AU27"), ("AU18", "AU20"))
 INDEPENDENT = 0.2  # chance of an AU in random combinations
 ABSENT = 0.2       # an AU below level 1 of 5 counts as not shown
 
@@ -54,8 +59,8 @@ class Plan:
         return Plan(self.source[rows], self.target[rows], self.edit[rows], self.expression[rows])
 
 
-def make(name, source, names, *, kinds=None, count=None, levels=(0.7, 0.7), seed=0, targets=None, values=None,
-         mixes=(), neutral_too=False):
+def make(name, source, names, *, kinds=None, count=None, levels=(0.7, 0.7), seed=0, targets=None,
+         values=None, mixes=(), neutral_too=False):
     """The plan of a recipe. source [K,C] conditions of the sources, NaN unknown; names and kinds:
     of the C columns (without kinds they are AUs); count: how many edits, None for every one once;
     levels: of AUs, (lowest, highest), drawn evenly when they differ; targets [T,C]: rows to draw
@@ -69,7 +74,8 @@ def make(name, source, names, *, kinds=None, count=None, levels=(0.7, 0.7), seed
     else:
         check_kinds(name, names, kinds, targets)
         if name in ("single-au", "emotions", *OF_CLASSES):
-            plan = every(source, variants(name, names, kinds, mixes, neutral_too), count, levels, rng, kinds)
+            plan = every(source, variants(name, names, kinds, mixes, neutral_too), count, levels,
+                         rng, kinds)
         else:
             plan = of_aus(name, source, names, kinds, count, levels, rng, targets)
     plan = plan_by_source(plan)
@@ -94,11 +100,11 @@ def check_kinds(recipe, names, kinds, targets):
     """BadInput where a model lacks the kind of labels that a recipe edits."""
     if recipe in OF_CLASSES:
         if "expression" not in kinds:
-            raise BadInput(f"--recipe {recipe}: the model knows no expressions; it has {brief(names)}. Use a recipe of "
-                           "AUs, or a model of expressions")
+            raise BadInput(f"--recipe {recipe}: the model knows no expressions; it has "
+                           f"{brief(names)}. Use a recipe of AUs, or a model of expressions")
     elif "au" not in kinds and not (recipe == "random" and targets is not None):
-        raise BadInput(f"--recipe {recipe}: the model knows no AUs; it has {brief(names)}. Use --set"
-                       + (", or --recipe expressions" if "expression" in kinds else ""))
+        raise BadInput(f"--recipe {recipe}: the model knows no AUs; it has {brief(names)}. Use "
+                       "--set" + (", or --recipe expressions" if "expression" in kinds else ""))
 
 
 def of_aus(recipe, source, names, kinds, count, levels, rng, targets):
@@ -144,16 +150,18 @@ def spread(row, columns):
 def class_variants(recipe, classes, mixes, neutral_too):
     """[(text, emotion or '', one-hot or several-hot row)] of `expressions` and `mix`."""
     if recipe == "expressions":
-        return [(name, name, row) for name, row in zip(classes, np.eye(len(classes), dtype=np.float32))
+        return [(name, name, row)
+                for name, row in zip(classes, np.eye(len(classes), dtype=np.float32))
                 if neutral_too or name != "neutral"]
     wanted = [tuple(mix.split("+")) for mix in mixes]
     if missing := [(mix, name) for mix in wanted for name in mix if name not in classes]:
-        raise BadInput(f"--mix {'+'.join(missing[0][0])}: the model does not know {missing[0][1]}; it has "
-                       f"{', '.join(classes)}")
+        raise BadInput(f"--mix {'+'.join(missing[0][0])}: the model does not know "
+                       f"{missing[0][1]}; it has {', '.join(classes)}")
     wanted = wanted or [mix for mix in MIXES if set(mix) <= set(classes)]
     if not wanted:
         raise BadInput(f"--recipe mix: say which with --mix, such as {'+'.join(classes[:2])}")
-    return [("+".join(mix), "", np.array([name in mix for name in classes], np.float32)) for mix in wanted]
+    return [("+".join(mix), "", np.array([name in mix for name in classes], np.float32))
+            for mix in wanted]
 
 
 def au_variants(recipe, aus):
@@ -164,12 +172,13 @@ def au_variants(recipe, aus):
     for emotion, numbers in EMOTIONS.items():
         has = [au for au in map(au_name, numbers) if au in aus]
         if len(has) < max(2, math.ceil(len(numbers) / 2)):
-            note(f"{emotion}: left out; of its AUs {', '.join(map(au_name, numbers))} the model has {brief(has)}")
+            note(f"{emotion}: left out; of its AUs {', '.join(map(au_name, numbers))} the "
+                 f"model has {brief(has)}")
         else:
             found.append((emotion, emotion, np.array([au in has for au in aus], np.float32)))
     if not found:
-        raise BadInput(f"--recipe emotions: the model has too few of the AUs of any emotion ({', '.join(aus)}); "
-                       "use --recipe single-au or --set")
+        raise BadInput("--recipe emotions: the model has too few of the AUs of any emotion "
+                       f"({', '.join(aus)}); use --recipe single-au or --set")
     return found
 
 
@@ -186,15 +195,16 @@ def every(source, edits, count, levels, rng, kinds):
     possible = len(source) * len(edits)
     count = possible if count is None else count
     if count > possible and levels[0] == levels[1]:
-        note(f"warning: {len(source)} sources x {len(edits)} edits make {possible} different images; the other "
-             f"{count - possible} of --count repeat them. Give more sources, or --level-range")
+        note(f"warning: {len(source)} sources x {len(edits)} edits make "
+             f"{possible} different images; the other {count - possible} of --count repeat them. "
+             "Give more sources, or --level-range")
     which, edit = deal(count, len(source), len(edits), rng)
     level = rng.uniform(*levels, count).round(4)
     aus = np.array(kinds) == "au"
     target = np.stack([row for _, _, row in edits])[edit]
     target = np.where(aus, target * level[:, None], target)
-    text = [f"{edits[e][0]}={at:g}" if edits[e][0].startswith("AU") and "=" not in edits[e][0] else edits[e][0]
-            for e, at in zip(edit, level)]
+    text = [f"{edits[e][0]}={at:g}" if edits[e][0].startswith("AU") and "=" not in edits[e][0]
+            else edits[e][0] for e, at in zip(edit, level)]
     return Plan(which, target, text, [edits[e][1] for e in edit])
 
 
@@ -202,12 +212,14 @@ def deactivate(source, aus, count, rng):
     """One active AU of a source set to 0."""
     rows, active = np.nonzero(source >= PRESENT_INTENSITY)
     if not len(rows):
-        raise BadInput(f"--recipe deactivate: no source shows an AU at {PRESENT_INTENSITY:g} or more; "
-                       "give sources with expressions")
+        raise BadInput(f"--recipe deactivate: no source shows an AU at {PRESENT_INTENSITY:g} or "
+                       "more; give sources with expressions")
     if count is not None:
         owners = {a: rng.permutation(rows[active == a]) for a in rng.permutation(np.unique(active))}
         turns = [list(owners)[i % len(owners)] for i in range(count)]
-        rows = np.array([owners[a][i // len(owners) % len(owners[a])] for i, a in enumerate(turns)], int)
+        rows = np.array(
+            [owners[a][i // len(owners) % len(owners[a])] for i, a in enumerate(turns)], int
+        )
         active = np.array(turns, int)
     target = source[rows].copy()
     target[np.arange(len(rows)), active] = 0
@@ -247,8 +259,8 @@ def reweight(source, aus, count, rng, targets, lowest=1):
     if missing:
         note(f"nothing to draw {brief(missing)} from; left out")
     if not cells:
-        raise BadInput("--recipe reweight or balanced: no AU has both rows that show it and rows that do not; "
-                       "give --targets with expressions and sources without")
+        raise BadInput("--recipe reweight or balanced: no AU has both rows that show it and rows "
+                       "that do not; give --targets with expressions and sources without")
     count = len(source) if count is None else count
     cells = [cells[k] for k in rng.permutation(len(cells))]
     which, target, text, used = [], np.empty((count, len(aus)), np.float32), [], Counter()
@@ -285,8 +297,10 @@ def neutral(source, below, names=(), kinds=None):
     if not len(rows):
         known = source[~np.isnan(source).any(1)]
         if not len(known):
-            raise BadInput("no source has labels of all AUs of the model; read them with --classifier FILE.onnx, or "
-                           "say --assume-neutral if the faces are neutral")
+            raise BadInput(
+                "no source has labels of all AUs of the model; read them with --classifier "
+                "FILE.onnx, or say --assume-neutral if the faces are neutral"
+            )
         raise BadInput(f"no source is neutral (all AUs under {below:g}); the nearest has an AU at "
                        f"{known.max(1).min():.4f}. Raise --neutral-below, or say --sources all")
     return rows
@@ -295,9 +309,11 @@ def neutral(source, below, names=(), kinds=None):
 def of_neutral_class(source, names):
     """Rows of source [K,C] of the expression neutral."""
     if "neutral" not in names:
-        raise BadInput(f"the model knows no neutral expression (it has {brief(names)}); say --sources all")
+        raise BadInput(
+            f"the model knows no neutral expression (it has {brief(names)}); say --sources all"
+        )
     rows = np.flatnonzero(source[:, list(names).index("neutral")] == 1)
     if not len(rows):
-        raise BadInput("no source has the expression neutral; say --sources all, or --assume-neutral if the faces are "
-                       "neutral")
+        raise BadInput("no source has the expression neutral; say --sources all, "
+                       "or --assume-neutral if the faces are neutral")
     return rows

@@ -32,20 +32,24 @@ def classifier(path, aus=AUS, size=SIZE, only=None, **meta):
     pixels = size * size * 3
     spread = stripes(aus, size) / (pixels / len(aus)) / 255
     nodes = [("Cast", ["image"], ["float"], {"to": TensorProto.FLOAT}),
-             ("Reshape", ["float", "flat_shape"], ["flat"], {}), ("MatMul", ["flat", "spread"], ["au"], {}),
-             ("Identity", ["au"], ["features"], {}),
-             ("MatMul", ["au", "va_weights"], ["va"], {}), ("Add", ["va", "va_bias"], ["valence_arousal"], {}),
-             ("MatMul", ["au", "e_weights"], ["e"], {}), ("Add", ["e", "e_bias"], ["expression"], {})]
+             ("Reshape", ["float", "flat_shape"], ["flat"], {}),
+             ("MatMul", ["flat", "spread"], ["au"], {}), ("Identity", ["au"], ["features"], {}),
+             ("MatMul", ["au", "va_weights"], ["va"], {}),
+             ("Add", ["va", "va_bias"], ["valence_arousal"], {}),
+             ("MatMul", ["au", "e_weights"], ["e"], {}),
+             ("Add", ["e", "e_bias"], ["expression"], {})]
     first, last = np.eye(len(aus))[0], np.eye(len(aus))[-1]
     constants = {"flat_shape": np.array([-1, pixels], np.int64), "spread": spread,
-                 "va_weights": np.stack([2 * first, -2 * first], 1), "va_bias": np.array([-1.0, 1.0]),
-                 "e_weights": np.stack([-last, last], 1), "e_bias": np.array([1.0, 0.0])}
+                 "va_weights": np.stack([2 * first, -2 * first], 1),
+                 "va_bias": np.array([-1.0, 1.0]), "e_weights": np.stack([-last, last], 1),
+                 "e_bias": np.array([1.0, 0.0])}
     outputs = {"au": len(aus), "valence_arousal": 2, "expression": 2, "features": len(aus)}
     outputs = {name: outputs[name] for name in only or outputs}
     return save(path, nodes, constants, {"image": (TensorProto.UINT8, ["N", size, size, 3])},
                 {name: (TensorProto.FLOAT, ["N", width]) for name, width in outputs.items()},
                 {"kind": "classifier", "architecture": "stripes", "aus": aus, "image_size": size,
-                 "expressions": ["neutral", "happiness"], "thresholds": {name: 0.4 for name in aus}, **meta})
+                 "expressions": ["neutral", "happiness"],
+                 "thresholds": {name: 0.4 for name in aus}, **meta})
 
 
 def generator(path, aus=AUS, size=SIZE, labels=None, **meta):
@@ -53,32 +57,39 @@ def generator(path, aus=AUS, size=SIZE, labels=None, **meta):
     changes nothing.
 
     labels: metadata in place of `aus`, where the stripes are other conditions."""
-    nodes = [("Sub", ["target", "source"], ["difference"], {}), ("IsNaN", ["difference"], ["unknown"], {}),
+    nodes = [("Sub", ["target", "source"], ["difference"], {}),
+             ("IsNaN", ["difference"], ["unknown"], {}),
              ("Where", ["unknown", "zero", "difference"], ["relative"], {}),
-             ("MatMul", ["relative", "paint"], ["flat"], {}), ("Reshape", ["flat", "shape"], ["change"], {}),
-             ("Cast", ["image"], ["float"], {"to": TensorProto.FLOAT}), ("Add", ["float", "change"], ["sum"], {}),
-             *clipped("sum", "edited")]
+             ("MatMul", ["relative", "paint"], ["flat"], {}),
+             ("Reshape", ["flat", "shape"], ["change"], {}),
+             ("Cast", ["image"], ["float"], {"to": TensorProto.FLOAT}),
+             ("Add", ["float", "change"], ["sum"], {}), *clipped("sum", "edited")]
     constants = {"zero": np.array(0.0), "paint": stripes(aus, size).T * 255,
-                 "shape": np.array([-1, size, size, 3], np.int64), "low": np.array(0.0), "high": np.array(255.0)}
+                 "shape": np.array([-1, size, size, 3], np.int64), "low": np.array(0.0),
+                 "high": np.array(255.0)}
     numbers = (TensorProto.FLOAT, ["N", len(aus)])
     return save(path, nodes, constants,
-                {"image": (TensorProto.UINT8, ["N", size, size, 3]), "source": numbers, "target": numbers},
-                {"edited": (TensorProto.UINT8, ["N", size, size, 3])},
-                {"kind": "generator", "architecture": "stripes", "image_size": size, **(labels or {"aus": aus}), **meta})
+                {"image": (TensorProto.UINT8, ["N", size, size, 3]), "source": numbers,
+                 "target": numbers}, {"edited": (TensorProto.UINT8, ["N", size, size, 3])},
+                {"kind": "generator", "architecture": "stripes", "image_size": size,
+                 **(labels or {"aus": aus}), **meta})
 
 
 def sampler(path, aus=AUS, size=SIZE, noise=3, labels=None, **meta):
     """Write the sampling generator: sampled = 255 x target in each stripe + the first noise
     number."""
-    nodes = [("MatMul", ["target", "paint"], ["painted"], {}), ("MatMul", ["noise", "first"], ["brightness"], {}),
-             ("Add", ["painted", "brightness"], ["flat"], {}), ("Reshape", ["flat", "shape"], ["sum"], {}),
-             *clipped("sum", "sampled")]
+    nodes = [("MatMul", ["target", "paint"], ["painted"], {}),
+             ("MatMul", ["noise", "first"], ["brightness"], {}),
+             ("Add", ["painted", "brightness"], ["flat"], {}),
+             ("Reshape", ["flat", "shape"], ["sum"], {}), *clipped("sum", "sampled")]
     constants = {"paint": stripes(aus, size).T * 255, "first": np.eye(noise)[:, :1],
-                 "shape": np.array([-1, size, size, 3], np.int64), "low": np.array(0.0), "high": np.array(255.0)}
-    return save(path, nodes, constants,
-                {"noise": (TensorProto.FLOAT, ["N", noise]), "target": (TensorProto.FLOAT, ["N", len(aus)])},
+                 "shape": np.array([-1, size, size, 3], np.int64), "low": np.array(0.0),
+                 "high": np.array(255.0)}
+    return save(path, nodes, constants, {"noise": (TensorProto.FLOAT, ["N", noise]),
+                                         "target": (TensorProto.FLOAT, ["N", len(aus)])},
                 {"sampled": (TensorProto.UINT8, ["N", size, size, 3])},
-                {"kind": "generator", "architecture": "stripes-from-noise", "image_size": size, **(labels or {"aus": aus}), **meta})
+                {"kind": "generator", "architecture": "stripes-from-noise", "image_size": size,
+                 **(labels or {"aus": aus}), **meta})
 
 
 def stripes(aus, size):
@@ -90,7 +101,8 @@ def stripes(aus, size):
 
 def clipped(name, output):
     """Nodes that round to uint8."""
-    return [("Round", [name], ["rounded"], {}), ("Clip", ["rounded", "low", "high"], ["in_range"], {}),
+    return [("Round", [name], ["rounded"], {}),
+            ("Clip", ["rounded", "low", "high"], ["in_range"], {}),
             ("Cast", ["in_range"], [output], {"to": TensorProto.UINT8})]
 
 
@@ -99,10 +111,11 @@ def save(path, nodes, constants, inputs, outputs, meta):
     arrays = {name: value if value.dtype == np.int64 else value.astype(np.float32)
               for name, value in constants.items()}
     graph = helper.make_graph(
-        [helper.make_node(op, ins, outs, **attributes) for op, ins, outs, attributes in nodes], "tiny",
-        [helper.make_tensor_value_info(name, *spec) for name, spec in inputs.items()],
+        [helper.make_node(op, ins, outs, **attributes) for op, ins, outs, attributes in nodes],
+        "tiny", [helper.make_tensor_value_info(name, *spec) for name, spec in inputs.items()],
         [helper.make_tensor_value_info(name, *spec) for name, spec in outputs.items()],
-        [numpy_helper.from_array(value, name) for name, value in arrays.items()])
+        [numpy_helper.from_array(value, name) for name, value in arrays.items()]
+    )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     helper.set_model_props(model, {key: json.dumps(value) for key, value in meta.items()})
     onnx.checker.check_model(model)

@@ -21,8 +21,9 @@ ROOT = Path(__file__).parents[1]
 
 def evaluate(*arguments, status=0):
     """Run the script; returns (stdout, stderr)."""
-    done = subprocess.run([sys.executable, "evaluate.py", *map(str, arguments)], cwd=ROOT, capture_output=True,
-                          text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    done = subprocess.run([sys.executable, "evaluate.py", *map(str, arguments)], cwd=ROOT,
+                          capture_output=True, text=True,
+                          env={**os.environ, "OMP_NUM_THREADS": "1"})
     assert done.returncode == status, done.stderr
     assert "Traceback" not in done.stderr
     return done.stdout, done.stderr
@@ -39,13 +40,15 @@ def folder(tmp_path_factory):
     data = manifest.read(place / "set.csv")
     # AU01 at 0.3: predicted 1 1 0 0, truth 1 0 0 -; AU02 at 0.5: predicted 0 1 0 1, truth 0.4 0.8
     # 0 0
-    data.columns |= {"AU01": ["1", "0", "0", ""], "AU02": ["0.4", "0.8", "0", "0"], "AU12": ["0"] * 4,
-                     "valence": ["1", "-0.3", "-1", ""], "arousal": ["-1", "0.3", "1", ""],
+    data.columns |= {"AU01": ["1", "0", "0", ""], "AU02": ["0.4", "0.8", "0", "0"],
+                     "AU12": ["0"] * 4, "valence": ["1", "-0.3", "-1", ""],
+                     "arousal": ["-1", "0.3", "1", ""],
                      "expression": ["neutral", "happiness", "", "puzzled"]}
     del data.columns["AU26"]
     data.write(place / "test.csv")
-    text, said = evaluate("--model", place / "classifier.onnx", "--test", place / "test.csv", "--report",
-                          place / "plots", "--predictions", place / "out/predictions.csv")
+    text, said = evaluate("--model", place / "classifier.onnx", "--test", place / "test.csv",
+                          "--report", place / "plots",
+                          "--predictions", place / "out/predictions.csv")
     (place / "report.json").write_text(text)
     (place / "said.txt").write_text(said)
     return place
@@ -57,12 +60,15 @@ def test_report_of_a_classifier_by_hand(folder):
     assert (report["n"], report["subjects"]) == (4, 2)
     first, second = au["per_au"]["AU01"], au["per_au"]["AU02"]
     assert (first["precision"], first["recall"], first["fdr"], first["support"]) == (0.5, 1, 0.5, 1)
-    assert first["labelled"] == 3 and first["auc"] == 1 and first["accuracy"] == pytest.approx(2 / 3, abs=1e-5)
-    assert (second["precision"], second["recall"], second["f1"], second["support"]) == (0.5, 0.5, 0.5, 2)
+    assert first["labelled"] == 3
+    assert first["auc"] == 1
+    assert first["accuracy"] == pytest.approx(2 / 3, abs=1e-5)
+    assert [second[name] for name in ("precision", "recall", "f1", "support")] == [0.5] * 3 + [2]
     assert second["mae"] == pytest.approx((.05 + 0 + 0 + .6) / 4, abs=0.002)  # painted in 8 bit
     assert au["per_au"]["AU12"]["precision"] is None and au["per_au"]["AU12"]["pcc"] is None
     assert au["mean"]["f1"] == pytest.approx((2 / 3 + 1 / 2) / 2, abs=1e-5)
-    assert au["mean"]["left_out"] == {"precision": 1, "recall": 1, "f1": 1, "fdr": 1, "auc": 1, "pcc": 1, "icc": 1}
+    names = ("precision", "recall", "f1", "fdr", "auc", "pcc", "icc")
+    assert au["mean"]["left_out"] == dict.fromkeys(names, 1)
     assert au["pooled"]["fdr"] == 0.5 and au["pooled"]["support"] == 3
     assert au["pair"]["aus"] == ["AU01", "AU02"] and au["pair"]["fdr"] == 0.5
     # image 2 has AU02 only, AU01 is predicted; AU01 is never alone
@@ -71,13 +77,15 @@ def test_report_of_a_classifier_by_hand(folder):
     assert au["correlation"]["predicted"][0][1] == pytest.approx(0, abs=1e-6)
     fixed = report["au_fixed"]
     assert fixed["threshold"] == 0.5 and fixed["per_au"]["AU01"]["precision"] == 1
-    assert report["va"]["valence"]["ccc"] == pytest.approx(1, abs=0.001) and report["va"]["arousal"]["labelled"] == 3
+    assert report["va"]["valence"]["ccc"] == pytest.approx(1, abs=0.001)
+    assert report["va"]["arousal"]["labelled"] == 3
     assert report["expression"]["accuracy"] == 1 and report["expression"]["unknown_to_model"] == 1
 
 
 def test_protocol_is_said(folder):
     protocol = json.loads((folder / "report.json").read_text())["protocol"]
-    assert protocol["aus"] == ["AU01", "AU02", "AU12"] and protocol["aus_left_out"]["not_in_data"] == ["AU26"]
+    assert protocol["aus"] == ["AU01", "AU02", "AU12"]
+    assert protocol["aus_left_out"]["not_in_data"] == ["AU26"]
     assert protocol["thresholds"] == {"AU01": 0.3, "AU02": 0.5, "AU12": 0.5}
     assert protocol["missing_labels"] == "masked" and protocol["unlabelled_au_cells"] == 1
     said = (folder / "said.txt").read_text()
@@ -91,17 +99,20 @@ def test_predictions_and_plots(folder):
     assert rows[0]["path"] == "../set.npy#0" and rows[1]["expression"] == "happiness"
     assert len(manifest.read(folder / "out/predictions.csv").images()) == 4
     assert {path.name for path in (folder / "plots").iterdir()} == {
-        "index.html", "au_bars.png", "au_levels.png", "coactivation.png", "au_reliability.png", "va_scatter.png",
-        "va_density.png", "va_agreement.png", "confusion.png", "expression_bars.png", "expression_reliability.png",
-        "mistakes.png"}
+        "index.html", "au_bars.png", "au_levels.png", "coactivation.png", "au_reliability.png",
+        "va_scatter.png", "va_density.png", "va_agreement.png", "confusion.png",
+        "expression_bars.png", "expression_reliability.png", "mistakes.png"
+    }
 
 
 def test_gate_and_options(folder):
     given = ["--model", folder / "classifier.onnx", "--test", folder / "test.csv"]
     text, said = evaluate(*given, "--min-f1", 0.9, status=4)
     assert json.loads(text)["n"] == 4 and "0.583 is below --min-f1 0.9" in said
-    report = json.loads(evaluate(*given, "--min-f1", 0.4, "--present", 0.5, "--pair", "12", "AU02")[0])
-    assert report["au"]["per_au"]["AU02"]["support"] == 1 and report["protocol"]["pair"] == ["AU12", "AU02"]
+    text, _ = evaluate(*given, "--min-f1", 0.4, "--present", 0.5, "--pair", "12", "AU02")
+    report = json.loads(text)
+    assert report["au"]["per_au"]["AU02"]["support"] == 1
+    assert report["protocol"]["pair"] == ["AU12", "AU02"]
 
 
 def test_bad_input_is_one_line(folder, tmp_path):
@@ -109,13 +120,15 @@ def test_bad_input_is_one_line(folder, tmp_path):
     (tmp_path / "other.csv").write_text("path,AU43\nset.npy#0,1\n")
     (tmp_path / "empty.csv").write_text(f"path,AU01,AU02,AU12,AU26\n{folder}/set.npy#0,,,,\n")
     for arguments, status, part in [
-            (["--model", folder / "none.onnx", "--test", test], 3, "no such model"),
-            (["--model", model, "--test", tmp_path / "other.csv"], 3, "none of the AUs"),
-            (["--model", model, "--test", tmp_path / "empty.csv"], 3, "no AU cell is labelled"),
-            (["--model", model, "--test", folder / "set.csv", "--pair", "AU01", "AU43"], 3, "--pair AU01 AU43"),
-            (["--model", model, "--pairs", test, "--judge", model], 3, "not a generator"),
-            (["--model", model, "--pairs", test], 2, "--judge"), (["--model", model], 2, "say one of"),
-            (["--compare", folder / "none.json"], 3, "no such report")]:
+        (["--model", folder / "none.onnx", "--test", test], 3, "no such model"),
+        (["--model", model, "--test", tmp_path / "other.csv"], 3, "none of the AUs"),
+        (["--model", model, "--test", tmp_path / "empty.csv"], 3, "no AU cell is labelled"),
+        (["--model", model, "--test", folder / "set.csv", "--pair", "AU01", "AU43"], 3,
+         "--pair AU01 AU43"),
+        (["--model", model, "--pairs", test, "--judge", model], 3, "not a generator"),
+        (["--model", model, "--pairs", test], 2, "--judge"), (["--model", model], 2, "say one of"),
+        (["--compare", folder / "none.json"], 3, "no such report")
+    ]:
         text, said = evaluate(*arguments, status=status)
         assert text == "" and part in said
         assert status == 2 or said.count("\n") == 1, said
@@ -125,7 +138,8 @@ def test_levels_are_read_as_their_mean():
     levels = np.zeros((1, 2, 6))
     levels[0, 0, 3], levels[0, 1, [1, 2]] = 1, 0.5
     model = SimpleNamespace(path="levels.onnx")
-    assert reading.au_scores(model, {"au_level": levels}).tolist() == [[pytest.approx(0.6), pytest.approx(0.3)]]
+    scores = reading.au_scores(model, {"au_level": levels})
+    assert scores.tolist() == [[pytest.approx(0.6), pytest.approx(0.3)]]
     with pytest.raises(BadInput, match="predicts NaN"):
         reading.au_scores(model, {"au": np.array([[np.nan]])})
 
@@ -139,7 +153,8 @@ def pairs_set(place, edited, rows=6):
     true[true[:, 2] == 0.6, 3] = 0.4
     asked = np.where(true > 0.2, 0.2 + (true - 0.2) * edited, 0.2)
     place.mkdir()
-    np.save(place / "pairs.npy", np.stack([models.paint(row, 16) for row in np.concatenate([source, true])]))
+    pictures = [models.paint(row, 16) for row in np.concatenate([source, true])]
+    np.save(place / "pairs.npy", np.stack(pictures))
     names = models.AUS
     manifest.write(place / "pairs.csv", {
         "path": [f"pairs.npy#{i}" for i in range(rows)], "subject": [f"s{i}" for i in range(rows)],
@@ -148,22 +163,25 @@ def pairs_set(place, edited, rows=6):
         **{f"target_{name}": list(asked[:, k]) for k, name in enumerate(names)}})
     models.generator(place / "generator.onnx", size=16)
     models.classifier(place / "judge.onnx", size=16)
-    return ["--model", place / "generator.onnx", "--pairs", place / "pairs.csv", "--judge", place / "judge.onnx"]
+    return ["--model", place / "generator.onnx", "--pairs", place / "pairs.csv",
+            "--judge", place / "judge.onnx"]
 
 
 def test_edits_by_hand(tmp_path):
     given = pairs_set(tmp_path / "half", edited=0.5)  # the target AU moves half of the way
     (tmp_path / "judge.json").write_text(json.dumps({"au": {"per_au": {
         "AU01": {"pcc": 0.9}, "AU02": {"pcc": 0.5}, "AU12": {"pcc": 0.7}, "AU26": {"pcc": None}}}}))
-    text, _ = evaluate(*given, "--judge-report", tmp_path / "judge.json", "--report", tmp_path / "plots",
-                       "--predictions", tmp_path / "p.csv")
+    text, _ = evaluate(*given, "--judge-report", tmp_path / "judge.json",
+                       "--report", tmp_path / "plots", "--predictions", tmp_path / "p.csv")
     report = json.loads(text)
     per_au, summary = report["edits"]["per_au"], report["edits"]["summary"]
     assert list(per_au) == ["AU01", "AU02", "AU12"] and per_au["AU01"]["n"] == 2
     for row in per_au.values():
-        assert row["true_rise"] == pytest.approx(0.4, abs=0.003) and row["fulfilment"] == pytest.approx(0.5, abs=0.01)
+        assert row["true_rise"] == pytest.approx(0.4, abs=0.003)
+        assert row["fulfilment"] == pytest.approx(0.5, abs=0.01)
         assert row["outside_change"] == 0
-    assert per_au["AU01"]["leakage_all"] == 0 and per_au["AU01"]["l1_ratio"] == pytest.approx(0.5, abs=0.01)
+    assert per_au["AU01"]["leakage_all"] == 0
+    assert per_au["AU01"]["l1_ratio"] == pytest.approx(0.5, abs=0.01)
     assert per_au["AU12"]["leakage_all"] == pytest.approx(0.1 / 3, abs=0.002)  # AU26 lags by 0.1
     # … but is not read well
     assert per_au["AU12"]["leakage"] == 0
@@ -180,7 +198,9 @@ def test_edits_by_hand(tmp_path):
 def test_unregistered_data_of_registered_models_are_said(folder, tmp_path):
     models.classifier(tmp_path / "c.onnx", registration="3d-64")
     said = evaluate("--model", tmp_path / "c.onnx", "--test", folder / "test.csv")[1]
-    assert said.count("warning") == 1 and "c.onnx expects registration '3d-64'" in said and "unregistered" in said
+    assert said.count("warning") == 1
+    assert "c.onnx expects registration '3d-64'" in said
+    assert "unregistered" in said
     given = pairs_set(tmp_path / "pairs", edited=1)
     models.generator(tmp_path / "pairs/generator.onnx", size=16, registration="2d-64")
     said = evaluate(*given)[1]
@@ -224,7 +244,8 @@ def test_compare_prints_means_over_seeds_beside_the_thesis(folder, tmp_path):
     tables = text.split("### ")
     assert [table.splitlines()[0].split(":")[0] for table in tables[1:]] \
         == ["mnist-hard-3000 (quick), test", "mnist-hard-3000 (quick), natural"]
-    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in tables[1].splitlines() if line.startswith("|")]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]]
+            for line in tables[1].splitlines() if line.startswith("|")]
     assert [row[0] for row in rows] == ["condition", rows[1][0], "supervised", "em", "mine"]
     supervised = dict(zip(rows[0], rows[2]))
     # sd of 50, 60 over n - 1
@@ -250,15 +271,16 @@ def test_help_is_quick():
         before = os.times()
         evaluate("--help")
         after = os.times()
-        times.append(after.children_user + after.children_system - before.children_user - before.children_system)
+        times.append(after.children_user + after.children_system
+                     - before.children_user - before.children_system)
     assert min(times) < 0.7
 
 
 def test_torch_is_never_imported(folder, tmp_path):
     given = pairs_set(tmp_path / "pairs", edited=1)
     code = ("import sys, evaluate\n"
-            f"evaluate.main(['--model', r'{folder}/classifier.onnx', '--test', r'{folder}/test.csv', '--report', "
-            f"r'{tmp_path}/a'])\n"
+            f"evaluate.main(['--model', r'{folder}/classifier.onnx', '--test', "
+            f"r'{folder}/test.csv', '--report', r'{tmp_path}/a'])\n"
             f"evaluate.main({[str(item) for item in given]!r} + ['--report', r'{tmp_path}/b'])\n"
             f"evaluate.main(['--compare', r'{folder}/report.json'])\n"
             "assert not [name for name in sys.modules if name.split('.')[0] == 'torch']")

@@ -42,7 +42,8 @@ def without(path, *outputs, **meta):
 def people(tmp_path):
     """Twelve images of three people, whose AUs are what is painted."""
     rng = np.random.default_rng(0)
-    models.dataset(tmp_path, rng.integers(0, 6, (12, 4)) / 5, subjects=[name for name in "abc" for _ in range(4)])
+    models.dataset(tmp_path, rng.integers(0, 6, (12, 4)) / 5,
+                   subjects=[name for name in "abc" for _ in range(4)])
     return tmp_path
 
 
@@ -74,32 +75,34 @@ def one_au(path, k):
         node.input[:] = ["all" if name == "au" else name for name in node.input]
     model.graph.node.append(helper.make_node("Gather", ["all", "which"], ["au"], axis=1))
     onnx.save(model, str(path))
-    return without(path, "valence_arousal", "expression", "features", aus=[models.AUS[k]], expressions=[],
-                   thresholds={models.AUS[k]: 0.4})
+    return without(path, "valence_arousal", "expression", "features", aus=[models.AUS[k]],
+                   expressions=[], thresholds={models.AUS[k]: 0.4})
 
 
 def test_a_model_a_person(people, capsys):
     for name, threshold in (("a", 0.1), ("b", 0.5), ("c", 0.9)):
         models.classifier(people / f"{name}.onnx", thresholds={au: threshold for au in models.AUS})
-    report = measure(capsys, "--model", people / "{subject}.onnx", "--test", people / "set.csv", "--predictions",
-                     people / "p.csv")
+    report = measure(capsys, "--model", people / "{subject}.onnx", "--test", people / "set.csv",
+                     "--predictions", people / "p.csv")
     with open(people / "p.csv") as file:
         rows = list(csv.DictReader(file))
     for row, threshold in zip(rows, np.repeat([0.1, 0.5, 0.9], 4)):
         assert row["present_AU01"] == str(int(float(row["AU01"]) >= threshold - 1e-4))
-    assert report["protocol"]["thresholds"] == "of each person's model" and report["model"]["models"] == 3
+    assert report["protocol"]["thresholds"] == "of each person's model"
+    assert report["model"]["models"] == 3
     (people / "b.onnx").unlink()
-    status, _, said = call(script.main, capsys, "--model", people / "{subject}.onnx", "--test", people / "set.csv")
+    status, _, said = call(script.main, capsys, "--model", people / "{subject}.onnx",
+                           "--test", people / "set.csv")
     assert status == 3 and "b.onnx: no such model" in said and said.count("\n") == 1
-    status, _, said = call(script.main, capsys, "--model", people / "{subject}.onnx", people / "a.onnx", "--test",
-                           people / "set.csv")
+    status, _, said = call(script.main, capsys, "--model", people / "{subject}.onnx",
+                           people / "a.onnx", "--test", people / "set.csv")
     assert status == 3 and "stands alone" in said
 
 
 def test_stride_counts_each_persons_images(people, capsys):
     model = models.classifier(people / "c.onnx")
-    report = measure(capsys, "--model", model, "--test", people / "set.csv", "--stride", 3, "--predictions",
-                     people / "p.csv")
+    report = measure(capsys, "--model", model, "--test", people / "set.csv", "--stride", 3,
+                     "--predictions", people / "p.csv")
     assert report["n"] == 6 and report["protocol"]["stride"] == 3
     assert [image.rpartition("#")[2] for image in manifest.read(people / "p.csv").images()] \
         == ["0", "3", "4", "7", "8", "11"]
@@ -107,8 +110,8 @@ def test_stride_counts_each_persons_images(people, capsys):
 
 def predictions(path, truth, scores, subjects, start=0):
     """A file as --predictions writes it, of one AU, present from 0.4 on."""
-    manifest.write(path, {"path": [f"set.npy#{start + i}" for i in range(len(truth))], "subject": subjects,
-                          "AU01": list(scores), "true_AU01": list(truth),
+    manifest.write(path, {"path": [f"set.npy#{start + i}" for i in range(len(truth))],
+                          "subject": subjects, "AU01": list(scores), "true_AU01": list(truth),
                           "present_AU01": list(metrics.present(scores, 0.4)),
                           "true_present_AU01": list(metrics.present(truth, 0.4))})
     return path
@@ -116,7 +119,8 @@ def predictions(path, truth, scores, subjects, start=0):
 
 def table(text):
     """Rows of a Markdown table, {first cell: {heading: cell}}."""
-    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("|")]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]]
+            for line in text.splitlines() if line.startswith("|")]
     return {row[0]: dict(zip(rows[0], row)) for row in rows[2:]}
 
 
@@ -133,12 +137,13 @@ def test_paired_difference_by_hand(tmp_path, capsys):
     status, out, _ = call(script.main, capsys, "--compare", first, second, "--paired")
     rows = table(out)
     assert status == 0 and list(rows) == ["F1", "FDR", "AU accuracy", "ICC", "PCC", "MAE"]
-    mae = [np.abs(manifest.read(path).numbers("AU01") - manifest.read(path).numbers("true_AU01")).mean()
-           for path in (first, second)]
+    mae = [np.abs(manifest.read(path).numbers("AU01")
+                  - manifest.read(path).numbers("true_AU01")).mean() for path in (first, second)]
     assert float(rows["MAE"]["difference"]) == pytest.approx(mae[0] - mae[1], abs=6e-4)
     f1 = [metrics.detection(metrics.present(t, 0.4), metrics.present(s, 0.4))["f1"]
           for t, s in ((truth, near), (truth[::-1], far))]
-    assert rows["F1"]["difference"] == f"{100 * (f1[0] - f1[1]):.1f}" and float(rows["F1"]["p"]) < 0.01
+    assert rows["F1"]["difference"] == f"{100 * (f1[0] - f1[1]):.1f}"
+    assert float(rows["F1"]["p"]) < 0.01
     assert "80 images, 20 people, 1 AUs" in out
     same = table(call(script.main, capsys, "--compare", first, first, "--paired")[1])
     assert same["ICC"]["difference"] == "0.000" and same["ICC"]["p"] == "1.000"
@@ -147,8 +152,10 @@ def test_paired_difference_by_hand(tmp_path, capsys):
 def test_paired_refuses_other_images_and_files(tmp_path, capsys):
     one = predictions(tmp_path / "a.csv", np.ones(2), np.ones(2), ["a", "b"])
     other = predictions(tmp_path / "b.csv", np.ones(2), np.ones(2), ["a", "b"], start=2)
-    for arguments, status, part in (([one, other], 3, "no image in common"), ([one], 2, "--paired compares two"),
-                                    ([one, "report.json"], 2, "--paired compares two")):
+    for arguments, status, part in (
+        ([one, other], 3, "no image in common"), ([one], 2, "--paired compares two"),
+        ([one, "report.json"], 2, "--paired compares two")
+    ):
         found = call(script.main, capsys, "--compare", *arguments, "--paired")
         assert found[0] == status and part in found[2] and found[2].count("\n") == 1
     (tmp_path / "plain.csv").write_text("path,AU01\na,1\n")
@@ -161,12 +168,15 @@ def test_folds_pooled_and_their_mean(tmp_path, capsys):
     files, f1 = [], []
     truth, scores = rng.random((3, 30)), rng.random((3, 30))
     for k in range(3):
-        files.append(predictions(tmp_path / f"fold{k}.csv", truth[k], scores[k], [f"{k}{i // 5}" for i in range(30)],
-                                 30 * k))
-        f1.append(metrics.detection(metrics.present(truth[k], 0.4), metrics.present(scores[k], 0.4))["f1"])
+        files.append(predictions(tmp_path / f"fold{k}.csv", truth[k], scores[k],
+                                 [f"{k}{i // 5}" for i in range(30)], 30 * k))
+        f1.append(metrics.detection(metrics.present(truth[k], 0.4),
+                                    metrics.present(scores[k], 0.4))["f1"])
     rows = table(call(script.main, capsys, "--compare", *files)[1])
-    assert rows["mean of folds"]["F1"] == f"{100 * np.mean(f1):.1f} ± {100 * np.std(f1, ddof=1):.1f}"
-    whole = metrics.detection(metrics.present(truth.ravel(), 0.4), metrics.present(scores.ravel(), 0.4))["f1"]
+    mean, sd = 100 * np.mean(f1), 100 * np.std(f1, ddof=1)
+    assert rows["mean of folds"]["F1"] == f"{mean:.1f} ± {sd:.1f}"
+    whole = metrics.detection(metrics.present(truth.ravel(), 0.4),
+                              metrics.present(scores.ravel(), 0.4))["f1"]
     assert rows["pooled"]["F1"] == f"{100 * whole:.1f}" and rows["pooled"]["images"] == "90"
     low, high = map(float, rows["pooled, 95 % interval"]["F1"].split(" to "))
     assert low < 100 * whole < high
@@ -193,15 +203,18 @@ def test_each_kind_of_model_has_its_page(kind, people, capsys):
     model = without(models.classifier(people / "c.onnx"), *KINDS[kind], **meta,
                     **({} if kind == "expression" else {"expressions": []}))
     data = manifest.read(people / "set.csv")
-    data.columns |= {"valence": [f"{value}" for value in np.linspace(-1, 1, 12)], "arousal": ["0.5", ""] * 6,
-                     "expression": ["neutral", "happiness", ""] * 4, "video": ["v"] * 12}
+    data.columns |= {"valence": [f"{value}" for value in np.linspace(-1, 1, 12)],
+                     "arousal": ["0.5", ""] * 6, "expression": ["neutral", "happiness", ""] * 4,
+                     "video": ["v"] * 12}
     data.write(people / "set.csv")
-    report = measure(capsys, "--model", model, "--test", people / "set.csv", "--report", people / "page")
+    report = measure(capsys, "--model", model, "--test", people / "set.csv",
+                     "--report", people / "page")
     assert set(report) & {"au", "va", "expression"} == {kind}
     text = (people / "page/index.html").read_text()
     pictures = {path.name for path in (people / "page").glob("*.png")}
     assert set(re.findall(r'<img src="([^"]+)"', text)) == pictures
-    assert {"au": {"au_bars.png", "coactivation.png", "features.png"}, "va": {"va_traces.png", "va_scatter.png"},
+    assert {"au": {"au_bars.png", "coactivation.png", "features.png"},
+            "va": {"va_traces.png", "va_scatter.png"},
             "expression": {"confusion.png", "mistakes.png"}}[kind] <= pictures
     alts = re.findall(r'alt="([^"]*)"', text)
     assert len(alts) == len(pictures) and min(map(len, alts)) > 40
@@ -212,12 +225,14 @@ def test_intervals_stand_beside_their_numbers(people, capsys):
     model = models.classifier(people / "c.onnx")
     report = measure(capsys, "--model", model, "--test", people / "set.csv")
     found = report["intervals"]
-    assert (found["unit"], found["units"], found["resamples"]) == ("subject", 3, bootstrap.RESAMPLES)
+    resampled = (found["unit"], found["units"], found["resamples"])
+    assert resampled == ("subject", 3, bootstrap.RESAMPLES)
     assert set(found["au"]["mean"]) <= set(report["au"]["mean"])
     low, high = found["au"]["mean"]["icc"]
     assert low <= report["au"]["mean"]["icc"] <= high
     assert set(report["au"]["two_afc"]["mean"]) == {"A", "B", "C", "left_out"}
-    (people / "one.csv").write_text("\n".join((people / "set.csv").read_text().splitlines()[:5]) + "\n")
+    lines = (people / "set.csv").read_text().splitlines()
+    (people / "one.csv").write_text("\n".join(lines[:5]) + "\n")
     alone = measure(capsys, "--model", model, "--test", people / "one.csv")
     assert alone["intervals"]["au"]["mean"]["f1"] is None and alone["subjects"] == 1
 
@@ -236,7 +251,8 @@ def test_seeds_are_averaged_and_people_who_gain_are_counted(tmp_path, capsys):
     assert status == 0 and "First: the mean of 2 files, second: of 2." in out
     mae = [np.abs(scores - truth).mean() for scores in (near, truth * 0.9, far, wrong)]
     assert float(rows["MAE"]["first"]) == pytest.approx((mae[0] + mae[1]) / 2, abs=6e-4)
-    assert float(rows["MAE"]["difference"]) == pytest.approx((mae[0] + mae[1] - mae[2] - mae[3]) / 2, abs=6e-4)
+    expected = (mae[0] + mae[1] - mae[2] - mae[3]) / 2
+    assert float(rows["MAE"]["difference"]) == pytest.approx(expected, abs=6e-4)
     single = call(script.main, capsys, "--compare", files[0], files[2], "--paired")[1]
     assert "1 of 2 people gain, 1 lose; sign test p = 1.000. Most is lost by p1 (" in single
     found = call(script.main, capsys, "--compare", files[0], "--against", "report.json")

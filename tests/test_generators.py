@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from lib.cli import BadInput
-from lib.generators import blocks, configure, editing, expression_manipulator, frame_alignment, losses, pairs
+from lib.generators import (blocks, configure, editing, expression_manipulator, frame_alignment,
+                            losses, pairs)
 from lib.generators.contract import EditBatch, EditDrawing
 from lib.generators.warp_editor import PRESETS, Config, Finer, System as WarpEditor
 from lib.labels import Labels
@@ -25,8 +26,8 @@ def System(count, config):
 
 def small(**config):
     """Settings of a small warp editor."""
-    return Config(**{"size": 16, "width": 8, "levels": 1, "stem": 4, "joined": 8, "pair_emphasis": 3.0,
-                     "register_pairs": False, **config})
+    return Config(**{"size": 16, "width": 8, "levels": 1, "stem": 4, "joined": 8,
+                     "pair_emphasis": 3.0, "register_pairs": False, **config})
 
 
 def batch_of(image, label, target, **more):
@@ -61,7 +62,8 @@ def test_quick_network_begins_as_the_identity_and_a_paper_sized_one_runs():
     image = torch.rand(1, 3, 64, 64) * 1.8 - 0.9
     quick = System(5, Config(**PRESETS["quick"])).generator
     assert torch.allclose(quick(image, torch.ones(1, 5)), image, atol=1e-6)
-    published = expression_manipulator.System(labels_of(5), expression_manipulator.Config(size=32, width=8)).generator
+    config = expression_manipulator.Config(size=32, width=8)
+    published = expression_manipulator.System(labels_of(5), config).generator
     assert published(image[:, :, :32, :32], torch.ones(1, 5)).shape == (1, 3, 32, 32)
 
 
@@ -93,14 +95,16 @@ class Linear(torch.nn.Module):
 
 def test_gradient_penalties_of_a_linear_discriminator():
     x = torch.rand(4, 3, 2, 2)  # 12 entries: ‖∇score‖ = 3·√12
-    assert losses.gradient_penalty(Linear(), x, x + 1) == pytest.approx((3 * 12 ** 0.5 - 1) ** 2, rel=1e-5)
+    expected = (3 * 12 ** 0.5 - 1) ** 2
+    assert losses.gradient_penalty(Linear(), x, x + 1) == pytest.approx(expected, rel=1e-5)
     expected = {12 * 1.0 ** 2, 12 * 5.0 ** 2}  # slope 3 ± 2, as the sign falls; a mixture between
     value = losses.real_penalty(Linear(), x).item()
     assert min(expected) - 1e-3 <= value <= max(expected) + 1e-3
 
 
 def test_masked_mse_skips_the_unlabelled():
-    predicted, true = torch.tensor([[1.0, 5.0], [0.0, 1.0]]), torch.tensor([[0.0, float("nan")], [0.0, 3.0]])
+    predicted = torch.tensor([[1.0, 5.0], [0.0, 1.0]])
+    true = torch.tensor([[0.0, float("nan")], [0.0, 3.0]])
     assert losses.masked_mse(predicted, true) == pytest.approx((1 + 0 + 4) / 3)
     assert losses.masked_mse(predicted, torch.full((2, 2), float("nan"))) == 0
 
@@ -117,7 +121,8 @@ def test_adversarial_losses_by_hand():
     real, fake = torch.tensor([2.0]), torch.tensor([0.5])
     assert losses.critic_loss("wgan-gp", real, fake) == pytest.approx(-1.5)
     assert losses.deceive_loss("wgan-gp", fake) == pytest.approx(-0.5)
-    assert losses.critic_loss("nonsaturating", real, fake) == pytest.approx(0.974077 + 0.126928, abs=1e-5)
+    expected = 0.974077 + 0.126928
+    assert losses.critic_loss("nonsaturating", real, fake) == pytest.approx(expected, abs=1e-5)
 
 
 def test_augmentation_keeps_shape_and_gradient():
@@ -128,7 +133,8 @@ def test_augmentation_keeps_shape_and_gradient():
 
 def faces(n, size=64):
     """Smooth random pictures [n,3,size,size] in [-1,1]."""
-    return torch.nn.functional.interpolate(torch.rand(n, 3, 9, 9) * 2 - 1, size=size, mode="bicubic").clamp(-1, 1)
+    return torch.nn.functional.interpolate(torch.rand(n, 3, 9, 9) * 2 - 1, size=size,
+                                           mode="bicubic").clamp(-1, 1)
 
 
 def test_head_movement_between_frames_is_found():
@@ -186,8 +192,8 @@ def test_the_pair_loss_forgives_the_head_and_not_the_face():
     opened[:, :, 36:48, 24:40] = -0.8
 
     def loss(answer, **config):
-        system = System(2, small(size=64, levels=2, w_adversarial=0, w_condition=0, w_cycle=0, w_pair=1,
-                                 shares="pair=1", **config))
+        system = System(2, small(size=64, levels=2, w_adversarial=0, w_condition=0, w_cycle=0,
+                                 w_pair=1, shares="pair=1", **config))
         label = torch.zeros(2, 2)
         batch = batch_of(pictures, label, label, x_true=answer)
         return system.step(batch, 1)["g_pair"].item()  # an untrained warp head returns its input
@@ -219,7 +225,8 @@ def test_isolated_pairs_differ_in_one_condition():
     # nobody shows less of what row 1 does not show
     assert int(drawn.isolated(1, 0, torch.tensor(9))) == 9
     i, j = drawn.draw(400)
-    first = torch.tensor([bool({a, b} & {0, 5}) and {a, b} <= {0, 1, 2, 3, 5} for a, b in zip(i.tolist(), j.tolist())])
+    first = torch.tensor([bool({a, b} & {0, 5}) and {a, b} <= {0, 1, 2, 3, 5}
+                          for a, b in zip(i.tolist(), j.tolist())])
     assert first.float().mean() > 0.4  # half of the draws are of AU a: all those, and some of b's
 
 
@@ -228,8 +235,8 @@ def toy_batch(aus, sessions, count=400, shares="pair=1", doubles=False):
     manifest = Manifest("m", ".", {"path": ["x"] * len(sessions), "session": sessions})
     data = SimpleNamespace(manifest=manifest, weight=torch.ones(len(sessions)),
                            images=lambda rows: rows.float().view(-1, 1, 1, 1).expand(-1, 3, 2, 2))
-    drawing = EditDrawing({kind: float(share) for kind, share in (part.split("=") for part in shares.split(","))},
-                          doubles=doubles)
+    parts = (part.split("=") for part in shares.split(","))
+    drawing = EditDrawing({kind: float(share) for kind, share in parts}, doubles=doubles)
     system = SimpleNamespace(drawing=drawing, labels=labels_of(aus.shape[1]), draw=Draws())
     torch.manual_seed(0)
     return editing.Batches(data, aus, system, flip=False).draw(count)
@@ -237,16 +244,19 @@ def toy_batch(aus, sessions, count=400, shares="pair=1", doubles=False):
 
 def test_pairs_ask_only_for_what_both_images_label():
     nan = float("nan")
-    aus = torch.tensor([[0.8, nan, 0.2], [0.0, nan, nan], [nan, 0.9, nan], [nan, 0.1, 0.5], [nan, nan, nan]])
+    aus = torch.tensor([[0.8, nan, 0.2], [0.0, nan, nan], [nan, 0.9, nan], [nan, 0.1, 0.5],
+                        [nan, nan, nan]])
     batch = toy_batch(aus, ["a", "a", "a", "b", "b"])
     i, j = batch.x_real[:, 0, 0, 0].long(), batch.x_true[:, 0, 0, 0].long()
-    asked = {(a, b): change for a, b, change in zip(i.tolist(), j.tolist(), (batch.y_trg - batch.y_org).tolist())}
+    asked = {(a, b): change
+             for a, b, change in zip(i.tolist(), j.tolist(), (batch.y_trg - batch.y_org).tolist())}
     # 2 shares no label with 0 and 1, and 3 is alone, as 4 has none; one of the two shows an AU
     assert set(asked) == {(0, 0), (0, 1), (1, 0), (2, 2)}
     assert asked[0, 1] == pytest.approx([-0.8, 0, 0]) and asked[1, 0] == pytest.approx([0.8, 0, 0])
     assert asked[0, 0] == asked[2, 2] == [0, 0, 0]
     assert not (batch.y_org.isnan().any() or batch.y_trg.isnan().any())
-    assert batch.labels["au"].isnan().any() and torch.equal(batch.labels["au"].isnan(), ~batch.known)
+    assert batch.labels["au"].isnan().any()
+    assert torch.equal(batch.labels["au"].isnan(), ~batch.known)
 
 
 @pytest.mark.parametrize("kind", ["single", "change", "permuted", "self"])
@@ -262,7 +272,8 @@ def test_unknown_aus_are_never_asked_to_change(kind):
 
 def test_doubles_have_the_aus_of_the_source_and_are_others_of_its_session():
     nan = float("nan")
-    aus = torch.tensor([[0.0, 1], [0, 1], [0, 0.9], [0, nan], [1, 0], [0, 1], [0, 1], [1, nan], [1, 1]])
+    aus = torch.tensor([[0.0, 1], [0, 1], [0, 0.9], [0, nan], [1, 0], [0, 1], [0, 1], [1, nan],
+                        [1, 1]])
     batch = toy_batch(aus, ["a"] * 5 + ["b"] * 4, doubles=True)
     number = lambda pictures: pictures[:, 0, 0, 0].long().tolist()
     found = {}
@@ -270,7 +281,8 @@ def test_doubles_have_the_aus_of_the_source_and_are_others_of_its_session():
         found.setdefault(row, set()).add(double)
     # an AU that the source knows and the other does not counts as wholly different, one unknown to
     # the source as nothing
-    assert found == {0: {1}, 1: {0}, 2: {0, 1}, 3: {0, 1, 2}, 4: {2}, 5: {6}, 6: {5}, 7: {8}, 8: {5, 6, 7}}
+    assert found == {0: {1}, 1: {0}, 2: {0, 1}, 3: {0, 1, 2}, 4: {2}, 5: {6}, 6: {5}, 7: {8},
+                     8: {5, 6, 7}}
     assert toy_batch(aus, ["a"] * 5 + ["b"] * 4).x_double is None
 
 
@@ -301,7 +313,8 @@ def test_only_a_map_of_positions_tells_places_of_a_black_picture_apart(position)
     net = System(1, small(size=64, position=position)).generator
     torch.nn.init.normal_(net.head.weight, std=0.05)
     black = torch.full((2, 3, 64, 64), -1.0)
-    drawn = net.paint(torch.zeros_like(black), net.head(net.finer(torch.ones(2, 8, 16, 16), black)))[..., 16:48, 16:48]
+    drawn = net.paint(torch.zeros_like(black),
+                      net.head(net.finer(torch.ones(2, 8, 16, 16), black)))[..., 16:48, 16:48]
     assert (drawn.std((2, 3)).max() > 1e-3) == bool(position) and torch.equal(drawn[0], drawn[1])
     assert torch.equal(net(black, torch.zeros(2, 1)), black)
 
@@ -329,7 +342,8 @@ def test_no_pairs_without_people():
 def test_targets_by_kind():
     torch.manual_seed(0)
     source = torch.tensor([[0.8, 0.0, float("nan")]] * 4)
-    target = pairs.draw(["self", "single", "change", "permuted"], source, torch.full((5, 3), 0.5), labels_of(3))
+    target = pairs.draw(["self", "single", "change", "permuted"], source, torch.full((5, 3), 0.5),
+                        labels_of(3))
     assert torch.equal(target[0, :2], source[0, :2])
     assert (torch.nan_to_num(target[1]) > 0).sum() == 1
     assert ((target[2] != source[2])[:2]).sum() <= 1
@@ -361,8 +375,10 @@ def test_targets_of_expressions_and_feelings():
 
 def test_source_noise_is_shared_with_the_labels_and_targets_may_leave_the_range():
     manifest = Manifest("m", ".", {"path": ["x"] * 4})
-    data = SimpleNamespace(manifest=manifest, weight=torch.ones(4), images=lambda rows: torch.zeros(len(rows), 3, 32, 32))
-    drawing = EditDrawing({"permuted": 1.0}, target_noise=0.1, source_noise=0.02, clamp=False, crop=True)
+    data = SimpleNamespace(manifest=manifest, weight=torch.ones(4),
+                           images=lambda rows: torch.zeros(len(rows), 3, 32, 32))
+    drawing = EditDrawing({"permuted": 1.0}, target_noise=0.1, source_noise=0.02, clamp=False,
+                          crop=True)
     system = SimpleNamespace(drawing=drawing, labels=labels_of(2), draw=Draws())
     torch.manual_seed(0)
     batch = editing.Batches(data, torch.tensor([[0.0, 1.0]] * 4), system).draw(200)

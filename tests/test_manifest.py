@@ -21,7 +21,8 @@ def parse(text, **keywords):
 def test_labels_are_numbers_and_empty_cells_are_unlabelled():
     data = parse("path,AU12,AU01,valence,remark\nx.png,0.4,,-1,hi\ny.png,,1,,\n")
     assert data.au_names == ["AU01", "AU12"] and len(data) == 2
-    assert np.array_equal(data.aus(), np.array([[np.nan, .4], [1, np.nan]], np.float32), equal_nan=True)
+    assert np.array_equal(data.aus(), np.array([[np.nan, .4], [1, np.nan]], np.float32),
+                          equal_nan=True)
     assert np.isnan(data.aus(["AU45"])).all() and np.isnan(data.numbers("valence")[1])
     assert data.images() == ["folder/x.png", "folder/y.png"] and data.text("subject") == ["", ""]
     assert len(data.take([False, True])) == 1 and not data.occurrence().any()
@@ -58,11 +59,15 @@ def test_byte_order_mark_crlf_and_blank_lines_are_read(tmp_path):
 
 def test_written_paths_stay_right_and_untouched_cells_stay_the_same(tmp_path):
     (tmp_path / "a").mkdir()
-    (tmp_path / "a/in.csv").write_text('path,AU01,true_path,remark\nx.png,0.50,y.png,"a, b"\npack.npy#3,,,\n')
+    (tmp_path / "a/in.csv").write_text(
+        'path,AU01,true_path,remark\nx.png,0.50,y.png,"a, b"\npack.npy#3,,,\n'
+    )
     data = manifest.read(tmp_path / "a/in.csv")
     data.write(tmp_path / "b/c/out.csv")
     assert (tmp_path / "b/c/out.csv").read_text() == (
-        'path,AU01,true_path,remark\n../../a/x.png,0.50,../../a/y.png,"a, b"\n../../a/pack.npy#3,,,\n')
+        'path,AU01,true_path,remark\n../../a/x.png,0.50,../../a/y.png,"a, b"\n'
+        '../../a/pack.npy#3,,,\n'
+    )
     data.write(tmp_path / "a/same.csv")
     assert (tmp_path / "a/same.csv").read_bytes() == (tmp_path / "a/in.csv").read_bytes()
     assert [manifest.number(value) for value in (0, 1, 0.25, 1 / 3, np.float32("nan"), None)] == \
@@ -75,11 +80,15 @@ def test_merge_takes_all_rows_and_columns_and_check_describes(tmp_path):
     (tmp_path / "d/b.csv").write_text("path,AU02,subject\ny.png,0,ann\n")
     out, _ = succeed("-m lib.manifest", "merge", "a.csv", "d/b.csv", cwd=tmp_path)
     assert out == "path,AU01,AU02,subject\nx.png,1,,\nd/y.png,,0,ann\n"
-    assert "AU01: 1 labelled, 1 present" in succeed("-m lib.manifest", "check", "a.csv", cwd=tmp_path)[1]
-    fail(3, "none.csv: no such manifest", "-m lib.manifest", "merge", "a.csv", "none.csv", cwd=tmp_path)
+    _, said = succeed("-m lib.manifest", "check", "a.csv", cwd=tmp_path)
+    assert "AU01: 1 labelled, 1 present" in said
+    fail(3, "none.csv: no such manifest", "-m lib.manifest", "merge", "a.csv", "none.csv",
+         cwd=tmp_path)
     with open("/dev/full", "w") as full:
         done = execute("-m lib.manifest", "merge", "a.csv", cwd=tmp_path, stdout=full)
-    assert done.returncode == 3 and "No space left" in done.stderr and "Traceback" not in done.stderr
+    assert done.returncode == 3
+    assert "No space left" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_people_on_both_sides_of_a_split():
@@ -91,13 +100,18 @@ def test_people_on_both_sides_of_a_split():
 
 
 def test_check_of_people_that_must_be_apart(tmp_path):
-    for name, people in {"a": ["ann", "bob"], "b": ["bob", "cyn"], "v": ["dan", ""], "t": ["eve", "cyn"]}.items():
-        (tmp_path / f"{name}.csv").write_text("path,subject\n" + "".join(f"x.png,{one}\n" for one in people))
+    sets = {"a": ["ann", "bob"], "b": ["bob", "cyn"], "v": ["dan", ""], "t": ["eve", "cyn"]}
+    for name, people in sets.items():
+        rows = "".join(f"x.png,{one}\n" for one in people)
+        (tmp_path / f"{name}.csv").write_text("path,subject\n" + rows)
     (tmp_path / "bare.csv").write_text("path\nx.png\n")
     line = ["-m lib.manifest", "check", "a.csv", "b.csv", "--apart", "v.csv"]
     # a and b may share bob: both are learnt from
     out, said = succeed(*line, "bare.csv", cwd=tmp_path)
-    assert not out and said.splitlines()[-1] == "bare.csv: names no subjects; whether its people are elsewhere cannot be told"
+    assert not out
+    assert said.splitlines()[-1] == (
+        "bare.csv: names no subjects; whether its people are elsewhere cannot be told"
+    )
     fail(3, ["b.csv and t.csv share 1 subject", "'cyn'"], *line, "t.csv", cwd=tmp_path)
     fail(3, "v.csv and v.csv share", *line, "v.csv", cwd=tmp_path)
     succeed(*line, "t.csv", "--allow-shared-subjects", cwd=tmp_path)
@@ -105,19 +119,24 @@ def test_check_of_people_that_must_be_apart(tmp_path):
 
 
 @pytest.mark.parametrize("parts, name, said", [
-    ([["crop-128", "crop-128"]], "crop-128", ""), ([["crop-128"], ["crop-64"]], "crop-128", ""), ([["", ""]], "", ""),
-    ([["3d-64"], ["2d-64"]], "", "(3d-64, 2d-64)"), ([["3d-64", ""]], "", "(3d-64, unregistered)")])
+    ([["crop-128", "crop-128"]], "crop-128", ""), ([["crop-128"], ["crop-64"]], "crop-128", ""),
+    ([["", ""]], "", ""), ([["3d-64"], ["2d-64"]], "", "(3d-64, 2d-64)"),
+    ([["3d-64", ""]], "", "(3d-64, unregistered)")
+])
 def test_registration_of_training_sets(parts, name, said, capsys):
-    sets = [manifest.Manifest("abc"[k], None, {"path": cells, "registration": cells}) for k, cells in enumerate(parts)]
+    sets = [manifest.Manifest("abc"[k], None, {"path": cells, "registration": cells})
+            for k, cells in enumerate(parts)]
     assert manifest.registration(sets) == name
     cli.say_notes()
     noted = capsys.readouterr().err
     assert (said in noted and "+".join("abc"[:len(parts)]) in noted) if said else not noted
 
 
-@pytest.mark.parametrize("trained, checked, said", [
-    ("3d-64", "3d-128", ""), ("", "", ""), ("3d-64", "2d-64", "b.csv is 2d-64, the training images are 3d-64"),
-    ("3d-64", "", "b.csv is unregistered, the"), ("", "crop-8", "b.csv is crop-8, the training images are unregistered")])
+@pytest.mark.parametrize("trained, checked, said",
+                         [("3d-64", "3d-128", ""), ("", "", ""),
+                          ("3d-64", "2d-64", "b.csv is 2d-64, the training images are 3d-64"),
+                          ("3d-64", "", "b.csv is unregistered, the"),
+                          ("", "crop-8", "b.csv is crop-8, the training images are unregistered")])
 def test_registration_of_validation_sets(trained, checked, said, capsys):
     training, validation = (manifest.Manifest(name, None, {"path": ["x"], "registration": [text]})
                             for name, text in (("a.csv", trained), ("b.csv", checked)))
@@ -128,7 +147,8 @@ def test_registration_of_validation_sets(trained, checked, said, capsys):
 
 
 def test_names_of_aus():
-    assert [labels.parse_au(text) for text in ("AU12", "au1", "06", 4)] == ["AU12", "AU01", "AU06", "AU04"]
+    names = [labels.parse_au(text) for text in ("AU12", "au1", "06", 4)]
+    assert names == ["AU12", "AU01", "AU06", "AU04"]
     for text in ("AU65", "smile", "0", "1.5"):
         with pytest.raises(ValueError):
             labels.parse_au(text)
@@ -142,11 +162,15 @@ def picture(mode, value, **save):
 
 
 @pytest.mark.parametrize("name, content, colour", [
-    ("grey", picture("L", 100), [100, 100, 100]), ("16 bit", picture("I;16", 257 * 100), [100, 100, 100]),
-    ("floats to 1", picture("F", 0.4, format="TIFF"), [102] * 3), ("floats", picture("F", 99.6, format="TIFF"), [100] * 3),
-    ("floats, 16 bit", picture("F", 257 * 7.0, format="TIFF"), [7] * 3), ("16 bit, dark", picture("I;16", 1), [1] * 3),
+    ("grey", picture("L", 100), [100, 100, 100]),
+    ("16 bit", picture("I;16", 257 * 100), [100, 100, 100]),
+    ("floats to 1", picture("F", 0.4, format="TIFF"), [102] * 3),
+    ("floats", picture("F", 99.6, format="TIFF"), [100] * 3),
+    ("floats, 16 bit", picture("F", 257 * 7.0, format="TIFF"), [7] * 3),
+    ("16 bit, dark", picture("I;16", 1), [1] * 3),
     ("transparent", picture("RGBA", (10, 20, 30, 0)), [255, 255, 255]),
-    ("palette", picture("P", 0), [0, 0, 0]), ("colour", picture("RGB", (1, 2, 3)), [1, 2, 3])])
+    ("palette", picture("P", 0), [0, 0, 0]), ("colour", picture("RGB", (1, 2, 3)), [1, 2, 3])
+])
 def test_every_kind_of_picture_is_read_as_rgb(tmp_path, name, content, colour):
     (tmp_path / "x.png").write_bytes(content)
     image = images.load(str(tmp_path / "x.png"))
@@ -168,9 +192,11 @@ def test_unreadable_pictures_are_refused(tmp_path, monkeypatch):
     np.save(tmp_path / "floats.npy", np.zeros((2, 4, 4, 3)))
     np.save(tmp_path / "good.npy", noise[None])
     monkeypatch.setattr(images, "MOST_PIXELS", 64 * 64 - 1)
-    for name, mentions in {"none.png": "no such image", "cut.jpg": "64x64 pixels", "text.png": "cannot be decoded",
-                           "floats.npy#0": "not uint8", "good.npy#1": "images 0 to 0", "none.npy#0": "no such image pack",
-                           "": "cannot be decoded"}.items():
+    refused = {"none.png": "no such image", "cut.jpg": "64x64 pixels",
+               "text.png": "cannot be decoded", "floats.npy#0": "not uint8",
+               "good.npy#1": "images 0 to 0", "none.npy#0": "no such image pack",
+               "": "cannot be decoded"}
+    for name, mentions in refused.items():
         with pytest.raises(BadInput, match=mentions):
             images.load(str(tmp_path / name))
     monkeypatch.undo()
@@ -182,8 +208,10 @@ def test_large_pictures_are_one_line(tmp_path):
     """Pillow warns of 89 megapixels and refuses 179: neither says more than our line."""
     for width in (11000, 25000):
         Image.new("1", (width, 9000)).save(tmp_path / "large.png")
-        code = f"from lib import cli, images; cli.run(lambda: images.load({str(tmp_path / 'large.png')!r}))"
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=ENVIRONMENT)
+        code = ("from lib import cli, images; cli.run(lambda: "
+                f"images.load({str(tmp_path / 'large.png')!r}))")
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
+                              env=ENVIRONMENT)
         assert done.returncode == 3 and len(done.stderr.splitlines()) == 1, done.stderr
         assert "large.png" in done.stderr
 
@@ -228,7 +256,8 @@ def test_damaged_files_are_one_line(tmp_path):
     (tmp_path / "a.csv").write_bytes(b"p\x1dath,AU01\nx.png,1\n")
     fail(3, "p\\x1dath", "-m lib.manifest", "check", "a.csv", cwd=tmp_path)
     np.save(tmp_path / "p.npy", np.zeros((2, 4, 4, 3), np.uint8))
-    (tmp_path / "p.npy").write_bytes((tmp_path / "p.npy").read_bytes().replace(b"4, 4, 3)", b"4, ((\n(  "))
+    pack = (tmp_path / "p.npy").read_bytes()
+    (tmp_path / "p.npy").write_bytes(pack.replace(b"4, 4, 3)", b"4, ((\n(  "))
     with pytest.raises(BadInput, match="not a readable .npy pack") as error:
         images.load(f"{tmp_path}/p.npy#0")
     assert "\n" not in str(error.value)

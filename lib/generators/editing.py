@@ -28,8 +28,10 @@ class Batches:
         self.motion = motion.Motion(data.manifest, data.pixels.device) if drawing.motion else None
         if "pair" in self.shares and not self.pairs.count:
             if not system.learn_without_pairs() or len(self.shares) == 1:
-                raise BadInput(f"{data.manifest.name}: no two images of one session or subject, of which these settings "
-                               "learn alone; add a column session, or change --config")
+                raise BadInput(
+                    f"{data.manifest.name}: no two images of one session or subject, "
+                    "of which these settings learn alone; add a column session, or change --config"
+                )
             self.shares.pop("pair")
 
     def summary(self):
@@ -49,8 +51,9 @@ class Batches:
         if paired:
             rows[:paired], partners = self.pairs.draw(paired)
         label = self.table[rows]
-        target = pairs.draw(kinds, label, self.table, self.system.labels, jitter=drawing.target_noise,
-                            levels=drawing.levels, clamp=drawing.clamp)
+        target = pairs.draw(kinds, label, self.table, self.system.labels,
+                            jitter=drawing.target_noise, levels=drawing.levels,
+                            clamp=drawing.clamp)
         images_of = {"x_real": rows}
         if paired:
             target[:paired] = self.table[partners]
@@ -60,13 +63,15 @@ class Batches:
         pictures = {name: self.data.images(draw.mine(each)) for name, each in images_of.items()}
         pictures, mirrored = self.augment(pictures, total)
         if paired and self.motion is not None:
-            pictures["motion"] = self.motion.between(*map(draw.mine, (rows[:paired], partners)), mirrored[:len(draw.mine(partners))])
+            pictures["motion"] = self.motion.between(*map(draw.mine, (rows[:paired], partners)),
+                                                     mirrored[:len(draw.mine(partners))])
         label = self.noisy(label)
         source = conditions.without_gaps(self.system.labels, label)
         target = torch.where(target.isnan() | label.isnan(), source, target)  # unknown: unchanged
         label, source, target = draw.mine(label), draw.mine(source), draw.mine(target)
-        return EditBatch(labels=conditions.as_labels(self.system.labels, label), y_org=source, y_trg=target,
-                         known=~label.isnan(), kinds=draw.mine(kinds), epoch=epoch, **pictures)
+        return EditBatch(labels=conditions.as_labels(self.system.labels, label), y_org=source,
+                         y_trg=target, known=~label.isnan(), kinds=draw.mine(kinds), epoch=epoch,
+                         **pictures)
 
     def noisy(self, label):
         """Conditions [B,C] with U(±source_noise) on AUs, valence and arousal."""
@@ -88,10 +93,12 @@ class Batches:
         if self.flip:
             device = pictures["x_real"].device
             mirrored = draw.mine(torch.rand(total, 1, 1, 1) < 0.5).to(device)
-            pictures = {name: torch.where(mirrored[:len(each)], each.flip(3), each) for name, each in pictures.items()}
+            pictures = {name: torch.where(mirrored[:len(each)], each.flip(3), each)
+                        for name, each in pictures.items()}
         if self.system.drawing.crop:
             shift = draw.mine(torch.rand(total, 2))
-            pictures = {name: padded_crop(each, shift[:len(each)]) for name, each in pictures.items()}
+            pictures = {name: padded_crop(each, shift[:len(each)])
+                        for name, each in pictures.items()}
         return pictures, mirrored
 
 
@@ -111,7 +118,8 @@ class Watch:
 
     def __init__(self, data, table, system, level, reader=""):
         if not reader and "classifier" not in system.exports:
-            raise BadInput("this generator has no discriminator that reads labels; give --reader FILE.onnx")
+            raise BadInput("this generator has no discriminator that reads labels; "
+                           "give --reader FILE.onnx")
         self.level, self.labels = level, system.labels
         known = ~table.isnan()
         rows = torch.nonzero(neutral(table, self.labels) & known.any(1)).flatten()
@@ -129,7 +137,8 @@ class Watch:
         if self.reader:
             self.before = self.read(self.pixels.cpu().numpy())
             if self.before.isnan().all():
-                raise BadInput(f"{reader}: reads none of {' '.join(self.labels.conditions)}; give a classifier of them")
+                raise BadInput(f"{reader}: reads none of {' '.join(self.labels.conditions)}; "
+                               "give a classifier of them")
 
     def samples(self):
         """A few validation images, uint8 [8,S,S,3], which export checks parity on."""
@@ -141,8 +150,10 @@ class Watch:
         if set(self.labels.aus) & set(self.reader.aus):
             scores = torch.from_numpy(au_scores(self.reader, outputs))
             blank = torch.full((len(pixels),), torch.nan)
-            found["au"] = torch.stack([scores[:, self.reader.aus.index(au)] if au in self.reader.aus else blank
-                                       for au in self.labels.aus], 1)
+            found["au"] = torch.stack(
+                [scores[:, self.reader.aus.index(au)] if au in self.reader.aus else blank
+                 for au in self.labels.aus], 1
+            )
         if "valence_arousal" in outputs:
             found["valence_arousal"] = torch.from_numpy(outputs["valence_arousal"])
         if set(self.labels.expressions) <= set(self.reader.expressions) and "expression" in outputs:
@@ -182,13 +193,13 @@ class Watch:
         wanted = torch.where(self.known, target, torch.nan).cpu()
         readable = ~torch.isnan(after).any(0)
         rise = (after - before)[row, column.cpu()]
-        figures = {
-            "condition_error": (after - wanted)[:, readable].square().nanmean().item(),
-            "unedited_error": (before - wanted)[:, readable].square().nanmean().item(),
-            "target_rise": torch.nanmean(rise).item(),
-            **({"d_target_rise": (by_critic[0] - by_critic[1])[row, column].mean().item()} if critic else {}),
-            "change": (edited - self.image).abs().mean().item() * 127.5,
-            "self_change": (self_made - self.image).abs().mean().item() * 127.5}
+        figures = {"condition_error": (after - wanted)[:, readable].square().nanmean().item(),
+                   "unedited_error": (before - wanted)[:, readable].square().nanmean().item(),
+                   "target_rise": torch.nanmean(rise).item(),
+                   **({"d_target_rise": (by_critic[0] - by_critic[1])[row, column].mean().item()}
+                      if critic else {}),
+                   "change": (edited - self.image).abs().mean().item() * 127.5,
+                   "self_change": (self_made - self.image).abs().mean().item() * 127.5}
         sheet, figures["variety"] = self.sheet(editor)
         return {name: round(value, 5) for name, value in figures.items()}, sheet
 
@@ -202,11 +213,15 @@ class Watch:
         rows, variety = [], []
         c = self.labels.count
         for i in range(min(SHOWN, len(self.image))):
-            image = self.image[i:i + 1].expand(c, -1, -1, -1).contiguous(memory_format=torch.channels_last)
+            image = self.image[i:i + 1].expand(c, -1, -1, -1).contiguous(
+                memory_format=torch.channels_last
+            )
             source = self.source[i:i + 1].expand(c, -1)
             edited = editor(image, source, self.asked(source, torch.arange(c)))
             change = edited - image
-            variety.append((change - change.mean(0)).abs().mean() / change.abs().mean().clamp(min=1e-6))
+            variety.append(
+                (change - change.mean(0)).abs().mean() / change.abs().mean().clamp(min=1e-6)
+            )
             rows.append([self.pixels[i].cpu().numpy(), *to_uint8(edited).cpu().numpy()])
         return images.sheet(rows), torch.stack(variety).mean().item()
 
@@ -216,7 +231,8 @@ class Watch:
 
     def said(self, figures):
         """An epoch's figures, for people."""
-        return (f"condition error {figures['condition_error']:.4f} (unedited {figures['unedited_error']:.4f}), "
+        return (f"condition error {figures['condition_error']:.4f} (unedited "
+                f"{figures['unedited_error']:.4f}), "
                 f"target read {figures['target_rise']:+.3f} of {self.level:g}")
 
     def alarms(self, seen, means, epoch):
@@ -226,23 +242,28 @@ class Watch:
         texts = [exploded(means)] if exploded(means) else []
         d_rise = seen.get("d_target_rise", seen["target_rise"])
         if "g_mask_mean" in means and not 0.02 < means["g_mask_mean"] < 0.98:
-            texts.append(f"the mask is saturated (mean {means['g_mask_mean']:.3f}): it shows only the input, or none of it; "
-                         "change the weights of the mask's losses")
+            texts.append(f"the mask is saturated (mean {means['g_mask_mean']:.3f}): it shows only "
+                         "the input, or none of it; change the weights of the mask's losses")
         if seen["change"] < 0.3:
-            texts.append(f"the output is the input (mean change {seen['change']:.2f}/255): raise w_condition or w_pair, "
-                         "lower w_self and w_cycle")
+            texts.append(f"the output is the input (mean change {seen['change']:.2f}/255): "
+                         "raise w_condition or w_pair, lower w_self and w_cycle")
         elif seen["variety"] < 0.2:
-            texts.append("the condition is ignored: edits towards different targets are alike; raise w_condition")
+            texts.append("the condition is ignored: edits towards different targets are "
+                         "alike; raise w_condition")
         elif max(seen["target_rise"], d_rise) < 0.15 * self.level:
-            texts.append(f"edits hardly show what is asked (target read {seen['target_rise']:+.2f} of {self.level:g}): "
-                         "train longer; if it stays, the discriminator's label head has nothing to teach (see d_condition)")
+            texts.append(
+                f"edits hardly show what is asked (target read {seen['target_rise']:+.2f} of "
+                f"{self.level:g}): train longer; if it stays, the discriminator's label head has "
+                "nothing to teach (see d_condition)"
+            )
         if self.reader and d_rise > 0.4 * self.level and seen["target_rise"] < 0.25 * d_rise:
-            texts.append("adversarial patterns, not expressions: the discriminator reads the target "
-                         f"({d_rise:+.2f}), the independent classifier does not ({seen['target_rise']:+.2f}); "
+            texts.append("adversarial patterns, not expressions: "
+                         f"the discriminator reads the target ({d_rise:+.2f}), "
+                         f"the independent classifier does not ({seen['target_rise']:+.2f}); "
                          "augment, raise w_penalty, lower w_condition")
         if means.get("g_adversarial", 0) > 4 and means.get("d_gap", 0) > 6:
-            texts.append("the discriminator has won: it tells every edit from a real image; lower its learning rate or "
-                         "let it learn less often")
+            texts.append("the discriminator has won: it tells every edit from a real image; "
+                         "lower its learning rate or let it learn less often")
         return texts
 
 
