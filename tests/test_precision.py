@@ -104,3 +104,17 @@ def test_figures_by_hand(tmp_path):
 def test_what_it_needs_is_said(trained, tmp_path, capsys, more):
     status, said = export(trained, tmp_path / "x.onnx", capsys, *more)
     assert status == 2 and len(said.splitlines()) == 1
+
+
+def test_a_binding_gives_what_a_plain_run_gives(trained, tmp_path, capsys):
+    call(export_onnx.main, capsys, trained / "c.pt", "--out", tmp_path / "c.onnx")
+    model = Model.open(tmp_path / "c.onnx", "cpu")
+    assert model.bound_to == ""  # bindings are for GPUs
+    pictures = np.load(trained / "test.npy")
+    plain = model.predict(pictures, batch=16)
+    model.bound_to = "cpu"  # the same calls, on the one device that is always there
+    bound = model.predict(pictures, batch=16)
+    assert set(plain) == set(bound) and len(plain["au"]) == len(pictures) > 32
+    for name, values in plain.items():
+        np.testing.assert_allclose(bound[name], values, atol=1e-6)
+    np.testing.assert_allclose(model.once(image=pictures[:3])["au"], plain["au"][:3], atol=1e-5)
