@@ -4,8 +4,8 @@ limits.
 export_onnx.py writes a first card, which knows what the model's metadata say. Once there are
 reports, and for the facts that no file has, write it again:
 
-    python -m lib.model_card classifier.onnx --train labelled.csv --reports report.json report_natural.json \\
-        --licence "rendered faces, CC0"
+    python -m lib.model_card classifier.onnx --train labelled.csv \\
+        --reports report.json report_natural.json --licence "rendered faces, CC0"
 
 Each figure says whether its data are held out: people of the training manifests are looked for in
 the test manifest that the report names. What is not known is said to be unknown. (After Mitchell
@@ -20,41 +20,50 @@ from lib.cli import BadInput, arg, parse, run
 from lib.files import write_text
 
 UNKNOWN = "unknown"
-FIGURES = {"F1 of AUs": ("au", "mean", "f1"), "false discovery rate of AUs": ("au", "pooled", "fdr"),
+FIGURES = {"F1 of AUs": ("au", "mean", "f1"),
+           "false discovery rate of AUs": ("au", "pooled", "fdr"),
            "ICC(3,1) of AUs": ("au", "mean", "icc"), "CCC of valence": ("va", "valence", "ccc"),
-           "CCC of arousal": ("va", "arousal", "ccc"), "accuracy of expressions": ("expression", "accuracy"),
+           "CCC of arousal": ("va", "arousal", "ccc"),
+           "accuracy of expressions": ("expression", "accuracy"),
            "macro F1 of expressions": ("expression", "macro_f1"),
            "median fulfilment of edits": ("edits", "summary", "fulfilment_median")}
-LIMITS = """- It reads faces as its training images show them: of that size, crop, light and kind of camera.
+LIMITS = """\
+- It reads faces as its training images show them: of that size, crop, light and kind of camera.
 - It says what a face shows, not what a person feels. Do not decide about people by it.
-- People, ages, skins and poses that the training images lack are read worse; measure on your own before use."""
+- People, ages, skins and poses that the training images lack are read worse; \
+measure on your own before use."""
 
 
 @dataclass
 class Options:
     model: str = arg(args=["model"], help="exported model, with its NAME.json", metavar="FILE.onnx")
-    reports: list[str] = arg([], nargs="+", metavar="REPORT.json", help="reports of evaluate.py on this model")
-    train: list[str] = arg([], nargs="+", metavar="FILE.csv", help="manifests that it was trained on")
+    reports: list[str] = arg([], nargs="+", metavar="REPORT.json",
+                             help="reports of evaluate.py on this model")
+    train: list[str] = arg([], nargs="+", metavar="FILE.csv",
+                           help="manifests that it was trained on")
     licence: str = arg("", help="licence of the training data, in words")
 
 
 def write(model, meta, train=(), reports=(), licence=""):
     """Write NAME.md beside a model. meta: its metadata; train: Manifests; reports: (path, report)
     pairs."""
-    lines = [f"# {Path(model).stem}", "", *about(meta), "", "## Data", "", *about_data(meta, train, licence), "",
-             "## Figures", "", *figures(train, reports), "", "## Limits", "", LIMITS, ""]
+    lines = [f"# {Path(model).stem}", "", *about(meta), "", "## Data", "",
+             *about_data(meta, train, licence), "", "## Figures", "", *figures(train, reports), "",
+             "## Limits", "", LIMITS, ""]
     write_text(Path(model).with_suffix(".md"), "\n".join(lines))
 
 
 def about(meta):
     """What the model is."""
-    labels = [*(meta.get("conditions") or meta.get("aus") or []), *(
-        () if meta.get("conditions") else [*(["valence", "arousal"] if meta.get("valence_arousal") else []),
-                                           *meta.get("expressions", [])])]
+    labels = meta.get("conditions")
+    if not labels:
+        feelings = ["valence", "arousal"] if meta.get("valence_arousal") else []
+        labels = [*(meta.get("aus") or []), *feelings, *meta.get("expressions", [])]
     return [f"- kind: {meta.get('kind', UNKNOWN)} ({meta.get('architecture') or UNKNOWN})",
             f"- labels: {', '.join(labels) or 'none'}",
-            f"- AUs are: {meta.get('au_kind', 'intensity')}s, 0 to 1" if meta.get("aus") else "- AUs: none",
-            f"- images: {meta.get('image_size', UNKNOWN)} pixels square, {meta.get('color_order', 'RGB')}",
+            f"- AUs are: {meta.get('au_kind', 'intensity')}s, 0 to 1" if meta.get("aus")
+            else "- AUs: none", f"- images: {meta.get('image_size', UNKNOWN)} pixels square, "
+                                f"{meta.get('color_order', 'RGB')}",
             f"- registration expected: {meta.get('registration') or 'none'}"]
 
 
@@ -74,8 +83,10 @@ def about_data(meta, train, licence):
 def figures(train, reports):
     """A row a figure of each report, with its interval and whether its people are held out."""
     if not reports:
-        return ["Not measured yet. Measure with evaluate.py, then run python -m lib.model_card with --reports."]
-    lines = ["| figure | value | 95 % interval | data | images | people | status |", "|---|---|---|---|---|---|---|"]
+        return ["Not measured yet. Measure with evaluate.py, then run python -m "
+                "lib.model_card with --reports."]
+    lines = ["| figure | value | 95 % interval | data | images | people | status |",
+             "|---|---|---|---|---|---|---|"]
     for _, report in reports:
         held = status(train, report)
         for name, where in FIGURES.items():
@@ -83,8 +94,8 @@ def figures(train, reports):
             if value is not None:
                 lines.append(f"| {name} | {value:.3f} | "
                              + (f"{bounds[0]:.3f} to {bounds[1]:.3f}" if bounds else "–")
-                             + f" | {report['data']['path']} | {report['n']} | {report['subjects'] or 'unnamed'} | "
-                             f"{held} |")
+                             + f" | {report['data']['path']} | {report['n']} | "
+                               f"{report['subjects'] or 'unnamed'} | {held} |")
     return lines
 
 
@@ -122,12 +133,14 @@ def read_json(path, remedy):
 
 def main(argv=None):
     options = parse(Options, __doc__, argv)
-    meta = read_json(Path(options.model).with_suffix(".json"), "export the model again with export_onnx.py")
+    meta = read_json(Path(options.model).with_suffix(".json"),
+                     "export the model again with export_onnx.py")
     reports = [(path, read_json(path, "write it with evaluate.py")) for path in options.reports]
     for path, report in reports:
         if not isinstance(report, dict) or not {"data", "n"} <= set(report):
             raise BadInput(f"{path}: not a report of evaluate.py; write it with evaluate.py")
-    write(options.model, meta, [manifest.read(path) for path in options.train], reports, options.licence)
+    write(options.model, meta, [manifest.read(path) for path in options.train], reports,
+          options.licence)
 
 
 if __name__ == "__main__":

@@ -56,7 +56,8 @@ class EditorGraph(nn.Module):
         self.outputs = ["edited", "flow", "paint", "cover"] if moves else ["edited"]
 
     def forward(self, image, source, target):
-        made = self.net(device_data.to_float(image), *conditions.source_and_target(self.labels, source, target))
+        made = self.net(device_data.to_float(image),
+                        *conditions.source_and_target(self.labels, source, target))
         if len(self.outputs) == 1:
             return (device_data.to_uint8(made),)
         last = lambda values: values.permute(0, 2, 3, 1)  # [N,C,H,W] -> [N,H,W,C]
@@ -98,7 +99,8 @@ class CriticGraph(nn.Module):
 
     def forward(self, image):
         out = self.net(device_data.to_float(image))
-        return tuple(out[name].clamp(self.low[name], 1.0) if name in self.low else out[name] for name in self.outputs)
+        return tuple(out[name].clamp(self.low[name], 1.0) if name in self.low else out[name]
+                     for name in self.outputs)
 
 
 def wrap(checkpoint, name="the checkpoint", which=None):
@@ -114,7 +116,9 @@ def wrap(checkpoint, name="the checkpoint", which=None):
         return ClassifierGraph(net).eval()
     # so say torch and Python of what another version has written
     except (RuntimeError, TypeError, KeyError):
-        raise BadInput(f"{name}: its weights do not fit the network that this version builds; train it again") from None
+        raise BadInput(
+            f"{name}: its weights do not fit the network that this version builds; train it again"
+        ) from None
 
 
 def generator_graph(checkpoint, name, which):
@@ -123,8 +127,11 @@ def generator_graph(checkpoint, name, which):
     which = which or system.kind
     if which not in system.exports:
         raise BadInput(f"{name}: gives no {which}; say --as {' or '.join(system.exports)}")
-    if which == "classifier" and "discriminator" in system.nets and "discriminator" not in checkpoint_nets(checkpoint):
-        raise BadInput(f"{name}: was trained by an earlier version and holds no discriminator; train it again")
+    lost = "discriminator" in system.nets and "discriminator" not in checkpoint_nets(checkpoint)
+    if which == "classifier" and lost:
+        raise BadInput(
+            f"{name}: was trained by an earlier version and holds no discriminator; train it again"
+        )
     net = system.exports[which].eval()
     if which == "sampler":
         graph = SamplerGraph(net, system.labels if system.conditional else Labels())
@@ -179,11 +186,12 @@ def convert(graph, inputs):
     count = torch.export.Dim("N", min=1, max=65536)
     shapes = {name: {0: count} for name in graph.inputs}
     talk = io.StringIO()  # the exporter's remarks are shown only when it fails
-    with warnings.catch_warnings(), contextlib.redirect_stdout(talk), quiet("torch.onnx", "onnxscript", "torch.export"):
+    silent = quiet("torch.onnx", "onnxscript", "torch.export")
+    with warnings.catch_warnings(), contextlib.redirect_stdout(talk), silent:
         warnings.simplefilter("ignore")
-        program = torch.onnx.export(graph, tensors, dynamo=True, external_data=False, verbose=False,
-                                    input_names=list(graph.inputs), output_names=list(graph.outputs),
-                                    dynamic_shapes=shapes)
+        program = torch.onnx.export(graph, tensors, dynamo=True, external_data=False,
+                                    verbose=False, input_names=list(graph.inputs),
+                                    output_names=list(graph.outputs), dynamic_shapes=shapes)
     model = program.model_proto
     # stack traces: where this repository lies on this machine is nobody's business
     for node in model.graph.node:
@@ -213,18 +221,19 @@ def metadata(checkpoint, size, graph=None):
 
     labels = names_of(checkpoint)
     kind = checkpoint["kind"] if graph is None else getattr(graph, "kind", checkpoint["kind"])
-    found = {
-        "kind": "editor" if kind == "generator" else kind, "architecture": checkpoint.get("architecture", ""),
-        "aus": labels["aus"], "expressions": labels["expressions"],
-        "valence_arousal": bool(labels["valence_arousal"]),
-        "au_kind": checkpoint.get("au_kind", "intensity"),
-        "image_size": size, "color_order": "RGB", "resize_filter": f"{images.FILTER}, antialiased",
-        "crop": "none: the whole image, resized to image_size",
-        "registration": checkpoint.get("registration") or None,
-        "thresholds": checkpoint.get("thresholds", {}), "trained_on": checkpoint.get("trained_on", ""),
-        "epoch": checkpoint.get("best_epoch", checkpoint.get("epoch")),
-        "versions": {**checkpoint.get("versions", {}), "export_torch": str(torch.__version__), "onnx": onnx.__version__},
-    }
+    found = {"kind": "editor" if kind == "generator" else kind,
+             "architecture": checkpoint.get("architecture", ""), "aus": labels["aus"],
+             "expressions": labels["expressions"],
+             "valence_arousal": bool(labels["valence_arousal"]),
+             "au_kind": checkpoint.get("au_kind", "intensity"), "image_size": size,
+             "color_order": "RGB", "resize_filter": f"{images.FILTER}, antialiased",
+             "crop": "none: the whole image, resized to image_size",
+             "registration": checkpoint.get("registration") or None,
+             "thresholds": checkpoint.get("thresholds", {}),
+             "trained_on": checkpoint.get("trained_on", ""),
+             "epoch": checkpoint.get("best_epoch", checkpoint.get("epoch")),
+             "versions": {**checkpoint.get("versions", {}), "export_torch": str(torch.__version__),
+                          "onnx": onnx.__version__}}
     if found["kind"] in ("editor", "sampler"):
         conditioned = getattr(graph, "labels", Labels(**labels))
         found |= {"conditions": conditioned.conditions, "condition_kind": conditioned.kinds}
@@ -253,10 +262,13 @@ def parity(graph, path, inputs):
             feed = {name: np.ascontiguousarray(values[rows]) for name, values in inputs.items()}
             with torch.no_grad():
                 ours = graph(*(torch.from_numpy(feed[name]) for name in graph.inputs))
-            feed = {item.name: feed[item.name] for item in session.get_inputs() if item.name in feed}
-            for name, expected, got in zip(graph.outputs, ours, session.run(list(graph.outputs), feed)):
+            feed = {item.name: feed[item.name]
+                    for item in session.get_inputs() if item.name in feed}
+            theirs = session.run(list(graph.outputs), feed)
+            for name, expected, got in zip(graph.outputs, ours, theirs):
                 difference = np.abs(expected.numpy().astype(np.float64) - got).max()
-                worst[name] = max(worst[name], float("inf") if np.isnan(difference) else float(difference))
+                worst[name] = max(worst[name],
+                                  float("inf") if np.isnan(difference) else float(difference))
     return worst
 
 
@@ -267,12 +279,13 @@ def check_parity(worst, size, tolerance):
 
     `cover` and `paint` are quotients of small numbers: ten times the tolerance moves a pixel by a
     quarter of a level at most."""
-    ranges = {"edited": 1 / tolerance, "sampled": 1 / tolerance, "paint": 2550, "flow": size, "cover": 10}
+    ranges = {"edited": 1 / tolerance, "sampled": 1 / tolerance, "paint": 2550, "flow": size,
+              "cover": 10}
     for name, difference in worst.items():
         limit = tolerance * ranges.get(name, 1)
         if difference > limit:
-            raise GateFailed(f"output {name!r} differs by {difference:.3g} between PyTorch and ONNX Runtime "
-                             f"(allowed: {limit:g}); nothing was written")
+            raise GateFailed(f"output {name!r} differs by {difference:.3g} between PyTorch and "
+                             f"ONNX Runtime (allowed: {limit:g}); nothing was written")
 
 
 def export(checkpoint, out, pictures, tolerance=1e-4, name="the checkpoint", which=None):
@@ -288,13 +301,16 @@ def export(checkpoint, out, pictures, tolerance=1e-4, name="the checkpoint", whi
     if "image" in graph.inputs and pictures is None:
         raise BadInput(f"{name}: keeps no sample images; give --parity-images FILE.csv")
     inputs = example(graph, checkpoint, pictures)
-    model = convert(graph, {name: values[np.arange(2) % len(values)] for name, values in inputs.items()})
+    two = {name: values[np.arange(2) % len(values)] for name, values in inputs.items()}
+    model = convert(graph, two)
     meta = json.loads(to_json(metadata(checkpoint, size, graph)))
     onnx.helper.set_model_props(model, {key: json.dumps(value) for key, value in meta.items()})
     onnx.checker.check_model(model)
     missing = {*graph.inputs} - {item.name for item in model.graph.input}
     if missing:
-        raise GateFailed(f"the exported graph lost its input {', '.join(sorted(missing))}; nothing was written")
+        raise GateFailed(
+            f"the exported graph lost its input {', '.join(sorted(missing))}; nothing was written"
+        )
     out = Path(out)
     # .json is renamed first
     with replacing(out) as temporary, replacing(out.with_suffix(".json")) as beside:

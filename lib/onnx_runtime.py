@@ -40,7 +40,8 @@ class Model:
         labels = labels if isinstance(labels, dict) else {}
         self.aus = list(meta.get("aus") or labels.get("aus") or [])
         self.expressions = list(meta.get("expressions") or labels.get("expressions") or [])
-        self.labels = Labels(tuple(self.aus), bool(meta.get("valence_arousal")), tuple(self.expressions))
+        self.labels = Labels(tuple(self.aus), bool(meta.get("valence_arousal")),
+                             tuple(self.expressions))
         self.image_size = int(meta["image_size"])
 
     @classmethod
@@ -52,7 +53,9 @@ class Model:
         BadInput when it is missing, no ONNX model, without metadata, of another kind, or when the
         GPU that was asked for is not there."""
         if not Path(path).is_file():
-            raise BadInput(f"{path}: no such model; make it with export_onnx.py, or correct the path")
+            raise BadInput(
+                f"{path}: no such model; make it with export_onnx.py, or correct the path"
+            )
         import onnxruntime
 
         # its warnings about providers are not the user's
@@ -60,9 +63,11 @@ class Model:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4
         options.intra_op_num_threads = int(threads or os.environ.get("OMP_NUM_THREADS") or 0)
-        gpu = device != "cpu" and "CUDAExecutionProvider" in onnxruntime.get_available_providers() and has_gpu()
+        available = onnxruntime.get_available_providers()
+        gpu = device != "cpu" and "CUDAExecutionProvider" in available and has_gpu()
         if device == "cuda" and not gpu:
-            raise BadInput(f"{path}: --device cuda, but ONNX Runtime finds no NVIDIA GPU here; use --device cpu")
+            raise BadInput(f"{path}: --device cuda, but ONNX Runtime finds no NVIDIA GPU "
+                           "here; use --device cpu")
         if gpu and hasattr(onnxruntime, "preload_dlls"):
             onnxruntime.preload_dlls(directory="")  # CUDA's libraries lie in the nvidia-* wheels
         providers = ["CUDAExecutionProvider"] * gpu + ["CPUExecutionProvider"]
@@ -96,10 +101,13 @@ class Model:
         generator. extra_inputs: arrays [N,...] by input name (source, target, noise); images
         (reference) as `data`.
         """
-        feeds = {name: rows for name, rows in {"image": data, **extra_inputs}.items() if rows is not None}
+        feeds = {name: rows for name, rows in {"image": data, **extra_inputs}.items()
+                 if rows is not None}
         for name in self.inputs:
             if name not in feeds:
-                raise BadInput(f"{self.path}: needs the input {name!r}; this command does not feed it")
+                raise BadInput(
+                    f"{self.path}: needs the input {name!r}; this command does not feed it"
+                )
         feeds = {name: rows for name, rows in feeds.items() if name in self.inputs}
         total = len(next(iter(feeds.values())))
         fixed = next(iter(self.inputs.values())).shape[0]
@@ -182,8 +190,8 @@ def read_metadata(path, session):
         raise BadInput(f"{path}: its metadata is not JSON ({error}); export it again") from None
     missing = [key for key in ("kind", "image_size") if key not in meta]
     if missing:
-        raise BadInput(f"{path}: lacks the metadata {', '.join(missing)}, in it and in {beside.name}; "
-                       "export it with export_onnx.py")
+        raise BadInput(f"{path}: lacks the metadata {', '.join(missing)}, "
+                       f"in it and in {beside.name}; export it with export_onnx.py")
     return meta
 
 
@@ -192,8 +200,10 @@ def shared_aus(model, manifest):
     they share none."""
     shared = [name for name in model.aus if name in manifest.columns]
     if not shared:
-        raise BadInput(f"{manifest.name}: has none of the AUs of {model.path} ({brief(model.aus)}); "
-                       f"it has {brief(manifest.au_names)}. Give a manifest and a model of the same labels")
+        raise BadInput(
+            f"{manifest.name}: has none of the AUs of {model.path} ({brief(model.aus)}); "
+            f"it has {brief(manifest.au_names)}. Give a manifest and a model of the same labels"
+        )
     for name, lacking in ((manifest.name, [au for au in model.aus if au not in shared]),
                           (model.path, [au for au in manifest.au_names if au not in shared])):
         if lacking:
@@ -210,11 +220,12 @@ def check_registration(model, manifest):
     if found:
         has = ", ".join(text or "unregistered images" for text in found)
         if expected:
-            note(f"warning: {model.path} expects registration {expected!r}, {manifest.name} has {has}; "
-                 "register the images alike (python -m lib.faces.register)")
+            note(f"warning: {model.path} expects registration {expected!r}, {manifest.name} has "
+                 f"{has}; register the images alike (python -m lib.faces.register)")
         else:
-            note(f"warning: {model.path} names no registration that it was trained on, {manifest.name} has {has}; "
-                 "give images like those of its training, or a model trained on such images")
+            note(f"warning: {model.path} names no registration that it was trained on, "
+                 f"{manifest.name} has {has}; give images like those of its training, "
+                 "or a model trained on such images")
 
 
 def brief(names):
@@ -231,8 +242,10 @@ def au_scores(model, outputs):
     if "au" in outputs:
         return outputs["au"]
     if "au_level" in outputs:
-        return outputs["au_level"] @ np.linspace(0, 1, outputs["au_level"].shape[2], dtype=np.float32)
-    raise BadInput(f"{model.path}: has no AU output (it gives {', '.join(model.outputs)}); give an AU classifier")
+        return outputs["au_level"] @ np.linspace(0, 1, outputs["au_level"].shape[2],
+                                                 dtype=np.float32)
+    raise BadInput(f"{model.path}: has no AU output (it gives {', '.join(model.outputs)}); "
+                   "give an AU classifier")
 
 
 def reference_images(model, manifest):

@@ -8,7 +8,8 @@ from lib import images, recipes
 from lib.cli import BadInput, note
 from lib.labels import VALENCE_AROUSAL
 from lib.manifest import Manifest, number
-from lib.onnx_runtime import Model, au_scores, brief, check_registration, reference_images, shared_aus
+from lib.onnx_runtime import (Model, au_scores, brief, check_registration, reference_images,
+                              shared_aus)
 
 
 def known_conditions(data, model, options):
@@ -23,8 +24,9 @@ def known_conditions(data, model, options):
     if model.aus and data.au_names:
         shared_aus(model, data)  # refuses a manifest of quite other AUs
     elif has_labels and np.isnan(known).all():
-        raise BadInput(f"{data.name}: has none of the labels of {model.path} ({brief(model.labels.conditions)}); give a "
-                       "manifest of the same labels, --classifier FILE.onnx, or --assume-neutral")
+        raise BadInput(f"{data.name}: has none of the labels of {model.path} "
+                       f"({brief(model.labels.conditions)}); give a manifest of the same labels, "
+                       "--classifier FILE.onnx, or --assume-neutral")
     return known
 
 
@@ -43,13 +45,15 @@ def read_gaps(known, data, model, options):
     """Conditions [K,C] whose gaps --classifier has read."""
     reader = Model.open(options.classifier, options.device, options.threads, kind="classifier")
     check_registration(reader, data)
-    outputs = reader.predict(data.images(), options.batch, "reading sources", reference=reference_images(reader, data))
+    outputs = reader.predict(data.images(), options.batch, "reading sources",
+                             reference=reference_images(reader, data))
     scores = readings(reader, outputs, model.labels)
     unread = [name for k, name in enumerate(model.labels.conditions)
-              if np.isnan(scores[:, k]).all() and np.isnan(known[:, k]).all() and name not in data.columns]
+              if np.isnan(scores[:, k]).all()
+                 and np.isnan(known[:, k]).all() and name not in data.columns]
     if unread:
-        raise BadInput(f"{options.classifier}: does not read {brief(unread)}, which {options.model} needs; "
-                       "give a classifier of the same labels")
+        raise BadInput(f"{options.classifier}: does not read {brief(unread)}, "
+                       f"which {options.model} needs; give a classifier of the same labels")
     classes = model.labels.columns("expression")
     if model.labels.expressions and not np.isnan(scores[:, classes]).any():
         scores[:, classes] = np.eye(len(model.labels.expressions))[scores[:, classes].argmax(1)]
@@ -84,7 +88,8 @@ def inputs(data, known, plan, model, options):
     """What the generator is fed for a plan, by input name."""
     if model.edits:
         references = data.images()
-        return {"data": [references[i] for i in plan.source], "source": known[plan.source], "target": plan.target}
+        return {"data": [references[i] for i in plan.source], "source": known[plan.source],
+                "target": plan.target}
     blank = np.zeros(model.labels.count, np.float32)
     if model.labels.expressions:
         blank[model.labels.columns("expression")] = 1 / len(model.labels.expressions)
@@ -97,7 +102,8 @@ def label_columns(labels, values, expressions):
     class is 1 and the others 0 (a mixture is none). expressions: names that recipes gave, '' where
     they gave none."""
     columns = {name: [number(value) for value in values[:, k]]
-               for k, (name, kind) in enumerate(zip(labels.conditions, labels.kinds)) if kind != "expression"}
+               for k, (name, kind) in enumerate(zip(labels.conditions, labels.kinds))
+               if kind != "expression"}
     classes = values[:, labels.columns("expression")]
     one = (classes == 1).sum(1) == 1
     one &= (classes == 0).sum(1) == classes.shape[1] - 1
@@ -113,8 +119,8 @@ def check_reads(check, model):
         shared_aus(check, Manifest(model.path, Path.cwd(), dict.fromkeys(model.aus, [])))
     elif not ("valence_arousal" in check.outputs and model.labels.valence_arousal
               or {*check.expressions} & {*model.expressions}):
-        raise BadInput(f"{check.path}: reads none of the labels of {model.path} ({brief(model.labels.conditions)}); give "
-                       "a classifier of the same labels")
+        raise BadInput(f"{check.path}: reads none of the labels of {model.path} "
+                       f"({brief(model.labels.conditions)}); give a classifier of the same labels")
 
 
 def rejected(check, model, edited, labels, changed, limit):
@@ -124,7 +130,8 @@ def rejected(check, model, edited, labels, changed, limit):
     mine = ~np.isnan(scores).all(0)
     error, reasons = np.abs(scores - labels)[:, mine], []
     for row, is_edited in zip(error, changed[:, mine]):
-        missed, moved = np.nanmean(row[is_edited]) if is_edited.any() else 0, row[~is_edited & ~np.isnan(row)]
+        missed = np.nanmean(row[is_edited]) if is_edited.any() else 0
+        moved = row[~is_edited & ~np.isnan(row)]
         reasons.append("target not reached" if missed > limit else
                        "other AUs moved" if len(moved) and moved.mean() > limit else "")
     return reasons
@@ -134,16 +141,19 @@ def sheet_edits(model, options):
     """The columns of the sheet, [(name, target [C])]: of the recipe where it is made of such, else
     of all labels."""
     labels = model.labels
-    recipe = options.recipe if options.recipe in ("emotions", "mix") else "single-au" if model.aus else "expressions"
+    recipe = (options.recipe if options.recipe in ("emotions", "mix")
+              else "single-au" if model.aus else "expressions")
     found = []
     if model.aus or labels.expressions:
-        for name, _, row in recipes.variants(recipe, labels.conditions, labels.kinds, options.mix, not model.edits):
+        for name, _, row in recipes.variants(recipe, labels.conditions, labels.kinds, options.mix,
+                                             not model.edits):
             aus = np.array(labels.kinds) == "au"
             found.append((name, np.where(aus, row * options.levels[1], row)))
     else:
         for k, name in enumerate(labels.conditions):
             for value in (options.levels[1], -options.levels[1]):
-                found.append((f"{name}={value:g}", np.where(np.arange(labels.count) == k, value, np.nan)))
+                found.append((f"{name}={value:g}",
+                              np.where(np.arange(labels.count) == k, value, np.nan)))
     return found or [("sample", np.zeros(0))]
 
 
@@ -156,14 +166,16 @@ def write_sheet(data, known, plan, model, options):
     # a sampler has no source: its first column shows no AU
     first = np.zeros((1, model.labels.count), np.float32)
     targets = targets if model.edits or not model.aus else np.concatenate([first, targets])
-    shown = recipes.Plan(np.repeat(rows, len(targets)), np.tile(targets, (len(rows), 1)).astype(np.float32), [], [])
+    shown = recipes.Plan(np.repeat(rows, len(targets)),
+                         np.tile(targets, (len(rows), 1)).astype(np.float32), [], [])
     fed = inputs(data, known, shown, model, options)
     output = "edited" if model.edits else "sampled"
     made = model.predict(batch=options.batch, what="sheet", outputs=[output], **fed)[output]
     made = made.reshape(len(rows), len(targets), *made.shape[1:])
     table = []
     for i, row in enumerate(rows):
-        source = [images.resize(images.load(data.images()[row]), model.image_size)] if model.edits else []
+        source = ([images.resize(images.load(data.images()[row]), model.image_size)] if model.edits
+                  else [])
         table.append(source + list(made[i]))
     images.save(options.sheet, images.sheet(table, scale=max(1, 64 // model.image_size)))
     before = ["source"] if model.edits else ["AU-less sample"] if model.aus else []

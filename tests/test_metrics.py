@@ -17,8 +17,8 @@ def test_detection_by_hand():
     predicted = [1, 1, 0, 1, 0, 1, 0, 0]
     assert metrics.counts(truth, predicted) == (2, 1, 1, 3)
     row = metrics.detection(truth, predicted)
-    assert row == pytest.approx({"precision": 2 / 3, "recall": 2 / 3, "f1": 2 / 3, "fdr": 1 / 3, "accuracy": 5 / 7,
-                                 "support": 3})
+    assert row == pytest.approx({"precision": 2 / 3, "recall": 2 / 3, "f1": 2 / 3, "fdr": 1 / 3,
+                                 "accuracy": 5 / 7, "support": 3})
 
 
 def test_detection_agrees_with_scikit_learn():
@@ -33,12 +33,15 @@ def test_detection_agrees_with_scikit_learn():
 
 def test_undefined_is_none_and_a_mean_says_what_it_leaves_out():
     silent = metrics.detection([1, 0], [0, 0])    # nothing predicted: no precision, but an F1 of 0
-    assert (silent["precision"], silent["fdr"], silent["f1"], silent["recall"]) == (None, None, 0, 0)
+    assert silent["precision"] is None and silent["fdr"] is None
+    assert (silent["f1"], silent["recall"]) == (0, 0)
     absent = metrics.detection([0, 0], [0, 0])    # nothing there either
     assert (absent["f1"], absent["recall"], absent["accuracy"]) == (None, None, 1)
     assert metrics.detection([NAN], [1])["accuracy"] is None
     mean = metrics.mean_of([silent, absent, metrics.detection([1, 0], [1, 1])])
-    assert mean["fdr"] == 0.5 and mean["f1"] == pytest.approx((0 + 2 / 3) / 2) and mean["support"] == 2
+    assert mean["fdr"] == 0.5
+    assert mean["f1"] == pytest.approx((0 + 2 / 3) / 2)
+    assert mean["support"] == 2
     assert mean["left_out"] == {"precision": 2, "recall": 1, "f1": 1, "fdr": 2}
     for function in (metrics.pcc, metrics.icc, metrics.ccc):
         assert function([0.5, 0.5], [0.5, 0.5]) is None and function([1], [1]) is None
@@ -54,13 +57,15 @@ def test_auc_and_two_afc_by_hand():
     # 3 of the 4 pairs in order
     assert metrics.auc([0, 0, NAN, 1, 1], [0.1, 0.4, 9, 0.35, 0.8]) == 0.75
     levels = [0, 0.2, 0.4, 0.6]
-    assert metrics.two_afc(levels, [0.3, 0.1, 0.2, 0.9]) == {"A": pytest.approx(1 / 3), "B": 0.75, "C": 1, "D": None,
-                                                            "E": None}
+    assert metrics.two_afc(levels, [0.3, 0.1, 0.2, 0.9]) == {
+        "A": pytest.approx(1 / 3), "B": 0.75, "C": 1, "D": None, "E": None
+    }
 
 
 def test_icc_of_shrout_and_fleiss():
     """Shrout & Fleiss 1979, table 2: six targets, four judges; ICC(3,1) is 0.71."""
-    ratings = np.array([[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9], [6, 2, 4, 7]], float)
+    ratings = np.array([[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9],
+                        [6, 2, 4, 7]], float)
     assert metrics.icc31(ratings) == pytest.approx(0.7148, abs=5e-5)
 
 
@@ -80,7 +85,8 @@ def test_ccc_by_hand_in_population_form():
 def test_pcc_and_errors_agree_with_scipy():
     rng = np.random.default_rng(1)
     truth, predicted = rng.random((2, 40))
-    assert metrics.pcc(truth, predicted) == pytest.approx(stats.pearsonr(truth, predicted).statistic)
+    expected = stats.pearsonr(truth, predicted).statistic
+    assert metrics.pcc(truth, predicted) == pytest.approx(expected)
     assert metrics.mse([0, 1], [0.5, 1]) == 0.125 and metrics.mae([0, 1], [0.5, 1]) == 0.25
 
 
@@ -107,26 +113,32 @@ def test_pair_tells_lures_from_other_mistakes():
 
 
 def test_occurrences_stay_out_of_intensity_metrics(tmp_path):
-    data = parse("path,AU01,au_kind\na,1,occurrence\nb,0.2,\nc,0.4,intensity\nd,0.6,\n", "t.csv", tmp_path)
+    data = parse("path,AU01,au_kind\na,1,occurrence\nb,0.2,\nc,0.4,intensity\nd,0.6,\n", "t.csv",
+                 tmp_path)
     scores = np.array([[0.0], [0.2], [0.4], [0.6]])
-    found = classifier_report.au_numbers(data.aus(), scores, ["AU01"], classifier_report.truth_thresholds(data), 0.5,
-                              intensities=~data.occurrence())
+    found = classifier_report.au_numbers(
+        data.aus(), scores, ["AU01"], classifier_report.truth_thresholds(data), 0.5,
+        intensities=~data.occurrence()
+    )
     assert found["per_au"]["AU01"]["mae"] == pytest.approx(0, abs=1e-7)
-    assert found["per_au"]["AU01"]["support"] == 3 and found["per_au"]["AU01"]["recall"] == pytest.approx(1 / 3)
+    assert found["per_au"]["AU01"]["support"] == 3
+    assert found["per_au"]["AU01"]["recall"] == pytest.approx(1 / 3)
 
 
 def test_the_pair_is_asked_for_or_the_sets_or_the_thesis_pair(tmp_path):
     grid = [f"AU0{k}" for k in range(1, 10)]
-    assert classifier_report.choose_pair(grid, of_set=["AU02", "AU03"]) == (["AU02", "AU03"], "data set")
-    assert classifier_report.choose_pair(grid, ["AU04", "AU05"], ["AU02", "AU03"]) == (["AU04", "AU05"], "option")
-    assert classifier_report.choose_pair(grid) == (["AU01", "AU02"], "default")
-    assert classifier_report.choose_pair(["AU01", "AU02", "AU12"], of_set=["AU02", "AU03"])[0] == ["AU01", "AU02"]
-    assert classifier_report.choose_pair(["AU12"]) == (None, "default")
+    choose, of_set = classifier_report.choose_pair, ["AU02", "AU03"]
+    assert choose(grid, of_set=of_set) == (of_set, "data set")
+    assert choose(grid, ["AU04", "AU05"], of_set) == (["AU04", "AU05"], "option")
+    assert choose(grid) == (["AU01", "AU02"], "default")
+    assert choose(["AU01", "AU02", "AU12"], of_set=of_set)[0] == ["AU01", "AU02"]
+    assert choose(["AU12"]) == (None, "default")
     data = parse("path,AU01\na,1\n", "t.csv", tmp_path)
     assert classifier_report.pair_of_set(data) is None
     (tmp_path / "set.json").write_text('{"correlated_pair": ["AU02", "AU03"]}')
     assert classifier_report.pair_of_set(data) == ["AU02", "AU03"]
-    for text in ("[]", "{", '{"correlated_pair": ["AU02"]}', '{"correlated_pair": ["AU02", "brow"]}'):
+    for text in ("[]", "{", '{"correlated_pair": ["AU02"]}',
+                 '{"correlated_pair": ["AU02", "brow"]}'):
         (tmp_path / "set.json").write_text(text)
         with pytest.raises(BadInput, match="set.json"):
             classifier_report.pair_of_set(data)
@@ -163,7 +175,8 @@ def test_icc_agrees_with_a_two_way_analysis_of_variance():
     ratings = np.stack([x, 0.5 * x + rng.normal(0, 0.1, 30)], 1)
     grand, rows, columns = ratings.mean(), ratings.mean(1), ratings.mean(0)
     between = sum(2 * (row - grand) ** 2 for row in rows) / 29
-    error = sum((ratings[i, j] - rows[i] - columns[j] + grand) ** 2 for i in range(30) for j in range(2)) / 29
+    error = sum((ratings[i, j] - rows[i] - columns[j] + grand) ** 2
+                for i in range(30) for j in range(2)) / 29
     assert metrics.icc(*ratings.T) == pytest.approx((between - error) / (between + error))
 
 

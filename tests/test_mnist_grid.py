@@ -25,8 +25,10 @@ def make(folder, *more):
 
 def same_bytes(first, second):
     names = sorted(str(path.relative_to(first)) for path in first.rglob("*") if path.is_file())
-    assert names == sorted(str(path.relative_to(second)) for path in second.rglob("*") if path.is_file())
-    return not [name for name in names if not filecmp.cmp(first / name, second / name, shallow=False)]
+    assert names == sorted(str(path.relative_to(second))
+                           for path in second.rglob("*") if path.is_file())
+    return not [name for name in names
+                if not filecmp.cmp(first / name, second / name, shallow=False)]
 
 
 @pytest.fixture(scope="module")
@@ -49,11 +51,14 @@ def test_noise_is_a_clipped_normal(level, value):
     mean, deviation = mnist_grid.NOISE[level]
     m, low, high = mean + value, (0 - mean - value) / deviation, (1 - mean - value) / deviation
     inside = norm.cdf(high) - norm.cdf(low)
-    first = m * inside + deviation * (norm.pdf(low) - norm.pdf(high)) + norm.sf(high)  # E[clip(X, 0, 1)]
-    second = (m ** 2 + deviation ** 2) * inside + norm.sf(high) \
-        + deviation * (m * norm.pdf(low) - (m + 1) * norm.pdf(high))                  # E[clip(X, 0, 1)²]
+    # E[clip(X, 0, 1)]
+    first = m * inside + deviation * (norm.pdf(low) - norm.pdf(high)) + norm.sf(high)
+    # E[clip(X, 0, 1)²]
+    second = ((m ** 2 + deviation ** 2) * inside + norm.sf(high)
+              + deviation * (m * norm.pdf(low) - (m + 1) * norm.pdf(high)))
     grids = np.full((200, 48, 48), value, np.float32)
-    pixels = mnist_grid.to_rgb(mnist_grid.add_noise(np.random.default_rng(1), grids, mnist_grid.NOISE[level])) / 255
+    noise = mnist_grid.NOISE[level]
+    pixels = mnist_grid.to_rgb(mnist_grid.add_noise(np.random.default_rng(1), grids, noise)) / 255
     assert pixels.mean() == pytest.approx(first, abs=0.004)  # standard error 0.0007
     assert pixels.std() == pytest.approx(np.sqrt(second - first ** 2), abs=0.004)
     assert (pixels[..., 0] == pixels[..., 2]).all()
@@ -73,11 +78,13 @@ def test_the_dial_goes_from_medium_to_hard(grid, tmp_path):
 def test_noise_is_chosen_on_digits_that_are_not_in_the_test(grid, tmp_path):
     folder = make(tmp_path, "--level", "easy", "--tuning-per-au", "6")
     tuning = manifest.read(folder / "tuning.csv")
-    assert (tuning.aus() == np.eye(9).repeat(6, 0)).all() and np.load(folder / "tuning.npy").shape == (54, 48, 48, 3)
+    assert (tuning.aus() == np.eye(9).repeat(6, 0)).all()
+    assert np.load(folder / "tuning.npy").shape == (54, 48, 48, 3)
     options = mnist_grid.Options(out="x", size=48, tuning_per_au=6)
     pools = mnist_grid.digit_pools(options)
     assert pools["tuning"] is pools["validation"] and pools["tuning"] is not pools["test"]
-    assert filecmp.cmp(folder / "labelled.csv", grid / "labelled.csv", shallow=False)  # nothing else changes
+    # nothing else changes
+    assert filecmp.cmp(folder / "labelled.csv", grid / "labelled.csv", shallow=False)
 
 
 def test_digits_stand_in_their_cells(tmp_path):
@@ -92,22 +99,27 @@ def test_digits_stand_in_their_cells(tmp_path):
 
 def test_manifests(grid):
     labelled, test = manifest.read(grid / "labelled.csv"), manifest.read(grid / "test.csv")
-    hidden, truth = manifest.read(grid / "unlabelled.csv"), manifest.read(grid / "unlabelled_truth.csv")
+    hidden = manifest.read(grid / "unlabelled.csv")
+    truth = manifest.read(grid / "unlabelled_truth.csv")
     assert labelled.au_names == mnist_grid.AUS and set(labelled.aus().ravel()) == {0, 1}
     assert (len(labelled), len(hidden), len(test)) == (40, 600, 90)
     assert np.isnan(hidden.aus()).all() and hidden.columns["path"] == truth.columns["path"]
     assert not np.isnan(truth.aus()).any()
     assert (test.aus() == np.eye(9).repeat(10, 0)).all()
-    assert not any("session" in part.columns for part in (labelled, hidden, test))  # a grid is nobody's
-    assert len(manifest.read(grid / "validation.csv")) == 20 and len(manifest.read(grid / "test_natural.csv")) == 30
+    # a grid is nobody's
+    assert not any("session" in part.columns for part in (labelled, hidden, test))
+    assert len(manifest.read(grid / "validation.csv")) == 20
+    assert len(manifest.read(grid / "test_natural.csv")) == 30
     assert images.load_all(labelled.images()).shape == (40, 48, 48, 3)
 
 
 def test_pools_of_digits_are_disjoint():
     digits = np.arange(5000) % 10
-    pixels = np.broadcast_to(np.arange(5000)[:, None, None], (5000, 28, 28))  # a drawing's number is its brightness
+    # a drawing's number is its brightness
+    pixels = np.broadcast_to(np.arange(5000)[:, None, None], (5000, 28, 28))
     pools = mnist_grid.split_pools(pixels, digits, mnist_grid.POOL, seed=0)
-    numbers = [int(image[0, 0]) for pool in pools.values() for images_of in pool for image in images_of]
+    numbers = [int(image[0, 0])
+               for pool in pools.values() for images_of in pool for image in images_of]
     assert len(numbers) == len(set(numbers)) == 4500
     assert all((pool[k][:, 0, 0] % 10 == k + 1).all() for pool in pools.values() for k in range(9))
 
@@ -116,7 +128,8 @@ def test_png_holds_the_same_images(grid, tmp_path):
     folder = make(tmp_path, "--format", "png")
     first, second = (manifest.read(path / "unlabelled.csv").images() for path in (grid, folder))
     assert all((images.load(a) == images.load(b)).all() for a, b in zip(first[::37], second[::37]))
-    assert max(sum(1 for file in path.glob("*.png")) for path in folder.rglob("*") if path.is_dir()) <= 1000
+    assert max(sum(1 for file in path.glob("*.png"))
+               for path in folder.rglob("*") if path.is_dir()) <= 1000
 
 
 def test_a_small_set_begins_a_large_one(grid, tmp_path):
@@ -150,7 +163,8 @@ mnist_grid.main(sys.argv[1:])
 
 def test_killed_run_ends_with_the_same_bytes_and_without_torch(tmp_path):
     sets = ["--unlabelled", "2100"]
-    done = subprocess.run([sys.executable, "-c", KILLED, "--out", str(tmp_path / "killed"), *SMALL, *sets], cwd=ROOT)
+    done = subprocess.run([sys.executable, "-c", KILLED, "--out", str(tmp_path / "killed"), *SMALL,
+                           *sets], cwd=ROOT)
     assert done.returncode == -signal.SIGKILL
     partial = tmp_path / "killed/.unlabelled.npy.partial"
     assert partial.stat().st_size == 128 + 1000 * 48 * 48 * 3
@@ -164,13 +178,15 @@ def test_killed_run_ends_with_the_same_bytes_and_without_torch(tmp_path):
 def test_whole_mnist(tmp_path):
     raw = tmp_path / "digits/MNIST/raw"
     raw.mkdir(parents=True)
-    for name, brightness in (("train", 100), ("t10k", 200)):  # the format of yann.lecun.com: magic number, sizes
+    # the format of yann.lecun.com: magic number, sizes
+    for name, brightness in (("train", 100), ("t10k", 200)):
         digits = np.arange(400) % 10
         header = np.array([2051, 400, 28, 28], ">i4").tobytes()
         (raw / f"{name}-images-idx3-ubyte").write_bytes(header + bytes([brightness]) * (400 * 784))
         (raw / f"{name}-labels-idx1-ubyte").write_bytes(np.array([2049, 400], ">i4").tobytes()
                                                         + digits.astype(np.uint8).tobytes())
     folder = make(tmp_path / "out", "--level", "easy", "--digits", str(tmp_path / "digits"))
-    assert np.load(folder / "labelled.npy").max() == 100 and np.load(folder / "test.npy").max() == 200
+    assert np.load(folder / "labelled.npy").max() == 100
+    assert np.load(folder / "test.npy").max() == 200
     with pytest.raises(BadInput, match="no MNIST there"):
         make(tmp_path / "other", "--digits", str(tmp_path))

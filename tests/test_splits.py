@@ -17,7 +17,8 @@ def people(tmp_path, subjects=30, seed=0, name="s"):
     """A manifest of uneven people: each has its own number of images, favourite AUs and place in
     VA."""
     random = np.random.default_rng(seed)
-    columns = {key: [] for key in ("path", "subject", "AU01", "AU12", "au_kind", "valence", "arousal", "expression")}
+    columns = {key: [] for key in ("path", "subject", "AU01", "AU12", "au_kind", "valence",
+                                   "arousal", "expression")}
     for person in range(subjects):
         often, mood = random.random(2), random.uniform(-0.9, 0.9, 2)
         for i in range(random.integers(5, 60)):
@@ -50,7 +51,9 @@ def command(*words):
 def split_up(path, out, *options):
     """(exit status, what was said, {part: Manifest} of what was written)."""
     status, said = command(path, "--out", out, *options)
-    return status, said, {file.stem: manifest.read(file) for file in out.rglob("*.csv") if file.stem != "subjects"}
+    parts = {file.stem: manifest.read(file)
+             for file in out.rglob("*.csv") if file.stem != "subjects"}
+    return status, said, parts
 
 
 def who(part):
@@ -66,7 +69,8 @@ def test_fractions_are_disjoint_and_near(tmp_path):
     assert sum(map(len, parts.values())) == len(total)
     for name, share in zip(("labelled", "validation", "test"), (0.7, 0.15, 0.15)):
         assert abs(len(parts[name]) / len(total) - share) < 0.05
-    assert not who(parts["labelled"]) & who(parts["test"]) and not who(parts["labelled"]) & who(parts["validation"])
+    assert not who(parts["labelled"]) & who(parts["test"])
+    assert not who(parts["labelled"]) & who(parts["validation"])
     assert not who(parts["validation"]) & who(parts["test"])
     assert parts["test"].images()[0].startswith(str(tmp_path)) and "largest gap" in said
     order = total.images()
@@ -79,7 +83,8 @@ def test_best_of_many_is_better_than_the_average(tmp_path):
     group, _ = split.groups_of(data)
     _, counts, blocks = split.statistics(data)
     part, score, mean = split.best_split(group, counts, blocks, (0.7, 0.15, 0.15), 300, 0)
-    ones = [split.best_split(group, counts, blocks, (0.7, 0.15, 0.15), 1, seed)[1] for seed in range(20)]
+    ones = [split.best_split(group, counts, blocks, (0.7, 0.15, 0.15), 1, seed)[1]
+            for seed in range(20)]
     assert score < 0.75 * mean and score < min(ones) and abs(np.mean(ones) - mean) < 0.05
     again, _, _ = split.best_split(group, counts, blocks, (0.7, 0.15, 0.15), 300, 0)
     other, _, _ = split.best_split(group, counts, blocks, (0.7, 0.15, 0.15), 300, 1)
@@ -112,9 +117,10 @@ def test_folds(tmp_path):
 def test_disfa_folds(tmp_path):
     subjects = [f"disfa-{subject}" for fold in split.DISFA for subject in fold]
     assert len(set(subjects)) == 27
-    manifest.write(tmp_path / "all.csv", {"path": [f"{s}.png" for s in subjects], "subject": subjects,
-                                          "AU01": [i % 2 for i in range(27)]})
-    status, said, _ = split_up(tmp_path / "all.csv", tmp_path / "out", "--protocol", "disfa", "--tries", 5)
+    manifest.write(tmp_path / "all.csv", {"path": [f"{s}.png" for s in subjects],
+                                          "subject": subjects, "AU01": [i % 2 for i in range(27)]})
+    status, said, _ = split_up(tmp_path / "all.csv", tmp_path / "out", "--protocol", "disfa",
+                               "--tries", 5)
     assert status == 0, said
     second = manifest.read(tmp_path / "out/fold2/test.csv")
     assert who(second) == {"disfa-SN" + n for n in "013 018 011 028 012 006 031 021 024".split()}
@@ -130,10 +136,12 @@ def test_leave_one_subject_out(tmp_path):
     assert status == 0, said
     assert [who(manifest.read(tmp_path / f"out/fold{k}/test.csv")) for k in (1, 2, 3, 4)] == [
         {"s0"}, {"s1"}, {"s2"}, {"s3"}]
-    third = [who(manifest.read(tmp_path / f"out/fold3/{name}.csv")) for name in ("labelled", "validation")]
+    third = [who(manifest.read(tmp_path / f"out/fold3/{name}.csv"))
+             for name in ("labelled", "validation")]
     assert len(third[0]) == 2 and len(third[1]) == 1 and not third[0] & third[1]
     manifest.write(tmp_path / "bare.csv", {"path": ["a.png", "b.png"], "subject": ["ann", ""]})
-    status, said = command(tmp_path / "bare.csv", "--out", tmp_path / "out2", "--protocol", "leave-one-out")
+    status, said = command(tmp_path / "bare.csv", "--out", tmp_path / "out2",
+                           "--protocol", "leave-one-out")
     assert status == 3 and "without a subject" in said
 
 
@@ -149,7 +157,8 @@ def test_unlabelled_people_lose_their_labels(tmp_path):
     hidden = parts["unlabelled"]
     assert hidden.au_names == [] and not {"valence", "expression", "au_kind"} & set(hidden.columns)
     assert 0.35 < len(hidden) / (len(hidden) + len(parts["labelled"])) < 0.65
-    assert not who(hidden) & (who(parts["labelled"]) | who(parts["test"]) | who(parts["validation"]))
+    others = who(parts["labelled"]) | who(parts["test"]) | who(parts["validation"])
+    assert not who(hidden) & others
     # an earlier split's files must not stay behind
     _, _, parts = split_up(path, tmp_path / "out", "--tries", 5)
     assert "unlabelled" not in parts
@@ -163,15 +172,17 @@ def test_only_an_earlier_splits_files_are_replaced(tmp_path):
     (tmp_path / "link").symlink_to(out)
     for folder in (out, tmp_path / "link"):
         status, said = command(out / "labelled.csv", "--out", folder, "--tries", 5)
-        assert status == 3 and said == f"split.py: {out}/labelled.csv: would be overwritten by its own parts; " \
-                                       "choose another --out\n"
+        assert status == 3
+        assert said == (f"split.py: {out}/labelled.csv: would be overwritten by its own parts; "
+                        "choose another --out\n")
     assert {file: file.read_bytes() for file in out.iterdir()} == before
     for kind in ((), ("--folds", 2)):
         place = tmp_path / f"foreign{len(kind)}" / ("fold2" if kind else "")
         place.mkdir(parents=True)
         (place / "unlabelled.csv").write_text("mine")
         status, said = command(path, "--out", tmp_path / f"foreign{len(kind)}", "--tries", 5, *kind)
-        assert status == 3 and f"{place}/unlabelled.csv: is there and not of an earlier split" in said
+        assert status == 3
+        assert f"{place}/unlabelled.csv: is there and not of an earlier split" in said
         assert [file.name for file in place.iterdir()] == ["unlabelled.csv"]
     # who is in which video: no split's either
     (place / "subjects.csv").write_text("video,subject\n")
@@ -179,7 +190,8 @@ def test_only_an_earlier_splits_files_are_replaced(tmp_path):
 
 
 def test_own_partition(tmp_path):
-    columns = {"path": list("abcdef"), "subject": ["1", "1", "2", "3", "4", "5"], "AU01": ["1", "", "0", "1", "0", "1"],
+    columns = {"path": list("abcdef"), "subject": ["1", "1", "2", "3", "4", "5"],
+               "AU01": ["1", "", "0", "1", "0", "1"],
                "partition": ["train", "train", "validation", "test", "mixed", ""]}
     manifest.write(tmp_path / "all.csv", columns)
     status, said, parts = split_up(tmp_path / "all.csv", tmp_path / "out", "--protocol", "column")
@@ -197,7 +209,8 @@ def test_people_of_two_sets_stay_together(tmp_path):
     first, second = people(tmp_path / "a", 6), people(tmp_path / "b", 6, seed=1)
     status, said = command(first, second, "--out", tmp_path / "out", "--tries", 20)
     assert status == 0, said
-    sides = [who(manifest.read(tmp_path / f"out/{name}.csv")) for name in ("labelled", "validation", "test")]
+    sides = [who(manifest.read(tmp_path / f"out/{name}.csv"))
+             for name in ("labelled", "validation", "test")]
     assert sum(map(len, sides)) == len(set.union(*sides)) == 6
 
 

@@ -19,17 +19,19 @@ IMAGES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".p
 VIDEOS = {".avi", ".mp4", ".mov", ".mkv", ".mpg", ".mpeg", ".wmv", ".webm", ".m4v"}
 # what the data sets write for "not labelled"; no level is one of them
 MISSING = {-1.0, -2.0, -5.0, 9.0, 999.0}
-EXPRESSIONS = ("neutral", "happiness", "sadness", "surprise", "fear", "disgust", "anger", "contempt", "other")
-_SYNONYMS = {
-    "happy": "happiness", "joy": "happiness", "joyful": "happiness", "smile": "happiness", "sad": "sadness",
-    "surprised": "surprise", "afraid": "fear", "fearful": "fear", "scared": "fear", "disgusted": "disgust",
-    "angry": "anger", "contemptuous": "contempt", "neutrality": "neutral"}
+EXPRESSIONS = ("neutral", "happiness", "sadness", "surprise", "fear", "disgust", "anger",
+               "contempt", "other")
+_SYNONYMS = {"happy": "happiness", "joy": "happiness", "joyful": "happiness", "smile": "happiness",
+             "sad": "sadness", "surprised": "surprise", "afraid": "fear", "fearful": "fear",
+             "scared": "fear", "disgusted": "disgust", "angry": "anger",
+             "contemptuous": "contempt", "neutrality": "neutral"}
 _PART = re.compile(r"\{(\w+)(?::([^{}]*(?:\{\d+\}[^{}]*)*))?\}|(\*\*/)|(\*)")
 
 
 def natural(text):
     """Sort key by which 'T2' comes before 'T10'."""
-    return [(0, int(part), part) if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", text)]
+    return [(0, int(part), part) if part.isdigit() else (1, 0, part)
+            for part in re.split(r"(\d+)", text)]
 
 
 @functools.cache
@@ -47,11 +49,13 @@ def template(text):
         else:
             seen.add(name)
             whole = pattern == "d"
-            out.append(rf"(?<!\d)(?P<{name}>\d+)(?!\d)" if whole else f"(?P<{name}>{pattern or '[^/]+'})")
+            out.append(rf"(?<!\d)(?P<{name}>\d+)(?!\d)" if whole
+                       else f"(?P<{name}>{pattern or '[^/]+'})")
     try:
         return re.compile("".join(out) + re.escape(text[end:]), re.IGNORECASE)
     except re.error as error:
-        raise BadInput(f"template '{text}': {error}; see python -m lib.datasets.folder --help") from None
+        raise BadInput(f"template '{text}': {error}; "
+                       "see python -m lib.datasets.folder --help") from None
 
 
 class Tree:
@@ -72,7 +76,8 @@ class Tree:
                 inner.clear()
                 continue
             seen.add(real)
-            inner[:] = sorted((name for name in inner if name[0] != "." and name != "__MACOSX"), key=natural)
+            inner[:] = sorted((name for name in inner if name[0] != "." and name != "__MACOSX"),
+                              key=natural)
             relative = os.path.relpath(folder, self.root).replace(os.sep, "/")
             self.folders["" if relative == "." else relative] = sorted(
                 (name for name in names if name[0] != "."), key=natural)
@@ -88,7 +93,8 @@ class Tree:
     def find(self, text, suffixes=None):
         """[(relative path, {name: text})] of the files that match a template, in natural order."""
         match = template(text).fullmatch
-        return [(path, found.groupdict()) for path in self.files(suffixes) if (found := match(path))]
+        return [(path, found.groupdict())
+                for path in self.files(suffixes) if (found := match(path))]
 
     def need(self, text, what):
         """Like find; BadInput when nothing matches."""
@@ -163,7 +169,9 @@ class Photos:
                         min(len(folders), len(others)))
             return same, folders == others
 
-        found = self.by_name.get(last) or ([] if os.path.splitext(last)[1] in IMAGES else self.by_stem.get(last, []))
+        found = self.by_name.get(last) or []
+        if not found and os.path.splitext(last)[1] not in IMAGES:
+            found = self.by_stem.get(last, [])
         ranks = [alike(path) for path in found]
         best = max(ranks, default=(0, False))
         return [path for path, rank in zip(found, ranks) if rank == best], best
@@ -173,7 +181,8 @@ class Photos:
         well."""
         found = self.mention(name)
         if len(found) > 1:
-            raise BadInput(f"{name}: {found[0]} and {found[1]} both fit; give --images-root, or longer paths in the CSV")
+            raise BadInput(f"{name}: {found[0]} and {found[1]} both fit; give --images-root, "
+                           "or longer paths in the CSV")
         return found[0] if found else ""
 
     def mention(self, name):
@@ -187,8 +196,8 @@ class Photos:
         """[(name, path from `ask`, cells)] as what importing.add_photos takes. An image that
         another name fits better is that one's: a label whose own image is missing must not take
         its namesake in another folder."""
-        return [(name, self.tree.path(path) if path and self.likest(name)[1] == self.asked[path] else "", cells)
-                for name, path, cells in rows]
+        return [(name, self.tree.path(path) if path and self.likest(name)[1] == self.asked[path]
+                       else "", cells) for name, path, cells in rows]
 
     def unasked(self):
         """Relative paths of the images that no name spoke of."""
@@ -217,12 +226,16 @@ def each_row(text):
     first = text[:text.find("\n")] if "\n" in text else text
     delimiter = next((mark for mark in ",\t;" if mark in first), None)
     if delimiter is None:
-        yield from ((i, line.split()) for i, line in enumerate(text.splitlines(), 1) if line.strip())
+        for i, line in enumerate(text.splitlines(), 1):
+            if line.strip():
+                yield i, line.split()
         return
     # a StringIO takes 4 bytes a letter
     lines = (match[0] for match in re.finditer(r"[^\n]*\n|[^\n]+", text))
     reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
-    yield from ((reader.line_num, [cell.strip(" '\"\t") for cell in row]) for row in reader if any(row))
+    for row in reader:
+        if any(row):
+            yield reader.line_num, [cell.strip(" '\"\t") for cell in row]
 
 
 def named_rows(text, wanted=None):

@@ -35,25 +35,34 @@ class Options:
     unlabelled: int = arg(3000, help="unlabelled images, other and more varied people")
     validation: int = arg(600, help="validation images")
     test: int = arg(1008, help="images with one AU at a time, and neutral ones (21 a person)")
-    test_natural: int = arg(5010, help="test images with natural behaviour: 100 people beside 60 labelled ones")
-    pairs: int = arg(400, help="rows of pairs.csv: a neutral face and its true image with a target AU")
+    test_natural: int = arg(
+        5010, help="test images with natural behaviour: 100 people beside 60 labelled ones"
+    )
+    pairs: int = arg(400,
+                     help="rows of pairs.csv: a neutral face and its true image with a target AU")
     pairs_validation: int = arg(200, help="rows of pairs_validation.csv")
-    pairs_expression: int = arg(0, help="rows of pairs_expression.csv: a neutral face and its true image in each "
-                                       "expression (7 a person); 0 for none", least=0)
+    pairs_expression: int = arg(0,
+                                help="rows of pairs_expression.csv: a neutral face and its true "
+                                     "image in each expression (7 a person); 0 for none", least=0)
     judge: int = arg(7000, help="images to train the judge on (independent behaviour)")
     judge_validation: int = arg(1000, help="images to choose the judge's epoch on")
     people: int = arg(60, help="people in the labelled set; the other sets follow in proportion")
     behaviour: str = arg("natural", choices=["natural", "independent", "still"],
-                         help="natural: emotions, so AUs are correlated and unbalanced; independent: any with any; still: "
-                              "one session a person, in which head, eyes and noise do not change: for editors of photographs")
+                         help="natural: emotions, so AUs are correlated and unbalanced; "
+                              "independent: any with any; still: one session a person, in which "
+                              "head, eyes and noise do not change: for editors of photographs")
     look: str = arg("plain", choices=["plain", "world"],
-                    help="world: also beards, glasses, hats, hard light, poor cameras; natural is then as in photographs")
-    framing: str = arg("neutral", choices=["neutral", "tight"],
-                       help="what the picture is framed by: the person's neutral face, or the shown one, as "
-                            "lib.faces.register --mode tight does; pairs stay neutral")
+                    help="world: also beards, glasses, hats, hard light, poor cameras; "
+                         "natural is then as in photographs")
+    framing: str = arg(
+        "neutral", choices=["neutral", "tight"],
+        help="what the picture is framed by: the person's neutral face, or the shown one, "
+             "as lib.faces.register --mode tight does; pairs stay neutral"
+    )
     size: int = arg(64, help="pixels a side")
     pose: float = arg(15.0, help="largest turn of the head in degrees")
-    format: str = arg("npy", choices=["npy", "png"], help="npy: one pack a set; png: one file an image")
+    format: str = arg("npy", choices=["npy", "png"],
+                      help="npy: one pack a set; png: one file an image")
     seed: int = arg(0, help="seed of everything; the judge's people come from another", least=0)
     workers: int = arg(0, help="processes, 0 for one a core; the result is the same", least=0)
     device: str = arg("auto", choices=["auto", "cpu", "cuda"], help="auto: a GPU when there is one")
@@ -75,13 +84,16 @@ def plans(options):
     """The plans of all sets asked for."""
     from lib.rendering.plan import draw
 
-    share = lambda count, least: max(least, round(options.people * count / max(options.labelled, 1)))
+    def share(count, least):
+        return max(least, round(options.people * count / max(options.labelled, 1)))
+
     natural = options.behaviour
-    kinds = {"labelled": (natural, options.people), "unlabelled": ("wild", max(1, int(options.unlabelled * 0.7))),
+    kinds = {"labelled": (natural, options.people),
+             "unlabelled": ("wild", max(1, int(options.unlabelled * 0.7))),
              "validation": (natural, share(options.validation, 10)), "test": ("single", 0),
              "test_natural": (natural, share(options.test_natural, 10)), "pairs": ("pairs", 0),
-             "pairs_validation": ("pairs", 0),
-             "pairs_expression": ("expressions", 0), "judge": ("varied", 10 ** 6), "judge_validation": ("varied", 10 ** 6)}
+             "pairs_validation": ("pairs", 0), "pairs_expression": ("expressions", 0),
+             "judge": ("varied", 10 ** 6), "judge_validation": ("varied", 10 ** 6)}
     for name, (kind, people) in kinds.items():
         count = getattr(options, name)
         if count:
@@ -103,7 +115,8 @@ def columns(plan, paths, registration=""):
     from lib.rendering.units import NAMES
 
     table = {"path": paths, "subject": plan.subjects(),
-             "session": [f"{subject}-session{session:04d}" for subject, session in zip(plan.subjects(), plan.session)]}
+             "session": [f"{subject}-session{session:04d}"
+                         for subject, session in zip(plan.subjects(), plan.session)]}
     table.update({name: plan.levels[:, i].tolist() for i, name in enumerate(NAMES)})
     table.update(valence=plan.feeling[:, 0].tolist(), arousal=plan.feeling[:, 1].tolist(),
                  expression=plan.expression.tolist(), source=["real"] * len(plan))
@@ -141,7 +154,10 @@ def write_set(plan, folder, out, options):
     (out / f"{plan.name}.csv").unlink(missing_ok=True)  # never an old manifest beside new images
     if plan.motion:
         with replacing(out / f"{plan.name}_motion.npy") as temporary:
-            images.write_pack(temporary, np.concatenate([np.load(path) for path in sorted(folder.glob("motion-*.npy"))]))
+            images.write_pack(
+                temporary,
+                np.concatenate([np.load(path) for path in sorted(folder.glob("motion-*.npy"))])
+            )
     if options.format == "npy":
         images.save_pack(out / f"{plan.name}.npy", pictures)
     else:
@@ -151,8 +167,8 @@ def write_set(plan, folder, out, options):
         columns(plan, paths, f"tight-{options.size}")
     if plan.name == "unlabelled":
         manifest.write(out / "unlabelled_truth.csv", table)
-        table = {name: [""] * len(plan) if name in NAMES + ("valence", "arousal", "expression") else cells
-                 for name, cells in table.items()}
+        table = {name: [""] * len(plan) if name in NAMES + ("valence", "arousal", "expression")
+                       else cells for name, cells in table.items()}
     manifest.write(out / f"{plan.name}.csv", table)
 
 
@@ -163,7 +179,9 @@ def say_ceiling(plan):
 
     meant = feeling(plan.levels)
     log("ceiling CCC from AUs alone: " + ", ".join(
-        f"{name} {ccc(meant[:, i], plan.feeling[:, i]):.3f}" for i, name in enumerate(("valence", "arousal"))))
+        f"{name} {ccc(meant[:, i], plan.feeling[:, i]):.3f}"
+        for i, name in enumerate(("valence", "arousal"))
+    ))
 
 
 def look_at(out, options, device):
@@ -174,7 +192,9 @@ def look_at(out, options, device):
     found = report.pixel_changes(options.size, device, options.seed + 7)
     write_text(out / "report.json", to_json({"size": options.size, "pixel_change": found}))
     log("mean pixel change at level 1 (of 255; share inside the AU's region):")
-    log("  ".join(f"{name} {one['change']:.1f} ({one['inside']:.0%})" for name, one in found.items()))
+    log("  ".join(
+        f"{name} {one['change']:.1f} ({one['inside']:.0%})" for name, one in found.items()
+    ))
 
 
 def main(argv=None):

@@ -45,10 +45,12 @@ def pair_of_set(data):
     except FileNotFoundError:
         return None
     except (ValueError, AttributeError):
-        raise BadInput(f"{place}: not a JSON object; write {{\"correlated_pair\": [\"AU02\", \"AU03\"]}}, "
-                       "or delete it") from None
-    if pair is not None and not (isinstance(pair, list) and len(set(pair)) == 2 and all(map(labels.is_au, pair))):
-        raise BadInput(f"{place}: correlated_pair {pair!r} is not two different AUs; write [\"AU02\", \"AU03\"]")
+        raise BadInput(f"{place}: not a JSON object; write "
+                       f"{{\"correlated_pair\": [\"AU02\", \"AU03\"]}}, or delete it") from None
+    is_pair = isinstance(pair, list) and len(set(pair)) == 2 and all(map(labels.is_au, pair))
+    if pair is not None and not is_pair:
+        raise BadInput(f"{place}: correlated_pair {pair!r} is not two different AUs; "
+                       "write [\"AU02\", \"AU03\"]")
     return pair
 
 
@@ -69,7 +71,8 @@ def au_numbers(truth, scores, names, truth_at, thresholds, pair=None, intensitie
                     "icc": metrics.icc(level, score), "mse": metrics.mse(level, score),
                     "mae": metrics.mae(level, score)}
         per_au[name] = {**row, "support": support, "labelled": int((~np.isnan(on[:, k])).sum())}
-    out = {"per_au": per_au, "mean": metrics.mean_of([without(row, "labelled") for row in per_au.values()]),
+    out = {"per_au": per_au,
+           "mean": metrics.mean_of([without(row, "labelled") for row in per_au.values()]),
            "pooled": metrics.detection(on, predicted)}
     if pair:
         columns = [list(names).index(name) for name in pair]
@@ -90,7 +93,8 @@ def au_section(truth, scores, names, truth_at, thresholds, pair, intensities):
     """The report's `au` and `au_fixed`: at the given thresholds, and at 0.5 throughout."""
     chosen = au_numbers(truth, scores, names, truth_at, thresholds, pair, intensities)
     on, predicted = metrics.present(truth, truth_at), metrics.present(scores, thresholds)
-    for name, table in (("correlation", metrics.correlations), ("coactivation", metrics.coactivation)):
+    for name, table in (("correlation", metrics.correlations),
+                        ("coactivation", metrics.coactivation)):
         # [A,A] each
         chosen[name] = {"aus": list(names), "true": table(on), "predicted": table(predicted)}
     levels = np.where(intensities[:, None], truth, np.nan)
@@ -102,7 +106,8 @@ def au_section(truth, scores, names, truth_at, thresholds, pair, intensities):
 
 def two_afc_section(levels, scores, names):
     """2AFC of each AU at levels A, B and C, and means over AUs (Niinuma et al. 2022, figure 7)."""
-    per_au = {name: {letter: value for letter, value in metrics.two_afc(levels[:, k], scores[:, k]).items()
+    per_au = {name: {letter: value
+                     for letter, value in metrics.two_afc(levels[:, k], scores[:, k]).items()
                      if letter in "ABC"} for k, name in enumerate(names)}
     return {"per_au": per_au, "mean": metrics.mean_of(per_au.values())}
 
@@ -114,8 +119,8 @@ def calibration(on, levels, scores, names):
     per_au = {name: {"presence_ece": metrics.reliability(on[:, k], scores[:, k])["ece"],
                      "level_ece": metrics.reliability(levels[:, k], scores[:, k])["ece"]}
               for k, name in enumerate(names)}
-    return {"presence": metrics.reliability(on, scores), "level": metrics.reliability(levels, scores),
-            "per_au": per_au}
+    return {"presence": metrics.reliability(on, scores),
+            "level": metrics.reliability(levels, scores), "per_au": per_au}
 
 
 def interval_sections(people, au=None, va=None, expression=None):
@@ -125,9 +130,10 @@ def interval_sections(people, au=None, va=None, expression=None):
     out = people.about()
     if au:
         columns = [au["names"].index(name) for name in au["pair"]] if au["pair"] else None
-        for section, thresholds, levels in (("au", au["thresholds"], au["intensities"]), ("au_fixed", FIXED, None)):
-            found = intervals.au_resampled(au["truth"], au["scores"], au["truth_at"], thresholds, levels, people,
-                                           columns)
+        for section, thresholds, levels in (("au", au["thresholds"], au["intensities"]),
+                                            ("au_fixed", FIXED, None)):
+            found = intervals.au_resampled(au["truth"], au["scores"], au["truth_at"], thresholds,
+                                           levels, people, columns)
             out[section] = intervals.au_section(found, au["names"], people)
     if va:
         out["va"] = {name: bootstrap.intervals(numbers, people)
@@ -148,7 +154,8 @@ def au_columns(data, given):
     """Columns of --predictions: reading and truth of each AU, and whether it counts as present in
     either."""
     truth, scores = given["truth"], given["scores"]
-    on, said = metrics.present(truth, given["truth_at"]), metrics.present(scores, given["thresholds"])
+    on = metrics.present(truth, given["truth_at"])
+    said = metrics.present(scores, given["thresholds"])
     table = {"au_kind": data.text("au_kind")} if data.occurrence().any() else {}
     for k, name in enumerate(given["names"]):
         table |= {name: scores[:, k].tolist(), f"true_{name}": truth[:, k].tolist(),
@@ -176,17 +183,21 @@ def by_section(truth, scores, names, columns, where, whole):
     for cells in dict.fromkeys(whole):
         rows = np.array([other == cells for other in where], bool)
         per_au = {name: {"icc": metrics.icc(truth[rows, k], scores[rows, k]),
-                         "mae": metrics.mae(truth[rows, k], scores[rows, k])} for k, name in enumerate(names)}
+                         "mae": metrics.mae(truth[rows, k], scores[rows, k])}
+                  for k, name in enumerate(names)}
         found.append({"at": dict(zip(columns, cells)), "n": int(rows.sum()),
-                      "of": whole.count(cells), "per_au": per_au, "mean": metrics.mean_of(per_au.values())})
+                      "of": whole.count(cells), "per_au": per_au,
+                      "mean": metrics.mean_of(per_au.values())})
     return {"columns": list(columns), "cells": found}
 
 
 def va_section(truth, predicted):
     """The report's `va`; truth and predicted [N,2] (valence, arousal) in [-1, 1], NaN
     unlabelled."""
-    return {name: {"ccc": metrics.ccc(truth[:, k], predicted[:, k]), "pcc": metrics.pcc(truth[:, k], predicted[:, k]),
-                   "mse": metrics.mse(truth[:, k], predicted[:, k]), "mae": metrics.mae(truth[:, k], predicted[:, k]),
+    return {name: {"ccc": metrics.ccc(truth[:, k], predicted[:, k]),
+                   "pcc": metrics.pcc(truth[:, k], predicted[:, k]),
+                   "mse": metrics.mse(truth[:, k], predicted[:, k]),
+                   "mae": metrics.mae(truth[:, k], predicted[:, k]),
                    "sign_agreement": metrics.sign_agreement(truth[:, k], predicted[:, k]),
                    "labelled": int((~np.isnan(truth[:, k])).sum())}
             for k, name in enumerate(labels.VALENCE_AROUSAL)}

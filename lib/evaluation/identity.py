@@ -1,8 +1,8 @@
 """An identity embedding: features in which images of one person are near, and other people far
 away.
 
-    python -m lib.evaluation.identity --train judge.csv labelled.csv --validation validation.csv --out identity.pt
-    python export_onnx.py identity.pt --out identity.onnx
+    python -m lib.evaluation.identity --train judge.csv labelled.csv --validation v.csv --out id.pt
+    python export_onnx.py id.pt --out identity.onnx
 
 The network learns to name the people of the column `subject`, each of whom needs two images. Its
 last layer holds one prototype p_s a person; the logit of person s is SCALE (cos(f, p_s) - MARGIN
@@ -33,16 +33,20 @@ SAMPLES = 8  # validation images kept for the parity gate of export_onnx.py
 
 @dataclass
 class Options:
-    train: list[str] = arg(nargs="+", required=True, metavar="FILE.csv", help="manifests with the column subject")
-    validation: str = arg(required=True, metavar="FILE.csv", help="manifest of other people, to be told apart")
+    train: list[str] = arg(nargs="+", required=True, metavar="FILE.csv",
+                           help="manifests with the column subject")
+    validation: str = arg(required=True, metavar="FILE.csv",
+                          help="manifest of other people, to be told apart")
     out: str = arg(required=True, metavar="FILE.pt", writes="file", help="where the embedding goes")
     arch: str = arg("compact", choices=list(classifiers.BACKBONES), help="network")
     size: int = arg(0, least=0, help="image side in pixels (0: that of the first training image)")
     steps: int = arg(1000, least=1, help="training steps")
     batch: int = arg(96, least=1, help="images a step")
     learning_rate: float = arg(2e-3, least=0, help="Adam's, falling by a half cosine")
-    augment: str = arg("photos", choices=list(augment.KINDS), help="random changes of training images")
-    min_auc: float = arg(0.0, least=0, help="leave with status 4 below this area under the ROC curve")
+    augment: str = arg("photos", choices=list(augment.KINDS),
+                       help="random changes of training images")
+    min_auc: float = arg(0.0, least=0,
+                         help="leave with status 4 below this area under the ROC curve")
     seed: int = arg(0, least=0, help="of everything random")
     device: str = arg("auto", choices=["auto", "cpu", "cuda"], help="where it trains")
     threads: int = arg(0, least=0, help="CPU threads (0: torch's choice)")
@@ -60,8 +64,8 @@ def people(parts):
     names, counts = np.unique(codes[codes >= 0], return_counts=True)
     kept = names[counts >= 2]
     if len(kept) < 2:
-        raise BadInput(f"{', '.join(part.name for part in parts)}: fewer than two people with two images each; "
-                       "give manifests with the column subject")
+        raise BadInput(f"{', '.join(part.name for part in parts)}: fewer than two people with two "
+                       "images each; give manifests with the column subject")
     rows = np.flatnonzero(np.isin(codes, kept))
     return rows, np.searchsorted(kept, codes[rows]), len(kept)
 
@@ -96,11 +100,13 @@ def verification(features, subjects, sessions):
 
 def train(net, prototypes, pixels, true, options, device):
     """Train net and prototypes [P,F] on pixels uint8 [N,S,S,3] of the people `true` int64 [N]."""
-    optimiser = torch.optim.Adam([*net.parameters(), prototypes], options.learning_rate, weight_decay=1e-5)
+    optimiser = torch.optim.Adam([*net.parameters(), prototypes], options.learning_rate,
+                                 weight_decay=1e-5)
     draws = torch.Generator(device=device).manual_seed(options.seed)
     net.train()
     for step in progress(range(options.steps), what="identity", unit="step"):
-        set_learning_rate(optimiser, learning_rate(options.learning_rate, step, options.steps, "cosine", 50))
+        rate = learning_rate(options.learning_rate, step, options.steps, "cosine", 50)
+        set_learning_rate(optimiser, rate)
         rows = torch.randint(len(pixels), (options.batch,), generator=draws, device=device)
         pictures = augment.augment(device_data.to_float(pixels[rows]), options.augment, draws)
         loss = margin_loss(net(pictures)["features"], prototypes, true[rows])
@@ -119,8 +125,11 @@ def fisherfaces(layer, pixels, true, seed):
 
     rows = device_data.to_float(torch.from_numpy(pixels)).flatten(1).numpy()
     components = min(COMPONENTS, *rows.shape)
-    principal = PCA(components, svd_solver="randomized", random_state=seed).fit(rows[::max(1, len(rows) // 5000)])
-    discriminants = LinearDiscriminantAnalysis(n_components=min(layer.out_features, true.max(), components))
+    principal = PCA(components, svd_solver="randomized", random_state=seed).fit(
+        rows[::max(1, len(rows) // 5000)]
+    )
+    count = min(layer.out_features, true.max(), components)
+    discriminants = LinearDiscriminantAnalysis(n_components=count)
     discriminants.fit(principal.transform(rows), true)
     # both transforms are affine: what a grey picture (0) and each single component become is all
     # of them
@@ -150,7 +159,8 @@ def main():
     torch.set_flush_denormal(True)  # numbers near 0 are slow on CPUs
     checkpoints.seed_all(options.seed)
     device = device_data.device(options.device)
-    parts, checked = [manifest.read(path) for path in options.train], manifest.read(options.validation)
+    parts = [manifest.read(path) for path in options.train]
+    checked = manifest.read(options.validation)
     for part in parts:
         manifest.check_disjoint(part, checked)
     rows, true, count = people(parts)
@@ -163,16 +173,21 @@ def main():
     if options.arch == "linear":
         fisherfaces(net.backbone.features, pixels, true, options.seed)
     else:
-        train(net, prototypes, torch.from_numpy(pixels).to(device), torch.from_numpy(true).to(device), options, device)
+        train(net, prototypes, torch.from_numpy(pixels).to(device),
+              torch.from_numpy(true).to(device), options, device)
     auc, shown = score(net, checked, size, device)
-    log(f"{options.out}: two images of one person are nearer than two of different people in {auc:.1%} of cases")
+    log(f"{options.out}: two images of one person are nearer than two of different people "
+        f"in {auc:.1%} of cases")
     if not auc >= options.min_auc:
-        raise GateFailed(f"{options.out}: area under the ROC curve {auc:.3f} is below --min-auc {options.min_auc:g}")
-    checkpoints.save(options.out, {
-        "kind": "classifier", "config": config, "weights": net.state_dict(), "samples": shown[:SAMPLES],
-        "labels": {"aus": [], "valence_arousal": False, "expressions": []}, "architecture": options.arch,
-        "thresholds": {}, "registration": manifest.registration(parts, checked), "identity_auc": auc,
-        "trained_on": digest(*(part.digest() for part in parts))})
+        raise GateFailed(f"{options.out}: area under the ROC curve {auc:.3f} is below --min-auc "
+                         f"{options.min_auc:g}")
+    checkpoints.save(options.out,
+                     {"kind": "classifier", "config": config, "weights": net.state_dict(),
+                      "samples": shown[:SAMPLES],
+                      "labels": {"aus": [], "valence_arousal": False, "expressions": []},
+                      "architecture": options.arch, "thresholds": {},
+                      "registration": manifest.registration(parts, checked), "identity_auc": auc,
+                      "trained_on": digest(*(part.digest() for part in parts))})
 
 
 if __name__ == "__main__":

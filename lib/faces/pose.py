@@ -1,9 +1,12 @@
 """Turn registered or synthetic faces to other poses, as training data for faces that do not look
 at the camera.
 
-    python -m lib.faces.pose DIR/manifest.csv --out POSED                     the nine poses of FERA 2017
+    python -m lib.faces.pose DIR/manifest.csv --out POSED                           the nine poses
+                                                                                    of FERA 2017
     python -m lib.faces.pose DIR/manifest.csv --yaw -30 0 30 --pitch 0 --out POSED
-    python -m lib.faces.pose DIR/manifest.csv --behind 2D/manifest.csv --out POSED    hair and background around them
+    python -m lib.faces.pose DIR/manifest.csv --behind 2D/manifest.csv --out POSED  hair and
+                                                                                    background
+                                                                                    around them
 
 K. Niinuma et al., 2022, 4.6: synthetic faces as 3D meshes are rotated to FERA 2017's orientations,
 and classifiers trained on them are tested on 2D registered photos; so the result is 2D registered.
@@ -40,12 +43,16 @@ FERA17 = [-40.0, -20.0, 0.0]  # degrees; the nine poses are all pairs of yaw and
 
 @dataclass
 class Options:
-    manifest: str = arg(args=["manifest"], metavar="FILE.csv", help="registered or synthetic faces; - is stdin")
-    out: str = arg(help="folder for the turned faces and their manifest", required=True, writes="folder")
-    yaw: list[float] = arg(FERA17, nargs="+", help="turns about the vertical axis, degrees", metavar="DEGREES")
+    manifest: str = arg(args=["manifest"], metavar="FILE.csv",
+                        help="registered or synthetic faces; - is stdin")
+    out: str = arg(help="folder for the turned faces and their manifest", required=True,
+                   writes="folder")
+    yaw: list[float] = arg(FERA17, nargs="+", help="turns about the vertical axis, degrees",
+                           metavar="DEGREES")
     pitch: list[float] = arg(FERA17, nargs="+", help="nods, degrees", metavar="DEGREES")
     mesh: str = arg("found", choices=["found", "template"], help="where the face's mesh comes from")
-    behind: str = arg("", metavar="FILE.csv", help="2D registered pictures to show around the faces, in place of black")
+    behind: str = arg("", metavar="FILE.csv",
+                      help="2D registered pictures to show around the faces, in place of black")
     jobs: int = arg(0, help="processes, 0 for one a core; the result is the same")
 
     def __post_init__(self):
@@ -69,7 +76,8 @@ def turned(points, yaw, pitch, size):
     mesh = align.frontal(points, size)
     middle = mesh.mean(0)
     mesh = (mesh - middle) @ turn(yaw, pitch).T + middle
-    scale, rotation, shift = similarity(mesh[align.STABLE, :2], align.template()[align.STABLE, :2] * size)
+    scale, rotation, shift = similarity(mesh[align.STABLE, :2],
+                                        align.template()[align.STABLE, :2] * size)
     return np.concatenate([scale * mesh[:, :2] @ rotation.T + shift, scale * mesh[:, 2:]], 1)
 
 
@@ -78,7 +86,9 @@ def pose(picture, points, yaw, pitch, behind=None):
 
     behind: uint8 [S,S,3], whose colours are around the face, or None for black."""
     size = len(picture)
-    layers = picture if behind is None else np.dstack([picture, 255 * shown(picture).astype(np.uint8)])
+    layers = picture
+    if behind is not None:
+        layers = np.dstack([picture, 255 * shown(picture).astype(np.uint8)])
     layers, mask = align.retexture(layers, points, turned(points, yaw, pitch, size), size)
     if behind is None:
         return layers
@@ -103,7 +113,8 @@ def work(task):
     picture = images.resize(picture, min(picture.shape[:2]))
     points, found = mesh_of(picture, how)
     backs = [back and images.resize(images.load(back), len(picture)) for back in backs]
-    return [pose(picture, points, yaw, pitch, back) for (yaw, pitch), back in zip(poses, backs)], found
+    return [pose(picture, points, yaw, pitch, back)
+            for (yaw, pitch), back in zip(poses, backs)], found
 
 
 def backdrops(data, behind, count):
@@ -159,10 +170,12 @@ def write_manifest(data, entries, journal, poses, out):
     rows = np.repeat(np.arange(len(data)), len(poses))
     columns = {name: [cells[i] for i in rows] for name, cells in data.columns.items()}
     for name in [name for name in columns if name.endswith("_path")]:
-        columns[name] = [cell and os.path.relpath(manifest.reference(data.folder, cell), out) for cell in columns[name]]
+        columns[name] = [cell and os.path.relpath(manifest.reference(data.folder, cell), out)
+                         for cell in columns[name]]
     columns |= {"path": [path for entry in entries for path in journal.paths(entry)],
                 "registration": [align.name("2d", entries[i]["size"]) for i in rows],
-                "yaw": [float(yaw) for yaw, _ in poses] * len(data), "pitch": [float(p) for _, p in poses] * len(data)}
+                "yaw": [float(yaw) for yaw, _ in poses] * len(data),
+                "pitch": [float(p) for _, p in poses] * len(data)}
     manifest.write(out / "manifest.csv", columns)
 
 
@@ -180,8 +193,8 @@ def main(argv=None):
     if options.behind:
         behind = manifest.read(options.behind)
         if manifest.mode(manifest.registration([behind])) != "2d":
-            raise BadInput(f"{options.behind}: --behind takes 2D registered faces (python -m lib.faces.register "
-                           "--mode 2d), as what is turned is 2D registered")
+            raise BadInput(f"{options.behind}: --behind takes 2D registered faces (python -m "
+                           "lib.faces.register --mode 2d), as what is turned is 2D registered")
         manifest.refuse_overwriting([options.behind], out / "manifest.csv")
         backs = backdrops(data, behind, len(poses))
         settings["behind"] = digest(*behind.columns["path"])
@@ -191,10 +204,13 @@ def main(argv=None):
         entries = [journal[item] for item in items]
         write_manifest(data, entries, journal, poses, out)
     missed = 0 if options.mesh == "template" else sum(not entry["found"] for entry in entries)
-    log(f"{out / 'manifest.csv'}: {len(data)} faces in {len(poses)} poses"
-        + (f"; the average face's mesh served for {missed} on which none was found" if missed else "")
-        + (f" ({done * len(poses)} images now, {done * len(poses) / seconds:.1f} a second on {options.jobs} processes)"
-           if done else " (all were there)"))
+    now, served = " (all were there)", ""
+    if missed:
+        served = f"; the average face's mesh served for {missed} on which none was found"
+    if done:
+        now = (f" ({done * len(poses)} images now, {done * len(poses) / seconds:.1f} a second on "
+               f"{options.jobs} processes)")
+    log(f"{out / 'manifest.csv'}: {len(data)} faces in {len(poses)} poses{served}{now}")
 
 
 if __name__ == "__main__":

@@ -56,7 +56,8 @@ class Config:
     bf16: bool = False
 
 
-PRESETS = {"paper": {"width": 128, "widest": 512, "penalty_every": 1, "learning_rate": 2e-4, "beta1": 0.0}, "quick": {}}
+PRESETS = {"paper": {"width": 128, "widest": 512, "penalty_every": 1, "learning_rate": 2e-4,
+                     "beta1": 0.0}, "quick": {}}
 SCHEDULES = {"paper": {"epochs": 300, "decay_epochs": 100, "batch": 256},
              "quick": {"epochs": 30, "decay_epochs": 10, "batch": 32}}
 
@@ -100,11 +101,13 @@ class Generator(nn.Module):
     def __init__(self, config, conditions):
         super().__init__()
         channels, style = widths(config), 2 * config.noise_size
-        self.style = nn.Sequential(nn.Linear(config.noise_size + conditions, style), nn.LeakyReLU(0.2),
-                                   nn.Linear(style, style), nn.LeakyReLU(0.2))
+        self.style = nn.Sequential(nn.Linear(config.noise_size + conditions, style),
+                                   nn.LeakyReLU(0.2), nn.Linear(style, style), nn.LeakyReLU(0.2))
         self.start = nn.Linear(style, channels[0] * 16)
         self.blocks = nn.ModuleList(Block(count, style) for count in channels)
-        self.narrow = nn.ModuleList(nn.Conv2d(before, after, 1) for before, after in zip(channels, channels[1:]))
+        self.narrow = nn.ModuleList(
+            nn.Conv2d(before, after, 1) for before, after in zip(channels, channels[1:])
+        )
         self.image = nn.Conv2d(channels[-1], 3, 3, 1, 1)
 
     def forward(self, noise, y):
@@ -114,7 +117,8 @@ class Generator(nn.Module):
         for narrow, block in zip(self.narrow, self.blocks[1:]):
             x = F.interpolate(narrow(x), scale_factor=2, mode="bilinear", align_corners=False)
             x = block(x, style)
-        x = F.interpolate(F.leaky_relu(x, 0.2), scale_factor=2, mode="bilinear", align_corners=False)
+        x = F.interpolate(F.leaky_relu(x, 0.2), scale_factor=2, mode="bilinear",
+                          align_corners=False)
         return self.image(x).tanh()
 
 
@@ -127,7 +131,8 @@ def spread(x, together):
         return x.new_zeros(count, 1, height, width)
     groups = x.reshape(count // together, together, -1).float()
     deviation = (groups.var(1, unbiased=False) + 1e-8).sqrt().mean(1)  # [N/together]
-    return deviation.to(x.dtype).repeat_interleave(together).view(count, 1, 1, 1).expand(-1, 1, height, width)
+    deviation = deviation.to(x.dtype).repeat_interleave(together)
+    return deviation.view(count, 1, 1, 1).expand(-1, 1, height, width)
 
 
 class Discriminator(nn.Module):
@@ -138,7 +143,9 @@ class Discriminator(nn.Module):
         channels = widths(config)[::-1]
         self.start = nn.Conv2d(3, channels[0], 4, 2, 1)
         self.blocks = nn.ModuleList(map(Block, channels))
-        self.widen = nn.ModuleList(nn.Conv2d(before, after, 1) for before, after in zip(channels, channels[1:]))
+        self.widen = nn.ModuleList(
+            nn.Conv2d(before, after, 1) for before, after in zip(channels, channels[1:])
+        )
         self.together = config.together
         self.features = nn.Linear((channels[-1] + 1) * 16, channels[-1])
         self.score = nn.Linear(channels[-1], 1)
@@ -160,7 +167,8 @@ class Classifier(nn.Module):
 
     def __init__(self, config, conditions):
         super().__init__()
-        self.trunk = classifiers.BACKBONES[config.classifier](config.size, config.classifier_dropout)
+        self.trunk = classifiers.BACKBONES[config.classifier](config.size,
+                                                              config.classifier_dropout)
         self.read = nn.Linear(self.trunk.width, conditions)
 
     def forward(self, x):
@@ -192,11 +200,15 @@ class System(Contract):
         self.generator = Generator(config, labels.count)
         self.discriminator = Discriminator(config, labels.count)
         self.classifier = Classifier(config, labels.count)
-        self.nets = {"generator": self.generator, "discriminator": self.discriminator, "classifier": self.classifier}
-        rates = {"generator": config.learning_rate, "discriminator": config.d_rate * config.learning_rate,
+        self.nets = {"generator": self.generator, "discriminator": self.discriminator,
+                     "classifier": self.classifier}
+        rates = {"generator": config.learning_rate,
+                 "discriminator": config.d_rate * config.learning_rate,
                  "classifier": config.classifier_rate}
-        self.optimisers = {name: torch.optim.Adam(net.parameters(), rates[name], (config.beta1, config.beta2))
-                           for name, net in self.nets.items()}
+        self.optimisers = {
+            name: torch.optim.Adam(net.parameters(), rates[name], (config.beta1, config.beta2))
+            for name, net in self.nets.items()
+        }
         self.drawing = SampleDrawing("normal", config.noise_size, config.balance)
 
     def learn_condition(self, batch):
@@ -211,7 +223,8 @@ class System(Contract):
         worse, patterns."""
         steps = self.config.warmup if self.labels.count else 0
         total = sum(self.learn_condition(draw_batch(3)) for _ in range(steps))
-        return f"the classifier's mean loss while it warmed up is {total.item() / steps:.3f}" if steps else ""
+        return (f"the classifier's mean loss while it warmed up is {total.item() / steps:.3f}"
+                if steps else "")
 
     def read(self, pictures, batch):
         """The condition in samples as the classifier reads it by the statistics of real images: a
@@ -231,7 +244,8 @@ class System(Contract):
         config, generator, discriminator = self.config, self.generator, self.discriminator
         x_real, y = batch.x_real, batch.y
         count = len(y)
-        alter = (lambda pictures: losses.augment(pictures, draw=self.draw)) if config.augment else (lambda x: x)
+        alter = ((lambda pictures: losses.augment(pictures, draw=self.draw)) if config.augment
+                 else (lambda x: x))
         terms = {}
 
         # discriminator: L_D = E[softplus(-(D(x, y) - D(G(z, y), y)))]
@@ -251,9 +265,11 @@ class System(Contract):
 
         # generator: L_G = E[softplus(-(D(G(z, y), y) - D(x, y)))] + w E_fake[condition]
         discriminator.requires_grad_(False)
-        g_loss = F.softplus(discriminator(alter(x_real), y) - discriminator(alter(x_fake), y)).mean()
+        gain = discriminator(alter(x_real), y) - discriminator(alter(x_fake), y)
+        g_loss = F.softplus(gain).mean()
         g_total = g_loss
-        weight = config.w_condition * growth(step, config.condition_after) if self.labels.count else 0
+        weight = (config.w_condition * growth(step, config.condition_after) if self.labels.count
+                  else 0)
         if weight:
             g_condition = self.read(x_fake, batch)
             g_total = g_loss + weight * g_condition
@@ -264,7 +280,8 @@ class System(Contract):
         # classifier: L_C = E_real[condition]
         if self.labels.count and step % config.classifier_every == 0:
             terms["c_condition"] = self.learn_condition(batch)
-        return {**terms, "d_loss": d_loss.detach(), "g_loss": g_loss.detach(), "d_gap": gap.detach().mean()}
+        return {**terms, "d_loss": d_loss.detach(), "g_loss": g_loss.detach(),
+                "d_gap": gap.detach().mean()}
 
     @property
     def exports(self):

@@ -88,13 +88,14 @@ PRESETS = {
     "quick": {},
     # a digit grid has no people, so any two grids are a pair; but their digits are drawn
     # otherwise, and their noise is another: what is compared are changes
-    "grid": dict(size=48, width=32, joined=64, position=16, d_width=48, d_warmup=200, shift=1.0, w_pair=400.0,
-                 pair_emphasis=3.0, pair_balance=0.0, isolate=0.0, pair_by="any", register_pairs=False,
-                 doubles=True),
+    "grid": dict(size=48, width=32, joined=64, position=16, d_width=48, d_warmup=200, shift=1.0,
+                 w_pair=400.0, pair_emphasis=3.0, pair_balance=0.0, isolate=0.0, pair_by="any",
+                 register_pairs=False, doubles=True),
     # for photographs: frames in which only the expression changes, and the true flow between them,
     # teach alone
-    "photographs": dict(cover=True, w_adversarial=0.0, w_condition=0.0, w_cycle=0.0, w_motion=5.0, pair_balance=0.8,
-                        isolate=0.0, register_pairs=False, shares="pair=1", learning_rate=5e-4),
+    "photographs": dict(cover=True, w_adversarial=0.0, w_condition=0.0, w_cycle=0.0, w_motion=5.0,
+                        pair_balance=0.8, isolate=0.0, register_pairs=False, shares="pair=1",
+                        learning_rate=5e-4),
 }
 
 SCHEDULES = {"photographs": {"epochs": 4, "decay_epochs": 3, "batch": 16}}
@@ -124,7 +125,9 @@ class Generator(nn.Module):
         self.encoder = nn.ModuleList([first] + [convolve(a, b, 4, 2, "group", "leaky")
                                                 for a, b in zip(widths, widths[1:])])
         side = config.size // config.stem
-        self.position = nn.Parameter(torch.randn(1, widths[0], side, side) / 2) if config.position else None
+        self.position = (
+            nn.Parameter(torch.randn(1, widths[0], side, side) / 2) if config.position else None
+        )
         self.bottleneck = convolve(widths[-1] + conditions, widths[-1], 3, 1, "group", "relu")
         self.up, self.fuse = nn.ModuleList(), nn.ModuleList()
         channels, low = widths[-1], widths[-1]
@@ -132,7 +135,8 @@ class Generator(nn.Module):
             self.up.append(upconvolve(channels, widths[level], "group", "relu"))
             channels = widths[level]
             if level >= config.skip_from:
-                self.fuse.append(ModulatedFusion(widths[level], low, conditions, config.kernel, "group"))
+                self.fuse.append(ModulatedFusion(widths[level], low, conditions, config.kernel,
+                                                 "group"))
                 channels, low = channels + widths[level], widths[level]
         self.join = convolve(channels, config.joined, 3, 1, "group", "relu")
         self.gain = nn.Linear(conditions, config.joined, bias=False)
@@ -246,7 +250,9 @@ class Finer(nn.Module):
         super().__init__()
         widths = [2 * fine] + [fine] * int(math.log2(stem)) if stem > 1 else [fine]
         self.first = nn.Conv2d(inputs, widths[0], 1, bias=False)
-        self.steps = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1, bias=False) for a, b in zip(widths, widths[1:]))
+        self.steps = nn.ModuleList(
+            nn.Conv2d(a, b, 3, padding=1, bias=False) for a, b in zip(widths, widths[1:])
+        )
         self.position = nn.Parameter(torch.randn(1, position, size, size) / 2) if position else None
         self.detail = convolve(3 + position, fine, 3, activation="leaky")
 
@@ -270,12 +276,13 @@ class System(contract.System):
         super().__init__(labels, config)
         check_size(config)
         self.generator = Generator(labels.count, config)
-        self.discriminator = PatchDiscriminator(labels.count, config.size, config.d_width, config.d_layers,
-                                                config.d_stem)
+        self.discriminator = PatchDiscriminator(labels.count, config.size, config.d_width,
+                                                config.d_layers, config.d_stem)
         self.nets = {"generator": self.generator, "discriminator": self.discriminator}
         self.optimisers = {"g": adam(self.generator, config.learning_rate),
                            "d": adam(self.discriminator, config.d_learning_rate)}
-        shares = {kind: float(share) for kind, share in (part.split("=") for part in config.shares.split(","))}
+        parts = (part.split("=") for part in config.shares.split(","))
+        shares = {kind: float(share) for kind, share in parts}
         self.drawing = contract.EditDrawing(shares=shares, target_noise=config.noisy_targets,
                                             pair_by=config.pair_by, doubles=config.doubles,
                                             isolate=config.isolate, motion=bool(config.w_motion))
@@ -310,22 +317,26 @@ class System(contract.System):
             _, reading = self.see(batch.x_real)
             loss = losses.masked_mse(reading, torch.where(batch.known, batch.y_org, torch.nan))
             self.update("d", loss)
-        return f"the discriminator reads labels with a squared error of {loss.item():.4f}" if steps else ""
+        return (f"the discriminator reads labels with a squared error of {loss.item():.4f}"
+                if steps else "")
 
     def step(self, batch, step):
         config, x_real, y_org, y_trg = self.config, batch.x_real, batch.y_org, batch.y_trg
         terms, paired = {}, batch.kind_rows("pair")
 
         # generator
-        x_fake, _, flow = self.generator.compose(x_real, self.generator.head_of(x_real, y_trg - y_org))
+        head = self.generator.head_of(x_real, y_trg - y_org)
+        x_fake, _, flow = self.generator.compose(x_real, head)
         g_loss = 0.0
         if self.asks_critic(step):
             score, reading = self.see(x_fake)
             # softplus(-D(x_fake)): the non-saturating loss (Goodfellow et al. 2014)
             terms["g_adversarial"] = losses.deceive_loss("nonsaturating", score)
             # MSE(D's labels on x_fake, y_trg), masked where unlabelled
-            terms["g_condition"] = losses.masked_mse(reading, torch.where(batch.known, y_trg, torch.nan))
-            g_loss = config.w_adversarial * terms["g_adversarial"] + config.w_condition * terms["g_condition"]
+            wanted = torch.where(batch.known, y_trg, torch.nan)
+            terms["g_condition"] = losses.masked_mse(reading, wanted)
+            g_loss = (config.w_adversarial * terms["g_adversarial"]
+                      + config.w_condition * terms["g_condition"])
         terms["g_change"] = (x_fake - x_real).abs().detach().mean()
         if config.w_cycle and step % config.cycle_every == 0:
             # L1(G(x_fake, y_org - y_trg), x_real)
@@ -354,8 +365,10 @@ class System(contract.System):
             # softplus(D(x_fake)) + softplus(-D(x_real))
             terms["d_adversarial"] = losses.critic_loss("nonsaturating", score_real, score_fake)
             # MSE(D's labels on x_real, y_org)
-            terms["d_condition"] = losses.masked_mse(reading, torch.where(batch.known, y_org, torch.nan))
-            d_loss = config.w_adversarial * terms["d_adversarial"] + config.w_condition * terms["d_condition"]
+            labels = torch.where(batch.known, y_org, torch.nan)
+            terms["d_condition"] = losses.masked_mse(reading, labels)
+            d_loss = (config.w_adversarial * terms["d_adversarial"]
+                      + config.w_condition * terms["d_condition"])
             if step // config.critic_every % config.penalty_every == 0:
                 # R1 on both heads: E[|grad score|^2 + |grad labels|^2] at x_real (Mescheder et al.
                 # 2018)
@@ -378,7 +391,8 @@ class System(contract.System):
             return distance(edited, x_true, source)
         there = frame_alignment.movement(source, x_true)
         returned = frame_alignment.move(x_true, frame_alignment.back(there))
-        return (distance(frame_alignment.move(edited, there), x_true, frame_alignment.move(source, there))
+        return (distance(frame_alignment.move(edited, there), x_true,
+                         frame_alignment.move(source, there))
                 + distance(edited, returned, source)) / 2
 
     def change_loss(self, edited, batch, source):
@@ -400,9 +414,12 @@ def check_size(config):
     """BadInput for an image side that the networks cannot halve."""
     unit = math.lcm(config.stem * 2 ** config.levels, config.d_stem)
     if config.size % unit:
-        raise BadInput(f"images of {config.size} pixels: this network needs a multiple of {unit}; say so by --size")
+        raise BadInput(f"images of {config.size} pixels: this network needs a multiple of "
+                       f"{unit}; say so by --size")
     if config.stem & (config.stem - 1):
-        raise BadInput(f"stem={config.stem}: the head doubles its way back to the image; give a power of two")
+        raise BadInput(
+            f"stem={config.stem}: the head doubles its way back to the image; give a power of two"
+        )
 
 
 def adam(net, rate):

@@ -14,8 +14,9 @@ from lib.rendering.heads import draw_geometry
 from lib.rendering.scene import draw_scene
 from lib.rendering.units import AUS, INDEX, possible
 
-SETS = ("labelled", "unlabelled", "validation", "test", "test_natural", "pairs", "pairs_validation", "judge",
-        "judge_validation", "pairs_expression")  # new ones last: the place is part of a set's seed
+# new ones last: the place is part of a set's seed
+SETS = ("labelled", "unlabelled", "validation", "test", "test_natural", "pairs",
+        "pairs_validation", "judge", "judge_validation", "pairs_expression")
 SESSION = 15           # frames in a session, the first NEUTRAL of them without expression
 NEUTRAL = 2
 JUDGE_SESSION = 4      # the judge must read AUs of strangers: many people, few frames
@@ -56,12 +57,14 @@ class Plan:
     def take(self, chosen):
         """The plan of some frames (a slice or indices)."""
         parts = {f.name: getattr(self, f.name) for f in fields(self)}
-        return type(self)(**{k: v[chosen] if isinstance(v, np.ndarray) else v for k, v in parts.items()})
+        return type(self)(**{k: v[chosen] if isinstance(v, np.ndarray) else v
+                             for k, v in parts.items()})
 
     def digest(self):
         """A hash of all that is to be rendered."""
         # options that came later count only where they are used: earlier images keep their hash
-        names = [f.name for f in fields(self) if not (f.kw_only and getattr(self, f.name) == f.default)]
+        names = [f.name for f in fields(self)
+                 if not (f.kw_only and getattr(self, f.name) == f.default)]
         return digest(*(v.tobytes() if isinstance(v, np.ndarray) else str(v)
                         for v in (getattr(self, name) for name in names)))
 
@@ -90,8 +93,10 @@ class Plan:
     def jitter(self, scenes):
         """Errors of what frames the shown face, [N,4] (see scene.View), of frames with these
         scenes."""
-        return np.stack([scene["jitter"] * np.clip(self.stream(7, int(frame)).standard_normal(4), -2, 2)
-                         for scene, frame in zip(scenes, self.grain)])
+        return np.stack([
+            scene["jitter"] * np.clip(self.stream(7, int(frame)).standard_normal(4), -2, 2)
+            for scene, frame in zip(scenes, self.grain)
+        ])
 
 
 def draw(name, seed, count, people, kind, max_pose=15.0, look="plain", framing="neutral"):
@@ -127,7 +132,8 @@ def draw(name, seed, count, people, kind, max_pose=15.0, look="plain", framing="
         if length == SESSION:
             calm = np.arange(count) % length < NEUTRAL
             levels[calm], expression[calm] = 0, "neutral"
-    plan = fill(rng, name, seed, kind == "wild", person, session, levels, expression, neutral, max_pose)
+    plan = fill(rng, name, seed, kind == "wild", person, session, levels, expression, neutral,
+                max_pose)
     return replace(plan, look=look, framing=framing, motion=kind == "still")
 
 
@@ -149,13 +155,15 @@ def draw_still(rng, count):
     levels, expression = behaviour.photographed(rng, count)
     levels[place == 0], expression[place == 0] = 0, "neutral"
     alone = np.flatnonzero((place > 0) & (place <= STILL_ALONE))
-    order = np.concatenate([rng.permutation(len(AUS)) for _ in range(-(-len(alone) // len(AUS)))])[:len(alone)]
+    rounds = -(-len(alone) // len(AUS))
+    order = np.concatenate([rng.permutation(len(AUS)) for _ in range(rounds)])[:len(alone)]
     levels[alone], expression[alone] = 0, "other"
     levels[alone, order] = rng.uniform(0.4, 1, len(alone))
     for row in np.flatnonzero((place > STILL_ALONE) & (place <= STILL_ALONE + STILL_EMOTIONS)):
         expression[row], aus = behaviour.USUAL[rng.integers(len(behaviour.USUAL))]
         levels[row] = 0
-        levels[row, [INDEX[au] for au in aus]] = (rng.uniform(0.5, 1) + 0.1 * rng.standard_normal(len(aus))).clip(.2, 1)
+        shown = rng.uniform(0.5, 1) + 0.1 * rng.standard_normal(len(aus))
+        levels[row, [INDEX[au] for au in aus]] = shown.clip(.2, 1)
     first = np.arange(count) - place
     return person, possible(levels), expression, np.where(place > 0, first, -1)
 
@@ -163,7 +171,8 @@ def draw_still(rng, count):
 def draw_pairs(rng, count):
     """Blocks of a neutral frame and TARGETS frames of one AU each; every AU comes equally
     often."""
-    order = np.concatenate([rng.permutation(len(AUS)) for _ in range(-(-count // len(AUS)))])[:count]
+    rounds = -(-count // len(AUS))
+    order = np.concatenate([rng.permutation(len(AUS)) for _ in range(rounds)])[:count]
     blocks = -(-count // TARGETS)
     target = np.full(blocks * TARGETS, -1)
     target[:count] = order
@@ -174,7 +183,8 @@ def draw_pairs(rng, count):
     shown = target >= 0
     levels[shown, target[shown]] = rng.uniform(0.3, 1, shown.sum())
     first = np.arange(len(target)) // (TARGETS + 1) * (TARGETS + 1)
-    return person, possible(levels), np.where(shown, "other", "neutral").astype(object), np.where(shown, first, -1)
+    expression = np.where(shown, "other", "neutral").astype(object)
+    return person, possible(levels), expression, np.where(shown, first, -1)
 
 
 def draw_expressions(rng, count):
@@ -184,10 +194,12 @@ def draw_expressions(rng, count):
     block = len(names) + 1
     place = np.arange(-(-count // len(names)) * block)
     place = place[np.cumsum(place % block > 0) <= count]
-    levels, expression = np.zeros((len(place), len(AUS))), np.full(len(place), "neutral", dtype=object)
+    levels = np.zeros((len(place), len(AUS)))
+    expression = np.full(len(place), "neutral", dtype=object)
     for row in np.flatnonzero(place % block > 0):
         expression[row] = names[place[row] % block - 1]
-        usual = [au for au, chance in behaviour.PROTOTYPES[expression[row]].items() if chance >= 0.5]
+        usual = [au for au, chance in behaviour.PROTOTYPES[expression[row]].items()
+                 if chance >= 0.5]
         levels[row, [INDEX[au] for au in usual]] = rng.uniform(0.6, 1)
     first = np.arange(len(place)) // block * block
     neutral = np.where(expression == "neutral", -1, first)
@@ -201,13 +213,15 @@ def fill(rng, name, seed, wide, person, session, levels, expression, neutral, ma
     lean = np.clip(0.07 * rng.standard_normal(levels.shape), -.2, .2)
     aside = np.array(expression) == "contempt"  # a one-sided expression
     lean[aside] = rng.choice([-.6, .6], size=(aside.sum(), 1))
-    lean = np.clip(lean, -(1 - levels) / np.maximum(levels, 1e-6), (1 - levels) / np.maximum(levels, 1e-6))
+    lean = np.clip(lean, -(1 - levels) / np.maximum(levels, 1e-6),
+                   (1 - levels) / np.maximum(levels, 1e-6))
     spread = np.array([.5, .32, .2]) * max_pose * (1.3 if wide else 1.0)
     base = np.stack([np.random.default_rng([seed, SETS.index(name), 3, s]).standard_normal(3)
                      for s in range(session.max() + 1)]) * spread
     base = np.clip(base, -max_pose, max_pose)[session]
     drift = 0 if same else 0.75 * np.clip(rng.standard_normal((count, 3)), -2, 2)
-    shift = 0 * rng.standard_normal((count, 2)) if same else np.clip(.45 * rng.standard_normal((count, 2)), -1, 1)
+    shift = (0 * rng.standard_normal((count, 2)) if same
+             else np.clip(.45 * rng.standard_normal((count, 2)), -1, 1))
     gaze = .7 * rng.standard_normal((count, 2)) * [1, .5]
     grain = np.arange(count)
     if same:
@@ -216,6 +230,7 @@ def fill(rng, name, seed, wide, person, session, levels, expression, neutral, ma
     manner = np.stack([behaviour.draw_manner(np.random.default_rng([seed, SETS.index(name), 4, p]))
                        for p in range(person.max() + 1)])[person]
     return Plan(name=name, seed=seed, wide=wide, person=person, session=session, levels=levels,
-                left=levels * (1 + lean), right=levels * (1 - lean), pose=base + drift, shift=shift, gaze=gaze,
-                grain=grain, feeling=behaviour.felt(rng, levels, manner), expression=np.array(expression, dtype="U12"),
+                left=levels * (1 + lean), right=levels * (1 - lean), pose=base + drift,
+                shift=shift, gaze=gaze, grain=grain, feeling=behaviour.felt(rng, levels, manner),
+                expression=np.array(expression, dtype="U12"),
                 neutral=np.full(count, -1) if neutral is None else neutral)
