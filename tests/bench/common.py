@@ -2,6 +2,7 @@
 one machine."""
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -60,6 +61,18 @@ class Ran:
     seconds: float
     processor: float
     megabytes: float
+
+
+def compiled(net, example):
+    """The net by torch.compile, run once on the example, or None where there is no C++ compiler."""
+    import torch
+
+    if not any(map(shutil.which, ("c++", "g++", "clang++"))):
+        return None
+    quick = torch.compile(net)
+    with torch.inference_mode():
+        quick(*example)
+    return quick
 
 
 MEASURE = """import resource, subprocess, sys, time

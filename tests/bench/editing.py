@@ -14,8 +14,8 @@ from lib import generators, images, manifest, onnx_export, recipes
 from lib.labels import Labels
 from lib.onnx_runtime import Model
 from lib.synthesis import known_conditions
-from tests.bench.common import Row, interleaved, speedup
-from tests.bench.inference import BATCH, COUNT, pictures
+from tests.bench.common import Row, compiled, interleaved, speedup
+from tests.bench.inference import BATCH, COUNT, WHOLE, pictures
 from tests.bench.training import AUS
 
 
@@ -62,14 +62,29 @@ def rows(folder, rounds):
             fed = {"image": pack[part], "source": known[part], "target": target[part]}
             model.session.run(["edited"], fed)
 
-    @torch.inference_mode()
-    def eager():
-        for start in range(0, COUNT, BATCH):
-            part = slice(start, start + BATCH)
-            editor(*(torch.from_numpy(each[part]) for each in (pack, known, target)))
+    def batches():
+        for start in range(0, WHOLE, BATCH):
+            yield [each[start : start + BATCH] for each in (pack, known, target)]
 
-    seconds = interleaved({"whole": whole, "bare": bare, "eager": eager}, rounds)
-    says = {name: f"{COUNT / np.median(values):.0f} images/s" for name, values in seconds.items()}
+    @torch.inference_mode()
+    def in_torch(each):
+        for batch in batches():
+            each(*map(torch.from_numpy, batch))
+
+    def in_onnx():
+        for batch in batches():
+            model.session.run(["edited"], dict(zip(("image", "source", "target"), batch)))
+
+    quick = compiled(editor, [torch.from_numpy(each) for each in next(batches())])
+    sides = {"whole": whole, "bare": bare, "onnx": in_onnx, "eager": lambda: in_torch(editor)}
+    if quick is not None:
+        sides["compiled"] = lambda: in_torch(quick)
+    seconds = interleaved(sides, rounds)
+    counts = {"whole": COUNT, "bare": COUNT}
+    says = {
+        name: f"{counts.get(name, WHOLE) / np.median(values):.0f} images/s"
+        for name, values in seconds.items()
+    }
     yield Row(
         "synthesize.py on a pack, without its start",
         says["whole"],
@@ -77,10 +92,12 @@ def rows(folder, rounds):
         speedup(seconds["bare"], seconds["whole"]),
         "0.97",
     )
-    yield Row(
-        "editor `warp-editor`, quick, batch 64",
-        f"ONNX Runtime: {says['bare']}",
-        f"PyTorch eager: {says['eager']}",
-        speedup(seconds["eager"], seconds["bare"]),
-        "1.2",
-    )
+    for name in ("eager", "compiled"):
+        if name in seconds:
+            yield Row(
+                "editor `warp-editor`, quick, batch 64",
+                f"ONNX Runtime: {says['onnx']}",
+                f"PyTorch {name}: {says[name]}",
+                speedup(seconds[name], seconds["onnx"]),
+                "1.2",
+            )

@@ -15,9 +15,11 @@ from PIL import Image
 import pseudo_label
 from lib import classifiers, images, manifest, onnx_export
 from lib.onnx_runtime import Model
-from tests.bench.common import Row, interleaved, speedup
+from tests.bench.common import Row, compiled, interleaved, speedup
 
 SIZE, COUNT, BATCH = 64, 1500, 64
+WHOLE = COUNT // BATCH * BATCH  # whole batches: torch.compile makes a program for each size
+IN_BATCHES = ("onnx", "eager", "compiled")
 AUS = [f"AU{i:02d}" for i in (1, 2, 4, 5, 6, 9, 12, 15, 17, 20, 25, 26)]
 
 
@@ -80,20 +82,27 @@ def rows(folder, rounds):
         for start in range(0, COUNT, BATCH):
             model.session.run(["au"], {"image": pack[start : start + BATCH]})
 
-    @torch.inference_mode()
-    def eager():
-        for start in range(0, COUNT, BATCH):
-            net(
-                torch.from_numpy(pack[start : start + BATCH]).permute(0, 3, 1, 2).float() / 127.5
-                - 1
-            )
+    def to_float(part):
+        return torch.from_numpy(part).permute(0, 3, 1, 2).float() / 127.5 - 1
 
+    @torch.inference_mode()
+    def in_torch(each):
+        for start in range(0, WHOLE, BATCH):
+            each(to_float(pack[start : start + BATCH]))
+
+    def in_onnx():
+        for start in range(0, WHOLE, BATCH):
+            model.session.run(["au"], {"image": pack[start : start + BATCH]})
+
+    quick = compiled(net, [to_float(pack[:BATCH])])
     seconds = interleaved(
         {
             "bare": bare,
+            "onnx": in_onnx,
             "pack": lambda: label(model, in_pack, folder / "a.csv"),
             "png": lambda: label(model, as_files, folder / "b.csv"),
-            "eager": eager,
+            "eager": lambda: in_torch(net),
+            **({"compiled": lambda: in_torch(quick)} if quick is not None else {}),
             "decode": lambda: images.decode(as_files.images(), SIZE, decoded, "decoding"),
         },
         rounds,
@@ -123,10 +132,13 @@ def rows(folder, rounds):
         speedup(both, seconds["png"]),
         "1",
     )
-    yield Row(
-        "classifier `compact`, batch 64",
-        f"ONNX Runtime: {says['bare']}",
-        f"PyTorch eager: {says['eager']}",
-        speedup(seconds["eager"], seconds["bare"]),
-        "1.5",
-    )
+    rate |= {name: WHOLE / np.median(seconds[name]) for name in IN_BATCHES if name in seconds}
+    for name in ("eager", "compiled"):
+        if name in seconds:
+            yield Row(
+                "classifier `compact`, batch 64",
+                f"ONNX Runtime: {rate['onnx']:.0f} images/s",
+                f"PyTorch {name}: {rate[name]:.0f} images/s",
+                speedup(seconds[name], seconds["onnx"]),
+                "1.5",
+            )
