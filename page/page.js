@@ -24,11 +24,13 @@ async function mesh(planes, side) {
 
 const bytes = ({ data }, size) => new ort.Tensor('uint8', Uint8Array.from(data, v => Math.round(v)), [1, size, size, 3])
 
-// What the photograph's face shows, {AU: level in [0, 1]}.
+// What the photograph's face shows, {AU: level in [0, 1]}, and the pixels that the reader has seen.
 async function read(photo, points) {
   const { image_size: size, aus } = models.reading
-  const out = await models.reader.run({ image: bytes(cut(photo, tight(points, size), size, false), size) })
-  return Object.fromEntries(aus.map((name, k) => [name, Math.min(Math.max(out.au.data[k], 0), 1)]))
+  const image = bytes(cut(photo, tight(points, size), size, false), size)
+  const out = await models.reader.run({ image })
+  const level = k => Math.min(Math.max(out.au.data[k], 0), 1)
+  return { seen: image.data, shown: Object.fromEntries(aus.map((name, k) => [name, level(k)])) }
 }
 
 // A photograph, as something that can be drawn: find its face, read it, and set the sliders.
@@ -45,8 +47,9 @@ async function open(source, width, height) {
   await new Promise(done => setTimeout(done))
   const face = await find(mesh, photo)
   if (!face) return say('No face found. Choose a photograph where it is larger, or more from the front.')
-  const size = models.editing.image_size, matrix = tight(face.points, size), shown = await read(photo, face.points)
-  state = { photo, context, face, matrix, picture: cut(photo, matrix, size, false), shown, levels: { ...shown } }
+  const size = models.editing.image_size, matrix = tight(face.points, size)
+  const { seen, shown } = await read(photo, face.points)
+  state = { photo, context, face, matrix, picture: cut(photo, matrix, size, false), seen, shown, levels: { ...shown } }
   for (const name of models.editing.conditions) set(name, shown[name])
   element('sliders').hidden = element('reset').disabled = element('save').hidden = false
   say('Move a slider. They begin at what the photograph shows.')

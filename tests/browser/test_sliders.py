@@ -9,12 +9,17 @@ import http.server
 import json
 import shutil
 import subprocess
+import sys
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT))
+from lib.onnx_runtime import Model  # noqa: E402
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FRAME = 360
 LOOK = """<!doctype html><body><iframe id=f src=index.html width=%d height=800></iframe><script type=module>
@@ -54,7 +59,7 @@ try {
   const high = await corners()
   doc.getElementById('reset').click()
   await drawn()
-  await send({found: state.face.confidence, smile: state.shown.AU12, low, high, focused,
+  await send({seen: Array.from(state.seen), shown: state.shown, found: state.face.confidence, smile: state.shown.AU12, low, high, focused,
     same: doc.getElementById('canvas').toDataURL() === before, wide: doc.documentElement.scrollWidth, inner: inner.innerWidth,
     requests: inner.performance.getEntriesByType('resource').length - requests, said: doc.getElementById('said').textContent,
     labels: [...doc.querySelectorAll('#sliders input')].every(i => i.closest('label')?.textContent.includes(i.id))})
@@ -119,6 +124,16 @@ def said(place, tmp_path_factory):
 def test_a_slider_moves_the_corners_of_the_mouth(said):
     assert said["found"] > 0.9 and said["smile"] > 0.4  # she smiles
     assert said["high"] > said["low"] + 0.01
+
+
+def test_the_browser_reads_the_numbers_that_python_reads(said):
+    """The reader's levels of the very pixels that the page has cut out, to 1e-4."""
+    reader = Model.open(ROOT / "runs/models/reader.onnx", "cpu")
+    size = reader.image_size
+    picture = np.array(said["seen"], np.uint8).reshape(1, size, size, 3)
+    read = reader.once(image=picture)["au"][0].clip(0, 1)
+    assert set(said["shown"]) == set(reader.aus) and read.max() > 0.4
+    np.testing.assert_allclose([said["shown"][name] for name in reader.aus], read, atol=1e-4)
 
 
 def test_reset_gives_the_photograph_back_and_nothing_is_sent(said):
