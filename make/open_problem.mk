@@ -115,7 +115,7 @@ of_point = $(word $(1),$(subst -, ,$(patsubst grid-%,%,$(notdir $(patsubst %/,%,
 $(open_run)/grid-%/generator.pt: $(open_data)/.done
 	$(PY) train_generator.py --arch categorical-gan --preset $(if $(filter joint,$(call of_point,1)),joint,paper) \
 	  --tasks $(patsubst joint,au va,$(call of_point,1)) $(open_sets) --aus $(RICHER_AUS) --batch $(OPEN_BATCH) --ema 0.99 \
-	  --epochs 10 --decay-epochs 0 --epoch-images $$(($(GRID_STEPS_$(PRESET)) * $(OPEN_BATCH) / 10)) $(open_seed) --config \
+	  --size 32 --epochs 10 --decay-epochs 0 --epoch-images $$(($(GRID_STEPS_$(PRESET)) * $(OPEN_BATCH) / 10)) $(open_seed) --config \
 	  learning_rate=$(call of_point,2) update_rate=$(patsubst u%,%,$(call of_point,3)) alpha=$(patsubst a%,%,$(call of_point,4))
 
 grid_cells := $(foreach c,$(grid),$(foreach s,$(firstword $(SEEDS)),$(open_run)/$c/seed$s))
