@@ -33,8 +33,8 @@ def interruptible():
 
 def execute(script, *arguments, cwd=None, stdin=None, stdout=subprocess.PIPE):
     """Run to the end; the completed process with texts."""
-    return subprocess.run(command(script, *arguments), cwd=cwd, env=ENVIRONMENT, input=stdin, stdout=stdout,
-                          stderr=subprocess.PIPE, text=True)
+    return subprocess.run(command(script, *arguments), cwd=cwd, env=ENVIRONMENT, input=stdin,
+                          stdout=stdout, stderr=subprocess.PIPE, text=True)
 
 
 def succeed(script, *arguments, **keywords):
@@ -74,5 +74,5 @@ def call(main, capsys, *arguments):
 
 def files(folder):
     """Every file below a folder, {relative path: bytes}."""
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(Path(folder).rglob("*"))
-            if path.is_file()}
+    return {str(path.relative_to(folder)): path.read_bytes()
+            for path in sorted(Path(folder).rglob("*")) if path.is_file()}

@@ -30,8 +30,10 @@ def test_unlabelled_rows_are_in_no_share_and_keep_their_weight():
     present = np.array([[1], [0], [0], [0], [np.nan], [np.nan]])
     weights = rake(present, [0.5])
     assert weights / weights[4] == pytest.approx([2, 2 / 3, 2 / 3, 2 / 3, 1, 1], abs=1e-3)
-    assert marginals(present) == pytest.approx([0.25]) and marginals(present, weights) == pytest.approx([0.5])
-    assert rake(present, [np.nan]) == pytest.approx(np.ones(6)) and np.isnan(marginals(present[4:])).all()
+    assert marginals(present) == pytest.approx([0.25])
+    assert marginals(present, weights) == pytest.approx([0.5])
+    assert rake(present, [np.nan]) == pytest.approx(np.ones(6))
+    assert np.isnan(marginals(present[4:])).all()
 
 
 def test_manifests_are_read_as_labelled_and_by_their_kind(tmp_path, monkeypatch, capsys):
@@ -41,10 +43,11 @@ def test_manifests_are_read_as_labelled_and_by_their_kind(tmp_path, monkeypatch,
     manifest.write(tmp_path / "given.csv", {
         "path": list("abcd"), "AU01": [0.4, 0.45, "", ""], "AU02": [""] * 4,
         "au_kind": ["intensity", "occurrence", "", ""]})
-    manifest.write(tmp_path / "like.csv", {
-        "path": list("efghi"), "AU01": [1, 1, 0.5, 0.45, ""], "AU02": [1] * 5, "au_kind": ["occurrence"] * 4 + [""]})
-    monkeypatch.setattr("sys.argv", ["balance", str(tmp_path / "given.csv"), "--like", str(tmp_path / "like.csv"),
-                                     "--out", str(tmp_path / "out.csv")])
+    manifest.write(tmp_path / "like.csv", {"path": list("efghi"), "AU01": [1, 1, 0.5, 0.45, ""],
+                                           "AU02": [1] * 5, "au_kind": ["occurrence"] * 4 + [""]})
+    monkeypatch.setattr("sys.argv",
+                        ["balance", str(tmp_path / "given.csv"),
+                         "--like", str(tmp_path / "like.csv"), "--out", str(tmp_path / "out.csv")])
     balance.main()
     weights = manifest.read(tmp_path / "out.csv").numbers("weight")
     assert weights[0] / weights[1] == pytest.approx(3, abs=0.01)
@@ -62,7 +65,10 @@ def test_levels_are_drawn_for_equally_often():
     intensities = np.array([[0, .4], [0, .4], [0, .4], [1, .4]])
     rows = balance.level_rows(intensities, 9, np.random.default_rng(0))
     drawn = np.bincount(rows, minlength=4)
-    assert drawn.sum() == 9 and drawn[3] in (3, 4) and drawn[:3].sum() in (5, 6) and drawn[:3].min() >= 1
+    assert drawn.sum() == 9
+    assert drawn[3] in (3, 4)
+    assert drawn[:3].sum() in (5, 6)
+    assert drawn[:3].min() >= 1
     unlabelled = np.full((2, 1), np.nan)
     with pytest.raises(cli.BadInput, match="no AU is labelled with a level"):
         balance.level_rows(unlabelled, 3, np.random.default_rng(0))
@@ -70,8 +76,9 @@ def test_levels_are_drawn_for_equally_often():
 
 def test_rows_that_levels_draws_stand_in_the_manifest(tmp_path, monkeypatch, capsys):
     manifest.write(tmp_path / "given.csv", {"path": list("abc"), "AU01": [0, 0, 0.8]})
-    monkeypatch.setattr("sys.argv", ["balance", str(tmp_path / "given.csv"), "--levels", "--count", "4", "--out",
-                                     str(tmp_path / "out.csv")])
+    monkeypatch.setattr("sys.argv",
+                        ["balance", str(tmp_path / "given.csv"), "--levels", "--count", "4",
+                         "--out", str(tmp_path / "out.csv")])
     balance.main()
     paths = manifest.read(tmp_path / "out.csv").columns["path"]
     assert paths.count("c") == 2 and sorted(set(paths)) == ["a", "b", "c"]

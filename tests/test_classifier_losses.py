@@ -172,10 +172,9 @@ def test_an_occurrence_beside_levels_is_no_level(tmp_path, capsys):
         AU01=[""] * 10 + [0.6] * 10,
         au_kind=kinds,
     )
-    options = SimpleNamespace(
-        train=[one], validation=make_set(tmp_path, "other", 8, "b", 1), tasks=["au"], aus=[], size=0,
-        allow_shared_subjects=False, weights=[], upsample=0, reference="none", seed=0,
-    )  # fmt: skip
+    options = SimpleNamespace(train=[one], validation=make_set(tmp_path, "other", 8, "b", 1),
+                              tasks=["au"], aus=[], size=0, allow_shared_subjects=False,
+                              weights=[], upsample=0, reference="none", seed=0)
     data = TrainingData(options, torch.device("cpu"))
     assert (
         data.true["au"][:, 1].isnan().all() and data.true["au_present"][:10, 1].tolist() == [1] * 10

@@ -24,7 +24,8 @@ def write(folder, name="set.csv"):
 def rows_below(text, heading):
     """{first cell: {column: cell}} of the table below a heading."""
     lines = text.split(f"## {heading}")[1].split("\n## ")[0].splitlines()
-    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line.startswith("|")]
+    cells = [[cell.strip() for cell in line.split("|")[1:-1]]
+             for line in lines if line.startswith("|")]
     return {row[0]: dict(zip(cells[0], row)) for row in cells[2:]}
 
 
@@ -32,17 +33,22 @@ def test_counts_by_hand(tmp_path, capsys):
     status, text, _ = call(describe.main, capsys, write(tmp_path))
     assert status == 0
     first = rows_below(text, "Action units")["AU01"]
-    assert first == {"AU": "AU01", "labelled": "5", "missing": "0.0 %", "present": "3", "share": "60.0 %", "0": "1",
-                     "A": "1", "B": "1", "C": "0", "D": "0", "E": "1", "people": "2", "mean level / 5": "0.520"}
+    assert first == {"AU": "AU01", "labelled": "5", "missing": "0.0 %", "present": "3",
+                     "share": "60.0 %", "0": "1", "A": "1", "B": "1", "C": "0", "D": "0", "E": "1",
+                     "people": "2", "mean level / 5": "0.520"}
     second = rows_below(text, "Action units")["AU02"]
     assert (second["labelled"], second["missing"], second["present"]) == ("4", "20.0 %", "2")
     empty = rows_below(text, "Action units")["AU12"]
     assert (empty["labelled"], empty["share"], empty["mean level / 5"]) == ("0", "–", "–")
     # both are labelled in four images, present in two
     pair = rows_below(text, "AUs together")["AU01 AU02"]
-    assert (pair["images"], pair["share"], pair["times chance"], pair["correlation"]) == ("2", "50.0 %", "2.0", "1.00")
+    assert (pair["images"], pair["share"], pair["times chance"], pair["correlation"]) == (
+        "2", "50.0 %", "2.0", "1.00"
+    )
     whole = rows_below(text, "Images and people")["set"]
-    assert (whole["images"], whole["people"], whole["with valence and arousal"]) == ("5", "2", "100.0 %")
+    assert (whole["images"], whole["people"], whole["with valence and arousal"]) == (
+        "5", "2", "100.0 %"
+    )
     assert whole["images a person (least, median, most)"] == "1, 2, 3"
     assert rows_below(text, "Expressions")["joy"]["set"] == "2 (40.0 %)"
     # of 1 and 0.5
@@ -56,16 +62,18 @@ def test_two_sets_stand_side_by_side(tmp_path, capsys):
     data.columns["AU01"] = ["0"] * 5
     data.write(two)
     text = call(describe.main, capsys, one, two)[1]
-    assert rows_below(text, "How the sets differ")["AU01"] \
-        == {"present": "AU01", "one/labelled": "60.0 %", "two/labelled": "0.0 %", "gap, points": "60.0"}
+    assert rows_below(text, "How the sets differ")["AU01"] == {
+        "present": "AU01", "one/labelled": "60.0 %", "two/labelled": "0.0 %", "gap, points": "60.0"
+    }
 
 
 def test_page_says_every_picture_in_words(tmp_path, capsys):
     status, _, _ = call(describe.main, capsys, write(tmp_path), "--report", tmp_path / "page")
     text = (tmp_path / "page/index.html").read_text()
     pictures = {path.name for path in (tmp_path / "page").glob("*.png")}
-    assert status == 0 and {"au_levels.png", "au_together.png", "va_histograms.png", "va_of_aus.png", "people.png",
-                            "labelled.png", "examples.png", "expressions.png"} <= pictures
+    assert status == 0
+    assert {"au_levels.png", "au_together.png", "va_histograms.png", "va_of_aus.png", "people.png",
+            "labelled.png", "examples.png", "expressions.png"} <= pictures
     assert set(re.findall(r'src="([^"]+)"', text)) == pictures
     assert len(re.findall(r'alt="[^"]{40,}"', text)) == len(pictures)
 
@@ -73,7 +81,8 @@ def test_page_says_every_picture_in_words(tmp_path, capsys):
 def test_sets_without_labels_or_people(tmp_path, capsys):
     models.dataset(tmp_path, np.zeros((3, 4)))
     (tmp_path / "bare.csv").write_text("path\nset.npy#0\nset.npy#1\n")
-    status, text, _ = call(describe.main, capsys, tmp_path / "bare.csv", "--report", tmp_path / "page")
+    status, text, _ = call(describe.main, capsys, tmp_path / "bare.csv",
+                           "--report", tmp_path / "page")
     whole = rows_below(text, "Images and people")["bare"]
     assert status == 0 and (whole["people"], whole["without any label"]) == ("not named", "100.0 %")
     fail(3, "no such manifest", "-m lib.datasets.describe", tmp_path / "none.csv")

@@ -16,7 +16,8 @@ def face_in(photo, mode="tight"):
     """The frontal template, half as wide as the photo and in its middle, as a face that was
     found."""
     side = min(photo.shape[:2])
-    points = align.template() * side * .6 + [photo.shape[1] / 2 - .3 * side, photo.shape[0] / 2 - .3 * side, 0]
+    corner = [photo.shape[1] / 2 - .3 * side, photo.shape[0] / 2 - .3 * side, 0]
+    points = align.template() * side * .6 + corner
     face = landmarks.Face(points.astype(np.float32), 1.0)
     return paste.Found(face, mode, *align.register(photo, face, mode, SIZE))
 
@@ -43,7 +44,8 @@ def test_pixels_move_by_the_flow_and_keep_their_detail(mode):
     photo = textured(320, 320)
     found = face_in(photo, mode)
     field, paint, cover = nothing()
-    scale = found.size / (flow.displacement(found, np.full((SIZE, SIZE, 2), 1.0))[16, 16, 0] * found.size)
+    moved = flow.displacement(found, np.full((SIZE, SIZE, 2), 1.0))[16, 16, 0]
+    scale = found.size / (moved * found.size)
     field[...] = [4 * scale, -2 * scale]  # 4 pixels of the photo to the right, 2 up, are read
     out = flow.apply(photo, found, field, paint, cover)
     # near the nose: in the middle of the mask
@@ -84,8 +86,8 @@ def test_a_grey_photo_stays_grey():
     photo = textured(180, 180, colours=1)
     found = face_in(photo)
     rng = np.random.default_rng(1)
-    out = flow.apply(photo, found, rng.normal(0, 1, (SIZE, SIZE, 2)), rng.uniform(0, 255, (SIZE, SIZE, 3)),
-                     rng.uniform(0, 1, (SIZE, SIZE, 1)))
+    out = flow.apply(photo, found, rng.normal(0, 1, (SIZE, SIZE, 2)),
+                     rng.uniform(0, 255, (SIZE, SIZE, 3)), rng.uniform(0, 1, (SIZE, SIZE, 1)))
     assert (out != photo).any() and np.ptp(out.astype(int), axis=-1).max() <= 2
 
 
@@ -112,7 +114,8 @@ def test_a_large_portrait_takes_under_two_seconds():
     photo = textured(2000, 1600)
     found = face_in(photo)
     rng = np.random.default_rng(2)
-    edit = rng.normal(0, 1, (SIZE, SIZE, 2)), rng.uniform(0, 255, (SIZE, SIZE, 3)), rng.uniform(0, 1, (SIZE, SIZE, 1))
+    edit = (rng.normal(0, 1, (SIZE, SIZE, 2)), rng.uniform(0, 255, (SIZE, SIZE, 3)),
+            rng.uniform(0, 1, (SIZE, SIZE, 1)))
     flow.apply(photo, found, *edit)
     before = time.process_time()
     flow.apply(photo, found, *edit)
@@ -145,7 +148,8 @@ def test_an_edited_film_flickers_no_more_than_it_did(frames):
 
     made = list(clip.edited(frames, "tight", SIZE, edit, flow.apply))
     assert all(changed for _, changed in made)
-    after, before = np.stack([picture for picture, _ in made]).astype(float), np.stack(frames).astype(float)
+    after = np.stack([picture for picture, _ in made]).astype(float)
+    before = np.stack(frames).astype(float)
     moved = np.abs(after - before).mean((0, 3)) > 2
     assert moved.sum() > 500
     flicker = lambda film: np.abs(np.diff(film, axis=0)).mean((0, 3))[moved].mean()
@@ -163,7 +167,8 @@ def test_a_film_is_written_and_frames_without_a_face_stay(frames, tmp_path, caps
         writer.write(picture)
     writer.close()
     assert video.rate(tmp_path / "in.mp4") == 25
-    done = clip.edit_clip(tmp_path / "in.mp4", tmp_path / "out.mp4", "tight", SIZE, edit, flow.apply)
+    done = clip.edit_clip(tmp_path / "in.mp4", tmp_path / "out.mp4", "tight", SIZE, edit,
+                          flow.apply)
     assert done == (4, 1) and "1 of 4 frames" in capsys.readouterr().err
     made = [frame.image for frame in video.frames(tmp_path / "out.mp4")]
     # the codec changes colours a little
@@ -181,7 +186,8 @@ def test_read_faces_are_averaged_over_crops_and_mirrors():
     photo = textured(200, 200)
     cut = reading.crops(photo, face_in(photo).face, "tight", SIZE)
     assert cut.shape == (2 * len(reading.CROPS), SIZE, SIZE, 3)
-    assert np.array_equal(cut[0], face_in(photo).picture) and np.array_equal(cut[7], cut[0][:, ::-1])
+    assert np.array_equal(cut[0], face_in(photo).picture)
+    assert np.array_equal(cut[7], cut[0][:, ::-1])
     assert all((cut[i] != cut[0]).any() for i in range(1, 7))
 
     class Reader:
@@ -203,8 +209,9 @@ def test_photos_without_a_face_are_named(tmp_path):
     except BadInput as error:
         pytest.skip(str(error))
     images.save(tmp_path / "grey.png", np.full((80, 80, 3), 128, np.uint8))
-    pictures, confidence, reasons = reading.registered([str(tmp_path / "grey.png"), str(tmp_path / "no.png")],
-                                                       "tight", SIZE)
+    pictures, confidence, reasons = reading.registered(
+        [str(tmp_path / "grey.png"), str(tmp_path / "no.png")], "tight", SIZE
+    )
     assert not pictures.any() and not confidence.any()
     assert "no face found" in reasons[0] and "no.png" in reasons[1]
 
@@ -215,11 +222,13 @@ def test_synthesize_moves_the_photos_pixels_where_the_editor_says_how():
     photo = textured(200, 200)
     found = face_in(photo)
     field, paint, cover = nothing()
-    outputs = {"edited": np.zeros((SIZE, SIZE, 3), np.uint8), "flow": field + 1.0, "paint": paint, "cover": cover}
+    outputs = {"edited": np.zeros((SIZE, SIZE, 3), np.uint8), "flow": field + 1.0, "paint": paint,
+               "cover": cover}
     out = photo_editor.edit_one(photo, found, lambda picture: outputs, SIZE)
     assert np.array_equal(out, flow.apply(photo, found, outputs["flow"], paint, cover))
     outputs["flow"] = field
-    assert photo_editor.edit_one(photo, found, lambda picture: outputs, SIZE).tobytes() == photo.tobytes()
+    edited = photo_editor.edit_one(photo, found, lambda picture: outputs, SIZE)
+    assert edited.tobytes() == photo.tobytes()
     alone = {"edited": found.picture}  # an editor without these outputs is pasted as before
     assert np.array_equal(photo_editor.edit_one(photo, found, lambda picture: alone, SIZE), photo)
 
@@ -228,7 +237,8 @@ def test_the_second_face_is_named_by_its_number(monkeypatch):
     photo = textured(200, 200)
     face = face_in(photo).face
     monkeypatch.setattr(models, "check", lambda: None)
-    monkeypatch.setattr(landmarks, "faces_in", lambda image: [face, landmarks.Face(face.points / 2, .9)])
+    monkeypatch.setattr(landmarks, "faces_in",
+                        lambda image: [face, landmarks.Face(face.points / 2, .9)])
     assert paste.find(photo, "tight", SIZE, number=2).face.confidence == pytest.approx(.9)
     with pytest.raises(BadInput, match="no face 3; 2 found"):
         paste.face_for(photo, SIZE, None, "", "the photo", 3)

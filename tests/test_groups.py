@@ -9,7 +9,8 @@ from lib.faces import groups
 
 def test_groups_are_thirds_of_the_skin_and_the_sexes():
     found = groups.groups_of(np.array([.1, .2, .3, .4, .5, .6]), np.array([True] * 2 + [False] * 4))
-    assert [name for name in found] == ["skin, darkest third", "skin, middle third", "skin, lightest third", "women", "men"]
+    skins = [f"skin, {name} third" for name in ("darkest", "middle", "lightest")]
+    assert list(found) == [*skins, "women", "men"]
     assert [int(rows.sum()) for rows in found.values()] == [2, 2, 2, 4, 2]
     assert found["skin, darkest third"].tolist() == [True, True] + [False] * 4
 
@@ -19,8 +20,10 @@ def test_error_and_order_by_hand():
     # the first three people are read well
     scores = np.where(np.arange(12) < 6, truth[:, 0] * .8, .5)[:, None]
     person = np.arange(12) // 2
-    table = groups.section(truth, scores, person, {"well": person[::2] < 3, "badly": person[::2] >= 3}, 0)
-    assert table["well"] == {"people": 3, "mean_absolute_error": .1, "interval": [.1, .1], "auc": 1, "auc_interval": [1, 1]}
+    table = groups.section(truth, scores, person,
+                           {"well": person[::2] < 3, "badly": person[::2] >= 3}, 0)
+    assert table["well"] == {"people": 3, "mean_absolute_error": .1, "interval": [.1, .1],
+                             "auc": 1, "auc_interval": [1, 1]}
     assert (table["badly"]["mean_absolute_error"], table["badly"]["auc"]) == (.5, .5)
     assert np.isnan(groups.order(truth[:4] * 0, scores[:4]))
 

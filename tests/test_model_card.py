@@ -12,8 +12,10 @@ META = {"kind": "classifier", "architecture": "stripes", "aus": models.AUS, "val
 
 
 def report(path, data, f1=0.5):
-    path.write_text(json.dumps({"n": 2, "subjects": 2, "data": {"path": str(data)}, "au": {"mean": {"f1": f1}},
-                                "intervals": {"au": {"mean": {"f1": [0.4, 0.6]}}}}))
+    path.write_text(json.dumps({
+        "n": 2, "subjects": 2, "data": {"path": str(data)}, "au": {"mean": {"f1": f1}},
+        "intervals": {"au": {"mean": {"f1": [0.4, 0.6]}}}
+    }))
     return path
 
 
@@ -23,12 +25,15 @@ def test_card_says_figures_people_and_what_is_held_out(tmp_path, capsys):
     fresh = models.dataset(tmp_path, [[0] * 4] * 2, "test.csv", subjects=["c", "d"])
     known = models.dataset(tmp_path, [[0] * 4] * 2, "seen.csv", subjects=["a", "d"])
     reports = [report(tmp_path / "r1.json", fresh), report(tmp_path / "r2.json", known, 0.75)]
-    status, _, _ = call(model_card.main, capsys, tmp_path / "c.onnx", "--train", train, "--reports", *reports,
-                        "--licence", "CC0")
+    status, _, _ = call(model_card.main, capsys, tmp_path / "c.onnx", "--train", train,
+                        "--reports", *reports, "--licence", "CC0")
     text = (tmp_path / "c.md").read_text()
-    assert status == 0 and f"{train}: 3 images, 2 people" in text and "licence of the data: CC0" in text
+    assert status == 0
+    assert f"{train}: 3 images, 2 people" in text
+    assert "licence of the data: CC0" in text
     assert f"| F1 of AUs | 0.500 | 0.400 to 0.600 | {fresh} | 2 | 2 | held out |" in text
-    assert f"| F1 of AUs | 0.750 | 0.400 to 0.600 | {known} | 2 | 2 | train: 1 of 2 people |" in text
+    row = f"| F1 of AUs | 0.750 | 0.400 to 0.600 | {known} | 2 | 2 | train: 1 of 2 people |"
+    assert row in text
     assert "AU01, AU02, AU12, AU26, valence, arousal, joy" in text and "## Limits" in text
 
 

@@ -21,11 +21,14 @@ def test_only_the_expression_changes_in_a_still_session():
     for name in ("pose", "shift", "gaze", "grain"):
         values = getattr(drawn, name).reshape(40, 15, -1)
         assert (values == values[:, :1]).all()
-    assert drawn.motion and not drawn.levels[::15].any() and (drawn.expression[::15] == "neutral").all()
+    assert drawn.motion
+    assert not drawn.levels[::15].any()
+    assert (drawn.expression[::15] == "neutral").all()
     alone = drawn.levels.reshape(40, 15, -1)[:, 1:1 + plan.STILL_ALONE].reshape(-1, len(AUS))
     times = (alone >= .4).sum(0)
     assert times.min() >= 12  # 240 of 20 AUs; an open jaw parts the lips, too
-    emotions = drawn.levels.reshape(40, 15, -1)[:, 1 + plan.STILL_ALONE:1 + plan.STILL_ALONE + plan.STILL_EMOTIONS]
+    start = 1 + plan.STILL_ALONE
+    emotions = drawn.levels.reshape(40, 15, -1)[:, start:start + plan.STILL_EMOTIONS]
     smiles = (emotions[..., INDEX[12]] > 0) & (emotions[..., INDEX[6]] > 0)
     assert .1 < smiles.mean() < .4  # 2 of 8 kinds
     assert {au for _, aus in behaviour.USUAL for au in aus} <= set(AUS)
@@ -63,8 +66,10 @@ def test_cells_know_what_most_of_their_samples_know():
 
 def field_set(tmp_path, fields):
     np.save(tmp_path / "motion.npy", fields)
-    manifest.write(tmp_path / "set.csv", {"path": [f"a.npy#{i}" for i in range(len(fields))], "AU01": ["0"] * len(fields),
-                                          "motion_path": [f"motion.npy#{i}" for i in range(len(fields))]})
+    manifest.write(tmp_path / "set.csv", {
+        "path": [f"a.npy#{i}" for i in range(len(fields))], "AU01": ["0"] * len(fields),
+        "motion_path": [f"motion.npy#{i}" for i in range(len(fields))]
+    })
     return motion.Motion(manifest.read(str(tmp_path / "set.csv")))
 
 
@@ -77,7 +82,8 @@ def test_flow_between_two_frames_goes_by_way_of_rest(tmp_path):
     fields[2, 0, 7, 2:] = np.nan
     moves = field_set(tmp_path, fields)
     straight, mirrored = torch.tensor([False]), torch.tensor([True])
-    between = lambda source, true, flip: moves.between(torch.tensor([source]), torch.tensor([true]), flip)
+    between = lambda source, true, flip: moves.between(torch.tensor([source]),
+                                                       torch.tensor([true]), flip)
     assert (between(0, 1, straight)[0, 0] == -.5).all() and not between(0, 1, straight)[0, 1].any()
     assert between(2, 1, straight)[0, 0, 4, 4] == -.25
     assert between(2, 1, mirrored)[0, 0, 4, 4] == .25
@@ -112,20 +118,25 @@ def test_an_editor_learns_from_motion(tmp_path):
     from lib.cli import parse
     from lib.generators.trainer import Trainer
 
-    none = [word for name in ("unlabelled", "test", "test-natural", "pairs", "pairs-validation", "judge",
-                              "judge-validation") for word in (f"--{name}", "0")]
-    rendered_faces.main(["--out", str(tmp_path), "--size", "16", "--look", "world", "--behaviour", "still", "--labelled",
-                         "30", "--people", "2", "--validation", "15", "--workers", "1", *none])
+    none = [word for name in ("unlabelled", "test", "test-natural", "pairs", "pairs-validation",
+                              "judge", "judge-validation") for word in (f"--{name}", "0")]
+    rendered_faces.main([
+        "--out", str(tmp_path), "--size", "16", "--look", "world", "--behaviour", "still",
+        "--labelled", "30", "--people", "2", "--validation", "15", "--workers", "1", *none
+    ])
     rows = manifest.read(str(tmp_path / "labelled.csv"))
     assert rows.columns["motion_path"][17] == "labelled_motion.npy#17"
     assert {*NAMES} <= {*rows.columns}
-    options = parse(train_generator.Options, "", [
-        "--arch", "warp-editor", "--preset", "photographs", "--config", "width=8", "joined=16", "fine=4", "d_width=8",
-        "--train", str(tmp_path / "labelled.csv"), "--validation", str(tmp_path / "validation.csv"), "--epochs", "2",
-        "--batch", "6", "--out", str(tmp_path / "e.pt"), "--device", "cpu"])
+    options = parse(train_generator.Options, "",
+                    ["--arch", "warp-editor", "--preset", "photographs", "--config", "width=8",
+                     "joined=16", "fine=4", "d_width=8", "--train", str(tmp_path / "labelled.csv"),
+                     "--validation", str(tmp_path / "validation.csv"), "--epochs", "2",
+                     "--batch", "6", "--out", str(tmp_path / "e.pt"), "--device", "cpu"])
     Trainer(options, torch.device("cpu")).train()
-    first, last = [json.loads(line) for line in (tmp_path / "history.jsonl").read_text().splitlines()]
-    assert 0 < last["g_motion"] < 5 and {"g_pair", "g_motion"} <= first.keys() and "g_cycle" not in first
+    first, last = map(json.loads, (tmp_path / "history.jsonl").read_text().splitlines())
+    assert 0 < last["g_motion"] < 5
+    assert {"g_pair", "g_motion"} <= first.keys()
+    assert "g_cycle" not in first
 
 
 def test_an_editor_with_cover_begins_as_one_without():

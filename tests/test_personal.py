@@ -172,11 +172,13 @@ def test_only_the_last_layers(sets, generic, capsys, tmp_path):
 def test_a_training_starts_from_a_finished_one(sets, generic, capsys, tmp_path):
     arguments = ("--train", sets["people"], "--validation", sets["test"], "--allow-shared-subjects")
     arguments += ("--init", generic, "--max-steps", 1, "--learning-rate", 0, "--device", "cpu")
-    code, _, said = call(train_classifier.main, capsys, *arguments, "--arch", "tiny", "--out", tmp_path / "c.pt")
+    code, _, said = call(train_classifier.main, capsys, *arguments, "--arch", "tiny",
+                         "--out", tmp_path / "c.pt")
     assert code == 0, said
     before, after = (checkpoints.load(path)["weights"] for path in (generic, tmp_path / "c.pt"))
     assert all(torch.equal(before[key], after[key]) for key in before if key.startswith("heads"))
-    code, _, said = call(train_classifier.main, capsys, *arguments, "--arch", "compact", "--out", tmp_path / "d.pt")
+    code, _, said = call(train_classifier.main, capsys, *arguments, "--arch", "compact",
+                         "--out", tmp_path / "d.pt")
     assert code == 3 and "differs in architecture" in said
 
 

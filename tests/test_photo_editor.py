@@ -19,7 +19,8 @@ SIZE = 8
 def face_in(photo):
     """The frontal template in the middle of a photo."""
     side = min(photo.shape[:2])
-    points = align.template() * side * .6 + [photo.shape[1] / 2 - .3 * side, photo.shape[0] / 2 - .3 * side, 0]
+    corner = [photo.shape[1] / 2 - .3 * side, photo.shape[0] / 2 - .3 * side, 0]
+    points = align.template() * side * .6 + corner
     return landmarks.Face(points.astype(np.float32), 1.0)
 
 
@@ -38,8 +39,8 @@ def place(tmp_path, monkeypatch):
 
 def edit(place, capsys, *more, out="out.png"):
     """The middle of the photo's face after an edit, [R,G,B]."""
-    code, said, log = call(synthesize.main, capsys, "--model", place / "editor.onnx", "--image", place / "photo.png", "--out",
-                           place / out, *more)
+    code, said, log = call(synthesize.main, capsys, "--model", place / "editor.onnx",
+                           "--image", place / "photo.png", "--out", place / out, *more)
     assert (code, said) == (0, ""), log
     return images.load(str(place / out))[45, 45].tolist()
 
@@ -53,14 +54,16 @@ def test_the_photos_own_aus_are_read_and_only_the_rest_is_added(place, capsys):
     # from 0 to 0.4: + 102
     assert edit(place, capsys, "--assume-neutral", "--set", *ALL) == [153, 153, 153]
     assert edit(place, capsys, "--set", *(f"{name}=0.2" for name in tiny.AUS)) == [51, 51, 51]
-    assert np.array_equal(images.load(str(place / "out.png")), images.load(str(place / "photo.png")))
+    assert np.array_equal(images.load(str(place / "out.png")),
+                          images.load(str(place / "photo.png")))
 
 
 def test_a_classifier_that_is_named_reads_in_place_of_the_shipped_one(place, capsys, monkeypatch):
     monkeypatch.setattr(photo_editor, "SHIPPED", place / "absent.onnx")
-    assert edit(place, capsys, "--classifier", place / "reader.onnx", "--set", *ALL) == [102, 102, 102]
-    code, _, said = call(synthesize.main, capsys, "--model", place / "editor.onnx", "--image", place / "photo.png", "--out",
-                         place / "out.png", "--set", *ALL)
+    made = edit(place, capsys, "--classifier", place / "reader.onnx", "--set", *ALL)
+    assert made == [102, 102, 102]
+    code, _, said = call(synthesize.main, capsys, "--model", place / "editor.onnx",
+                         "--image", place / "photo.png", "--out", place / "out.png", "--set", *ALL)
     assert code == 3 and "--classifier" in said and len(said.splitlines()) == 1
 
 
@@ -74,7 +77,9 @@ def test_copying_takes_the_aus_of_the_other_photo(place, capsys):
 def test_a_strip_ends_at_what_is_copied(place, capsys):
     edit(place, capsys, "--copy-from", place / "other.png", "--strip", "0:1:1")
     strip = images.load(str(place / "out.png"))
-    assert strip.shape == (90, 180, 3) and strip[45, 45].tolist() == [0, 0, 0] and strip[45, 135].tolist() == [153] * 3
+    assert strip.shape == (90, 180, 3)
+    assert strip[45, 45].tolist() == [0, 0, 0]
+    assert strip[45, 135].tolist() == [153] * 3
 
 
 def test_films(place, capsys):
@@ -84,7 +89,8 @@ def test_films(place, capsys):
     for _ in range(4):
         writer.write(np.full((90, 90, 3), 51, np.uint8))
     writer.close()
-    line = ["--model", place / "editor.onnx", "--video", place / "in.mp4", "--out", place / "out.mp4"]
+    line = ["--model", place / "editor.onnx", "--video", place / "in.mp4",
+            "--out", place / "out.mp4"]
     assert call(synthesize.main, capsys, *line, "--set", *ALL)[0] == 0
     made = [frame.image for frame in video.frames(place / "out.mp4")]
     assert len(made) == 4 and all(abs(int(frame[45, 45, 1]) - 102) < 8 for frame in made)
@@ -95,8 +101,10 @@ def test_films(place, capsys):
 
 def test_readings_in_one_picture_and_over_crops_agree_on_an_even_face(place):
     photo = images.load(str(place / "photo.png"))
-    editor = photo_editor.PhotoEditor(Model.open(place / "editor.onnx"), Model.open(place / "reader.onnx"))
-    found = paste.Found(face_in(photo), "tight", *align.register(photo, face_in(photo), "tight", SIZE))
+    editor = photo_editor.PhotoEditor(Model.open(place / "editor.onnx"),
+                                      Model.open(place / "reader.onnx"))
+    found = paste.Found(face_in(photo), "tight",
+                        *align.register(photo, face_in(photo), "tight", SIZE))
     assert editor.shown(photo, found) == pytest.approx(np.full((1, 4), .2), abs=1e-3)
     assert editor.shown_at_once(found.picture) == pytest.approx(np.full((1, 4), .2), abs=1e-3)
     assert not photo_editor.PhotoEditor(editor.model).shown(photo, found).any()
@@ -120,16 +128,19 @@ def test_the_shipped_editor_is_told_more_and_keeps_what_it_is_not_asked_for(plac
 
     from lib.faces import ship
 
-    ship.main([str(place / "editor.onnx"), "--strength", "1.5", "--of", "AU12=2", "--out", str(place / "shipped.onnx")])
+    ship.main([str(place / "editor.onnx"), "--strength", "1.5", "--of", "AU12=2",
+               "--out", str(place / "shipped.onnx")])
     plain, strong = Model.open(place / "editor.onnx"), Model.open(place / "shipped.onnx")
     picture = np.full((1, SIZE, SIZE, 3), 100, np.uint8)
     asked = lambda model, source, target: model.once(image=picture, source=np.float32([source]),
                                                      target=np.float32([target]))["edited"]
     shown = [.2, .2, .2, .2]
     assert np.array_equal(asked(strong, shown, shown), picture)
-    assert np.array_equal(asked(strong, shown, [.3, np.nan, .3, .2]), asked(plain, shown, [.35, np.nan, .4, .2]))
+    assert np.array_equal(asked(strong, shown, [.3, np.nan, .3, .2]),
+                          asked(plain, shown, [.35, np.nan, .4, .2]))
     meta = json.loads((place / "shipped.json").read_text())
-    assert meta["registration"] == "tight-8" and meta["strength"] == {"AU01": 1.5, "AU02": 1.5, "AU12": 2, "AU26": 1.5}
+    assert meta["registration"] == "tight-8"
+    assert meta["strength"] == {"AU01": 1.5, "AU02": 1.5, "AU12": 2, "AU26": 1.5}
     assert "registration expected: tight-8" in (place / "shipped.md").read_text()
     with pytest.raises(BadInput, match="--of AU45: the model does not know it"):
         ship.main([str(place / "editor.onnx"), "--of", "AU45=2", "--out", str(place / "x.onnx")])

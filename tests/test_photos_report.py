@@ -37,10 +37,12 @@ def test_one_edit_in_numbers():
     after = photo.copy()
     after[50:70, 50:70] += 10
     brighter = photos_report.compare(photo, after, face)
-    assert brighter["outside"] == 0 and brighter["changed"] == pytest.approx(400 / photos_report.hull(face, (120, 120)).sum())
+    assert brighter["outside"] == 0
+    assert brighter["changed"] == pytest.approx(400 / photos_report.hull(face, (120, 120)).sum())
     assert brighter["detail"][0] == pytest.approx(brighter["detail"][1], rel=.05)
     after[50:70, 50:70] = 120  # smooth now; only the rim of the square is detail
-    assert photos_report.compare(photo, after, face)["detail"][0] < .2 * photos_report.compare(photo, after, face)["detail"][1]
+    detail = photos_report.compare(photo, after, face)["detail"]
+    assert detail[0] < .2 * detail[1]
     after[0, 0] = [100, 103, 100]
     tinted = photos_report.compare(photo, after, face)
     assert tinted["outside"] == 40 and tinted["colour"] == 3
@@ -51,8 +53,9 @@ def test_a_summary_over_edits():
     figures = [{"detail": (9.0, 10.0), "outside": 0, "changed": .2, "colour": 1},
                {"detail": (30.0, 20.0), "outside": 2, "changed": .4, "colour": None}]
     assert photos_report.summary(np.array([.3, .7]), figures) == {
-        "same_person": .5, "distance": .5, "fine_detail": 1.3, "fine_detail_median": 1.2, "changed_share_of_face": .3,
-        "outside_most": 2, "grey_tint_most": 1}
+        "same_person": .5, "distance": .5, "fine_detail": 1.3, "fine_detail_median": 1.2,
+        "changed_share_of_face": .3, "outside_most": 2, "grey_tint_most": 1
+    }
 
 
 class Told:
@@ -69,12 +72,17 @@ class Told:
 def test_what_the_judge_sees_is_set_against_real_photographs(monkeypatch):
     monkeypatch.setattr(landmarks, "faces_in", lambda photo: [])
     dark, bright = np.full((60, 60, 3), 50, np.uint8), np.full((60, 60, 3), 200, np.uint8)
-    photos, expressions = [dark, dark, bright, dark, bright, bright], np.array(["neutral"] * 2 + ["happiness"] * 4)
+    photos = [dark, dark, bright, dark, bright, bright]
+    expressions = np.array(["neutral"] * 2 + ["happiness"] * 4)
     made = {"happiness": [bright, dark]}
-    section = photos_report.edits_section(made, photos, [face_in(photo) for photo in photos], [0, 1], expressions, Told())
+    section = photos_report.edits_section(made, photos, [face_in(photo) for photo in photos],
+                                          [0, 1], expressions, Told())
     entry = section["emotions"]["happiness"]
-    assert (entry["edits"], entry["unedited"], entry["real"], entry["of_real"]) == (.5, 0, .75, .6667)
-    assert entry["interval"] == [0, 1] and section["all"]["same_person"] == 1 and section["photographs"] == 2
+    shares = [entry[name] for name in ("edits", "unedited", "real", "of_real")]
+    assert shares == [.5, 0, .75, .6667]
+    assert entry["interval"] == [0, 1]
+    assert section["all"]["same_person"] == 1
+    assert section["photographs"] == 2
 
 
 def test_the_cut_is_about_eyes_and_mouth():
@@ -119,7 +127,8 @@ def test_weights_of_the_package_are_read_back(tmp_path):
 def run(graph, out, side, picture):
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(graph.model(out, side), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(graph.model(out, side),
+                                           providers=["CPUExecutionProvider"])
     return session.run(None, {"image": picture.astype(np.float32)})[0]
 
 
@@ -151,4 +160,6 @@ def test_a_block_that_halves_adds_the_pooled_picture_and_zeros():
     out, side, channels = graph.down("image", "d", 8, 3)
     made = run(graph, out, 8, picture)
     assert (side, channels) == (4, 4) and made.shape == (1, 4, 4, 4)
-    assert made[0, 2, 0, 0] == (28 + 29 + 36 + 37) / 4 and not made[0, 3].any() and not made[0, 0].any()
+    assert made[0, 2, 0, 0] == (28 + 29 + 36 + 37) / 4
+    assert not made[0, 3].any()
+    assert not made[0, 0].any()

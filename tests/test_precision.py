@@ -26,9 +26,8 @@ def trained(tmp_path_factory):
 
 def export(folder, out, capsys, *more):
     """(exit status, stderr) of export_onnx.py."""
-    status, shown, said = call(
-        export_onnx.main, capsys, folder / "c.pt", "--out", out, "--test", folder / "test.csv", *more
-    )
+    status, shown, said = call(export_onnx.main, capsys, folder / "c.pt", "--out", out,
+                               "--test", folder / "test.csv", *more)
     assert shown == ""
     return status, said
 

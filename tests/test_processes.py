@@ -84,7 +84,8 @@ def half_by_half(self, x):
     for rank in range(2):
         mean, variance = self.running_mean.clone(), self.running_var.clone()
         part = x[rank::2]
-        out[rank::2] = F.batch_norm(part, mean, variance, self.weight, self.bias, True, self.momentum)
+        out[rank::2] = F.batch_norm(part, mean, variance, self.weight, self.bias, True,
+                                    self.momentum)
         statistics.append((mean, variance))
     self.running_mean.copy_((statistics[0][0] + statistics[1][0]) / 2)
     self.running_var.copy_((statistics[0][1] + statistics[1][1]) / 2)
@@ -94,7 +95,8 @@ def half_by_half(self, x):
 def test_batch_norm_is_that_of_one_process_half_by_half(sets, tmp_path, monkeypatch):  # noqa: F811
     import train_classifier
 
-    line = [*sets, "--batch", 8, "--epochs", 2, "--dropout", 0, "--augment", "none", "--device", "cpu"]
+    line = [*sets, "--batch", 8, "--epochs", 2, "--dropout", 0, "--augment", "none",
+            "--device", "cpu"]
     line += ["--threads", 1, "--ema", 0.5, "--arch", "compact", "--out"]
     together(ROOT / "train_classifier.py", *line, tmp_path / "two" / "c.pt")
     monkeypatch.setattr(torch.nn.BatchNorm2d, "forward", half_by_half)
@@ -112,7 +114,8 @@ def test_batch_norm_is_that_of_one_process_half_by_half(sets, tmp_path, monkeypa
 
 def test_cut_in_one_process_and_resumed_in_two(sets, tmp_path):  # noqa: F811
     line = [*sets, "--arch", "ganimation", "--batch", 8, "--epochs", 2, "--epoch-images", 48]
-    line += ["--device", "cpu", "--threads", 1, "--resume", "--config", "width=4", "d_width=4", "blocks=1"]
+    line += ["--device", "cpu", "--threads", 1, "--resume", "--config", "width=4", "d_width=4",
+             "blocks=1"]
     line += ["--out"]
     assert run("train_generator.py", *line, tmp_path / "whole" / "g.pt")[0] == 0
     status, said = run("train_generator.py", *line, tmp_path / "cut" / "g.pt", stop=4)

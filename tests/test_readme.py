@@ -26,7 +26,8 @@ ALLOWED = {"json", "numpy", "onnxruntime", "PIL"}
 BLOCKED = """import sys
 class Blocked:
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in ("lib", "torch", "torchvision", "onnx", "onnxscript", "scipy", "sklearn", "cv2"):
+        if name.partition(".")[0] in ("lib", "torch", "torchvision", "onnx", "onnxscript",
+                                      "scipy", "sklearn", "cv2"):
             raise ImportError(f"{name} is blocked")
 sys.meta_path.insert(0, Blocked())
 """
@@ -38,7 +39,8 @@ def commands():
     found, in_python = [], False
     for line in README.splitlines():
         in_python ^= line.startswith("```")
-        texts = [line] if line.startswith("    ") and not in_python else re.findall(r"`([^`]+)`", line)
+        is_command = line.startswith("    ") and not in_python
+        texts = [line] if is_command else re.findall(r"`([^`]+)`", line)
         for text in texts:
             if "python " in text or "torchrun " in text:
                 found += [(*command, line) for command in split(text)]
@@ -59,7 +61,8 @@ def split(text):
             parts[-1].append(word)
     out = []
     for words in parts:
-        script = next((k for k, word in enumerate(words) if word.endswith(".py") or word.startswith("lib.")), None)
+        script = next((k for k, word in enumerate(words)
+                       if word.endswith(".py") or word.startswith("lib.")), None)
         if words[0] in ("python", "torchrun") and script is not None:
             out.append((words[script], words[script + 1:]))
     return out
@@ -84,7 +87,8 @@ def parser_of(script):
 def run_block(code, folder):
     """Run a block as it stands in a folder, without this repository on the path; its stdout."""
     (folder / "block.py").write_text(BLOCKED + code, encoding="utf-8")
-    done = subprocess.run([sys.executable, "-I", "block.py"], cwd=folder, capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-I", "block.py"], cwd=folder, capture_output=True,
+                          text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -92,7 +96,8 @@ def run_block(code, folder):
 @pytest.fixture
 def host(tmp_path):
     """A folder with two models and a photo that is larger than they want and wider than high."""
-    models.classifier(tmp_path / "classifier.onnx", thresholds={"AU01": 0.2, "AU02": 0.9, "AU12": 0.7})
+    models.classifier(tmp_path / "classifier.onnx",
+                      thresholds={"AU01": 0.2, "AU02": 0.9, "AU12": 0.7})
     models.generator(tmp_path / "generator.onnx")
     wide = np.repeat(np.repeat(models.paint([0.3, 0.6, 0.1, 0.8]), 3, 0), 5, 1)  # 24 x 40
     # lossless; Pillow looks at the content
@@ -112,8 +117,10 @@ def test_blocks_are_short_and_need_three_packages():
     for code in PYTHON:
         assert len([line for line in code.splitlines() if line.strip()]) <= 15
         nodes = list(ast.walk(ast.parse(code)))
-        imported = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
-        assert imported | {node.module for node in nodes if isinstance(node, ast.ImportFrom)} <= ALLOWED
+        imported = {alias.name for node in nodes
+                    if isinstance(node, ast.Import) for alias in node.names}
+        imported |= {node.module for node in nodes if isinstance(node, ast.ImportFrom)}
+        assert imported <= ALLOWED
 
 
 def test_block_reads_aus(host):
@@ -140,9 +147,10 @@ def test_block_edits_a_face(host):
 def test_every_command_parses():
     known = commands()
     scripts = {name for name, _, _ in known}
-    assert {"train_classifier.py", "train_generator.py", "export_onnx.py", "pseudo_label.py", "synthesize.py",
-            "evaluate.py"} <= scripts
-    importers = {path.stem for path in (ROOT / "lib/datasets").glob("*.py") if "importing.main(" in path.read_text()}
+    assert {"train_classifier.py", "train_generator.py", "export_onnx.py", "pseudo_label.py",
+            "synthesize.py", "evaluate.py"} <= scripts
+    importers = {path.stem for path in (ROOT / "lib/datasets").glob("*.py")
+                 if "importing.main(" in path.read_text()}
     assert importers - {"importing"} <= {name.rpartition(".")[2] for name in scripts}
     for name, arguments, line in known:
         if not arguments or arguments == ["--compare"]:  # only mentioned
@@ -163,7 +171,8 @@ def test_flags_beside_a_command_are_its_own():
 
 def test_flags_in_prose_exist_somewhere():
     scripts = {name for name, _, _ in commands()} | {"lib.datasets.split"}
-    known = {text for name in scripts for action in parser_of(name)._actions for text in action.option_strings}
+    known = {text for name in scripts
+             for action in parser_of(name)._actions for text in action.option_strings}
     known |= {"--help", "--nproc-per-node"}
     for line in README.splitlines():
         if not line.startswith("    "):

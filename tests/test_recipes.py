@@ -28,7 +28,8 @@ def test_single_au_makes_one_image_an_au_of_each_face():
 @pytest.mark.parametrize("count", [1, 5, 11, 12, 30])
 @pytest.mark.parametrize("sources", [1, 3, 4, 6])
 def test_counts_are_even_over_aus_and_sources_without_repeats(count, sources):
-    plan = recipes.make("single-au", np.zeros((sources, 4), np.float32), AUS, count=count, levels=(1, 1))
+    plan = recipes.make("single-au", np.zeros((sources, 4), np.float32), AUS, count=count,
+                        levels=(1, 1))
     assert len(plan) == count and list(plan.source) == sorted(plan.source)
     assert even(Counter(plan.edit), plan.edit) and even(Counter(plan.source), plan.source)
     if count >= 4:
@@ -39,7 +40,8 @@ def test_counts_are_even_over_aus_and_sources_without_repeats(count, sources):
 
 
 def test_same_seed_same_plan_and_another_seed_another():
-    plans = [recipes.make("single-au", NEUTRAL, AUS, count=7, levels=(0.3, 1), seed=seed) for seed in (1, 1, 2)]
+    plans = [recipes.make("single-au", NEUTRAL, AUS, count=7, levels=(0.3, 1), seed=seed)
+             for seed in (1, 1, 2)]
     assert np.array_equal(plans[0].target, plans[1].target) and plans[0].edit == plans[1].edit
     assert not np.array_equal(plans[0].target, plans[2].target)
     levels = plans[0].target.max(1)
@@ -59,7 +61,8 @@ def said(capsys):
 
 def test_more_than_there_is_to_make_is_said(capsys):
     recipes.make("single-au", NEUTRAL, AUS, count=13)
-    assert "3 sources x 4 edits make 12 different images; the other 1 of --count repeat" in said(capsys)
+    assert ("3 sources x 4 edits make 12 different images; the other 1 of --count repeat"
+            in said(capsys))
     recipes.make("single-au", NEUTRAL, AUS, count=13, levels=(0.5, 0.9))
     assert not said(capsys)
 
@@ -88,8 +91,10 @@ def test_deactivate_switches_one_active_au_off_and_keeps_the_others():
 def test_random_draws_target_rows_or_independent_aus():
     targets = np.array([[1, 0, 0, 0], [0, .5, .5, 0]], np.float32)
     plan = recipes.make("random", NEUTRAL, AUS, count=8, targets=targets)
-    assert even(Counter(map(tuple, plan.target)), map(tuple, targets)) and even(Counter(plan.source), range(3))
-    lone = recipes.make("random", np.zeros((4000, 2), np.float32), ["AU26", "AU27"], levels=(0.4, 0.8))
+    assert even(Counter(map(tuple, plan.target)), map(tuple, targets))
+    assert even(Counter(plan.source), range(3))
+    lone = recipes.make("random", np.zeros((4000, 2), np.float32), ["AU26", "AU27"],
+                        levels=(0.4, 0.8))
     on = lone.target > 0
     assert not on.all(1).any()  # one jaw
     # 0.2 less half of the 0.04 with both
@@ -110,8 +115,10 @@ def test_reweight_makes_every_level_of_every_au_equally_often(capsys):
 def test_balanced_makes_level_0_as_often_as_the_others(capsys):
     targets = np.array([[.2, 0, 0, 0]] * 9 + [[1, .4, 0, 0], [0, 0, 0, .6]], np.float32)
     plan = recipes.make("balanced", targets, AUS, count=80)
-    assert Counter(plan.edit) == {**dict.fromkeys(["AU01=0.2", "AU01=1", "AU02=0.4", "AU12=0.6"], 10),
-                                  **dict.fromkeys([f"{au}=0" for au in AUS], 10)}
+    assert Counter(plan.edit) == {
+        **dict.fromkeys(["AU01=0.2", "AU01=1", "AU02=0.4", "AU12=0.6"], 10),
+        **dict.fromkeys([f"{au}=0" for au in AUS], 10)
+    }
     said(capsys)
 
 

@@ -18,8 +18,9 @@ from lib.rendering.units import AUS, IMPOSSIBLE, INDEX, LEAST_AU27, NAMES
 
 ROOT = Path(__file__).parents[1]
 SETS = plan.SETS
-SMALL = ["--labelled", "195", "--unlabelled", "40", "--validation", "30", "--test", "42", "--test-natural", "30",
-         "--pairs", "20", "--pairs-validation", "10", "--pairs-expression", "9", "--judge", "40", "--judge-validation", "16", "--size", "32",
+SMALL = ["--labelled", "195", "--unlabelled", "40", "--validation", "30", "--test", "42",
+         "--test-natural", "30", "--pairs", "20", "--pairs-validation", "10",
+         "--pairs-expression", "9", "--judge", "40", "--judge-validation", "16", "--size", "32",
          "--people", "5"]
 
 
@@ -126,7 +127,8 @@ def test_a_pair_differs_only_by_its_target():
 def test_pair_images_are_equal_away_from_the_au(faces):
     rows = table(faces, "pairs")
     source = np.stack([images.load(name) for name in rows.images()]).astype(int)
-    true = np.stack([images.load(manifest.reference(faces, path)) for path in rows.columns["true_path"]]).astype(int)
+    true = [images.load(manifest.reference(faces, path)) for path in rows.columns["true_path"]]
+    true = np.stack(true).astype(int)
     change = np.abs(source - true).max(-1)
     target = np.stack([rows.numbers(f"target_{name}") for name in NAMES], 1)
     assert (change.reshape(len(rows), -1).max(1) > 8).all()
@@ -145,7 +147,8 @@ def test_each_au_changes_its_own_region(faces):
 
 
 def test_a_killed_run_goes_on_to_the_same_bytes(faces, tmp_path):
-    command = [sys.executable, "-m", "lib.datasets.rendered_faces", "--out", str(tmp_path), *SMALL, "--workers", "2"]
+    command = [sys.executable, "-m", "lib.datasets.rendered_faces", "--out", str(tmp_path), *SMALL,
+               "--workers", "2"]
     running = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     deadline = time.time() + 300
     while not list(tmp_path.glob(".labelled-*/[0-9]*.npy")):
@@ -170,8 +173,10 @@ def test_the_seed_changes_everything_and_a_second_run_nothing(faces, tmp_path):
 
 def test_rendering_starts_without_a_word():
     """Warp says on stderr that there is no GPU, and anny talks on stdout."""
-    done = subprocess.run([sys.executable, "-c", "from lib.rendering import heads; heads.load_anny()"], cwd=ROOT,
-                          capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", "from lib.rendering import heads; heads.load_anny()"], cwd=ROOT,
+        capture_output=True, text=True
+    )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
@@ -184,7 +189,8 @@ def test_png_files(tmp_path):
     assert images.load(rows.images()[3]).shape == (32, 32, 3)
 
 
-@pytest.mark.skipif(importlib.util.find_spec("mediapipe") is None, reason="mediapipe is not installed")
+@pytest.mark.skipif(importlib.util.find_spec("mediapipe") is None,
+                    reason="mediapipe is not installed")
 def test_a_detector_of_real_faces_finds_them(tmp_path):
     from PIL import Image
     import mediapipe
@@ -192,7 +198,8 @@ def test_a_detector_of_real_faces_finds_them(tmp_path):
     few = [text if text.startswith("--") else "0" for text in SMALL]
     few[1], few[SMALL.index("--size") + 1], few[SMALL.index("--people") + 1] = "100", "64", "20"
     rendered_faces.main(["--out", str(tmp_path), *few])
-    detector = mediapipe.solutions.face_mesh.FaceMesh(static_image_mode=True, min_detection_confidence=0.3)
+    detector = mediapipe.solutions.face_mesh.FaceMesh(static_image_mode=True,
+                                                      min_detection_confidence=0.3)
     found = 0
     for picture in np.load(tmp_path / "labelled.npy"):
         large = np.asarray(Image.fromarray(picture).resize((256, 256), Image.Resampling.BICUBIC))
@@ -213,4 +220,5 @@ def test_pairs_of_expressions_show_one_person_in_one_light(faces):
     assert not rows.aus(list(NAMES)).any()
     drawn = plan.draw("pairs_expression", 0, 9, 0, "expressions")
     for part in (drawn.pose, drawn.shift, drawn.gaze, drawn.grain):  # as their neutral frame
-        assert all((part[i] == part[drawn.neutral[i]]).all() for i in range(len(drawn)) if drawn.neutral[i] >= 0)
+        assert all((part[i] == part[drawn.neutral[i]]).all()
+                   for i in range(len(drawn)) if drawn.neutral[i] >= 0)

@@ -12,7 +12,8 @@ from lib.onnx_runtime import Model
 
 def report(tmp_path, **fulfilled):
     """A report on edits: a true rise of 0.5 each, and this share of it shown."""
-    per_au = {au: {"rise": None if share is None else 0.5 * share, "true_rise": 0.5} for au, share in fulfilled.items()}
+    per_au = {au: {"rise": None if share is None else 0.5 * share, "true_rise": 0.5}
+              for au, share in fulfilled.items()}
     (tmp_path / "r.json").write_text(json.dumps({"edits": {"per_au": per_au}}))
     return str(tmp_path / "r.json")
 
@@ -31,18 +32,25 @@ def test_the_network_is_told_more(tmp_path):
     """The toy editor adds 255 (target - source) to an AU's stripe: with a strength of 2, AU01
     rises twice as far."""
     models.generator(tmp_path / "g.onnx")
-    strength.main([str(tmp_path / "g.onnx"), "--report", report(tmp_path, AU01=0.8 / 2 ** 1.5, AU02=0.8),
+    strength.main([str(tmp_path / "g.onnx"),
+                   "--report", report(tmp_path, AU01=0.8 / 2 ** 1.5, AU02=0.8),
                    "--out", str(tmp_path / "s.onnx"), "--most", "3"])
     image = models.paint([0.1, 0.1, 0.1, 0.1])[None]
     source = np.full((1, 4), 0.1, np.float32)
     target = source + np.array([[0.2, 0.2, 0, 0]], np.float32)
-    plain, strong = (Model.open(str(tmp_path / name)).predict(image, 1, "x", ["edited"], source=source, target=target)
-                     ["edited"][0, 0, ::2, 0].astype(int) for name in ("g.onnx", "s.onnx"))
+    plain, strong = (Model.open(str(tmp_path / name)).predict(image, 1, "x", ["edited"],
+                                                              source=source, target=target)
+                     for name in ("g.onnx", "s.onnx"))
+    plain, strong = (made["edited"][0, 0, ::2, 0].astype(int) for made in (plain, strong))
     assert np.allclose(plain, [0.3 * 255, 0.3 * 255, 0.1 * 255, 0.1 * 255], atol=1)
     assert np.allclose(strong, [0.5 * 255, 0.3 * 255, 0.1 * 255, 0.1 * 255], atol=1)
-    same = Model.open(str(tmp_path / "s.onnx")).predict(image, 1, "x", ["edited"], source=source, target=source)
+    same = Model.open(str(tmp_path / "s.onnx")).predict(
+        image, 1, "x", ["edited"], source=source, target=source
+    )
     assert np.array_equal(same["edited"][0], image[0])
-    assert json.loads((tmp_path / "s.json").read_text())["strength"] == {"AU01": 2, "AU02": 1, "AU12": 1, "AU26": 1}
+    assert json.loads((tmp_path / "s.json").read_text())["strength"] == {
+        "AU01": 2, "AU02": 1, "AU12": 1, "AU26": 1
+    }
 
 
 def test_what_is_wrong_is_said(tmp_path):
@@ -50,8 +58,11 @@ def test_what_is_wrong_is_said(tmp_path):
     models.classifier(tmp_path / "c.onnx")
     (tmp_path / "bad.json").write_text("{}")
     good, out = report(tmp_path, AU01=0.1), str(tmp_path / "s.onnx")
-    for model, said, told in (("c.onnx", good, "no editor of AUs"), ("r.json", good, "no ONNX model"),
-                              ("none.onnx", good, "no such model"), ("g.onnx", str(tmp_path / "bad.json"), "no report on edits")):
+    for model, said, told in (
+        ("c.onnx", good, "no editor of AUs"), ("r.json", good, "no ONNX model"),
+        ("none.onnx", good, "no such model"),
+        ("g.onnx", str(tmp_path / "bad.json"), "no report on edits")
+    ):
         with pytest.raises(BadInput, match=told):
             strength.main([str(tmp_path / model), "--report", said, "--out", out])
     strength.main([str(tmp_path / "g.onnx"), "--report", good, "--out", out])

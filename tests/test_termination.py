@@ -56,14 +56,11 @@ def sets(tmp_path_factory):
     for name, count in (("train", 24), ("validation", 12)):
         pictures = draw.integers(0, 256, (count, 16, 16, 3), np.uint8)
         images.save_pack(folder / f"{name}.npy", pictures)
-        manifest.write(
-            folder / f"{name}.csv",
-            {
-                "path": [f"{name}.npy#{i}" for i in range(count)],
-                "subject": [f"{name}{i // 4}" for i in range(count)],
-                **{au: list(draw.random(count) * (draw.random(count) < 0.6)) for au in ("AU01", "AU12")},
-            },
-        )
+        manifest.write(folder / f"{name}.csv",
+                       {"path": [f"{name}.npy#{i}" for i in range(count)],
+                        "subject": [f"{name}{i // 4}" for i in range(count)],
+                        **{au: list(draw.random(count) * (draw.random(count) < 0.6))
+                           for au in ("AU01", "AU12")}})
     return ["--train", folder / "train.csv", "--validation", folder / "validation.csv"]
 
 

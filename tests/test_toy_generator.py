@@ -49,7 +49,8 @@ class System(contract.System):
         super().__init__(labels, config)
         self.painter = Painter(labels.count, config.size)
         self.nets = {"painter": self.painter}
-        self.optimisers = {"painter": torch.optim.Adam(self.painter.parameters(), config.learning_rate)}
+        adam = torch.optim.Adam(self.painter.parameters(), config.learning_rate)
+        self.optimisers = {"painter": adam}
         self.drawing = contract.EditDrawing(shares={"pair": 1.0})
 
     def step(self, batch, step):
@@ -73,8 +74,8 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 
 def run(folder, script, *arguments, status=0):
     """A script that needs the table's line (those on ONNX Runtime do not); what it says."""
-    done = subprocess.run([sys.executable, "-c", ADDED, str(folder), str(ROOT / script), *map(str, arguments)],
-                          env=ENVIRONMENT, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", ADDED, str(folder), str(ROOT / script),
+                           *map(str, arguments)], env=ENVIRONMENT, capture_output=True, text=True)
     assert done.returncode == status, done.stderr
     return done.stderr
 
@@ -83,7 +84,8 @@ def faces(place, name, people, seed):
     """Four pictures of each person: the levels of AUs are the brightness of the stripes."""
     levels = np.random.default_rng(seed).uniform(0, 1, (4 * people, 4)).round(2)
     levels[::4] = 0
-    path = models.dataset(place, levels, f"{name}.csv", subjects=[f"{name}{i // 4}" for i in range(4 * people)])
+    path = models.dataset(place, levels, f"{name}.csv",
+                          subjects=[f"{name}{i // 4}" for i in range(4 * people)])
     return path, levels
 
 
@@ -97,16 +99,19 @@ def place(tmp_path):
 
 
 def test_from_training_to_evaluation(place):
-    said = run(place, "train_generator.py", "--arch", "toy", "--train", place / "train.csv", "--validation",
-               place / "validation.csv", "--out", place / "toy.pt", "--reader", place / "reader.onnx", "--no-flip", "--ema", "0.5",
+    said = run(place, "train_generator.py", "--arch", "toy", "--train", place / "train.csv",
+               "--validation", place / "validation.csv", "--out", place / "toy.pt",
+               "--reader", place / "reader.onnx", "--no-flip", "--ema", "0.5",
                "--epoch-images", "240", "--level", "1", "--device", "cpu", "--threads", "1")
     assert "epoch" in said
     lines = [json.loads(line) for line in (place / "history.jsonl").read_text().splitlines()]
-    assert len(lines) == 2 and lines[-1]["g_pair"] < lines[0]["g_pair"] and lines[-1]["target_rise"] > 0.5
+    assert len(lines) == 2
+    assert lines[-1]["g_pair"] < lines[0]["g_pair"]
+    assert lines[-1]["target_rise"] > 0.5
     run(place, "export_onnx.py", place / "toy.pt", "--out", place / "toy.onnx")
 
-    succeed("synthesize.py", "--model", place / "toy.onnx", "--source", place / "validation.csv", "--level", "1", "--out",
-            place / "made")
+    succeed("synthesize.py", "--model", place / "toy.onnx", "--source", place / "validation.csv",
+            "--level", "1", "--out", place / "made")
     made = manifest.read(place / "made/manifest.csv")
     assert len(made) == 4 * 4  # each of four AUs on each neutral face
     for row, path in enumerate(made.images()):
@@ -116,16 +121,18 @@ def test_from_training_to_evaluation(place):
     source, levels = manifest.read(place / "validation.csv"), np.eye(4)
     np.save(place / "true.npy", np.stack([models.paint(row) for row in levels]))
     manifest.write(place / "pairs.csv", {
-        "path": [source.columns["path"][0]] * 4, "subject": ["a"] * 4, **{au: [0.0] * 4 for au in models.AUS},
-        "true_path": [f"true.npy#{i}" for i in range(4)],
-        **{f"target_{au}": list(levels[:, k]) for k, au in enumerate(models.AUS)}})
-    text, _ = succeed("evaluate.py", "--model", place / "toy.onnx", "--pairs", place / "pairs.csv", "--judge",
-                      place / "reader.onnx")
+        "path": [source.columns["path"][0]] * 4, "subject": ["a"] * 4,
+        **{au: [0.0] * 4 for au in models.AUS}, "true_path": [f"true.npy#{i}" for i in range(4)],
+        **{f"target_{au}": list(levels[:, k]) for k, au in enumerate(models.AUS)}
+    })
+    text, _ = succeed("evaluate.py", "--model", place / "toy.onnx", "--pairs", place / "pairs.csv",
+                      "--judge", place / "reader.onnx")
     summary = json.loads(text)["edits"]["summary"]
     assert summary["share_half_fulfilled"] == 1 and summary["aus"] == 4
 
 
 def test_an_editor_that_nothing_reads_is_refused_before_training(place):
-    said = run(place, "train_generator.py", "--arch", "toy", "--train", place / "train.csv", "--validation",
-               place / "validation.csv", "--out", place / "toy.pt", "--device", "cpu", "--threads", "1", status=3)
+    said = run(place, "train_generator.py", "--arch", "toy", "--train", place / "train.csv",
+               "--validation", place / "validation.csv", "--out", place / "toy.pt",
+               "--device", "cpu", "--threads", "1", status=3)
     assert "give --reader FILE.onnx" in said and len(said.splitlines()) == 1

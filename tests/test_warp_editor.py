@@ -20,18 +20,21 @@ TINY = dict(size=16, width=8, levels=1, stem=4, joined=8, fine=4, d_width=8)
 # made by the version before (generators/expression_manipulator.py with head=warp): 3 epochs of 3
 # steps, see `trained`
 BEFORE = {
-    "quick": {"g_adversarial": [0.69199, 0.69215, 0.6918], "g_condition": [0.32367, 0.2361, 0.2569],
-              "g_change": [0.00224, 0.01895, 0.08444], "g_cycle": [0.00475, 0.05777, 0.14481],
-              "g_pair": [0.86229, 0.68315, 0.77578], "d_adversarial": [1.38617, 1.38483, 1.38551],
-              "d_condition": [0.2901, 0.2229, 0.27354], "d_penalty": [0.00111, 0.00141, 0.0013],
-              "condition_error": [0.24003, 0.23648, 0.23357], "change": [1.77143, 7.83504, 15.7678],
-              "variety": [0.4287, 0.4918, 0.51391]},
-    "grid": {"g_adversarial": [0.69148, 0.69114, 0.6906], "g_condition": [0.28592, 0.24262, 0.19109],
-             "g_change": [0.00177, 0.00046, 0.0006], "g_cycle": [0.00469, 0.00068, 0.00089],
-             "g_pair": [0.06987, 0.08742, 0.05522], "d_adversarial": [1.38687, 1.3866, 1.38677],
-             "d_condition": [0.28023, 0.26304, 0.21091], "d_penalty": [0.00151, 0.00154, 0.00187],
-             "condition_error": [0.22658, 0.22148, 0.21635], "change": [0.19797, 0.06319, 0.07623],
-             "variety": [0.37536, 0.58548, 0.64225]}}
+    "quick": {
+        "g_adversarial": [0.69199, 0.69215, 0.6918], "g_condition": [0.32367, 0.2361, 0.2569],
+        "g_change": [0.00224, 0.01895, 0.08444], "g_cycle": [0.00475, 0.05777, 0.14481],
+        "g_pair": [0.86229, 0.68315, 0.77578], "d_adversarial": [1.38617, 1.38483, 1.38551],
+        "d_condition": [0.2901, 0.2229, 0.27354], "d_penalty": [0.00111, 0.00141, 0.0013],
+        "condition_error": [0.24003, 0.23648, 0.23357], "change": [1.77143, 7.83504, 15.7678],
+        "variety": [0.4287, 0.4918, 0.51391]},
+    "grid": {
+        "g_adversarial": [0.69148, 0.69114, 0.6906], "g_condition": [0.28592, 0.24262, 0.19109],
+        "g_change": [0.00177, 0.00046, 0.0006], "g_cycle": [0.00469, 0.00068, 0.00089],
+        "g_pair": [0.06987, 0.08742, 0.05522], "d_adversarial": [1.38687, 1.3866, 1.38677],
+        "d_condition": [0.28023, 0.26304, 0.21091], "d_penalty": [0.00151, 0.00154, 0.00187],
+        "condition_error": [0.22658, 0.22148, 0.21635], "change": [0.19797, 0.06319, 0.07623],
+        "variety": [0.37536, 0.58548, 0.64225]},
+}
 
 
 @pytest.fixture(scope="module")
@@ -42,9 +45,11 @@ def data(tmp_path_factory):
 
 def trained(data, out, *more, processes=1):
     """history.jsonl of 3 epochs of 3 steps."""
-    line = command(data, out / "g.pt", "--seed", 7, "--epochs", 3, "--decay-epochs", 1, "--epoch-images", 24, *more)
+    line = command(data, out / "g.pt", "--seed", 7, "--epochs", 3, "--decay-epochs", 1,
+                   "--epoch-images", 24, *more)
     if processes > 1:
-        line[:1] = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+        line[:1] = [sys.executable, "-m", "torch.distributed.run",
+                    "--standalone", "--nproc-per-node", str(processes)]
     done = subprocess.run(line, env=ENVIRONMENT, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return [json.loads(text) for text in (out / "history.jsonl").read_text().splitlines()]
@@ -54,7 +59,8 @@ def trained(data, out, *more, processes=1):
 def test_figures_are_those_of_before(data, tmp_path, preset):
     # before these were settings
     then = ("cover=false", "pair_balance=0", "isolate=0", "pair_by=session")
-    lines = trained(data, tmp_path, "--preset", preset, "--arch", "warp-editor", "--config", *SMALL, *then)
+    lines = trained(data, tmp_path, "--preset", preset, "--arch", "warp-editor",
+                    "--config", *SMALL, *then)
     for name, values in BEFORE[preset].items():
         assert [line[name] for line in lines] == pytest.approx(values, rel=1e-4, abs=2e-5), name
 
@@ -87,7 +93,8 @@ def drawing(cover, seed=0):
 @torch.no_grad()
 def test_an_edit_is_moved_pixels_and_covering_paint(cover):
     system = drawing(cover)
-    picture, source, target = torch.rand(4, 3, 16, 16) * 2 - 1, torch.rand(4, 2), torch.rand(4, 2) * 3
+    picture = torch.rand(4, 3, 16, 16) * 2 - 1
+    source, target = torch.rand(4, 2), torch.rand(4, 2) * 3
     made = system.exports["editor"](picture, source, target)
     moved = flow_warp(picture, made["flow"])
     again = (1 - made["cover"]) * moved + made["cover"] * made["paint"]
@@ -95,7 +102,9 @@ def test_an_edit_is_moved_pixels_and_covering_paint(cover):
     assert 0 <= made["cover"].min() and made["cover"].max() <= 1 and made["paint"].abs().max() <= 1
     assert torch.equal(made["edited"], system.generator.edit(picture, source, target))
     same = system.exports["editor"](picture, source, source)
-    assert torch.equal(same["edited"], picture) and not same["cover"].any() and not same["flow"].any()
+    assert torch.equal(same["edited"], picture)
+    assert not same["cover"].any()
+    assert not same["flow"].any()
 
 
 def test_matte_by_hand():
@@ -104,7 +113,8 @@ def test_matte_by_hand():
     assert found["cover"].item() == 1  # blue goes as far as it can
     assert found["paint"].flatten() == pytest.approx([0.5, 0.5, -1], abs=1e-4)
     found = matte(torch.zeros(1, 3, 1, 1), torch.full((1, 3, 1, 1), 0.25))
-    assert found["cover"].item() == 0.25 and found["paint"].flatten() == pytest.approx([1] * 3, abs=1e-3)
+    assert found["cover"].item() == 0.25
+    assert found["paint"].flatten() == pytest.approx([1] * 3, abs=1e-3)
 
 
 def test_cover_takes_away_what_was_there():
@@ -118,17 +128,20 @@ def test_cover_takes_away_what_was_there():
 
 def test_the_exported_parts_are_in_pixels_and_levels(tmp_path):
     system = drawing(True)
-    checkpoint = {"kind": "generator", "architecture": "warp-editor", "config": system.config_dict(),
-                  "labels": LABELS.as_dict(), "nets": {name: net.state_dict() for name, net in system.nets.items()},
+    checkpoint = {"kind": "generator", "architecture": "warp-editor",
+                  "config": system.config_dict(), "labels": LABELS.as_dict(),
+                  "nets": {name: net.state_dict() for name, net in system.nets.items()},
                   "samples": torch.randint(0, 256, (5, 16, 16, 3), dtype=torch.uint8)}
     pictures = checkpoint["samples"].numpy()
     worst = onnx_export.export(checkpoint, tmp_path / "g.onnx", pictures)
     assert set(worst) == {"edited", "flow", "paint", "cover"}
     session = onnxruntime.InferenceSession(tmp_path / "g.onnx", providers=["CPUExecutionProvider"])
     target = np.full((5, 2), 2, np.float32)
-    edited, flow, paint, cover = session.run(["edited", "flow", "paint", "cover"],
-                                             {"image": pictures, "source": target * 0, "target": target})
-    assert flow.shape == (5, 16, 16, 2) and paint.shape == (5, 16, 16, 3) and cover.shape == (5, 16, 16, 1)
+    feed = {"image": pictures, "source": target * 0, "target": target}
+    edited, flow, paint, cover = session.run(["edited", "flow", "paint", "cover"], feed)
+    assert flow.shape == (5, 16, 16, 2)
+    assert paint.shape == (5, 16, 16, 3)
+    assert cover.shape == (5, 16, 16, 1)
     for k in range(5):
         moved = read_at(pictures[k].astype(float), flow[k])
         again = (1 - cover[k]) * moved + cover[k] * paint[k]
@@ -151,7 +164,8 @@ def read_at(picture, flow):
 def test_a_checkpoint_of_before_still_opens():
     """It holds the generator's weights alone and calls the architecture expression-manipulator."""
     system = drawing(False)
-    config = {**system.config_dict(), "head": "warp", "norm": "group", "inject": "modulate", "n_critic": 1, "w_self": 0.0}
+    config = {**system.config_dict(), "head": "warp", "norm": "group", "inject": "modulate",
+              "n_critic": 1, "w_self": 0.0}
     del config["cover"]
     old = {"kind": "generator", "architecture": "expression-manipulator", "config": config,
            "labels": {"aus": list(LABELS.aus)}, "weights": system.generator.state_dict()}

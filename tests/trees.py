@@ -55,7 +55,8 @@ def fingerprint(root):
 def run(name, tmp_path, files, **options):
     """(manifest.csv, dropped.csv, what was said) of an importer; ROOT must come out as it went
     in."""
-    root = plant(tmp_path / "root", files | {".DS_Store": "x", "__MACOSX/._a.png": "x", "readme.pdf": "x"})
+    root = plant(tmp_path / "root",
+                 files | {".DS_Store": "x", "__MACOSX/._a.png": "x", "readme.pdf": "x"})
     before = fingerprint(root)
     module = importlib.import_module(f"lib.datasets.{name}")
     options = {"root": str(root), "out": str(tmp_path / "out")} | options

@@ -20,7 +20,8 @@ from commands import succeed  # noqa: E402
 
 from lib import manifest  # noqa: E402
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
 LOOK = """<script>addEventListener('load', () => {
   const pictures = [...document.images].map(i => [i.getAttribute('src'), i.naturalWidth, i.clientWidth, i.alt]);
   const page = document.documentElement;
@@ -39,10 +40,12 @@ def look(page, tmp_path, width):
     outer.write_text(f"""<!doctype html><body><iframe id=f src={copy.name} width={width} height=800></iframe>
 <script>addEventListener('load', () => {{ document.body.setAttribute('data-seen',
   document.getElementById('f').contentDocument.body.getAttribute('data-seen')); }})</script></body>""")
-    done = subprocess.run([CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--allow-file-access-from-files",
-                           f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={max(width, PHONE) + 40},900",
-                           "--virtual-time-budget=20000", "--dump-dom", outer.as_uri()],
-                          capture_output=True, text=True, timeout=180)
+    done = subprocess.run(
+        [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--allow-file-access-from-files",
+         f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={max(width, PHONE) + 40},900",
+         "--virtual-time-budget=20000", "--dump-dom", outer.as_uri()], capture_output=True,
+        text=True, timeout=180
+    )
     found = re.search(r'data-seen="([^"]*)"', done.stdout)
     assert found, done.stderr[-500:]
     return json.loads(found.group(1).replace("&quot;", '"').replace("&amp;", "&"))
@@ -54,13 +57,15 @@ def pages(tmp_path_factory):
     place = tmp_path_factory.mktemp("pages")
     rng = np.random.default_rng(0)
     models.classifier(place / "c.onnx")
-    models.dataset(place, rng.integers(0, 6, (16, 4)) / 5, subjects=[f"p{i // 4}" for i in range(16)])
+    models.dataset(place, rng.integers(0, 6, (16, 4)) / 5,
+                   subjects=[f"p{i // 4}" for i in range(16)])
     data = manifest.read(place / "set.csv")
     data.columns |= {"valence": [f"{v:.2f}" for v in rng.uniform(-1, 1, 16)],
                      "arousal": [f"{v:.2f}" for v in rng.uniform(-1, 1, 16)],
                      "expression": ["neutral", "happiness"] * 8, "video": ["v"] * 16}
     data.write(place / "set.csv")
-    succeed("evaluate.py", "--model", place / "c.onnx", "--test", place / "set.csv", "--report", place / "report")
+    succeed("evaluate.py", "--model", place / "c.onnx", "--test", place / "set.csv",
+            "--report", place / "report")
     succeed("-m lib.datasets.describe", place / "set.csv", "--report", place / "data")
     return {name: place / name / "index.html" for name in ("report", "data")}
 

@@ -20,7 +20,8 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 from lib.onnx_runtime import Model  # noqa: E402
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
 FRAME = 360
 LOOK = """<!doctype html><body><iframe id=f src=index.html width=%d height=800></iframe><script type=module>
 const send = said => fetch('said', {method: 'POST', body: JSON.stringify(said)})
@@ -90,8 +91,8 @@ def said(place, tmp_path_factory):
     heard, there = {}, threading.Event()
 
     class Handler(http.server.SimpleHTTPRequestHandler):
-        extensions_map = {**http.server.SimpleHTTPRequestHandler.extensions_map, ".mjs": "text/javascript",
-                          ".wasm": "application/wasm"}
+        extensions_map = {**http.server.SimpleHTTPRequestHandler.extensions_map,
+                          ".mjs": "text/javascript", ".wasm": "application/wasm"}
 
         def __init__(self, *rest):
             super().__init__(*rest, directory=str(place))
@@ -108,9 +109,11 @@ def said(place, tmp_path_factory):
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     browser = subprocess.Popen(
-        [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path_factory.mktemp('profile')}",
-         "--window-size=540,900", f"http://127.0.0.1:{server.server_port}/look.html"],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu",
+         f"--user-data-dir={tmp_path_factory.mktemp('profile')}", "--window-size=540,900",
+         f"http://127.0.0.1:{server.server_port}/look.html"], stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL
+    )
     try:
         assert there.wait(240), "the page said nothing"
     finally:

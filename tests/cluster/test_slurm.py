@@ -62,14 +62,15 @@ def cluster(tmp_path_factory):
     (folder / "munge.key").write_bytes(os.urandom(128))
     (folder / "munge.key").chmod(0o400)
     ports = [free_port() for _ in range(2)]
-    conf = SLURM_CONF.format(folder=folder, host=socket.gethostname().partition(".")[0], port=ports[0],
-                             other=ports[1], cpus=os.cpu_count())
+    conf = SLURM_CONF.format(folder=folder, host=socket.gethostname().partition(".")[0],
+                             port=ports[0], other=ports[1], cpus=os.cpu_count())
     (folder / "slurm.conf").write_text(conf)
     environment = {**ENVIRONMENT, "SLURM_CONF": str(folder / "slurm.conf"), "PATH": SEARCH}
     lines = [["munged", "--foreground", "--force", f"--key-file={folder}/munge.key",
               f"--socket={folder}/munge.socket", f"--pid-file={folder}/munge.pid",
               f"--log-file={folder}/munge.log", f"--seed-file={folder}/munge.seed"],
-             ["slurmctld", "-D", "-i"], ["slurmd", "-D", "-N", socket.gethostname().partition(".")[0]]]
+             ["slurmctld", "-D", "-i"],
+             ["slurmd", "-D", "-N", socket.gethostname().partition(".")[0]]]
     started = []
     try:
         for line in lines:
@@ -95,16 +96,19 @@ def test_an_array_of_shards_is_the_whole(cluster, tmp_path):
     models.classifier(tmp_path / "c.onnx")
     models.dataset(tmp_path, np.random.default_rng(0).integers(0, 6, (50, 4)) / 5, "unlabelled.csv")
     job = tmp_path / "label.slurm"
-    job.write_text(ARRAY.replace(".venv/bin/python pseudo_label.py", f"{sys.executable} {ROOT}/pseudo_label.py"))
-    sent = subprocess.run(["sbatch", "--wait", "--array=1-4", f"--output={folder}/%a.log", job], cwd=tmp_path,
-                          env=environment, capture_output=True, text=True, timeout=500)
+    job.write_text(ARRAY.replace(".venv/bin/python pseudo_label.py",
+                                 f"{sys.executable} {ROOT}/pseudo_label.py"))
+    sent = subprocess.run(["sbatch", "--wait", "--array=1-4", f"--output={folder}/%a.log", job],
+                          cwd=tmp_path, env=environment, capture_output=True, text=True,
+                          timeout=500)
     said = "".join(path.read_text() for path in sorted(folder.glob("*.log")))
     assert sent.returncode == 0, sent.stderr + said[-3000:]
     parts = sorted(tmp_path.glob("pseudo-*.csv"))
     assert [path.name for path in parts] == [f"pseudo-{i}of4.csv" for i in (1, 2, 3, 4)]
     succeed("-m lib.manifest", "merge", *parts, "--out", tmp_path / "merged.csv")
-    succeed("pseudo_label.py", "--model", tmp_path / "c.onnx", "--images", tmp_path / "unlabelled.csv",
-            "--out", tmp_path / "whole.csv")
+    succeed("pseudo_label.py", "--model", tmp_path / "c.onnx",
+            "--images", tmp_path / "unlabelled.csv", "--out", tmp_path / "whole.csv")
     assert (tmp_path / "merged.csv").read_text() == (tmp_path / "whole.csv").read_text()
     parts[2].unlink()
-    fail(3, "shard 3 of 4", "-m lib.manifest", "merge", *parts[:2], parts[3], "--out", tmp_path / "x.csv")
+    fail(3, "shard 3 of 4", "-m lib.manifest", "merge", *parts[:2], parts[3],
+         "--out", tmp_path / "x.csv")

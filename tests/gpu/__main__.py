@@ -22,8 +22,10 @@ from lib.files import to_json, write_text
 
 @dataclass
 class Options:
-    out: str = arg("runs/gpu-check.json", help="where the figures go", metavar="FILE.json", writes="file")
-    device: str = arg("auto", help="where it runs; on a CPU in a small form", choices=["auto", "cuda", "cpu"])
+    out: str = arg("runs/gpu-check.json", help="where the figures go", metavar="FILE.json",
+                   writes="file")
+    device: str = arg("auto", help="where it runs; on a CPU in a small form",
+                      choices=["auto", "cuda", "cpu"])
     architectures: list[str] = arg(
         list(generators.ARCHITECTURES), help="generators to try", nargs="*", metavar="NAME",
         choices=list(generators.ARCHITECTURES),

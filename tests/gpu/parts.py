@@ -59,14 +59,12 @@ class Check:
     def parts(self, architectures):
         """{name: function}, the most telling first."""
         return {
-            "peak": self.measure_peak,
-            "resident data": self.resident,
-            "classifier": self.classifier,
-            "compile": self.compiled,
-            "bf16 against float32": self.half_precision,
-            "EM cycle": self.cycle,
-            **{f"generator {name}": lambda name=name: self.generator(name) for name in architectures},
-            "two processes": self.processes,
+            "peak": self.measure_peak, "resident data": self.resident,
+            "classifier": self.classifier, "compile": self.compiled,
+            "bf16 against float32": self.half_precision, "EM cycle": self.cycle,
+            **{f"generator {name}": lambda name=name: self.generator(name)
+               for name in architectures},
+            "two processes": self.processes
         }
 
     def measure_peak(self):
@@ -92,8 +90,8 @@ class Check:
         out, arch = self.folder / "classifier" / "c.pt", "compact" if self.large else "tiny"
         with self.memory() as memory:
             command(train_classifier.main, "--train", self.sets[0], "--validation", self.sets[1],
-                    "--out", out, "--arch", arch, "--tasks", "au", "va", "expression", "--epochs", 3,
-                    "--device", self.device.type)
+                    "--out", out, "--arch", arch, "--tasks", "au", "va", "expression",
+                    "--epochs", 3, "--device", self.device.type)
         rate = history(out)[-1]["images_per_second"]
         return {"images_per_second": rate, **memory, **self.exported(out, "classifier")}
 
@@ -108,7 +106,8 @@ class Check:
         fast = torch.compile(net) if self.large else net
         with torch.inference_mode():
             apart = (net(batch)["au"] - fast(batch)["au"]).abs().max().item()
-            eager, quick = (timed(lambda each=each: each(batch), self.device, 30) for each in (net, fast))
+            eager, quick = (timed(lambda each=each: each(batch), self.device, 30)
+                            for each in (net, fast))
         if apart > 1e-2:
             raise AssertionError(f"outputs differ by {apart:.3g}")
         return {"largest_difference": apart, "speedup": eager / quick}
@@ -124,7 +123,8 @@ class Check:
                 net.load_state_dict(twin[name].state_dict())
             torch.manual_seed(0)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
-                terms.append({name: value.float().item() for name, value in system.step(batch, 0).items()})
+                found = system.step(batch, 0)
+                terms.append({name: value.float().item() for name, value in found.items()})
         whole, half = terms
         for name, value in whole.items():
             if name.startswith("d_condition"):
@@ -152,7 +152,8 @@ class Check:
         theirs = timed(lambda: [reference.step(batch, step) for step in range(4)], self.device,
                        5 if self.large else 1)
         rate = counted.total / seconds
-        return {"images_per_second": 4 * count / seconds, "ratio_to_eager_float32": theirs / seconds,
+        return {"images_per_second": 4 * count / seconds,
+                "ratio_to_eager_float32": theirs / seconds,
                 "share_of_peak": rate / self.peak if self.peak else None, **memory}
 
     def system(self):
@@ -188,10 +189,11 @@ class Check:
         have = vars(source.Config())
         tiny = [f"{key}={value}" for key, value in TINY.items() if key in have and not self.large]
         tasks = list(source.TASKS) or ["au"]
-        return ["--arch", name, "--preset", preset, "--train", self.sets[0], "--validation",
-                self.sets[1], "--out", out, "--epochs", epochs, "--decay-epochs", 0,
-                "--epoch-images", 1600 if self.large else 16, "--batch", 32 if self.large else 8,
-                "--tasks", *tasks, "--device", self.device.type, "--size", self.side(source, preset),
+        return ["--arch", name, "--preset", preset, "--train", self.sets[0],
+                "--validation", self.sets[1], "--out", out, "--epochs", epochs,
+                "--decay-epochs", 0, "--epoch-images", 1600 if self.large else 16,
+                "--batch", 32 if self.large else 8, "--tasks", *tasks,
+                "--device", self.device.type, "--size", self.side(source, preset),
                 *(["--config", *tiny] if tiny else [])]
 
     def side(self, source, preset):
@@ -233,10 +235,13 @@ class Check:
         lines = {}
         for count in (1, 2):
             out = self.folder / f"{count}" / "g.pt"
-            script = [str(ROOT / "train_generator.py"), *map(str, self.generator_options("ganimation", out, 1))]
-            start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
+            script = [str(ROOT / "train_generator.py"),
+                      *map(str, self.generator_options("ganimation", out, 1))]
+            start = [sys.executable, "-m", "torch.distributed.run", "--standalone",
+                     "--nproc-per-node"]
             environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-            done = subprocess.run([*start, str(count), *script], capture_output=True, text=True, env=environment)
+            done = subprocess.run([*start, str(count), *script], capture_output=True, text=True,
+                                  env=environment)
             if done.returncode:
                 raise AssertionError(done.stderr[-300:])
             lines[count] = history(out)[0]
@@ -276,7 +281,8 @@ class Operations(TorchDispatchMode):
 def make_set(folder, name, count, size):
     """A manifest of random pictures with labels of every kind, four a session."""
     draw = np.random.default_rng(len(name))
-    images.save_pack(folder / f"{name}.npy", draw.integers(0, 256, (count, size, size, 3), np.uint8))
+    images.save_pack(folder / f"{name}.npy",
+                     draw.integers(0, 256, (count, size, size, 3), np.uint8))
     manifest.write(folder / f"{name}.csv", {
         "path": [f"{name}.npy#{i}" for i in range(count)],
         "subject": [f"{name}{i // 8}" for i in range(count)],
