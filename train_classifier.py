@@ -71,7 +71,8 @@ class Options:
     weights: list[float] = arg(
         [], help="a weight for each --train manifest, times its rows' own", nargs="+", least=0
     )
-    tasks: list[str] = arg(["au"], help="what to learn", nargs="+", choices=list(choices.HEAD_LOSSES))
+    tasks: list[str] = arg(["au"], help="what to learn", nargs="+",
+                           choices=list(choices.HEAD_LOSSES))
     losses: list[str] = arg(
         [],
         help="the loss of a task: "
@@ -215,7 +216,8 @@ def train(options, data, device, processes):
     if options.resume and last.exists():
         training.resume(last)
     if processes.first:
-        history = History(Path(options.out).with_name("history.jsonl"), training.epoch, options.tensorboard)
+        history = History(Path(options.out).with_name("history.jsonl"), training.epoch,
+                          options.tensorboard)
         say_start(training, device)
     with Termination(processes) as termination:
         while not training.finished():
@@ -238,10 +240,8 @@ def train_epoch(training, history, last, termination):
         training.seconds += taken
         if history:
             training.save_last(last)
-            log(
-                f"terminated: saved after step {training.within['steps']} of {training.epoch_steps} "
-                f"of epoch {training.epoch}; --resume goes on from there"
-            )
+            log(f"terminated: saved after step {training.within['steps']} of "
+                f"{training.epoch_steps} of epoch {training.epoch}; --resume goes on from there")
         termination.leave()
     rate = (training.step - before) * training.batch / taken
     row = training.validate(loss)

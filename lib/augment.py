@@ -8,7 +8,8 @@ import torch.nn.functional as F
 
 from lib.device_data import to_float
 
-#         flip, shift (share of the side), zoom, rotation (radians), light, colour, noise (sd, on [-1, 1])
+#         flip, shift (share of the side), zoom, rotation (radians), light, colour,
+#         noise (sd, on [-1, 1])
 KINDS = {
     "none": None,
     # AUs are scored without a side, so faces may be flipped
@@ -35,7 +36,8 @@ def augment(pictures, kind, generator):
     scale, angle = 1 + zoom * draw(1), turn * draw(1)  # [N,1]
     side = draw(1).sign() if flip else torch.ones(count, 1, device=device)
     cos, sin = scale * angle.cos(), scale * angle.sin()
-    rows = torch.cat([side * cos, -sin, 2 * shift * draw(1), side * sin, cos, 2 * shift * draw(1)], 1)
+    rows = torch.cat([side * cos, -sin, 2 * shift * draw(1), side * sin, cos, 2 * shift * draw(1)],
+                     1)
     grid = F.affine_grid(rows.view(count, 2, 3), pictures.shape, align_corners=False)  # [N,H,W,2]
     out = F.grid_sample(pictures, grid, mode="bilinear", padding_mode="border", align_corners=False)
     if light or colour:
@@ -58,7 +60,8 @@ def photographed(pictures, generator):
         return torch.rand(count, *shape, generator=generator, device=pictures.device)
 
     chosen = lambda share: (draw(1, 1, 1) < share).to(pictures.dtype)
-    pictures = torch.lerp(pictures, pictures.mean(1, keepdim=True).expand_as(pictures), chosen(GREY))
+    pictures = torch.lerp(pictures, pictures.mean(1, keepdim=True).expand_as(pictures),
+                          chosen(GREY))
     soft = F.avg_pool2d(F.pad(pictures, (1, 1, 1, 1), mode="replicate"), 3, 1)
     pictures = torch.lerp(pictures, soft, chosen(BLURRED) * draw(1, 1, 1))
     middle = pictures.mean((1, 2, 3), keepdim=True)

@@ -27,9 +27,11 @@ class Options:
     manifest: str = arg(args=["manifest"], metavar="FILE.csv", help="the set to reweight")
     like: str = arg("", help="the set whose AU marginals are wanted", metavar="FILE.csv")
     levels: bool = arg(False, help="draw every level of every AU equally often")
-    count: int = arg(0, help="with --levels: how many rows to draw (0: as many as there are)", least=0)
+    count: int = arg(0, help="with --levels: how many rows to draw (0: as many as there are)",
+                     least=0)
     seed: int = arg(0, help="with --levels: of what is drawn", least=0)
-    out: str = arg("-", help="where the manifest with the column weight goes; - is stdout", writes="file")
+    out: str = arg("-", help="where the manifest with the column weight goes; - is stdout",
+                   writes="file")
     cap: float = arg(20.0, help="largest weight, in multiples of the mean", least=1)
     rounds: int = arg(100, help="most rounds of raking", least=1)
 
@@ -85,14 +87,17 @@ def level_rows(intensities, count, rng):
     if not cells:
         raise BadInput("no AU is labelled with a level, so there are no levels to balance")
     cells = [cells[k] for k in rng.permutation(len(cells))]
-    return np.array([cells[i % len(cells)][i // len(cells) % len(cells[i % len(cells)])] for i in range(count)])
+    return np.array([
+        cells[i % len(cells)][i // len(cells) % len(cells[i % len(cells)])] for i in range(count)
+    ])
 
 
 def balance_levels(given, options):
     """The rows of a manifest that --levels draws, as a manifest."""
     intensities = np.where(given.occurrence()[:, None], np.nan, given.aus())
     rows = level_rows(intensities, options.count or len(given), np.random.default_rng(options.seed))
-    note(f"{len(np.unique(rows))} of {len(given)} rows are drawn, the most frequent {np.bincount(rows).max()} times")
+    note(f"{len(np.unique(rows))} of {len(given)} rows are drawn, "
+         f"the most frequent {np.bincount(rows).max()} times")
     return given.take(rows)
 
 
@@ -110,12 +115,16 @@ def weighted(given, options):
         raise BadInput(f"{given.name} and {like.name} have no AU in common; nothing to balance")
     present, shares = given.present(aus), marginals(like.present(aus))
     weights = rake(present, shares, cap=options.cap, rounds=options.rounds)
-    for au, before, wanted, after in zip(aus, marginals(present), shares, marginals(present, weights)):
+    for au, before, wanted, after in zip(aus, marginals(present), shares,
+                                         marginals(present, weights)):
         if np.isnan([before, wanted]).any():
-            note(f"{au}: labelled nowhere in {(given if np.isnan(before) else like).name}; left alone")
+            note(f"{au}: labelled nowhere in {(given if np.isnan(before) else like).name}; "
+                 "left alone")
         else:
-            note(f"{au}: present in {before:.3f} of labelled rows, wanted {wanted:.3f}, weighted {after:.3f}")
-    note(f"effective sample size {weights.sum() ** 2 / np.square(weights).sum():.0f} of {len(weights)}")
+            note(f"{au}: present in {before:.3f} of labelled rows, wanted {wanted:.3f}, "
+                 f"weighted {after:.3f}")
+    note(f"effective sample size {weights.sum() ** 2 / np.square(weights).sum():.0f} of "
+         f"{len(weights)}")
     given.columns["weight"] = [manifest.number(w) for w in weights * given.numbers("weight", 1.0)]
     return given
 

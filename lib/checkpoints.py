@@ -33,13 +33,15 @@ def load(path, kind=None):
         with open(path, "rb") as file:
             file.read(1)
     except OSError as error:
-        raise BadInput(f"{path}: cannot be read ({error.strerror}); give a checkpoint that can be") from None
+        raise BadInput(f"{path}: cannot be read ({error.strerror}); "
+                       "give a checkpoint that can be") from None
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception:  # torch raises many kinds, with long texts, for files that are no checkpoint
         state = None
     if not isinstance(state, dict) or "kind" not in state:
-        raise BadInput(f"{path}: not a checkpoint of this project, or damaged; give another, or train it again")
+        raise BadInput(f"{path}: not a checkpoint of this project, or damaged; "
+                       "give another, or train it again")
     if kind and state["kind"] != kind:
         raise BadInput(f"{path}: is a {state['kind']}, not a {kind}; give the other model")
     return state
@@ -49,8 +51,10 @@ def load_finished(path):
     """Read the checkpoint of a finished training; BadInput for last.pt, too, and for one that
     lacks a part."""
     state = load(path)
-    if "optimiser" in state or "optimisers" in state or state["kind"] not in ("classifier", "generator"):
-        raise BadInput(f"{path}: is of a training that has not finished; go on with --resume, then export its --out")
+    unfinished = "optimiser" in state or "optimisers" in state
+    if unfinished or state["kind"] not in ("classifier", "generator"):
+        raise BadInput(f"{path}: is of a training that has not finished; go on with --resume, "
+                       "then export its --out")
     weights = "weights" if "weights" in state or state["kind"] == "classifier" else "nets"
     if missing := [key for key in ("config", "labels", weights) if key not in state]:
         raise BadInput(f"{path}: lacks {', '.join(missing)}; train it again")
@@ -74,7 +78,8 @@ def random_states():
     version, words, gauss = random.getstate()
     name, keys, position, has_gauss, cached = np.random.get_state()
     states = {"python": [version, list(words), gauss], "torch": torch.get_rng_state(),
-              "numpy": [name, torch.from_numpy(keys.astype(np.int64)), int(position), int(has_gauss), float(cached)]}
+              "numpy": [name, torch.from_numpy(keys.astype(np.int64)), int(position),
+                        int(has_gauss), float(cached)]}
     if torch.cuda.is_available():
         states["cuda"] = torch.cuda.get_rng_state_all()
     return states

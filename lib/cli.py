@@ -15,8 +15,9 @@ from pathlib import Path
 from argparse_dataclass import ArgumentParser
 
 DONE, USAGE, BAD_INPUT, GATE_FAILED, INTERRUPTED, TERMINATED = 0, 2, 3, 4, 130, 143
-OF_THE_USER = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT,
-               errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.ENOTEMPTY, errno.EIO, errno.ELOOP, errno.ENAMETOOLONG}
+OF_THE_USER = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS,
+               errno.ENOENT, errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.ENOTEMPTY, errno.EIO,
+               errno.ELOOP, errno.ENAMETOOLONG}
 
 _notes = []  # what `note` was told
 
@@ -153,7 +154,9 @@ def run(main):
     except OSError as error:
         if error.errno not in OF_THE_USER:
             raise
-        log(": ".join(str(part) for part in (name, error.filename, os.strerror(error.errno)) if part))
+        log(": ".join(
+            str(part) for part in (name, error.filename, os.strerror(error.errno)) if part
+        ))
         abandon_stdout()
         status = BAD_INPUT
     if status in (DONE, GATE_FAILED):

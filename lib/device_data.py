@@ -22,7 +22,8 @@ def to_float(pixels):
 
 def to_uint8(pictures):
     """float [N,3,H,W] in [-1, 1] -> uint8 [N,H,W,3], rounded to the nearest level."""
-    return pictures.float().add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
+    levels = pictures.float().add(1).mul(127.5).round().clamp(0, 255)
+    return levels.to(torch.uint8).permute(0, 2, 3, 1)
 
 
 class Set:

@@ -63,7 +63,8 @@ def to_json(value):
         if hasattr(item, "tolist"):  # NumPy scalars and arrays
             return plain(item.tolist())
         if isinstance(item, float):
-            return None if item != item or item in (float("inf"), float("-inf")) else float(f"{item:.6g}")
+            return (None if item != item or item in (float("inf"), float("-inf"))
+                    else float(f"{item:.6g}"))
         return item
 
     return json.dumps(plain(value), indent=1, allow_nan=False)

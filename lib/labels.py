@@ -83,7 +83,8 @@ class Labels:
     @property
     def kinds(self):
         """The kind of each condition column: 'au', 'va' or 'expression'."""
-        return ["au"] * len(self.aus) + ["va"] * 2 * self.valence_arousal + ["expression"] * len(self.expressions)
+        return (["au"] * len(self.aus) + ["va"] * 2 * self.valence_arousal
+                + ["expression"] * len(self.expressions))
 
     @property
     def count(self):
@@ -112,4 +113,5 @@ class Labels:
 
     def as_dict(self):
         """The form that checkpoints hold."""
-        return {"aus": list(self.aus), "valence_arousal": self.valence_arousal, "expressions": list(self.expressions)}
+        return {"aus": list(self.aus), "valence_arousal": self.valence_arousal,
+                "expressions": list(self.expressions)}

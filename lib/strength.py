@@ -7,7 +7,8 @@ safest when it is weak: lids and dimples get less than half of what is asked. A 
 (evaluate.py --pairs, with a judge) says how much of each AU's true rise an edit shows. The new
 graph tells the network
 
-    source + strength x (target - source),   strength = (WANTED / fulfilment)^(1 / POWER), between 1 and --most,
+    source + strength x (target - source),  strength = (WANTED / fulfilment)^(1 / POWER), between 1
+                                            and --most,
 
 AU by AU. No change stays no change. The report must be on other people than the one that is shown
 to others.
@@ -30,8 +31,8 @@ class Options:
     model: str = arg(args=["model"], help="exported editor of AUs", metavar="FILE.onnx")
     report: str = arg(help="what it does on pairs of other people, by evaluate.py", required=True,
                       metavar="FILE.json")
-    out: str = arg(help="where the strengthened editor goes, with NAME.json beside it", required=True,
-                   metavar="FILE.onnx", writes="file")
+    out: str = arg(help="where the strengthened editor goes, with NAME.json beside it",
+                   required=True, metavar="FILE.onnx", writes="file")
     most: float = arg(1.5, help="the most that any AU is asked for, times what is asked", least=1)
 
 
@@ -43,7 +44,8 @@ def strengths_of(per_au, names, most):
         entry = per_au.get(name, {})
         rise, true = entry.get("rise"), entry.get("true_rise")
         told = rise is not None and true is not None and rise > 0 and true > 0
-        found.append(float(np.clip((WANTED * true / rise) ** (1 / POWER), 1, most)) if told else 1.0)
+        found.append(float(np.clip((WANTED * true / rise) ** (1 / POWER), 1, most)) if told
+                     else 1.0)
     return np.round(found, 3)
 
 
@@ -55,7 +57,8 @@ def strengthen(model, strengths):
     graph = model.graph
     for node in graph.node:
         node.input[:] = ["asked_strongly" if name == "target" else name for name in node.input]
-    graph.initializer.append(numpy_helper.from_array(np.asarray(strengths, np.float32), "strengths"))
+    strengths = np.asarray(strengths, np.float32)
+    graph.initializer.append(numpy_helper.from_array(strengths, "strengths"))
     first = [helper.make_node("Sub", ["target", "source"], ["asked_change"]),
              helper.make_node("Mul", ["asked_change", "strengths"], ["strong_change"]),
              helper.make_node("Add", ["source", "strong_change"], ["asked_strongly"])]
@@ -74,7 +77,8 @@ def editor_of_aus(path):
     except Exception:  # protobuf raises kinds of its own for files that are no model
         raise BadInput(f"{path}: is no ONNX model; export it again") from None
     meta = {item.key: json.loads(item.value) for item in model.metadata_props}
-    if meta.get("kind") not in ("editor", "generator") or {*meta.get("condition_kind", ["au"])} != {"au"}:
+    if (meta.get("kind") not in ("editor", "generator")
+        or {*meta.get("condition_kind", ["au"])} != {"au"}):
         raise BadInput(f"{path}: is no editor of AUs; export one with export_onnx.py")
     if meta.get("strength"):
         raise BadInput(f"{path}: is strengthened already; give the model that export_onnx.py wrote")
@@ -98,11 +102,14 @@ def main(argv=None):
     try:
         per_au = json.loads(Path(options.report).read_text())["edits"]["per_au"]
     except (OSError, ValueError, KeyError, TypeError):
-        raise BadInput(f"{options.report}: is no report on edits of AUs; make it by evaluate.py --pairs") from None
+        raise BadInput(f"{options.report}: is no report on edits of AUs; "
+                       "make it by evaluate.py --pairs") from None
     strengths = strengths_of(per_au, names, options.most)
     strengthen(model, strengths)
     write(model, {**meta, "strength": dict(zip(names, map(float, strengths)))}, options.out)
-    log(f"{options.out}: " + ", ".join(f"{name} x{value:g}" for name, value in zip(names, strengths) if value > 1))
+    log(f"{options.out}: " + ", ".join(
+        f"{name} x{value:g}" for name, value in zip(names, strengths) if value > 1
+    ))
 
 
 if __name__ == "__main__":

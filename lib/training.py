@@ -19,13 +19,14 @@ from lib.files import to_json, write_text
 class History:
     """`history.jsonl`: one JSON line an epoch (or tick), readable while training goes on.
 
-    >>> history = History("runs/history.jsonl", keep=12)   # resumed after 12 epochs: later lines are dropped
+    >>> history = History("runs/history.jsonl", keep=12)   # resumed after 12: later lines go
     >>> history.write({"epoch": 13, "loss": 0.02})
     """
 
     def __init__(self, path, keep=0, tensorboard=None):
         self.path = Path(path)
-        before = self.path.read_text(encoding="utf-8").splitlines(keepends=True) if self.path.exists() else []
+        before = (self.path.read_text(encoding="utf-8").splitlines(keepends=True)
+                  if self.path.exists() else [])
         write_text(self.path, "".join(before[:keep]))
         self.board = Board(tensorboard, keep) if tensorboard else None
 
@@ -47,14 +48,17 @@ class Board:
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
-            raise BadInput("--tensorboard needs the package tensorboard: .venv/bin/pip install tensorboard") from None
-        self.writer, self.count = SummaryWriter(str(folder), purge_step=keep + 1 if keep else None), keep
+            raise BadInput("--tensorboard needs the package tensorboard: "
+                           ".venv/bin/pip install tensorboard") from None
+        self.writer = SummaryWriter(str(folder), purge_step=keep + 1 if keep else None)
+        self.count = keep
 
     def write(self, row):
         """Add the numbers of a row, those of dicts in it as 'outer/inner'."""
         self.count += 1
         for name, value in flat(row):
-            if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
+            number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if number and math.isfinite(value):
                 self.writer.add_scalar(name, value, self.count)
         self.writer.flush()
 

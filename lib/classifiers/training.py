@@ -126,7 +126,8 @@ class Training:
             if i + 1 < steps and termination.at(self.step):
                 self.average_statistics()
                 world.average([total])
-                self.within = {"steps": i + 1, "total": total, "draws": world.gather(draws.states())}
+                self.within = {"steps": i + 1, "total": total,
+                               "draws": world.gather(draws.states())}
                 return None
         self.average_statistics()
         return total / steps

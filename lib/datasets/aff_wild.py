@@ -2,12 +2,15 @@
 (Richer 3.1).
 
     python -m lib.faces.register ROOT/videos/train/* --out FRAMES
-    python -m lib.datasets.aff_wild ROOT --images-root FRAMES --trace-fps 24 --out DIR              frames with times
-    python -m lib.datasets.aff_wild ROOT --images-root FRAMES --fps 30 --trace-fps 24 --out DIR     folders of frames
+    python -m lib.datasets.aff_wild ROOT --images-root FRAMES --trace-fps 24 --out DIR
+    python -m lib.datasets.aff_wild ROOT --images-root FRAMES --fps 30 --trace-fps 24 --out DIR
 
-    annotations/train/valence/105.txt, arousal/105.txt    one value a line, in [-1, 1]
-    videos/train/105.mp4                                  to be extracted into one folder a video
-    105.csv (--au-labels)                                 optional: frame,AU1,AU2,… with 0 and 1, frames from 1
+The first is for frames with times, the second for folders of frames.
+
+    annotations/train/valence/105.txt, arousal/105.txt  one value a line, in [-1, 1]
+    videos/train/105.mp4                                to be extracted into one folder a video
+    105.csv (--au-labels)                               optional: frame,AU1,AU2,… with 0 and 1,
+                                                        frames from 1
 
 Traces come at their own rate, --trace-fps (else one value a frame), and are interpolated linearly.
 Frames that lib.faces took from videos of any rates have their times, at which traces are read; a
@@ -33,7 +36,8 @@ from lib.manifest import number
 class Options(videos.VideoOptions):
     valence: str = arg("**/valence/{video}.txt", metavar="TEMPLATE", help="the valence traces")
     arousal: str = arg("**/arousal/{video}.txt", metavar="TEMPLATE", help="the arousal traces")
-    au_labels: str = arg("", metavar="TEMPLATE", help="AU occurrence files, e.g. '**/aus/{video}.csv'")
+    au_labels: str = arg("", metavar="TEMPLATE",
+                         help="AU occurrence files, e.g. '**/aus/{video}.csv'")
     trace_fps: float = arg(0.0, help="values a second of the traces; 0: one value a frame")
     scale: float = arg(1.0, help="the traces' largest value, e.g. 1000")
     longer: bool = arg(False, help="cut a trace that is longer than its video, however much")
@@ -64,7 +68,8 @@ def fitted(collection, trace, path, frames, options):
     if times is None and options.trace_fps and not options.fps:
         raise BadInput(f"{options.images_root}: frames without times; say their rate with --fps")
     if times is not None:
-        out, wanted = at_times(collection, trace, times, videos.first_number(frames) or 0, options.trace_fps)
+        out, wanted = at_times(collection, trace, times, videos.first_number(frames) or 0,
+                               options.trace_fps)
     else:
         # frames there are, from 1, though some have no image
         wanted = max(frames) + (1 if 0 in frames else 0)
@@ -92,7 +97,8 @@ def at_times(collection, trace, times, first, rate, tolerance=2):
     if len(trace) + tolerance < wanted:
         return None, wanted
     if len(trace) > wanted + tolerance:
-        collection.notes["traces that go on after their video's last face, cut (if by much: see --trace-fps)"] += 1
+        collection.notes["traces that go on after their video's last face, cut "
+                         "(if by much: see --trace-fps)"] += 1
     return dict(zip((numbers + 1 - first).tolist(), videos.values_at(trace, at))), wanted
 
 
@@ -100,17 +106,21 @@ def collect(options):
     """The collection of all videos with a trace."""
     tree = Tree(options.root)
     collection = importing.Collection(options, "Aff-Wild", au_kind="occurrence")
-    traces = {name: {parts["video"]: path for path, parts in tree.need(getattr(options, name), f"--{name}")}
+    traces = {name: {parts["video"]: path
+                     for path, parts in tree.need(getattr(options, name), f"--{name}")}
               for name in ("valence", "arousal")}
-    coded = {parts["video"]: path for path, parts in tree.find(options.au_labels)} if options.au_labels else {}
+    coded = ({parts["video"]: path for path, parts in tree.find(options.au_labels)}
+             if options.au_labels else {})
     images = videos.frames(options, tree, "**/{video}/*{frame:d}.*", ["video"], collection)
     people = videos.people(options.subjects)
     found = []
     for (video,), frames in progress(images.items(), what="labels", unit="video"):
         columns = {}
         for name, files in traces.items():
-            trace = read_trace(collection, tree, files[video], options.scale) if video in files else None
-            if trace is not None and (values := fitted(collection, trace, files[video], frames, options)):
+            trace = (read_trace(collection, tree, files[video], options.scale) if video in files
+                     else None)
+            values = trace is not None and fitted(collection, trace, files[video], frames, options)
+            if values:
                 columns[name] = values
         if video in coded:
             columns |= read_occurrence(tree, coded[video], collection)

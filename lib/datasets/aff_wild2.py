@@ -3,10 +3,12 @@
 
     python -m lib.datasets.aff_wild2 ROOT --out DIR --drop-unlabelled
 
-    AU_Detection_Challenge/Train_Set/video59_left.txt       a header, then a line a frame: 0,1,-1,…
-    EXPR_Classification_Challenge/Train_Set/video59_left.txt                               0 to 7, -1
-    VA_Estimation_Challenge/Validation_Set/video59_left.txt                                0.1,-0.2 or -5,-5
-    cropped_aligned/video59_left/00001.jpg                  data line i, from 1, is image i; images may be missing
+    AU_Detection_Challenge/Train_Set/video59_left.txt         a header, then a line a frame:
+                                                              0,1,-1,…
+    EXPR_Classification_Challenge/Train_Set/video59_left.txt  0 to 7, -1
+    VA_Estimation_Challenge/Validation_Set/video59_left.txt   0.1,-0.2 or -5,-5
+    cropped_aligned/video59_left/00001.jpg                    data line i, from 1, is image i;
+                                                              images may be missing
     older: AU_Set, VA_Set, Expression_Set in place of the challenges
 
 `_left` and `_right` of a two-person video are two videos and two people. The three tasks are
@@ -30,12 +32,14 @@ EXPRESSIONS = ("neutral", "anger", "disgust", "fear", "happiness", "sadness", "s
 
 @dataclass(kw_only=True)
 class Options(videos.VideoOptions):
-    tasks: list[str] = arg(["va", "expression", "au"], nargs="+", help="which labels", choices=list(TASKS))
+    tasks: list[str] = arg(["va", "expression", "au"], nargs="+", help="which labels",
+                           choices=list(TASKS))
     va: str = arg("**/{task:VA[^/]*}/{part:Train[^/]*|Valid[^/]*}/{video}.txt", metavar="TEMPLATE",
                   help="valence and arousal files")
-    expression: str = arg("**/{task:EXPR[^/]*}/{part:Train[^/]*|Valid[^/]*}/{video}.txt", metavar="TEMPLATE",
-                          help="expression files")
-    au: str = arg("**/{task:AU[^/]*}/{part:Train[^/]*|Valid[^/]*}/{video}.txt", metavar="TEMPLATE", help="AU files")
+    expression: str = arg("**/{task:EXPR[^/]*}/{part:Train[^/]*|Valid[^/]*}/{video}.txt",
+                          metavar="TEMPLATE", help="expression files")
+    au: str = arg("**/{task:AU[^/]*}/{part:Train[^/]*|Valid[^/]*}/{video}.txt", metavar="TEMPLATE",
+                  help="AU files")
     subjects: str = arg("", metavar="FILE.csv", help="who is in which video: columns video,subject")
 
 
@@ -74,11 +78,13 @@ def read_line(text, task, names, path, line):
     if task == "expression":
         code = cell(whole, words[0], path, line)
         if not -1 <= code < len(names):
-            raise BadInput(f"{path}: line {line}: {code} is no expression (0 to {len(names) - 1}, -1 for missing); "
-                           "correct the line")
+            raise BadInput(f"{path}: line {line}: {code} is no expression (0 to {len(names) - 1}, "
+                           "-1 for missing); correct the line")
         return ("" if code < 0 else names[code],)
     if len(words) != len(names):
-        raise BadInput(f"{path}: line {line} has {len(words)} values, not {len(names)}; correct the line")
+        raise BadInput(
+            f"{path}: line {line} has {len(words)} values, not {len(names)}; correct the line"
+        )
     parse = affect if task == "va" else occurrence
     return tuple(cell(parse, word, path, line) for word in words)
 
@@ -87,7 +93,8 @@ def collect(options):
     """The collection of all labelled videos, the tasks joined."""
     tree = Tree(options.root)
     collection = importing.Collection(options, "Aff-Wild2", au_kind="occurrence")
-    files = [(task, path, parts) for task in options.tasks for path, parts in tree.find(getattr(options, task))]
+    files = [(task, path, parts)
+             for task in options.tasks for path, parts in tree.find(getattr(options, task))]
     if not files:
         tree.need(options.va, "--va, --expression, --au")
     known, parts_of = {}, {}  # video -> [(columns, labels)], video -> {task's column: partition}
@@ -98,7 +105,8 @@ def collect(options):
         known.setdefault(parts["video"], []).append(read)
         part = "train" if parts["part"].lower().startswith("train") else "validation"
         parts_of.setdefault(parts["video"], {})[TASKS[task]] = part
-    images = videos.frames(options, tree, "**/{video}/{frame:d}.*", ["video"], collection, prefer="cropped_aligned/")
+    images = videos.frames(options, tree, "**/{video}/{frame:d}.*", ["video"], collection,
+                           prefer="cropped_aligned/")
     people = videos.people(options.subjects)
     found = []
     for video, tasks in known.items():

@@ -4,11 +4,13 @@ hand.
     python -m lib.datasets.affectnet ROOT --out DIR
 
 Old form, CSVs (images uncropped; the face box passes through as face_x … face_height):
-    training.csv, validation.csv, automatically_annotated.csv     with or without a header:
-        subDirectory_filePath,face_x,face_y,face_width,face_height,facial_landmarks,expression,valence,arousal
+    training.csv, validation.csv, automatically_annotated.csv, with or without a header:
+        subDirectory_filePath,face_x,face_y,face_width,face_height,facial_landmarks,
+        expression,valence,arousal
     Manually_Annotated_Images/689/737db2.jpg
 New form, cropped:
-    train_set/images/12.jpg, train_set/annotations/12_exp.npy, 12_val.npy, 12_aro.npy; val_set likewise
+    train_set/images/12.jpg, train_set/annotations/12_exp.npy, 12_val.npy, 12_aro.npy
+    val_set likewise
 
 Expressions 0 to 7; 8 (none) and 9 (uncertain) become empty, 10 (no face) is dropped, as is a
 face_width that is below 0, NULL or empty. Valence or arousal -2 is missing. Who is on a photo is
@@ -25,17 +27,20 @@ from lib.datasets import importing
 from lib.datasets.layouts import IMAGES, Tree, affect, cell
 
 NAMES = ("neutral", "happiness", "sadness", "surprise", "fear", "disgust", "anger", "contempt")
-COLUMNS = ("subdirectory_filepath", "face_x", "face_y", "face_width", "face_height", "facial_landmarks",
-           "expression", "valence", "arousal")
+COLUMNS = ("subdirectory_filepath", "face_x", "face_y", "face_width", "face_height",
+           "facial_landmarks", "expression", "valence", "arousal")
 BOX = COLUMNS[1:5]
 
 
 @dataclass(kw_only=True)
 class Options(importing.Options):
     csv: str = arg("**/{file}.csv", metavar="TEMPLATE", help="the old form's CSVs")
-    expression: str = arg("**/{set}/annotations/{id}_exp.npy", metavar="TEMPLATE", help="the new form's expressions")
-    valence: str = arg("**/{set}/annotations/{id}_val.npy", metavar="TEMPLATE", help="the new form's valences")
-    arousal: str = arg("**/{set}/annotations/{id}_aro.npy", metavar="TEMPLATE", help="the new form's arousals")
+    expression: str = arg("**/{set}/annotations/{id}_exp.npy", metavar="TEMPLATE",
+                          help="the new form's expressions")
+    valence: str = arg("**/{set}/annotations/{id}_val.npy", metavar="TEMPLATE",
+                       help="the new form's valences")
+    arousal: str = arg("**/{set}/annotations/{id}_aro.npy", metavar="TEMPLATE",
+                       help="the new form's arousals")
     images: str = arg("**/{set}/images/{id}.*", metavar="TEMPLATE", help="the new form's images")
 
 
@@ -58,8 +63,8 @@ def width(text):
 
 def partition(name):
     """The part that a file or folder name speaks of."""
-    return next((part for start, part in (("val", "validation"), ("train", "train"), ("test", "test"))
-                 if name.lower().startswith(start)), "")
+    return next((part for start, part in (("val", "validation"), ("train", "train"),
+                                          ("test", "test")) if name.lower().startswith(start)), "")
 
 
 def old_form(collection, tree, files):
@@ -79,7 +84,8 @@ def old_form(collection, tree, files):
         for line, cells in progress(rows, what=path, unit="row"):
             row = dict(zip(header, cells))
             if len(row) < len(COLUMNS):
-                raise BadInput(f"{path}: line {line} has {len(cells)} cells, not {len(COLUMNS)}; correct the line")
+                raise BadInput(f"{path}: line {line} has {len(cells)} cells, "
+                               f"not {len(COLUMNS)}; correct the line")
             name = row[COLUMNS[0]].replace("\\", "/")
             named.add(last_two(name))
             kind = cell(expression_cell, row["expression"], path, line)
@@ -109,7 +115,8 @@ def new_form(collection, tree, options):
     def by_id(found):
         return {(parts["set"], parts["id"]): path for path, parts in found}
 
-    kinds = {name: by_id(tree.find(getattr(options, name))) for name in ("expression", "valence", "arousal")}
+    kinds = {name: by_id(tree.find(getattr(options, name)))
+             for name in ("expression", "valence", "arousal")}
     images = by_id(tree.find(options.images, IMAGES))
     keys = list(images) + sorted(set().union(*kinds.values()) - images.keys())
     keys, out = keys[::options.stride], []

@@ -4,8 +4,9 @@
     python -m lib.datasets.ck_plus ROOT --labels intensity --frames peak-and-first --out DIR
 
     cohn-kanade-images/S005/001/S005_001_00000011.png
-    FACS/S005/001/S005_001_00000011_facs.txt          lines `9.0000000e+00  4.0000000e+00`: AU, level
-    Emotion/S005/001/S005_001_00000011_emotion.txt    0 neutral … 7 surprise, as a float; many sequences have none
+    FACS/S005/001/S005_001_00000011_facs.txt        lines `9.0000000e+00  4.0000000e+00`: AU, level
+    Emotion/S005/001/S005_001_00000011_emotion.txt  0 neutral … 7 surprise, as a float; many
+                                                    sequences have none
 
 Level 0 is *present, without a level*: 1 as an occurrence, and empty (not absent) as an intensity.
 An AU that a peak's file does not name is 0. The first frame of a sequence is neutral (all AUs 0);
@@ -26,8 +27,10 @@ NAMES = ("neutral", "anger", "contempt", "disgust", "fear", "happiness", "sadnes
 class Options(importing.Options):
     labels: str = arg("occurrence", help="which labels", choices=["occurrence", "intensity"])
     frames: str = arg("peak", help="which frames", choices=["peak", "peak-and-first", "all"])
-    images: str = arg("**/cohn-kanade-images/{subject}/{sequence}/{name}.*", metavar="TEMPLATE", help="the images")
-    facs: str = arg("**/FACS/{subject}/{sequence}/{name}_facs.txt", metavar="TEMPLATE", help="the AU files")
+    images: str = arg("**/cohn-kanade-images/{subject}/{sequence}/{name}.*", metavar="TEMPLATE",
+                      help="the images")
+    facs: str = arg("**/FACS/{subject}/{sequence}/{name}_facs.txt", metavar="TEMPLATE",
+                    help="the AU files")
     emotion: str = arg("**/Emotion/{subject}/{sequence}/{name}_emotion.txt", metavar="TEMPLATE",
                        help="the emotion files")
 
@@ -56,7 +59,9 @@ def read_emotion(tree, path):
     for line, text in tree.lines(path):
         code = cell(whole, text, path, line)
         if not 0 <= code < len(NAMES):
-            raise BadInput(f"{path}: line {line}: {text!r} is no emotion (0 to 7); correct the line")
+            raise BadInput(
+                f"{path}: line {line}: {text!r} is no emotion (0 to 7); correct the line"
+            )
         return NAMES[code]
     return ""
 
@@ -79,7 +84,8 @@ def collect(options):
     for (subject, sequence), paths in sequences.items():
         for path in paths:
             name = stem(path).lower()
-            cells = {"subject": f"ck-{subject}", "video": f"{subject}/{sequence}", "frame": str(last_number(path) or 0)}
+            cells = {"subject": f"ck-{subject}", "video": f"{subject}/{sequence}",
+                     "frame": str(last_number(path) or 0)}
             if name in coded:
                 cells |= {unit: coded[name].get(unit, "0") for unit in units}
             if name in emotions:
@@ -94,7 +100,8 @@ def collect(options):
     rows += [(facs[name], "", {"video": facs[name]}) for name in sorted(facs.keys() - here)]
     importing.add_photos(collection, rows, video=lambda row: row[2]["video"])
     if unknown:
-        note(f"CK+: codes that are not action units left out: {' '.join(map(str, sorted(unknown)))}")
+        note("CK+: codes that are not action units left out: "
+             f"{' '.join(map(str, sorted(unknown)))}")
     return collection
 
 

@@ -178,14 +178,10 @@ def valence_arousal(page, each, tag, of_set):
     plots.circumplex_density(
         page.folder / f"{tag}va_density.png", {f"{known.sum()} images": each.va[known]}
     )
-    page.picture(
-        f"{tag}va_density.png",
-        f"Valence and arousal{of_set}",
-        "A map of how many images lie where on the circumplex. The mean is valence {:.2f}, arousal {:.2f}.".format(
-            *each.va[known].mean(0)
-        ),
-        "Empty corners are what a classifier never learns.",
-    )
+    page.picture(f"{tag}va_density.png", f"Valence and arousal{of_set}",
+                 "A map of how many images lie where on the circumplex. The mean is valence "
+                 "{:.2f}, arousal {:.2f}.".format(*each.va[known].mean(0)),
+                 "Empty corners are what a classifier never learns.")
     groups = {
         f"{name}: {int((each.on[known, k] == 1).sum())} images": each.va[known][
             each.on[known, k] == 1

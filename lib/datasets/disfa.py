@@ -4,8 +4,8 @@
     python -m lib.datasets.disfa ROOT --images-root FRAMES --out DIR
 
     ActionUnit_Labels/SN001/SN001_au1.txt     lines `frame,level`, frames from 1, no header
-    Video_LeftCamera/LeftVideoSN001_comp.avi  to be extracted into one folder a video; files may count from
-                                              0 or from 1, padded with zeros or not
+    Video_LeftCamera/LeftVideoSN001_comp.avi  to be extracted into one folder a video; files may
+                                              count from 0 or from 1, padded with zeros or not
 
 AUs 1 2 4 5 6 9 12 15 17 20 25 26. Subjects are `disfa-SN001`, as in DISFA+, which filmed nine of
 them again. Mavadati, Mahoor, Bartlett, Trinh, Cohn: DISFA: A Spontaneous Facial Action Intensity
@@ -21,7 +21,8 @@ from lib.labels import au_name
 
 @dataclass(kw_only=True)
 class Options(videos.VideoOptions):
-    labels: str = arg(r"**/{subject:SN\d+}/{subject}_au{au:d}.txt", metavar="TEMPLATE", help="the label files")
+    labels: str = arg(r"**/{subject:SN\d+}/{subject}_au{au:d}.txt", metavar="TEMPLATE",
+                      help="the label files")
     camera: str = arg("left", help="whose frames count where both videos were extracted",
                       choices=["left", "right"])
 
@@ -32,7 +33,9 @@ def read_labels(collection, tree, files, separator=","):
     for path, parts in progress(files, what="labels", unit="file"):
         levels = {}
         for line, text in tree.lines(path):
-            frame, _, value = text.replace("\t", separator).replace(" ", separator).partition(separator)
+            frame, _, value = (
+                text.replace("\t", separator).replace(" ", separator).partition(separator)
+            )
             levels[cell(whole, frame, path, line)] = cell(level, value.strip(separator), path, line)
         if not levels:
             collection.drop(path, "empty label file")
@@ -45,11 +48,11 @@ def collect(options):
     tree = Tree(options.root)
     collection = importing.Collection(options, "DISFA")
     known = read_labels(collection, tree, tree.need(options.labels, "--labels"))
-    images = videos.frames(options, tree, r"**/*{subject:SN\d+}*/**/*{frame:d}.*", ["subject"], collection,
-                           prefer=options.camera)
+    images = videos.frames(options, tree, r"**/*{subject:SN\d+}*/**/*{frame:d}.*", ["subject"],
+                           collection, prefer=options.camera)
     images = {(key.upper(),): found for (key,), found in images.items()}
-    found = [videos.Video(subject, *videos.join(aus), images.get((subject,), {}), {"subject": f"disfa-{subject}"})
-             for subject, aus in known.items()]
+    found = [videos.Video(subject, *videos.join(aus), images.get((subject,), {}),
+                          {"subject": f"disfa-{subject}"}) for subject, aus in known.items()]
     videos.add_videos(collection, found, 20, images)
     return collection
 

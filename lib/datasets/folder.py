@@ -1,10 +1,11 @@
 """Folder-per-class, and any set whose file names say what is on an image.
 
-    python -m lib.datasets.folder ROOT --out DIR                                      ROOT/happy/….png
+    python -m lib.datasets.folder ROOT --out DIR                      ROOT/happy/….png
     python -m lib.datasets.folder ROOT --images '{subject}/{expression}/*' --out DIR
-    python -m lib.datasets.folder ROOT --images '{subject}-{expression}-*.jpg' --out DIR      ADFES, WSEFEP
-    python -m lib.datasets.folder ROOT --images '{partition}/{expression}/*' --classes 0=neutral 1=happy --out DIR
-    python -m lib.datasets.folder ROOT --images '**/*' --out DIR                      no labels: an unlabelled set
+    python -m lib.datasets.folder ROOT --images '{subject}-{expression}-*.jpg' --out DIR
+    python -m lib.datasets.folder ROOT --images '{partition}/{expression}/*' \\
+        --classes 0=neutral 1=happy --out DIR
+    python -m lib.datasets.folder ROOT --images '**/*' --out DIR      no labels: an unlabelled set
 
 In a template `*` is anything within a name, `**/` any folders, `{expression}`, `{subject}`,
 `{partition}`, `{video}`, `{frame:d}` become columns, as does any other name; `{subject:S\\d+}` is
@@ -23,7 +24,8 @@ from lib.labels import is_au
 @dataclass(kw_only=True)
 class Options(importing.Options):
     images: str = arg("{expression}/**/*", metavar="TEMPLATE", help="where the images lie")
-    classes: list[str] = arg([], nargs="+", metavar="FOLDER=NAME", help="folders called otherwise than the expression")
+    classes: list[str] = arg([], nargs="+", metavar="FOLDER=NAME",
+                             help="folders called otherwise than the expression")
     keep_names: bool = arg(False, help="leave the names of expressions as they are")
     prefix: str = arg("", help="before each subject, e.g. wsefep-; the folder's name when empty")
 

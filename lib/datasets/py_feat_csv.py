@@ -44,7 +44,8 @@ def collect(options):
         for name, text in row.items():
             if match := AU.fullmatch(name):
                 value = cell(unit, text, *where)
-                out[au_name(match[1])] = str(round(float(value))) if options.hard and value else value
+                level = str(round(float(value))) if options.hard and value else value
+                out[au_name(match[1])] = level
             elif name in ("valence", "arousal"):
                 out[name] = cell(within, text, *where)
         scores = {name: cell(float, row[name], *where) for name in EMOTIONS if row.get(name)}

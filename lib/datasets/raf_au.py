@@ -2,9 +2,9 @@
 
     python -m lib.datasets.raf_au ROOT --out DIR
 
-    RAFAU_label.txt            lines `0007.jpg 1+L2+25`; `null` is no AU (a line of nothing is dropped);
-                               L and R are one-sided
-    aligned/0007_aligned.jpg   (--images 'original/{name}.*' takes the uncropped ones)
+    RAFAU_label.txt           lines `0007.jpg 1+L2+25`; `null` is no AU (a line of nothing is
+                              dropped); L and R are one-sided
+    aligned/0007_aligned.jpg  (--images 'original/{name}.*' takes the uncropped ones)
 
 An AU that a line does not name is 0. Who is on a photo is not known: no `subject`.
 Yan, Li, Que, Pei, Deng: RAF-AU Database: In-the-Wild Facial Expressions with Subjective Emotion
@@ -25,7 +25,8 @@ CODE = re.compile(r"(?i)([LRTB]*)(?:AU)?0*(\d{1,2})")
 class Options(importing.Options):
     labels: str = arg("**/RAFAU_label.txt", metavar="TEMPLATE", help="the label file")
     images: str = arg("**/aligned/{name}_aligned.*", metavar="TEMPLATE", help="the images")
-    one_sided: str = arg("present", help="what L2 or R12 counts as", choices=["present", "unlabelled"])
+    one_sided: str = arg("present", help="what L2 or R12 counts as",
+                         choices=["present", "unlabelled"])
 
 
 def read_codes(text, path, line, one_sided):
@@ -64,8 +65,10 @@ def collect(options):
             unknown += more
             rows.append((name, images.get(stem(name).lower()), aus))
     known = sorted(set().union(*(aus for _, _, aus in rows)))
-    importing.add_photos(collection, [(name, tree.path(image) if image else "",
-                                       {au: aus.get(au, "0") for au in known}) for name, image, aus in rows])
+    importing.add_photos(collection, [
+        (name, tree.path(image) if image else "", {au: aus.get(au, "0") for au in known})
+        for name, image, aus in rows
+    ])
     importing.drop_unnamed(collection, [path for name, path in images.items() if name not in named])
     if unknown:
         note(f"RAF-AU: {unknown} codes above 64 (not action units) left out")

@@ -110,7 +110,8 @@ def columns(name, plan, turns):
                          for person, session in zip(plan.person, plan.scenes)]}
     aus = AUS if name == "test" else sorted(AUS + TOLD_APART)
     table |= {labels.au_name(au): plan.levels[:, INDEX[au]].tolist() for au in aus}
-    return table | {"source": ["real"] * len(plan), "yaw": turns[:, 0].tolist(), "pitch": turns[:, 1].tolist()}
+    return table | {"source": ["real"] * len(plan), "yaw": turns[:, 0].tolist(),
+                    "pitch": turns[:, 1].tolist()}
 
 
 def main(argv=None):
@@ -128,7 +129,10 @@ def main(argv=None):
             farm.render_all([(plan, chunks)], options.size, device, options.workers or farm.cores())
             # never an old manifest beside new images
             (out / f"{name}.csv").unlink(missing_ok=True)
-            images.save_pack(out / f"{name}.npy", np.concatenate([np.load(path) for path in sorted(chunks.glob("*.npy"))]))
+            images.save_pack(
+                out / f"{name}.npy",
+                np.concatenate([np.load(path) for path in sorted(chunks.glob("*.npy"))])
+            )
             manifest.write(out / f"{name}.csv", columns(name, plan, turns))
             made[name] = mark
             write_text(settings, to_json(made))
@@ -137,7 +141,8 @@ def main(argv=None):
                 shutil.rmtree(left)
         log(f"{name}: {len(plan)} images of {len(np.unique(plan.person))} people")
     shown = list(images.pack(str(out / "test.npy"))[:6 * len(POSES)])
-    images.save(out / "sheet.png", images.sheet([shown[i:i + len(POSES)] for i in range(0, len(shown), len(POSES))]))
+    rows = [shown[i:i + len(POSES)] for i in range(0, len(shown), len(POSES))]
+    images.save(out / "sheet.png", images.sheet(rows))
 
 
 if __name__ == "__main__":

@@ -11,13 +11,15 @@ from lib.cli import BadInput, arg, progress
 from lib.datasets import importing, videos
 from lib.datasets.layouts import IMAGES, Photos, Tree, cell, named_rows, stem, whole
 
-NAMES = ("input", "image", "path", "file", "filename", "file_name", "image_path", "input_path", "img", "name")
+NAMES = ("input", "image", "path", "file", "filename", "file_name", "image_path", "input_path",
+         "img", "name")
 PLACES = frozenset(NAMES + ("frame", "frame_idx", "frame_number", "face"))
 
 
 @dataclass(kw_only=True)
 class Options(videos.VideoOptions):
-    root: str = arg(args=["root"], metavar="ROOT", help="a CSV, or the folder with the CSVs (and images)")
+    root: str = arg(args=["root"], metavar="ROOT",
+                    help="a CSV, or the folder with the CSVs (and images)")
     csv: str = arg("**/{video}.csv", metavar="TEMPLATE", help="the CSVs in ROOT")
     min_confidence: float = arg(0.0, help="drop faces of which the tool was less sure")
     prefix: str = arg("", help="before each subject; the subject is the CSV's or video's name")
@@ -49,7 +51,8 @@ def collect(options, data_set, kind, read, wanted):
                 name = place or parts["video"]
                 labelled.append((name, photos.ask(name), cells))
             else:
-                raise BadInput(f"{path}: has neither a column frame nor one with the image (such as 'input'); add one")
+                raise BadInput(f"{path}: has neither a column frame nor one with the image (such "
+                               "as 'input'); add one")
     importing.add_photos(collection, photos.settle(labelled))
     shown = add_films(collection, options, tree, films) if films else set()
     if options.images_root or not single:  # around a single CSV may lie anything
@@ -84,7 +87,8 @@ def best_faces(collection, rows, path, read, least):
     for line, row in rows:
         where = (path, line)
         place, cells = place_of(row, where), read(row, where)
-        shown = f"{place[0] or stem(path)}/{place[1]}" if isinstance(place, tuple) else place or stem(path)
+        shown = (f"{place[0] or stem(path)}/{place[1]}" if isinstance(place, tuple)
+                 else place or stem(path))
         if isinstance(cells, str):
             collection.drop(shown, cells)
             faceless[place] = None
@@ -106,9 +110,11 @@ def best_faces(collection, rows, path, read, least):
 def add_films(collection, options, tree, films):
     """Add the rows that name a frame of a video; the absolute paths of all these videos'
     images."""
-    columns = sorted({name for rows in films.values() for cells in rows.values() for name in cells or ()})
+    columns = sorted({name for rows in films.values() for cells in rows.values()
+                      for name in cells or ()})
     images = {}
-    pattern = "**/{video:%s}{tail:(?:_aligned|_frames)?}/**/*{frame:d}.*" % "|".join(map(re.escape, films))
+    names = "|".join(map(re.escape, films))
+    pattern = "**/{video:%s}{tail:(?:_aligned|_frames)?}/**/*{frame:d}.*" % names
     for (video,), found in videos.frames(options, tree, pattern, ["video"], collection).items():
         images[video.lower(),] = found
     found = [videos.Video(video, tuple(columns),

@@ -4,8 +4,9 @@ PSPI.
     python -m lib.datasets.unbc_pain ROOT --out DIR
 
     Images/042-ll042/ll042t1aaaff/ll042t1aaaff001.png
-    Frame_Labels/FACS/042-ll042/ll042t1aaaff/ll042t1aaaff001_facs.txt   lines `AU level …`; empty: no AU
-    Frame_Labels/PSPI/042-ll042/ll042t1aaaff/ll042t1aaaff001_facs.txt   one number
+    Frame_Labels/FACS/042-ll042/ll042t1aaaff/ll042t1aaaff001_facs.txt  lines `AU level …`; empty:
+                                                                       no AU
+    Frame_Labels/PSPI/042-ll042/ll042t1aaaff/ll042t1aaaff001_facs.txt  one number
 
 All frames were coded for AUs 4 6 7 9 10 12 20 25 26 27 43, so one that a file does not name is 0.
 AU43 (eyes closed) has no levels: coded is 1. PSPI = AU4 + max(AU6, AU7) + max(AU9, AU10) + AU43 is
@@ -25,11 +26,14 @@ WITHOUT_LEVELS = 43
 
 @dataclass(kw_only=True)
 class Options(importing.Options):
-    images: str = arg("**/Images/{subject}/{sequence}/{file}", metavar="TEMPLATE", help="the images")
-    facs: str = arg("**/FACS/{subject}/{sequence}/{file}_facs.txt", metavar="TEMPLATE", help="the AU files")
-    pspi: str = arg("**/PSPI/{subject}/{sequence}/{file}_facs.txt", metavar="TEMPLATE", help="the pain score files")
-    coded: list[str] = arg(["4", "6", "7", "9", "10", "12", "20", "25", "26", "27", "43"], nargs="+", metavar="AU",
-                           help="AUs that every frame was coded for")
+    images: str = arg("**/Images/{subject}/{sequence}/{file}", metavar="TEMPLATE",
+                      help="the images")
+    facs: str = arg("**/FACS/{subject}/{sequence}/{file}_facs.txt", metavar="TEMPLATE",
+                    help="the AU files")
+    pspi: str = arg("**/PSPI/{subject}/{sequence}/{file}_facs.txt", metavar="TEMPLATE",
+                    help="the pain score files")
+    coded: list[str] = arg(["4", "6", "7", "9", "10", "12", "20", "25", "26", "27", "43"],
+                           nargs="+", metavar="AU", help="AUs that every frame was coded for")
 
 
 def read_facs(tree, path, coded):
@@ -42,7 +46,9 @@ def read_facs(tree, path, coded):
             raise BadInput(f"{path}: line {line}: {text!r} is not `AU level`; correct the line")
         unit = cell(whole, words[0], path, line)
         value = cell(level, words[1], path, line)
-        levels[unit] = 1.0 if unit == WITHOUT_LEVELS and value not in ("", "0") else 5 * float(value or "nan")
+        levels[unit] = (
+            1.0 if unit == WITHOUT_LEVELS and value not in ("", "0") else 5 * float(value or "nan")
+        )
     out = {}
     for name, unit in coded.items():
         value = levels.get(unit, 0.0)
@@ -65,7 +71,8 @@ def collect(options):
     coded = {parse_au(name): int(parse_au(name)[2:]) for name in options.coded}
 
     def by_frame(found):
-        return {(parts["subject"], parts["sequence"], stem(parts["file"])): path for path, parts in found}
+        return {(parts["subject"], parts["sequence"], stem(parts["file"])): path
+                for path, parts in found}
 
     pain, facs = by_frame(tree.find(options.pspi)), by_frame(tree.need(options.facs, "--facs"))
     images = by_frame(tree.find(options.images, IMAGES))
@@ -84,8 +91,8 @@ def collect(options):
     for frame in sorted(facs.keys() - images.keys()):
         collection.drop(facs[frame], "no image for this label")
     if ignored:
-        note(f"UNBC Pain: AUs {' '.join(map(str, sorted(ignored)))} are in some files but were not coded "
-             "throughout; left out (--coded)")
+        note(f"UNBC Pain: AUs {' '.join(map(str, sorted(ignored)))} are in some files but were "
+             "not coded throughout; left out (--coded)")
     return collection
 
 

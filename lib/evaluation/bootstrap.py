@@ -46,20 +46,22 @@ class People:
 
     def resampled(self, sums):
         """Sums [S,...] of people as sums [B,...] of resamples."""
-        return (self.weights @ sums.reshape(self.count, -1)).reshape(len(self.weights), *sums.shape[1:])
+        flat = self.weights @ sums.reshape(self.count, -1)
+        return flat.reshape(len(self.weights), *sums.shape[1:])
 
     def about(self):
         """What a report says of its intervals."""
-        return {"level": LEVEL, "method": "percentile bootstrap", "unit": self.unit, "units": self.count,
-                "resamples": len(self.weights)}
+        return {"level": LEVEL, "method": "percentile bootstrap", "unit": self.unit,
+                "units": self.count, "resamples": len(self.weights)}
 
 
-# ---- sums ----------------------------------------------------------------------------------------------------
+# ---- sums -------------------------------------------------------------------
 
 def detection_sums(people, on, predicted):
     """TP, FP, FN, TN of each person, [S,A,4]. on [N,A] in {0, 1, NaN}, predicted in {0, 1}."""
     known, there, said = ~np.isnan(on), on > 0.5, predicted > 0.5
-    return people.sums(np.stack([there & said, ~there & said, there & ~said, ~there & ~said], 2) & known[..., None])
+    return people.sums(np.stack([there & said, ~there & said, there & ~said, ~there & ~said], 2)
+                       & known[..., None])
 
 
 def level_sums(people, truth, predicted):
@@ -80,12 +82,14 @@ def class_sums(people, truth, predicted, classes):
     return out
 
 
-# ---- numbers of sums -----------------------------------------------------------------------------------------
+# ---- numbers of sums --------------------------------------------------------
 
 def divide(numerator, denominator):
     """A quotient, NaN where the denominator is not positive."""
-    numerator, denominator = np.broadcast_arrays(np.asarray(numerator, float), np.asarray(denominator, float))
-    return np.divide(numerator, denominator, out=np.full(numerator.shape, np.nan), where=denominator > 1e-12)
+    numerator, denominator = np.broadcast_arrays(np.asarray(numerator, float),
+                                                 np.asarray(denominator, float))
+    return np.divide(numerator, denominator, out=np.full(numerator.shape, np.nan),
+                     where=denominator > 1e-12)
 
 
 def detection_numbers(sums):
@@ -106,9 +110,11 @@ def level_numbers(sums):
     var_x, var_y = divide(xx, n) - mean_x ** 2, divide(yy, n) - mean_y ** 2
     covariance = divide(xy, n) - mean_x * mean_y
     var_x, var_y = (np.where(var > 1e-12, var, 0.0) for var in (var_x, var_y))  # rounding
-    return {"pcc": divide(covariance, np.sqrt(var_x * var_y)), "icc": divide(2 * covariance, var_x + var_y),
+    return {"pcc": divide(covariance, np.sqrt(var_x * var_y)),
+            "icc": divide(2 * covariance, var_x + var_y),
             "ccc": divide(2 * covariance, var_x + var_y + (mean_x - mean_y) ** 2),
-            "mse": divide(xx - 2 * xy + yy, n), "mae": divide(absolute, n), "sign_agreement": divide(signs, n)}
+            "mse": divide(xx - 2 * xy + yy, n), "mae": divide(absolute, n),
+            "sign_agreement": divide(signs, n)}
 
 
 def class_numbers(sums):
@@ -150,7 +156,7 @@ def mean_over(values):
     return divide(np.where(known, values, 0).sum(-1), known.sum(-1))
 
 
-# ---- intervals -----------------------------------------------------------------------------------------------
+# ---- intervals --------------------------------------------------------------
 
 def interval(values, least=RESAMPLES // 2):
     """[low, high] of resampled values [B], or None when fewer than `least` of them are defined."""
@@ -164,7 +170,8 @@ def interval(values, least=RESAMPLES // 2):
 def intervals(numbers, people):
     """{metric: [low, high] or None} of {metric: values [B]}; None throughout with a single
     person."""
-    return {name: interval(values) if people.count > 1 else None for name, values in numbers.items()}
+    return {name: interval(values) if people.count > 1 else None
+            for name, values in numbers.items()}
 
 
 def difference(first, second, people):

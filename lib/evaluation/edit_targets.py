@@ -44,18 +44,23 @@ def asked_of(model, judge, data):
     """The Asked of a pairs manifest; BadInput where it, the generator and the judge share no kind
     of label."""
     if "true_path" not in data.columns:
-        raise BadInput(f"{data.name}: no column 'true_path'; pairs name the true image of each edit there")
+        raise BadInput(
+            f"{data.name}: no column 'true_path'; pairs name the true image of each edit there"
+        )
     labels = model.labels
-    there = {"au": set(data.columns) & {f"target_{name}" for name in labels.aus},
-             "expression": set(data.columns) & {"target_expression"} if labels.expressions else set(),
-             "va": set(data.columns) & {f"target_{name}" for name in VALENCE_AROUSAL} if labels.valence_arousal else set()}
+    there = {
+        "au": set(data.columns) & {f"target_{name}" for name in labels.aus},
+        "expression": set(data.columns) & {"target_expression"} if labels.expressions else set(),
+        "va": set(data.columns) & {f"target_{name}" for name in VALENCE_AROUSAL}
+              if labels.valence_arousal else set()
+    }
     kind = next((kind for kind, columns in there.items() if columns), None)
     if not kind:
-        raise BadInput(f"{data.name}: no column target_AUxx, target_expression or target_valence of the generator's labels "
-                       f"({brief(labels.conditions)})")
+        raise BadInput(f"{data.name}: no column target_AUxx, target_expression or target_valence "
+                       f"of the generator's labels ({brief(labels.conditions)})")
     if OUTPUTS[kind] not in judge.outputs:
-        raise BadInput(f"{judge.path}: has no output {OUTPUTS[kind]!r}, so it cannot judge; give a classifier that reads "
-                       f"{CALLED[kind]}")
+        raise BadInput(f"{judge.path}: has no output {OUTPUTS[kind]!r}, so it cannot judge; "
+                       f"give a classifier that reads {CALLED[kind]}")
     source = labels.encode(data)
     columns = labels.columns(kind)
     names = labels.conditions[columns]
@@ -93,5 +98,7 @@ def main_target(source, target, names):
     # an unknown source counts as 0, an empty target as kept
     change = np.nan_to_num(target - np.nan_to_num(source))
     size = np.sort(np.abs(change), 1)
-    clear = (size[:, -1] > CHANGED) & ((size[:, -1] - size[:, -2] > 1e-4) if len(names) > 1 else True)
+    clear = (size[:, -1] > CHANGED) & (
+        (size[:, -1] - size[:, -2] > 1e-4) if len(names) > 1 else True
+    )
     return np.where(clear, np.abs(change).argmax(1), -1), change

@@ -23,9 +23,11 @@ def au_resampled(truth, scores, truth_at, thresholds, levels, people, pair=None)
     if levels is not None:
         per_au["auc"] = bootstrap.auc_resampled(people, on, scores)
         known = np.where(levels[:, None], truth, np.nan)
-        numbers = bootstrap.level_numbers(people.resampled(bootstrap.level_sums(people, known, scores)))
+        sums = bootstrap.level_sums(people, known, scores)
+        numbers = bootstrap.level_numbers(people.resampled(sums))
         per_au |= {name: numbers[name] for name in ("pcc", "icc", "mse", "mae")}
-    out = {"per_au": per_au, "mean": {name: bootstrap.mean_over(values) for name, values in per_au.items()},
+    out = {"per_au": per_au,
+           "mean": {name: bootstrap.mean_over(values) for name, values in per_au.items()},
            "pooled": bootstrap.detection_numbers(sums.sum(1))}
     if pair:
         out["pair"] = bootstrap.detection_numbers(sums[:, pair].sum(1))
@@ -34,7 +36,8 @@ def au_resampled(truth, scores, truth_at, thresholds, levels, people, pair=None)
 
 def va_resampled(truth, predicted, people):
     """{'valence': {metric: [B]}, 'arousal': …}; truth and predicted [N,2]."""
-    numbers = bootstrap.level_numbers(people.resampled(bootstrap.level_sums(people, truth, predicted)))
+    sums = bootstrap.level_sums(people, truth, predicted)
+    numbers = bootstrap.level_numbers(people.resampled(sums))
     return {name: {metric: values[:, k] for metric, values in numbers.items() if metric != "icc"}
             for k, name in enumerate(labels.VALENCE_AROUSAL)}
 
@@ -54,7 +57,8 @@ def whole(people):
 def au_section(resampled, names, people):
     """Intervals of `au_resampled`, as they stand in the report."""
     per_au = resampled["per_au"]
-    out = {"per_au": {au: bootstrap.intervals({metric: values[:, k] for metric, values in per_au.items()}, people)
+    out = {"per_au": {au: bootstrap.intervals({metric: values[:, k]
+                                               for metric, values in per_au.items()}, people)
                       for k, au in enumerate(names)}}
     return out | {part: bootstrap.intervals(resampled[part], people)
                   for part in ("mean", "pooled", "pair") if part in resampled}

@@ -26,10 +26,11 @@ def present(values, threshold):
 
     A truth of 0.4 stored as float32 counts as reaching 0.4."""
     values = np.asarray(values, np.float64)
-    return np.where(np.isnan(values), np.nan, (values >= np.asarray(threshold, np.float64) - 1e-6).astype(float))
+    return np.where(np.isnan(values), np.nan,
+                    (values >= np.asarray(threshold, np.float64) - 1e-6).astype(float))
 
 
-# ---- presence or absence -------------------------------------------------------------------------------------
+# ---- presence or absence ----------------------------------------------------
 
 def counts(truth, predicted):
     """(TP, FP, FN, TN) over all labelled entries. truth in {0, 1, NaN}, predicted in {0, 1}, of
@@ -47,8 +48,9 @@ def detection(truth, predicted):
     precision, accuracy = (TP+TN)/n. Without any positive prediction precision and FDR are None; F1
     is None only when neither truth nor prediction has a positive. support = TP+FN."""
     tp, fp, fn, tn = counts(truth, predicted)
-    return {"precision": ratio(tp, tp + fp), "recall": ratio(tp, tp + fn), "f1": ratio(2 * tp, 2 * tp + fp + fn),
-            "fdr": ratio(fp, fp + tp), "accuracy": ratio(tp + tn, tp + fp + fn + tn), "support": tp + fn}
+    return {"precision": ratio(tp, tp + fp), "recall": ratio(tp, tp + fn),
+            "f1": ratio(2 * tp, 2 * tp + fp + fn), "fdr": ratio(fp, fp + tp),
+            "accuracy": ratio(tp + tn, tp + fp + fn + tn), "support": tp + fn}
 
 
 def auc(truth, scores):
@@ -70,7 +72,7 @@ def two_afc(levels, scores):
     return {name: auc(present(levels, (k + 1) / 5), scores) for k, name in enumerate("ABCDE")}
 
 
-# ---- intensities and dimensions ------------------------------------------------------------------------------
+# ---- intensities and dimensions ---------------------------------------------
 
 def mse(truth, predicted):
     """Mean squared error, in squared units of the truth."""
@@ -140,7 +142,7 @@ def sign_agreement(truth, predicted):
     return float(np.mean(np.sign(truth) == np.sign(predicted))) if len(truth) else None
 
 
-# ---- calibration ---------------------------------------------------------------------------------------------
+# ---- calibration ------------------------------------------------------------
 
 def reliability(truth, scores, bins=10):
     """How often what a score promises comes true: {'bins': […], 'ece'}.
@@ -158,7 +160,7 @@ def reliability(truth, scores, bins=10):
     return {"bins": rows, "ece": ratio(np.abs(score - true).sum(), len(truth))}
 
 
-# ---- classes and tables --------------------------------------------------------------------------------------
+# ---- classes and tables -----------------------------------------------------
 
 def classes(truth, predicted, names):
     """accuracy, macro_f1, f1, confusion (rows: truth, columns: prediction) of class numbers [N]
@@ -172,10 +174,11 @@ def classes(truth, predicted, names):
 
     occur = np.unique(truth)
     return {"accuracy": float(np.mean(np.asarray(truth) == np.asarray(predicted))),
-            "macro_f1": float(f1_score(truth, predicted, labels=occur, average="macro", zero_division=0)),
+            "macro_f1": float(f1_score(truth, predicted, labels=occur, average="macro",
+                                       zero_division=0)),
             "f1": {name: None for name in names} | {names[k]: float(value) for k, value in zip(
-                occur, f1_score(truth, predicted, labels=occur, average=None, zero_division=0))},
-            "confusion": confusion_matrix(truth, predicted, labels=range(len(names))).tolist()}
+                occur, f1_score(truth, predicted, labels=occur, average=None, zero_division=0)
+            )}, "confusion": confusion_matrix(truth, predicted, labels=range(len(names))).tolist()}
 
 
 def correlations(values):

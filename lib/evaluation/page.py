@@ -4,7 +4,8 @@ words.
     page = Page(folder, "Title")
     page.text("A sentence.")
     page.table(["metric", "value"], [["F1", "0.6"]], "Numbers")
-    page.picture("bars.png", "Bars", "what it shows, for people who cannot see it", "what to read from it")
+    page.picture("bars.png", "Bars", "what it shows, for people who cannot see it",
+                 "what to read from it")
     page.write()                                   folder/index.html, written last and at once
 """
 from html import escape
@@ -19,7 +20,8 @@ h1 { font-size: 1.5rem; } h2 { font-size: 1.2rem; margin-top: 2.5rem; }
 figure { margin: 1rem 0; } figcaption { color: #444; }
 img { display: block; max-width: 100%; height: auto; margin: 0 auto; }
 .wide { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { text-align: left; padding: .2rem .8rem .2rem 0; border-bottom: 1px solid #ddd; white-space: nowrap; } td:first-child { white-space: normal; }
+th, td { text-align: left; padding: .2rem .8rem .2rem 0; border-bottom: 1px solid #ddd; white-space: nowrap; }
+td:first-child { white-space: normal; }
 """
 
 
@@ -42,14 +44,20 @@ class Page:
         """A table under a heading; it scrolls sideways where the screen is narrow."""
         self.heading(title)
         cells = "".join(f'<th scope="col">{escape(str(cell))}</th>' for cell in head)
-        body = "".join("<tr>" + "".join(f"<td>{escape(str(cell))}</td>" for cell in row) + "</tr>\n" for row in rows)
-        self.parts.append(f'<div class="wide" tabindex="0"><table>\n<thead><tr>{cells}</tr></thead>\n'
-                          f"<tbody>\n{body}</tbody></table></div>")
+        body = "".join(
+            "<tr>" + "".join(f"<td>{escape(str(cell))}</td>" for cell in row) + "</tr>\n"
+            for row in rows
+        )
+        self.parts.append(
+            f'<div class="wide" tabindex="0"><table>\n<thead><tr>{cells}</tr></thead>\n'
+            f"<tbody>\n{body}</tbody></table></div>"
+        )
 
     def picture(self, name, title, alt, caption):
         """A picture that lies in the folder already, under a heading; a click opens it alone."""
         self.heading(title)
-        self.parts.append(f'<figure><a href="{escape(name)}"><img src="{escape(name)}" alt="{escape(alt)}"></a>\n'
+        link = escape(name)
+        self.parts.append(f'<figure><a href="{link}"><img src="{link}" alt="{escape(alt)}"></a>\n'
                           f"<figcaption>{escape(caption)}</figcaption></figure>")
 
     def write(self):

@@ -17,8 +17,8 @@ WIDTH = 4.8  # inches; at DOTS an inch twice the width of a phone's screen
 DOTS = 160
 # Okabe & Ito
 COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#999999"]
-WORDS = {"right": (1.0, 0.0, "pleasant"), "left": (-1.0, 0.0, "unpleasant"), "top": (0.0, 1.0, "active"),
-         "bottom": (0.0, -1.0, "passive")}
+WORDS = {"right": (1.0, 0.0, "pleasant"), "left": (-1.0, 0.0, "unpleasant"),
+         "top": (0.0, 1.0, "active"), "bottom": (0.0, -1.0, "passive")}
 
 
 def save(figure, path):
@@ -30,7 +30,8 @@ def save(figure, path):
 
 def canvas(rows=1, height=3.6, **keywords):
     """(figure, axes [rows]) of the one width."""
-    figure, axes = pyplot.subplots(rows, 1, figsize=(WIDTH, height), layout="constrained", squeeze=False, **keywords)
+    figure, axes = pyplot.subplots(rows, 1, figsize=(WIDTH, height), layout="constrained",
+                                   squeeze=False, **keywords)
     return figure, axes[:, 0]
 
 
@@ -107,10 +108,11 @@ def reliability(path, curves, labels):
     for (label, found), colour in zip(curves.items(), COLOURS):
         rows = [row for row in found["bins"] if row["n"]]
         ece = "undefined" if found["ece"] is None else f"{found['ece']:.3f}"
-        axes.plot([row["score"] for row in rows], [row["truth"] for row in rows], "o-", color=colour,
-                  markersize=4, label=f"{label}, error {ece}")
+        axes.plot([row["score"] for row in rows], [row["truth"] for row in rows], "o-",
+                  color=colour, markersize=4, label=f"{label}, error {ece}")
         number.step([row["from"] for row in found["bins"]] + [1],
-                   [row["n"] for row in found["bins"]] + [found["bins"][-1]["n"]], where="post", color=colour)
+                    [row["n"] for row in found["bins"]] + [found["bins"][-1]["n"]], where="post",
+                    color=colour)
     axes.set_ylabel(labels[1], fontsize=8)
     axes.legend(fontsize=8, frameon=False, loc="upper left")
     number.set_yscale("symlog", linthresh=1)
@@ -146,8 +148,8 @@ def circumplex_points(path, groups):
     circumplex(axis)
     for (label, points), colour in zip(groups.items(), COLOURS):
         axis.scatter(*points.T, s=7, alpha=0.45, color=colour, linewidths=0, label=label)
-    axis.legend(fontsize=8, frameon=False, loc="upper center", ncols=len(groups), bbox_to_anchor=(0.5, 1.1),
-                markerscale=2)
+    axis.legend(fontsize=8, frameon=False, loc="upper center", ncols=len(groups),
+                bbox_to_anchor=(0.5, 1.1), markerscale=2)
     save(figure, path)
 
 
@@ -221,8 +223,9 @@ def stacked(path, names, parts, title):
     axes.set_yticks(range(len(names)), names, fontsize=8)
     axes.set_ylim(len(names) - 0.45, -0.55)
     axes.set_title(title, fontsize=9)
-    axes.legend(fontsize=8, ncols=min(6, len(parts)), loc="upper center", frameon=False, handlelength=1,
-                columnspacing=1, bbox_to_anchor=(0.5, -0.4 / figure.get_figheight()))
+    axes.legend(fontsize=8, ncols=min(6, len(parts)), loc="upper center", frameon=False,
+                handlelength=1, columnspacing=1,
+                bbox_to_anchor=(0.5, -0.4 / figure.get_figheight()))
     save(figure, path)
 
 
@@ -236,7 +239,8 @@ def clouds(path, points, colourings):
         axis.set_yticks([])
         if isinstance(values, tuple):
             shown = axis.scatter(*points.T, s=9, c=values[0], cmap="viridis", linewidths=0)
-            figure.colorbar(shown, ax=axis, shrink=0.75, label=values[1]).ax.tick_params(labelsize=7)
+            bar = figure.colorbar(shown, ax=axis, shrink=0.75, label=values[1])
+            bar.ax.tick_params(labelsize=7)
             continue
         names = np.array(values)
         found, counts = np.unique(names, return_counts=True)
@@ -244,15 +248,16 @@ def clouds(path, points, colourings):
         axis.scatter(*points[~np.isin(names, shown)].T, s=7, color="#dddddd", linewidths=0)
         for name, colour in zip(shown, COLOURS):
             axis.scatter(*points[names == name].T, s=11, color=colour, linewidths=0, label=name)
-        axis.legend(fontsize=7, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.02), ncols=2,
-                    markerscale=1.5)
+        axis.legend(fontsize=7, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.02),
+                    ncols=2, markerscale=1.5)
     save(figure, path)
 
 
 def small_circumplexes(path, groups, columns=2):
     """Densities of points (label -> [N,2]) as small circumplexes, two side by side."""
     rows = -(-len(groups) // columns)
-    figure, axes = pyplot.subplots(rows, columns, figsize=(WIDTH, 2.35 * rows), layout="constrained", squeeze=False)
+    figure, axes = pyplot.subplots(rows, columns, figsize=(WIDTH, 2.35 * rows),
+                                   layout="constrained", squeeze=False)
     for axis in axes.ravel()[len(groups):]:
         axis.axis("off")
     for axis, (label, points) in zip(axes.ravel(), groups.items()):
@@ -260,7 +265,8 @@ def small_circumplexes(path, groups, columns=2):
         axis.axhline(0, color="#bbbbbb", linewidth=0.6)
         axis.axvline(0, color="#bbbbbb", linewidth=0.6)
         axis.hexbin(*points.T, gridsize=16, extent=(-1, 1, -1, 1), mincnt=1, cmap="viridis")
-        axis.set(xlim=(-1.05, 1.05), ylim=(-1.05, 1.05), aspect="equal", xticks=(-1, 0, 1), yticks=(-1, 0, 1))
+        axis.set(xlim=(-1.05, 1.05), ylim=(-1.05, 1.05), aspect="equal", xticks=(-1, 0, 1),
+                 yticks=(-1, 0, 1))
         axis.set_title(label, fontsize=8)
         axis.tick_params(labelsize=7)
     save(figure, path)
@@ -269,7 +275,8 @@ def small_circumplexes(path, groups, columns=2):
 def captioned(path, tiles, columns=3, side=220):
     """A sheet of images with words below each: tiles are (uint8 [H,W,3], lines of text)."""
     lines = max(len(text) for _, text in tiles)
-    cells = [np.concatenate([images.resize(image, side), words(text, side, 22 * lines + 8)]) for image, text in tiles]
+    cells = [np.concatenate([images.resize(image, side), words(text, side, 22 * lines + 8)])
+             for image, text in tiles]
     rows = [cells[i:i + columns] for i in range(0, len(cells), columns)]
     images.save(path, images.sheet([row + [None] * (columns - len(row)) for row in rows], gap=8))
 
@@ -302,5 +309,6 @@ def caption(text, size):
     from PIL import Image, ImageDraw
 
     tile = Image.new("RGB", (size, size), "white")
-    ImageDraw.Draw(tile).text((size / 2, size / 2), text, "black", anchor="mm", font_size=max(6, size // 4))
+    ImageDraw.Draw(tile).text((size / 2, size / 2), text, "black", anchor="mm",
+                              font_size=max(6, size // 4))
     return np.asarray(tile)

@@ -42,12 +42,14 @@ def paper():
     """What the paper's text says of these tables, as a sentence."""
     found = published.about(SET, "frontal")
     figures = [f"{row['value']} ({row['condition']}, {row['table']})" for row in found]
-    return f"{found[0]['work']} on FERA 2017, 7 AUs, VGG16 fine-tuned from ImageNet: ICC {', '.join(figures)}."
+    return (f"{found[0]['work']} on FERA 2017, 7 AUs, VGG16 fine-tuned from ImageNet: "
+            f"ICC {', '.join(figures)}.")
 
 
 def by_pose(report):
     """{(yaw, pitch): cell of the report}, degrees."""
-    return {tuple(float(cell["at"][name]) for name in COLUMNS): cell for cell in report["by"]["cells"]}
+    return {tuple(float(cell["at"][name]) for name in COLUMNS): cell
+            for cell in report["by"]["cells"]}
 
 
 def frontal(names, cells, title, markdown, spread):
@@ -56,7 +58,8 @@ def frontal(names, cells, title, markdown, spread):
     aus, rows = list(first["per_au"]), []
     for name in names:
         seeds = [one[0.0, 0.0] for one in cells[name]]
-        rows.append([name, str(len(seeds)), *(spread([one["per_au"][au]["icc"] for one in seeds], 1) for au in aus),
+        rows.append([name, str(len(seeds)),
+                     *(spread([one["per_au"][au]["icc"] for one in seeds], 1) for au in aus),
                      spread([one["mean"]["icc"] for one in seeds], 1),
                      spread([one["mean"]["mae"] for one in seeds], 1), frames(seeds)])
     return [f"{title}: ICC(3,1) on frontal test frames", "",
@@ -66,18 +69,23 @@ def frontal(names, cells, title, markdown, spread):
 
 def grids(names, cells, poses, title, markdown, spread):
     """All poses: three rows a condition (pitch), a column a yaw; then the mean over all poses."""
-    yaws, pitches, rows = sorted({yaw for yaw, _ in poses}), sorted({pitch for _, pitch in poses}, reverse=True), []
+    yaws, pitches, rows = sorted({yaw for yaw, _ in poses}), sorted(
+        {pitch for _, pitch in poses}, reverse=True
+    ), []
     for name in names:
         every = [mean([cell["mean"]["icc"] for cell in one.values()]) for one in cells[name]]
         for k, pitch in enumerate(pitches):
             row = [[one[yaw, pitch] for one in cells[name] if (yaw, pitch) in one] for yaw in yaws]
-            rows.append([name if k == 0 else "", f"{pitch:g}",
-                         *(f"{spread([cell['mean']['icc'] for cell in seeds], 1)} ({frames(seeds)})" for seeds in row),
-                         spread(every, 1) if k == 0 else ""])
+            rows.append([
+                name if k == 0 else "", f"{pitch:g}",
+                *(f"{spread([cell['mean']['icc'] for cell in seeds], 1)} ({frames(seeds)})"
+                  for seeds in row), spread(every, 1) if k == 0 else ""
+            ])
     return [f"{title}: mean ICC(3,1) by pose", "",
-            *markdown(["condition", "pitch", *(f"yaw {yaw:g}" for yaw in yaws), "mean of poses"], rows), "",
-            "Degrees; yaw < 0 turns the nose to the picture's left, pitch < 0 lowers it. In brackets: test frames in "
-            "which the face was found, of all."]
+            *markdown(["condition", "pitch", *(f"yaw {yaw:g}" for yaw in yaws),
+                       "mean of poses"], rows), "",
+            "Degrees; yaw < 0 turns the nose to the picture's left, pitch < 0 lowers it. "
+            "In brackets: test frames in which the face was found, of all."]
 
 
 def mean(values):

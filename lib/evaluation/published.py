@@ -23,12 +23,14 @@ def about(set_name, test, work=None):
     """The rows of one set and test; whole MNIST ('mnist-hard-3000-whole') stands beside the same
     figures."""
     name = set_name.removesuffix("-whole")
-    return [row for row in rows() if row["set"] == name and row["test"] == test and work in (None, row["work"])]
+    return [row for row in rows()
+            if row["set"] == name and row["test"] == test and work in (None, row["work"])]
 
 
 def values(found, condition, metric):
     """The printed values (texts) of a condition among some rows, in their order."""
-    return [row["value"] for row in found if row["condition"] == condition and row["metric"] == metric]
+    return [row["value"] for row in found
+            if row["condition"] == condition and row["metric"] == metric]
 
 
 def sections(found):

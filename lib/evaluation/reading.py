@@ -41,16 +41,19 @@ class Readers:
         self.path, self.device, self.data = " ".join(paths), device, data
         personal = [path for path in paths if SUBJECT in path]
         if personal and len(paths) > 1:
-            raise BadInput(f"--model {self.path}: one path with {SUBJECT} stands alone; give no other model")
+            raise BadInput(
+                f"--model {self.path}: one path with {SUBJECT} stands alone; give no other model"
+            )
         self.people = self.places(personal[0]) if personal else {}
         first = [next(iter(self.people))] if personal else paths
         self.models = [Model.open(path, device, kind="classifier") for path in first]
         owners = {}
         for model in self.models:
-            for name in [*model.aus, *(text for text in ("valence_arousal", "expression") if text in model.outputs)]:
+            for name in [*model.aus, *(text for text in ("valence_arousal", "expression")
+                                       if text in model.outputs)]:
                 if name in owners:
-                    raise BadInput(f"{model.path}: reads {name}, as {owners[name]} does; give models of "
-                                   "different labels")
+                    raise BadInput(f"{model.path}: reads {name}, as {owners[name]} does; "
+                                   "give models of different labels")
                 owners[name] = model.path
         self.aus = [name for model in self.models for name in model.aus]
         self.expressions = [name for model in self.models for name in model.expressions]
@@ -62,15 +65,15 @@ class Readers:
         subjects = self.data.text("subject")
         if "" in subjects:
             row = subjects.index("") + 2
-            raise BadInput(f"{self.data.name}: row {row}, column subject is empty; --model {pattern} needs the "
-                           "person of every image")
+            raise BadInput(f"{self.data.name}: row {row}, column subject is empty; "
+                           f"--model {pattern} needs the person of every image")
         people = {}
         for row, subject in enumerate(subjects):
             people.setdefault(pattern.replace(SUBJECT, subject), []).append(row)
         for path in people:
             if not Path(path).is_file():
-                raise BadInput(f"{path}: no such model; --model {pattern} needs one for each person of "
-                               f"{self.data.name}")
+                raise BadInput(f"{path}: no such model; --model {pattern} needs one for each "
+                               f"person of {self.data.name}")
         return people
 
     @property
@@ -87,8 +90,8 @@ class Readers:
         for path, rows in self.people.items():
             model = Model.open(path, self.device, kind="classifier")
             if (model.aus, model.expressions) != (self.aus, self.expressions):
-                raise BadInput(f"{path}: reads other labels than {self.models[0].path}; export all personal "
-                               "models alike")
+                raise BadInput(f"{path}: reads other labels than {self.models[0].path}; "
+                               "export all personal models alike")
             parts.append((rows, read_one(model, self.data.take(rows), batch, default)))
         return scattered(parts, len(self.data))
 
@@ -97,8 +100,9 @@ class Readers:
         all."""
         first = self.models[0]
         paths = list(self.people) or [model.path for model in self.models]
-        out = {"path": self.path, "kind": first.kind, "architecture": first.meta.get("architecture"),
-               "digest": digest(*map(Path, paths)), "trained_on": first.meta.get("trained_on")}
+        out = {"path": self.path, "kind": first.kind,
+               "architecture": first.meta.get("architecture"), "digest": digest(*map(Path, paths)),
+               "trained_on": first.meta.get("trained_on")}
         return out | ({"models": len(paths)} if len(paths) > 1 else {})
 
 
@@ -106,8 +110,9 @@ def read_one(model, data, batch, default):
     """The Reading of one model; BadInput where it reads NaN or infinity."""
     outputs = model.predict(data.images(), batch, "evaluating",
                             reference=onnx_runtime.reference_images(model, data))
-    out = Reading(model.aus, valence_arousal=outputs.get("valence_arousal"), expressions=model.expressions,
-                  expression=outputs.get("expression"), features=outputs.get("features"))
+    out = Reading(model.aus, valence_arousal=outputs.get("valence_arousal"),
+                  expressions=model.expressions, expression=outputs.get("expression"),
+                  features=outputs.get("features"))
     if model.meta.get("real_kind") == "probability":
         out.real = outputs["real"]
     if model.aus:
@@ -142,7 +147,9 @@ def merged(readings):
         if other.au is not None:
             both = out.au is not None
             out.au = np.concatenate([out.au, other.au], 1) if both else other.au
-            out.thresholds = np.concatenate([out.thresholds, other.thresholds]) if both else other.thresholds
+            out.thresholds = (
+                np.concatenate([out.thresholds, other.thresholds]) if both else other.thresholds
+            )
             out.aus = out.aus + other.aus
         for name in ("valence_arousal", "expression", "features"):
             if getattr(out, name) is None:

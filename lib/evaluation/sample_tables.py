@@ -46,7 +46,8 @@ def table(runs, markdown):
         f"### {runs[0].set or 'reports'}: samples against held-out real images", "",
         *markdown(head, [row_of(run, headings) for run in runs]), "",
         f"{first['n']} samples, {first['n_real']} held-out real images, "
-        f"{first['n_training']} training images, {first['size']} pixels. Asked class read: mean over "
-        "classes of the share that an independent classifier reads as asked. Diversity, nearest "
-        "training image: by an embedding, divided by the same of held-out real images. Fréchet "
-        "distance: in the classifier's features, so it is no FID."])
+        f"{first['n_training']} training images, {first['size']} pixels. Asked class read: "
+        "mean over classes of the share that an independent classifier reads as asked. Diversity, "
+        "nearest training image: by an embedding, divided by the same of held-out real images. "
+        "Fréchet distance: in the classifier's features, so it is no FID."
+    ])

@@ -28,8 +28,8 @@ TIGHT_HEIGHT, TIGHT_DROP = 1.23, -0.055
 LEAST_FACING = 0.12
 
 # Points that expressions move least: eye corners, bridge and base of the nose, temples, forehead.
-STABLE = np.array([33, 133, 362, 263, 168, 6, 197, 195, 2, 98, 327, 127, 356, 234, 454, 162, 389, 21, 251, 54, 284,
-                   103, 332, 67, 297, 109, 338, 10])
+STABLE = np.array([33, 133, 362, 263, 168, 6, 197, 195, 2, 98, 327, 127, 356, 234, 454, 162, 389,
+                   21, 251, 54, 284, 103, 332, 67, 297, 109, 338, 10])
 
 
 def name(mode, size):
@@ -121,12 +121,15 @@ def retexture(image, source, target, size):
     seen = samples.hit & visible(source, samples.triangle, samples.weights, places)
     # shrink the picture to about the samples' spacing first, so that it does not alias
     low, high = source[:, :2].min(0) - 2, source[:, :2].max(0) + 2
-    spacing = float(np.sqrt(np.ptp(target[:, 0]) * np.ptp(target[:, 1]) / max(np.prod(high - low), 1e-9)))
+    area = np.ptp(target[:, 0]) * np.ptp(target[:, 1])
+    spacing = float(np.sqrt(area / max(np.prod(high - low), 1e-9)))
     scale = min(1.0, spacing * SUPERSAMPLING)
     extent = np.maximum(np.ceil((high - low) * scale), 1).astype(int)
-    texture = warp(image, affine(scale, np.eye(2), -low * scale), (extent[1], extent[0]), black=False)
+    texture = warp(image, affine(scale, np.eye(2), -low * scale), (extent[1], extent[0]),
+                   black=False)
     at = ((places[..., :2] - low) * scale - 0.5).astype(np.float32)
-    colours = cv2.remap(texture, at[..., 0], at[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    colours = cv2.remap(texture, at[..., 0], at[..., 1], cv2.INTER_LINEAR,
+                        borderMode=cv2.BORDER_REPLICATE)
     inside = ((places[..., :2] >= 0) & (places[..., :2] <= image.shape[1::-1])).all(-1)
     return _reduce(colours, seen & inside)
 

@@ -86,7 +86,9 @@ def edit_clip(path, out, mode, size, edit, apply):
         if writer:
             writer.close()
         if lost == count:
-            raise BadInput(f"{path}: no face found in any of {count} frames; give a film where it is larger")
+            raise BadInput(
+                f"{path}: no face found in any of {count} frames; give a film where it is larger"
+            )
         os.replace(temporary, out)
     finally:
         if os.path.exists(temporary):

@@ -119,8 +119,8 @@ def detect(image):
     for squares in _squares(*image.shape[:2]):
         found = _join([box for square in squares for box in _look(image, *square)])
         if found:
-            faces = [Box(b.x0 / scale, b.y0 / scale, b.x1 / scale, b.y1 / scale, b.points / scale, b.score)
-                     for b in found]
+            faces = [Box(b.x0 / scale, b.y0 / scale, b.x1 / scale, b.y1 / scale, b.points / scale,
+                         b.score) for b in found]
             return sorted(faces, key=lambda face: -face.size)
     return []
 

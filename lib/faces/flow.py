@@ -44,7 +44,8 @@ def displacement(found, flow):
     rows, columns = np.mgrid[:size, :size].astype(np.float32)
     read = cv2.remap(place, columns + flow[..., 0], rows + flow[..., 1], cv2.INTER_LINEAR,
                      borderMode=cv2.BORDER_REPLICATE)
-    known = cv2.remap(samples.hit.astype(np.float32), columns + flow[..., 0], rows + flow[..., 1], cv2.INTER_NEAREST)
+    known = cv2.remap(samples.hit.astype(np.float32), columns + flow[..., 0], rows + flow[..., 1],
+                      cv2.INTER_NEAREST)
     return np.where((samples.hit & (known > .5))[..., None], read - place, 0).astype(np.float32)
 
 
@@ -87,7 +88,8 @@ def within(points, corner, extent):
     The soft mask is made at the model's resolution, so its rim may lie a pixel of the model too
     far out."""
     cv2 = models.opencv()
-    outline = cv2.convexHull((points[:, :2] - np.asarray(corner) - .5).astype(np.float32)).round().astype(np.int32)
+    outline = cv2.convexHull((points[:, :2] - np.asarray(corner) - .5).astype(np.float32))
+    outline = outline.round().astype(np.int32)
     return cv2.fillConvexPoly(np.zeros(extent, np.uint8), outline, 1)
 
 

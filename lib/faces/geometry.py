@@ -58,8 +58,9 @@ def turn(yaw, pitch, roll=0.0):
 def angles(rotation):
     """(yaw, pitch, roll) in degrees of a rotation that `turn` makes; pitch within +-90."""
     pitch = np.arcsin(np.clip(rotation[2] @ [0, -1, 0], -1, 1))
-    return tuple(float(np.degrees(angle)) for angle in (
-        np.arctan2(rotation[2, 0], rotation[2, 2]), pitch, np.arctan2(-rotation[0, 1], rotation[1, 1])))
+    return tuple(float(np.degrees(angle))
+                 for angle in (np.arctan2(rotation[2, 0], rotation[2, 2]), pitch,
+                               np.arctan2(-rotation[0, 1], rotation[1, 1])))
 
 
 def warp(image, matrix, size, black=True, smooth=False):
@@ -73,7 +74,8 @@ def warp(image, matrix, size, black=True, smooth=False):
     matrix = np.asarray(matrix, np.float64)
     scale = np.sqrt(abs(np.linalg.det(matrix[:, :2])))
     if scale < 0.7:  # shrink the part that is needed by areas, then do the rest by interpolation
-        corners = move(invert(matrix), np.array([[0, 0], [width, 0], [0, height], [width, height]], np.float64))
+        corners = move(invert(matrix),
+                       np.array([[0, 0], [width, 0], [0, height], [width, height]], np.float64))
         low = np.clip(np.floor(corners.min(0)) - 2, 0, image.shape[1::-1]).astype(int)
         high = np.clip(np.ceil(corners.max(0)) + 2, 0, image.shape[1::-1]).astype(int)
         if (high - low).min() < 1:
@@ -84,7 +86,8 @@ def warp(image, matrix, size, black=True, smooth=False):
         small = np.maximum(np.round((high - low) * scale), 1).astype(int)
         image = cv2.resize(part, [int(n) for n in small], interpolation=cv2.INTER_AREA)
         grow = (high - low) / small
-        matrix = np.concatenate([matrix[:, :2] * grow, (matrix[:, :2] @ low + matrix[:, 2])[:, None]], 1)
+        matrix = np.concatenate([matrix[:, :2] * grow,
+                                 (matrix[:, :2] @ low + matrix[:, 2])[:, None]], 1)
     inside = matrix.copy()  # OpenCV counts from the first pixel's centre
     inside[:, 2] += matrix[:, :2] @ [0.5, 0.5] - 0.5
     return cv2.warpAffine(image, inside, (int(width), int(height)),

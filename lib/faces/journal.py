@@ -41,11 +41,15 @@ class Journal:
         try:
             first, *rest = map(json.loads, lines)
         except ValueError as error:
-            raise BadInput(f"{self.out / self.FILE}: damaged ({error}); remove it to do everything again") from None
+            raise BadInput(f"{self.out / self.FILE}: damaged ({error}); "
+                           "remove it to do everything again") from None
         if first != settings:
-            differing = ", ".join(f"{key} {first.get(key)}, now {settings.get(key)}" for key in {**first, **settings}
-                                  if first.get(key) != settings.get(key))
-            raise BadInput(f"{self.out}: was {self.FILE.partition('.')[0]} with {differing}; give another --out")
+            differing = ", ".join(
+                f"{key} {first.get(key)}, now {settings.get(key)}"
+                for key in {**first, **settings} if first.get(key) != settings.get(key)
+            )
+            raise BadInput(f"{self.out}: was {self.FILE.partition('.')[0]} with {differing}; "
+                           "give another --out")
         for entry in rest:
             self.entries[entry["reference"]] = entry
             self.count = max(self.count, entry["number"] + 1)
@@ -90,7 +94,8 @@ class Journal:
 
     def add(self, item, face):
         """Write an Item's registered face, then record it; returns the entry."""
-        entry = self._enter(item, confidence=round(face.confidence, 4), centre=[round(x, 2) for x in face.centre])
+        entry = self._enter(item, confidence=round(face.confidence, 4),
+                            centre=[round(x, 2) for x in face.centre])
         entry["path"] = face_path(entry["number"])
         images.save(self.out / entry["path"], face.picture)
         return self._record(item, entry)

@@ -48,8 +48,8 @@ def _read(image, centre, side, angle):
     points, flag = models.run("mesh", blob, _OUTPUTS)
     points = points.reshape(POINTS, 3)
     confidence = float(1 / (1 + np.exp(-np.clip(flag.reshape(-1)[0], -50, 50))))
-    return Face(np.concatenate([move(invert(matrix), points[:, :2]), points[:, 2:] / scale], 1).astype(np.float32),
-                confidence)
+    return Face(np.concatenate([move(invert(matrix), points[:, :2]), points[:, 2:] / scale],
+                               1).astype(np.float32), confidence)
 
 
 def _tilt(right, left):
@@ -61,7 +61,8 @@ def _tilt(right, left):
 def locate(image, box, rounds=2):
     """The face at a detected box: first in the box's square, then again in the square that the
     points found ask for, which takes the box's inaccuracy out. image: uint8 [H,W,3] RGB."""
-    face = _read(image, box.centre, ROOM * max(box.x1 - box.x0, box.y1 - box.y0), _tilt(*box.points[:2]))
+    face = _read(image, box.centre, ROOM * max(box.x1 - box.x0, box.y1 - box.y0),
+                 _tilt(*box.points[:2]))
     for _ in range(rounds - 1):
         angle = _tilt(face.points[RIGHT_EYE, :2], face.points[LEFT_EYE, :2])
         level = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])

@@ -32,7 +32,8 @@ class Options:
     size: int = arg(128, help="pixels a side of the registered picture")
     render: int = arg(256, help="pixels a side of the rendered picture")
     out: str = arg("-", help="JSON file to write; - is stdout", writes="file")
-    sheet: str = arg("", help="also write a picture of the first people: frontal and turned, by mode",
+    sheet: str = arg("",
+                     help="also write a picture of the first people: frontal and turned, by mode",
                      metavar="FILE.png")
 
 
@@ -44,7 +45,8 @@ def registered(picture, size):
         return None
     face = faces[choose(faces)]
     rotation = similarity(align.template()[align.STABLE], face.points[align.STABLE])[1]
-    return {mode: align.register(picture, face, mode, size) for mode in ("crop", "2d", "3d")}, angles(rotation)[0]
+    return {mode: align.register(picture, face, mode, size)
+            for mode in ("crop", "2d", "3d")}, angles(rotation)[0]
 
 
 def difference(one, other, mask):
@@ -64,7 +66,8 @@ def summary(pairs):
     """Means over pairs, and the share of pairs in which 3D is nearer than 2D."""
     out = {}
     for name in ("visible_face", "whole_face"):
-        table = {mode: np.array([pair[name][mode] for pair in pairs]) for mode in ("crop", "2d", "3d")}
+        table = {mode: np.array([pair[name][mode] for pair in pairs])
+                 for mode in ("crop", "2d", "3d")}
         out[name] = {f"l1_{mode}": values.mean() for mode, values in table.items()}
         out[name] |= {"ratio_3d_to_2d": table["3d"].mean() / table["2d"].mean(),
                       "pairs_nearer_in_3d": (table["3d"] < table["2d"]).mean()}
@@ -76,7 +79,8 @@ def measure(options, light_turns):
     from lib.faces.portraits import portraits
 
     yaws = (0.0, -options.yaw, options.yaw)
-    pictures = portraits(options.people, [(yaw, 0, 0) for yaw in yaws], options.render, SEED, light_turns)
+    pictures = portraits(options.people, [(yaw, 0, 0) for yaw in yaws], options.render, SEED,
+                         light_turns)
     pairs, read, missed, rows = [], {yaw: [] for yaw in yaws}, 0, []
     for views in progress(pictures, what="registering", unit="person"):
         found = [registered(view, options.size) for view in views]
@@ -87,8 +91,10 @@ def measure(options, light_turns):
                 read[yaw].append(one[1])
                 if yaw and found[0] is not None:
                     pairs.append(compare(found[0][0], one[0]))
-    read = {f"{yaw:g}": {"mean": np.mean(values), "sd": np.std(values)} for yaw, values in read.items()}
-    return {"pairs": len(pairs), "faces_not_found": missed, **summary(pairs), "yaw_read": read}, rows
+    read = {f"{yaw:g}": {"mean": np.mean(values), "sd": np.std(values)}
+            for yaw, values in read.items()}
+    return {"pairs": len(pairs), "faces_not_found": missed, **summary(pairs),
+            "yaw_read": read}, rows
 
 
 def main(argv=None):
@@ -105,7 +111,9 @@ def main(argv=None):
     write_text(options.out, to_json(report) + "\n")
     for name in ("light_on_face", "light_in_room"):
         if report[name]["visible_face"]["ratio_3d_to_2d"] >= 1:
-            raise GateFailed(f"{name}: 3D registration is not nearer to the frontal picture than 2D")
+            raise GateFailed(
+                f"{name}: 3D registration is not nearer to the frontal picture than 2D"
+            )
 
 
 if __name__ == "__main__":

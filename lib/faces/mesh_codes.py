@@ -42,7 +42,8 @@ def initializers(constants):
     """{name: array or TensorProto} as a list of TensorProto."""
     from onnx import TensorProto, numpy_helper
 
-    return [item if isinstance(item, TensorProto) else numpy_helper.from_array(np.asarray(item), name)
+    return [item if isinstance(item, TensorProto)
+            else numpy_helper.from_array(np.asarray(item), name)
             for name, item in constants.items()]
 
 
@@ -53,20 +54,22 @@ def nodes_for(size, image):
 
     above, below, left, right = borders(size)
     mesh, make = mesh_graph.graph(), helper.make_node
-    constants = {"mesh_scale": np.float32(255), "mesh_side": np.array([192, 192]), "flat": np.array([0, -1]),
+    constants = {"mesh_scale": np.float32(255), "mesh_side": np.array([192, 192]),
+                 "flat": np.array([0, -1]),
                  "mesh_borders": np.array([0, 0, above, left, 0, 0, below, right])}
     kept = needed(mesh.node, TENSORS.values())
     names = {name for node in kept for name in node.input}
     constants |= {item.name: item for item in mesh.initializer if item.name in names}
-    return [make("Cast", [image], ["mesh_float"], to=TensorProto.FLOAT),
-            make("Div", ["mesh_float", "mesh_scale"], ["mesh_unit"]),
-            make("Transpose", ["mesh_unit"], ["mesh_first"], perm=[0, 3, 1, 2]),
-            make("Pad", ["mesh_first", "mesh_borders"], ["mesh_padded"], mode="edge"),
-            make("Resize", ["mesh_padded", "", "", "mesh_side"], ["mesh_image"], mode="linear", axes=[2, 3]),
-            *kept,
-            make("Reshape", [TENSORS["points"], "flat"], ["points_code"]),
-            make("AveragePool", [TENSORS["wide"]], ["wide_pooled"], kernel_shape=[2, 2], strides=[2, 2]),
-            make("Reshape", ["wide_pooled", "flat"], ["wide_code"])], constants
+    return [
+        make("Cast", [image], ["mesh_float"], to=TensorProto.FLOAT),
+        make("Div", ["mesh_float", "mesh_scale"], ["mesh_unit"]),
+        make("Transpose", ["mesh_unit"], ["mesh_first"], perm=[0, 3, 1, 2]),
+        make("Pad", ["mesh_first", "mesh_borders"], ["mesh_padded"], mode="edge"),
+        make("Resize", ["mesh_padded", "", "", "mesh_side"], ["mesh_image"], mode="linear",
+             axes=[2, 3]), *kept, make("Reshape", [TENSORS["points"], "flat"], ["points_code"]),
+        make("AveragePool", [TENSORS["wide"]], ["wide_pooled"], kernel_shape=[2, 2],
+             strides=[2, 2]), make("Reshape", ["wide_pooled", "flat"], ["wide_code"])
+    ], constants
 
 
 def codes(size, pictures, mirrored=False):
@@ -77,11 +80,15 @@ def codes(size, pictures, mirrored=False):
 
     nodes, constants = nodes_for(size, "image")
     value = helper.make_tensor_value_info
-    graph = helper.make_graph(nodes, "codes", [value("image", TensorProto.UINT8, ["N", size, size, 3])],
-                              [value(f"{name}_code", TensorProto.FLOAT, None) for name in TENSORS],
-                              initializers(constants))
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", mesh_graph.OPSET)], ir_version=10)
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    graph = helper.make_graph(
+        nodes, "codes", [value("image", TensorProto.UINT8, ["N", size, size, 3])],
+        [value(f"{name}_code", TensorProto.FLOAT, None) for name in TENSORS],
+        initializers(constants)
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", mesh_graph.OPSET)],
+                              ir_version=10)
+    session = onnxruntime.InferenceSession(model.SerializeToString(),
+                                           providers=["CPUExecutionProvider"])
     found = []
     for first in progress(range(0, len(pictures), BATCH), what="mesh", unit="batch"):
         batch = [picture if isinstance(picture, np.ndarray) else images.load(picture)

@@ -25,8 +25,9 @@ SAME = 0
 
 @dataclass
 class Options:
-    out: str = arg("face_mesh.onnx", help="where the network goes: image float [N,3,192,192] in [0, 1] -> points "
-                                          "[N,468,3] in its pixels, score [N,1]", metavar="FILE.onnx", writes="file")
+    out: str = arg("face_mesh.onnx",
+                   help="where the network goes: image float [N,3,192,192] in [0, 1] -> points "
+                        "[N,468,3] in its pixels, score [N,1]", metavar="FILE.onnx", writes="file")
 
 
 class Table:
@@ -67,7 +68,8 @@ class Table:
         places = self._there(field)
         count = struct.unpack_from("<I", self.data, places)[0] if places is not None else 0
         starts = [places + 4 + 4 * i for i in range(count)]
-        return [Table(self.data, start + struct.unpack_from("<I", self.data, start)[0]) for start in starts]
+        return [Table(self.data, start + struct.unpack_from("<I", self.data, start)[0])
+                for start in starts]
 
 
 class Network:
@@ -86,12 +88,13 @@ class Network:
             if len(raw):
                 kind = {FLOAT: np.float32, INT: np.int32}[tensor.number(1, "<b")]
                 self.constants[i] = raw.view(kind).reshape(self.shapes[i])
-        self.operators = [(codes[op.number(0, "<I")], op.array(1, np.int32), op.array(2, np.int32), op.table(4))
-                          for op in graph.tables(3)]
+        self.operators = [(codes[op.number(0, "<I")], op.array(1, np.int32), op.array(2, np.int32),
+                           op.table(4)) for op in graph.tables(3)]
 
     def named(self, name):
         """The number of the tensor of a name."""
-        return next(i for i, tensor in enumerate(self.tensors) if tensor.array(3, np.uint8).tobytes().decode() == name)
+        return next(i for i, tensor in enumerate(self.tensors)
+                    if tensor.array(3, np.uint8).tobytes().decode() == name)
 
 
 def layer(network, code, inputs, outputs, options):
@@ -106,8 +109,10 @@ def layer(network, code, inputs, outputs, options):
         give(1, weights.transpose((0, 3, 1, 2) if code == CONV else (3, 0, 1, 2)))
         give(2, network.constants[inputs[2]])
         group = 1 if code == CONV else weights.shape[3]
-        attributes = dict(strides=[options.number(2, default=1), options.number(1, default=1)], group=group)
-        return helper.make_node("Conv", names, result, auto_pad=padding(options), **attributes), constants
+        attributes = dict(strides=[options.number(2, default=1), options.number(1, default=1)],
+                          group=group)
+        node = helper.make_node("Conv", names, result, auto_pad=padding(options), **attributes)
+        return node, constants
     if code == MAX_POOL:
         return helper.make_node("MaxPool", names, result, auto_pad=padding(options),
                                 strides=[options.number(2), options.number(1)],
@@ -146,10 +151,13 @@ def graph(path: Optional[str] = None):
     nodes = [helper.make_node("Identity", ["mesh_image"], [entry]), *nodes,
              helper.make_node("Reshape", [points, "points_shape"], ["mesh_points"]),
              helper.make_node("Reshape", [score, "score_shape"], ["mesh_score"])]
-    value = lambda name, *shape: helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", *shape])
-    return helper.make_graph(nodes, "face_mesh", [value("mesh_image", 3, 192, 192)],
-                             [value("mesh_points", 468, 3), value("mesh_score", 1)],
-                             [numpy_helper.from_array(array, name) for name, array in constants.items()])
+    value = lambda name, *shape: helper.make_tensor_value_info(name, TensorProto.FLOAT,
+                                                               ["N", *shape])
+    return helper.make_graph(
+        nodes, "face_mesh", [value("mesh_image", 3, 192, 192)],
+        [value("mesh_points", 468, 3), value("mesh_score", 1)],
+        [numpy_helper.from_array(array, name) for name, array in constants.items()]
+    )
 
 
 def main(argv=None):
@@ -157,7 +165,8 @@ def main(argv=None):
     import onnx
     from onnx import helper
 
-    model = helper.make_model(graph(), opset_imports=[helper.make_opsetid("", OPSET)], ir_version=10)
+    model = helper.make_model(graph(), opset_imports=[helper.make_opsetid("", OPSET)],
+                              ir_version=10)
     onnx.checker.check_model(model)
     onnx.save(model, options.out)
     log(f"{options.out}: Face Mesh, {len(model.SerializeToString()) / 2**20:.1f} MB")

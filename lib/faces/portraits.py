@@ -39,7 +39,8 @@ def loosely(base, rows, poses, light_turns=False, zoom=LOOSE):
     degrees."""
     parts = {field.name: getattr(base.take(rows), field.name) for field in dataclasses.fields(base)}
     frames = np.arange(len(rows))  # the sensor's noise is new in every picture
-    parts |= {"pose": np.asarray(poses, np.float64), "scenes": parts["session"], "session": frames, "grain": frames}
+    parts |= {"pose": np.asarray(poses, np.float64), "scenes": parts["session"], "session": frames,
+              "grain": frames}
     return LoosePlan(**parts, light_turns=light_turns, zoom=zoom)
 
 
@@ -49,5 +50,6 @@ def portraits(people, poses, size, seed, light_turns=False):
     poses: (yaw, pitch, roll) in degrees; a person's expression, light and background are the same
     in all. seed: who they are and what they show; light_turns: as in LoosePlan."""
     base = plan.draw("test_natural", seed, people, people, "wild")
-    loose = loosely(base, np.repeat(np.arange(people), len(poses)), np.tile(poses, (people, 1)), light_turns)
+    loose = loosely(base, np.repeat(np.arange(people), len(poses)), np.tile(poses, (people, 1)),
+                    light_turns)
     return farm.render(loose, size).reshape(people, len(poses), size, size, 3)

@@ -85,5 +85,6 @@ def normals(points, triangles):
     down) have a negative depth, which is towards the camera. Triangles weigh by their area."""
     a, b, c = (points[triangles[:, k]] for k in range(3))
     turned = -np.cross(b - a, c - a)
-    total = np.stack([np.bincount(triangles.ravel(), np.repeat(turned[:, k], 3), len(points)) for k in range(3)], 1)
+    total = np.stack([np.bincount(triangles.ravel(), np.repeat(turned[:, k], 3), len(points))
+                      for k in range(3)], 1)
     return total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-12)

@@ -2,8 +2,9 @@
 for all.
 
     python -m lib.faces.register photos/*.jpg --mode 3d --size 128 --out DIR
-    python -m lib.faces.register data.csv --mode 2d --out DIR       labels and other columns pass through
-    python -m lib.faces.register trial1.mp4 --fps 5 --out DIR       columns video, frame, time
+    python -m lib.faces.register data.csv --mode 2d --out DIR  labels and other columns pass
+                                                               through
+    python -m lib.faces.register trial1.mp4 --fps 5 --out DIR  columns video, frame, time
 
 crop: the landmarks' square x 1.1. 2d: also upright, by a similarity to the frontal template. 3d:
 the dense face mesh turned to the frontal view; what the photo does not show is black. tight: brows
@@ -30,14 +31,17 @@ REGISTERED = ("path", "true_path")  # columns whose images are faces
 
 @dataclass
 class Options:
-    inputs: list[str] = arg(args=["inputs"], nargs="+", metavar="INPUT",
-                            help="manifests (.csv, or - for stdin), videos, photos, folders of photos")
+    inputs: list[str] = arg(
+        args=["inputs"], nargs="+", metavar="INPUT",
+        help="manifests (.csv, or - for stdin), videos, photos, folders of photos"
+    )
     out: str = arg(help="folder for the registered faces and their manifest", required=True,
                    writes="folder")
     mode: str = arg("crop", choices=list(align.MODES), help="how faces are aligned")
     size: int = arg(128, help="pixels a side")
     fps: Optional[float] = arg(None, help="frames a second taken from videos [all]")
-    confidence: float = arg(landmarks.LEAST_CONFIDENCE, help="least confidence that it is a face, 0 to 1")
+    confidence: float = arg(landmarks.LEAST_CONFIDENCE,
+                            help="least confidence that it is a face, 0 to 1")
     jobs: int = arg(0, help="processes, 0 for one a core; the result is the same")
 
     def __post_init__(self):
@@ -88,9 +92,9 @@ def register_all(items, journal, options):
             if journal.has(item):
                 yield item, None
             else:
-                yield item, (item.image if item.image is not None else item.reference, options.mode, options.size,
-                             options.confidence)
-            item.image = None  # the task has it; whole videos do not fit into memory
+                photo = item.image if item.image is not None else item.reference
+                yield item, (photo, options.mode, options.size, options.confidence)
+            item.image = photo = None  # the task has it; whole videos do not fit into memory
 
     for item, result in ordered_map(work, tasks(), options.jobs):
         if result is None:
@@ -126,14 +130,16 @@ def write_results(rows, journal, out, registration):
         if "original_path" not in names:
             cells["original_path"] = row.origin(out)
         cells |= {column: entry["path"] for column, entry in entries.items()}
-        cells |= {"registration": registration,
-                  "face_confidence": f"{min(entry['confidence'] for entry in entries.values()):.4f}"}
+        cells |= {
+            "registration": registration,
+            "face_confidence": f"{min(entry['confidence'] for entry in entries.values()):.4f}"
+        }
         for name in kept:
             kept[name].append(cells[name])
     manifest.write(out / "failed.csv", lost)
     if not kept["path"]:
-        raise BadInput(f"no face in any of {len(rows)} images, such as {lost['path'][0]}: {lost['reason'][0]}; "
-                       f"see {out / 'failed.csv'}")
+        raise BadInput(f"no face in any of {len(rows)} images, such as {lost['path'][0]}: "
+                       f"{lost['reason'][0]}; see {out / 'failed.csv'}")
     manifest.write(out / "manifest.csv", kept)
     return len(kept["path"]), len(lost["path"])
 
@@ -154,9 +160,10 @@ def main(argv=None):
             raise BadInput(f"{' '.join(options.inputs)[:80]}: nothing to register")
         kept, lost = write_results(rows, journal, out, registration)
     log(f"{out / 'manifest.csv'}: {kept} faces as {registration}"
-        + (f"; {lost} without a face are listed in {out / 'failed.csv'}" if lost else "")
-        + (f" ({done + failed} images now, {(done + failed) / seconds:.1f} a second on {options.jobs} processes)"
-           if done + failed else " (all were there)"))
+        + (f"; {lost} without a face are listed in {out / 'failed.csv'}" if lost else "") + (
+            f" ({done + failed} images now, {(done + failed) / seconds:.1f} a second on "
+            f"{options.jobs} processes)" if done + failed else " (all were there)"
+        ))
 
 
 if __name__ == "__main__":

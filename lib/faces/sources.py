@@ -70,7 +70,8 @@ def made(path, out):
     out/faces/000/000017.png."""
     folder, name = os.path.split(os.path.abspath(path))
     below = os.path.relpath(_real(folder), _real(os.path.abspath(out)))
-    return re.fullmatch(r"faces/\d{3,}", below) is not None and re.fullmatch(r"\d{6,}\.png", name) is not None
+    return (re.fullmatch(r"faces/\d{3,}", below) is not None
+            and re.fullmatch(r"\d{6,}\.png", name) is not None)
 
 
 def refuse_made(data, out, columns=("path",)):
@@ -78,7 +79,8 @@ def refuse_made(data, out, columns=("path",)):
     for name in [name for name in columns if name in data.columns]:
         for cell in data.columns[name]:
             if made(manifest.reference(data.folder, cell), out):
-                raise BadInput(f"{data.name}: {cell} would be overwritten by what is made of it; choose another --out")
+                raise BadInput(f"{data.name}: {cell} would be overwritten by what is made of it; "
+                               "choose another --out")
 
 
 def _photos(path, out):
@@ -86,8 +88,10 @@ def _photos(path, out):
     of them before."""
     if not os.path.isdir(path):
         return [path]
-    found = sorted(str(file) for file in Path(path).rglob("*")
-                   if file.suffix.lower() in PHOTOS and not file.name.startswith(".") and not made(file, out))
+    found = sorted(
+        str(file) for file in Path(path).rglob("*")
+        if file.suffix.lower() in PHOTOS and not file.name.startswith(".") and not made(file, out)
+    )
     if not found:
         raise BadInput(f"{path}: no photo in this folder ({' '.join(PHOTOS[:4])} …)")
     return found

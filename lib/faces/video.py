@@ -16,7 +16,8 @@ from lib import images, manifest
 from lib.cli import BadInput, arg, log, parse, progress, run
 from lib.faces import models
 
-SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".wmv", ".mpg", ".mpeg", ".mts", ".flv", ".ogv")
+SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".wmv", ".mpg", ".mpeg", ".mts",
+            ".flv", ".ogv")
 
 
 @dataclass
@@ -77,9 +78,12 @@ class Writer:
     def __init__(self, path, rate, shape):
         cv2 = self.cv2 = models.opencv()
         self.height, self.width = shape[0] // 2 * 2, shape[1] // 2 * 2
-        self.file = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), rate, (self.width, self.height))
+        self.file = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), rate,
+                                    (self.width, self.height))
         if not self.file.isOpened():
-            raise BadInput(f"{path}: cannot write a video here; give --out FILE.mp4 in a folder that exists")
+            raise BadInput(
+                f"{path}: cannot write a video here; give --out FILE.mp4 in a folder that exists"
+            )
 
     def write(self, picture):
         self.file.write(np.ascontiguousarray(picture[:self.height, :self.width, ::-1]))
@@ -120,7 +124,8 @@ def frames(path, fps=None, wanted=lambda number: True):
     if not number:
         raise BadInput(f"{path}: no frame can be decoded; convert it with ffmpeg, or leave it out")
     if number < 0.98 * expected - 1:
-        log(f"warning: {path}: {number} of {expected} frames could be decoded; the file is cut short or damaged")
+        log(f"warning: {path}: {number} of {expected} frames could be decoded; "
+            "the file is cut short or damaged")
 
 
 def main(argv=None):
@@ -131,11 +136,13 @@ def main(argv=None):
     for k, (path, name) in enumerate(zip(options.videos, names(options.videos))):
         folder = f"frames/{k:03d}-{Path(path).stem}"
         place = lambda number: f"{folder}/{number // 1000:03d}/{number:06d}.png"
-        for frame in progress(frames(path, options.fps, lambda n: not (out / place(n)).exists()), what=name,
-                              unit="frame"):
+        for frame in progress(frames(path, options.fps, lambda n: not (out / place(n)).exists()),
+                              what=name, unit="frame"):
             if frame.image is not None:
                 images.save(out / place(frame.number), frame.image)
-            for column, cell in zip(columns, (place(frame.number), name, str(frame.number), f"{frame.time:.4f}")):
+            for column, cell in zip(
+                columns, (place(frame.number), name, str(frame.number), f"{frame.time:.4f}")
+            ):
                 columns[column].append(cell)
     manifest.write(out / "manifest.csv", columns)
     log(f"{out / 'manifest.csv'}: {len(columns['path'])} frames of {len(options.videos)} videos")

@@ -32,15 +32,18 @@ def ordered_map(function, tasks, jobs, what="registering"):
                     here += 1
                     waiting.append((key, function(task)))
                 else:
-                    pool = pool or ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _start)
+                    pool = pool or ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"),
+                                                       _start)
                     waiting.append((key, pool.submit(function, task)))
-                while waiting and (len(waiting) > AHEAD * jobs or not hasattr(waiting[0][1], "result")
+                while waiting and (len(waiting) > AHEAD * jobs
+                                   or not hasattr(waiting[0][1], "result")
                                    or waiting[0][1].done()):
                     yield _next(waiting, bar)
             while waiting:
                 yield _next(waiting, bar)
     except BrokenProcessPool:
-        raise BadInput("a worker process was killed, perhaps for want of memory; try fewer --jobs") from None
+        raise BadInput("a worker process was killed, perhaps for want of memory; "
+                       "try fewer --jobs") from None
     finally:
         if pool:
             pool.shutdown(wait=False, cancel_futures=True)

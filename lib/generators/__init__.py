@@ -25,7 +25,9 @@ ARCHITECTURES = {
 def module(architecture):
     """The module of an architecture; BadInput for an unknown name."""
     if architecture not in ARCHITECTURES:
-        raise BadInput(f"unknown architecture {architecture!r}; there are {', '.join(ARCHITECTURES)}")
+        raise BadInput(
+            f"unknown architecture {architecture!r}; there are {', '.join(ARCHITECTURES)}"
+        )
     return importlib.import_module(ARCHITECTURES[architecture])
 
 
@@ -43,11 +45,15 @@ def configure(architecture, preset, overrides):
     type)."""
     source = module(architecture)
     if preset not in source.PRESETS:
-        raise BadInput(f"unknown network preset {preset!r}; {architecture} has {', '.join(source.PRESETS)}")
+        raise BadInput(
+            f"unknown network preset {preset!r}; {architecture} has {', '.join(source.PRESETS)}"
+        )
     config = source.Config(**source.PRESETS[preset])
     for name, value in overrides.items():
         if not hasattr(config, name):
-            raise BadInput(f"{architecture} has no setting {name!r}; it has {', '.join(vars(config))}")
+            raise BadInput(
+                f"{architecture} has no setting {name!r}; it has {', '.join(vars(config))}"
+            )
         setattr(config, name, as_type(name, value, type(getattr(config, name))))
     return config
 
@@ -69,7 +75,8 @@ def build(checkpoint):
     checkpoint = modern(checkpoint)
     source = module(checkpoint["architecture"])
     names = {field.name for field in dataclasses.fields(source.Config)}
-    config = source.Config(**{name: value for name, value in checkpoint["config"].items() if name in names})
+    config = source.Config(**{name: value for name, value in checkpoint["config"].items()
+                              if name in names})
     system = source.System(Labels(**checkpoint["labels"]), config)
     for name, weights in checkpoint["nets"].items():
         system.nets[name].load_state_dict(weights)
@@ -86,4 +93,5 @@ def modern(checkpoint):
     config, architecture = dict(checkpoint["config"]), checkpoint["architecture"]
     if architecture == "expression-manipulator" and config.get("head") == "warp":
         architecture = "warp-editor"
-    return {**checkpoint, "architecture": architecture, "config": config, "nets": {"generator": checkpoint["weights"]}}
+    return {**checkpoint, "architecture": architecture, "config": config,
+            "nets": {"generator": checkpoint["weights"]}}

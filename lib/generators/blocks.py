@@ -77,7 +77,8 @@ class PatchDiscriminator(nn.Module):
             if side < 2:  # the image is used up: small ones get fewer layers
                 break
             wider = min(channels * 2, width * most)
-            body.append(nn.Sequential(nn.Conv2d(channels, wider, 4, 2, 1, bias=False), activate("leaky")))
+            body.append(nn.Sequential(nn.Conv2d(channels, wider, 4, 2, 1, bias=False),
+                                      activate("leaky")))
             channels, side = wider, side // 2
         self.body = nn.Sequential(*body)
         self.patch = nn.Conv2d(channels, 1, 3, 1, 1, bias=False)

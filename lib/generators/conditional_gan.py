@@ -64,11 +64,14 @@ class System(Contract):
 
     def __init__(self, labels, config):
         super().__init__(labels, config)
-        self.generator = ConvolutionalGenerator(config.noise_size, labels.count, config.size, config.width)
+        self.generator = ConvolutionalGenerator(config.noise_size, labels.count, config.size,
+                                                config.width)
         self.discriminator = Discriminator(config, labels.count)
         self.nets = {"generator": self.generator, "discriminator": self.discriminator}
-        self.optimisers = {name: torch.optim.Adam(net.parameters(), config.learning_rate, (config.beta1, 0.999))
-                           for name, net in self.nets.items()}
+        self.optimisers = {
+            name: torch.optim.Adam(net.parameters(), config.learning_rate, (config.beta1, 0.999))
+            for name, net in self.nets.items()
+        }
         self.drawing = SampleDrawing("normal", config.noise_size)
 
     def step(self, batch, step):

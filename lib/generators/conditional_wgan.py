@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from lib.generators.contract import SampleDrawing, System as Contract
-from lib.generators.sampler_blocks import ConvolutionalGenerator, ConvolutionalTrunk, condition_loss, probabilities
+from lib.generators.sampler_blocks import (ConvolutionalGenerator, ConvolutionalTrunk,
+                                           condition_loss, probabilities)
 
 TASKS = ("expression",)
 
@@ -82,7 +83,8 @@ class System(Contract):
 
     def __init__(self, labels, config):
         super().__init__(labels, config)
-        self.generator = ConvolutionalGenerator(config.noise_size, labels.count, config.size, config.width)
+        self.generator = ConvolutionalGenerator(config.noise_size, labels.count, config.size,
+                                                config.width)
         self.critic = Critic(config, labels.count)
         self.nets = {"generator": self.generator, "critic": self.critic}
         self.optimisers = {name: torch.optim.Adam(net.parameters(), config.learning_rate,

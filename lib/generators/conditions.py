@@ -29,8 +29,10 @@ def from_readings(labels, readings):
     parts = [(len(labels.aus), "au"), (2 * labels.valence_arousal, "valence_arousal"),
              (len(labels.expressions), "expression")]
     blank = next(iter(readings.values())).new_full((count, 1), torch.nan)
-    return torch.cat([readings[name].to(blank.dtype) if name in readings else blank.expand(count, width)
-                      for width, name in parts if width], 1)
+    return torch.cat(
+        [readings[name].to(blank.dtype) if name in readings else blank.expand(count, width)
+         for width, name in parts if width], 1
+    )
 
 
 def without_gaps(labels, table):

@@ -2,12 +2,14 @@
 
 A generator is one module that offers
 
-    Config       dataclass of settings; its defaults are the paper's
-    PRESETS      {"paper": {}, "quick": {...}}: settings that replace Config's defaults
-    SCHEDULES    {"paper": {"epochs": 50, "decay_epochs": 20, "batch": 16}, ...}: what the trainer's options of these
-                 names are in a preset where the command line does not say (any of them may be left out)
-    TASKS        the labels it learns where --tasks does not say: any of "au", "va", "expression"; () is none
-    System       a subclass of `System` below
+    Config     dataclass of settings; its defaults are the paper's
+    PRESETS    {"paper": {}, "quick": {...}}: settings that replace Config's defaults
+    SCHEDULES  {"paper": {"epochs": 50, "decay_epochs": 20, "batch": 16}, ...}: what the trainer's
+               options of these names are in a preset where the command line does not say (any of
+               them may be left out)
+    TASKS      the labels it learns where --tasks does not say: any of "au", "va", "expression"; ()
+               is none
+    System     a subclass of `System` below
 
 The trainer keeps time, averaged weights, checkpoints, history, the choice of the epoch, alarms and
 processes. It names no architecture, no setting of one and no kind of label. `editing.py` and
@@ -100,7 +102,7 @@ class System:
 
     kind         "editor" | "sampler"
     nets         {name: nn.Module}: all networks
-    optimisers   {name: torch.optim.Optimizer}: all optimisers; the trainer scales their learning rates
+    optimisers   {name: torch.optim.Optimizer}: all optimisers; the trainer scales their rates
     drawing      EditDrawing | SampleDrawing
     averaged     names of nets whose averaged weights are kept, watched and exported (default: all)
 
@@ -139,12 +141,13 @@ class System:
     def exports(self):
         """{name: nn.Module} of float graphs, sharing the networks' weights:
 
-        editor       (image [N,3,S,S], source [N,C], target [N,C]; no NaN) -> image [N,3,S,S], or a dict of `edited` and
-                     `flow` [N,2,S,S] (halves of the image's width), `paint` [N,3,S,S] in [-1, 1] and
-                     `cover` [N,1,S,S] in [0, 1]
+        editor       (image [N,3,S,S], source [N,C], target [N,C]; no NaN) -> image [N,3,S,S],
+                     or a dict of `edited` and `flow` [N,2,S,S] (halves of the image's width),
+                     `paint` [N,3,S,S] in [-1, 1] and `cover` [N,1,S,S] in [0, 1]
         sampler      (noise [N,Z], target [N,C]) -> image [N,3,S,S]
-        classifier   (image [N,3,S,S]) -> dict of any of `au` [N,A], `valence_arousal` [N,2], `expression` [N,E]
-                     (probabilities), `real` [N] (a probability, or a Wasserstein score), `features` [N,F]"""
+        classifier   (image [N,3,S,S]) -> dict of any of `au` [N,A], `valence_arousal` [N,2],
+                     `expression` [N,E] (probabilities), `real` [N] (a probability, or a
+                     Wasserstein score), `features` [N,F]"""
         raise NotImplementedError
 
     @property
@@ -164,7 +167,9 @@ class System:
         whose weights' gradients nobody would use."""
         optimiser = self.optimisers[name]
         optimiser.zero_grad(set_to_none=True)
-        loss.backward(inputs=[value for group in optimiser.param_groups for value in group["params"]])
+        loss.backward(inputs=[
+            value for group in optimiser.param_groups for value in group["params"]
+        ])
         optimiser.step()
 
     def config_dict(self):

@@ -54,9 +54,11 @@ PRESETS = {
     "paper": {},
     # the published losses and schedule, on a quarter of the width and images of 64 px; GroupNorm,
     # as InstanceNorm takes most of a tiled condition away again
-    "quick": dict(size=64, width=16, levels=3, kernel=3, norm="group", d_width=32, d_layers=5, learning_rate=4e-4),
+    "quick": dict(size=64, width=16, levels=3, kernel=3, norm="group", d_width=32, d_layers=5,
+                  learning_rate=4e-4),
 }
-SCHEDULES = {"paper": dict(epochs=50, decay_epochs=20, batch=16), "quick": dict(epochs=10, decay_epochs=5, batch=16)}
+SCHEDULES = {"paper": dict(epochs=50, decay_epochs=20, batch=16),
+             "quick": dict(epochs=10, decay_epochs=5, batch=16)}
 
 
 class MultiScaleFusion(nn.Module):
@@ -114,7 +116,8 @@ class Generator(nn.Module):
             channels = outputs
             if level:  # no skip at full resolution
                 if config.msf:
-                    self.fuse.append(MultiScaleFusion(widths[level], low, aus, config.kernel, config.norm))
+                    self.fuse.append(MultiScaleFusion(widths[level], low, aus, config.kernel,
+                                                      config.norm))
                 channels, low = channels + widths[level], widths[level]
         self.head = nn.Conv2d(channels, 3, 7, padding="same", bias=False)
 
@@ -137,7 +140,8 @@ class Generator(nn.Module):
         for up, level in zip(self.up, reversed(range(self.config.levels))):
             d = up(d)
             if level:
-                low = next(fuse)(features[level], low, condition) if self.config.msf else features[level]
+                low = (next(fuse)(features[level], low, condition) if self.config.msf
+                       else features[level])
                 d = torch.cat([d, low], 1)
         return torch.tanh(self.head(d))
 
@@ -160,17 +164,20 @@ class System(contract.System):
     def __init__(self, labels, config):
         super().__init__(labels, config)
         if config.size % 2 ** config.levels:
-            raise BadInput(f"images of {config.size} pixels: this network needs a multiple of {2 ** config.levels}; "
-                           "say so by --size")
+            raise BadInput(f"images of {config.size} pixels: this network needs a multiple of "
+                           f"{2 ** config.levels}; say so by --size")
         self.generator = Generator(labels.count, config)
-        self.discriminator = PatchDiscriminator(labels.count, config.size, config.d_width, config.d_layers)
+        self.discriminator = PatchDiscriminator(labels.count, config.size, config.d_width,
+                                                config.d_layers)
         self.nets = {"generator": self.generator, "discriminator": self.discriminator}
-        self.optimisers = {name: torch.optim.Adam(net.parameters(), lr=config.learning_rate, betas=(0.5, 0.999),
-                                                  fused=True)
+        self.optimisers = {name: torch.optim.Adam(net.parameters(), lr=config.learning_rate,
+                                                  betas=(0.5, 0.999), fused=True)
                            for name, net in (("g", self.generator), ("d", self.discriminator),
                                              ("penalty", self.discriminator))}
-        self.drawing = contract.EditDrawing(target_noise=config.target_noise, source_noise=config.source_noise,
-                                            clamp=False, crop=config.crop)
+        self.drawing = contract.EditDrawing(
+            target_noise=config.target_noise, source_noise=config.source_noise, clamp=False,
+            crop=config.crop
+        )
 
     @property
     def exports(self):
@@ -199,9 +206,11 @@ class System(contract.System):
         terms["d_adversarial"] = score_fake.mean() - score_real.mean()
         # MSE(D_au(x_real), y_org)  (eq. 4)
         terms["d_condition"] = losses.masked_mse(reading, known(y_org))
-        self.update("d", config.w_adversarial * terms["d_adversarial"] + config.w_condition * terms["d_condition"])
+        self.update("d", config.w_adversarial * terms["d_adversarial"]
+                         + config.w_condition * terms["d_condition"])
         # E[(||grad D(x_hat)||_2 - 1)^2], a step of its own, as in the public code
-        terms["d_penalty"] = losses.gradient_penalty(self.discriminator, x_real, x_fake, draw=self.draw)
+        terms["d_penalty"] = losses.gradient_penalty(self.discriminator, x_real, x_fake,
+                                                     draw=self.draw)
         self.update("penalty", config.w_penalty * terms["d_penalty"])
         terms["d_gap"] = score_real.mean() - score_fake.mean()
 
@@ -221,7 +230,9 @@ class System(contract.System):
             # sum of absolute differences of neighbours, over image and batch
             terms["g_smooth"] = losses.total_variation(x_fake, power=1) * len(x_fake)
             terms["g_change"] = (x_fake - x_real).abs().mean()
-            self.update("g", config.w_adversarial * terms["g_adversarial"] + config.w_condition * terms["g_condition"]
-                        + config.w_self * terms["g_self"] + config.w_cycle * terms["g_cycle"]
-                        + config.w_smooth * terms["g_smooth"])
+            g_loss = (config.w_adversarial * terms["g_adversarial"]
+                      + config.w_condition * terms["g_condition"]
+                      + config.w_self * terms["g_self"] + config.w_cycle * terms["g_cycle"]
+                      + config.w_smooth * terms["g_smooth"])
+            self.update("g", g_loss)
         return {name: value.detach() for name, value in terms.items()}

@@ -26,7 +26,8 @@ def back(movement):
     """The movement [N,6] that undoes one."""
     matrix = matrices(movement)
     turn = torch.linalg.inv(matrix[:, :, :2])
-    return (torch.cat([turn, -turn @ matrix[:, :, 2:]], 2) - torch.eye(2, 3, device=movement.device)).flatten(1)
+    back = torch.cat([turn, -turn @ matrix[:, :, 2:]], 2)
+    return (back - torch.eye(2, 3, device=movement.device)).flatten(1)
 
 
 @torch.no_grad()
@@ -37,7 +38,8 @@ def movement(source, answer, steps=5, tolerance=3.0):
     Each pixel counts 1 / (1 + (r / s)²), r its difference and s `tolerance` times the median
     difference: what an expression changes is an outlier, and is left for the generator."""
     with torch.autocast(source.device.type, enabled=False):
-        source, answer = (F.avg_pool2d(picture.float().mean(1, keepdim=True), 2) for picture in (source, answer))
+        source, answer = (F.avg_pool2d(picture.float().mean(1, keepdim=True), 2)
+                          for picture in (source, answer))
         size = source.shape[-1]
         line = torch.linspace(-1 + 1 / size, 1 - 1 / size, size, device=source.device)
         y, x = torch.meshgrid(line, line, indexing="ij")
@@ -45,7 +47,8 @@ def movement(source, answer, steps=5, tolerance=3.0):
         for _ in range(steps):
             moved = move(source, found)
             down, right = (slope * size / 2 for slope in torch.gradient(moved, dim=(2, 3)))
-            slopes = torch.stack([right * x, right * y, right, down * x, down * y, down], -1).flatten(1, 3)
+            slopes = torch.stack([right * x, right * y, right, down * x, down * y, down],
+                                 -1).flatten(1, 3)
             error = (answer - moved).flatten(1)
             usual = error.abs().median(1, keepdim=True).values.clamp(min=0.01) * tolerance
             weighted = (slopes / (1 + (error / usual).square())[..., None]).mT

@@ -26,8 +26,10 @@ class Config:
     beta1: float = 0.9
 
 
-CONVOLUTIONAL = {"network": "convolutional", "size": 64, "width": 64, "learning_rate": 2e-4, "beta1": 0.5}
-PRESETS = {"paper": {}, "convolutional": CONVOLUTIONAL, "quick": {**CONVOLUTIONAL, "size": 32, "width": 24}}
+CONVOLUTIONAL = {"network": "convolutional", "size": 64, "width": 64, "learning_rate": 2e-4,
+                 "beta1": 0.5}
+PRESETS = {"paper": {}, "convolutional": CONVOLUTIONAL,
+           "quick": {**CONVOLUTIONAL, "size": 32, "width": 24}}
 SCHEDULES = {"paper": {"epochs": 100, "decay_epochs": 0, "batch": 128},
              "convolutional": {"epochs": 100, "decay_epochs": 0, "batch": 64},
              "quick": {"epochs": 20, "decay_epochs": 0, "batch": 32}}
@@ -64,7 +66,8 @@ class MlpDiscriminator(nn.Module):
         super().__init__()
         self.colours = config.colours
         pixels = config.colours * config.size ** 2
-        self.layers = xavier(nn.Sequential(nn.Linear(pixels, config.width), nn.ReLU(), nn.Linear(config.width, 1)))
+        self.layers = xavier(nn.Sequential(nn.Linear(pixels, config.width), nn.ReLU(),
+                                           nn.Linear(config.width, 1)))
 
     def forward(self, x):
         x = x.mean(1, keepdim=True) if self.colours == 1 else x
@@ -97,8 +100,10 @@ class System(Contract):
             self.generator = ConvolutionalGenerator(config.noise_size, 0, config.size, config.width)
             self.discriminator = ConvolutionalDiscriminator(config)
         self.nets = {"generator": self.generator, "discriminator": self.discriminator}
-        self.optimisers = {name: torch.optim.Adam(net.parameters(), config.learning_rate, (config.beta1, 0.999))
-                           for name, net in self.nets.items()}
+        self.optimisers = {
+            name: torch.optim.Adam(net.parameters(), config.learning_rate, (config.beta1, 0.999))
+            for name, net in self.nets.items()
+        }
         self.drawing = SampleDrawing("uniform", config.noise_size)
 
     def step(self, batch, step):
@@ -114,7 +119,8 @@ class System(Contract):
         # L_G = -E[log D(G(z))]
         g_loss = is_real(self.discriminator(x_fake), 1)
         self.update("generator", g_loss)
-        return {"d_loss": d_loss.detach(), "g_loss": g_loss.detach(), "d_gap": (real.mean() - fake.mean()).detach()}
+        return {"d_loss": d_loss.detach(), "g_loss": g_loss.detach(),
+                "d_gap": (real.mean() - fake.mean()).detach()}
 
     @property
     def exports(self):

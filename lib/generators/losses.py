@@ -50,7 +50,8 @@ def real_penalty(discriminator, real, draw=Draws()):
     real = real.detach().requires_grad_(True)
     score, labels = discriminator(real)
     signs = draw.randint(2, *labels.shape, device=labels.device) * 2.0 - 1
-    slope, = torch.autograd.grad(score.mean((1, 2, 3)).sum() + (labels * signs).sum(), real, create_graph=True)
+    slope, = torch.autograd.grad(score.mean((1, 2, 3)).sum() + (labels * signs).sum(), real,
+                                 create_graph=True)
     return slope.square().sum((1, 2, 3)).mean()
 
 

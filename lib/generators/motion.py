@@ -22,8 +22,8 @@ class Motion:
     def __init__(self, manifest, device="cpu"):
         if COLUMN not in manifest.columns:
             raise BadInput(
-                f"{manifest.name}: has no column {COLUMN}, from which these settings learn; render it with "
-                "rendered_faces --behaviour still, or set w_motion=0"
+                f"{manifest.name}: has no column {COLUMN}, from which these settings learn; "
+                "render it with rendered_faces --behaviour still, or set w_motion=0"
             )
         packs = [text.rpartition("#") for text in manifest.columns[COLUMN]]
         arrays = {

@@ -50,7 +50,9 @@ class Pairs:
             return
         self.longest = max(map(len, members))
         # [G,M]
-        self.members = torch.from_numpy(np.stack([np.resize(rows, self.longest) for rows in members]))
+        self.members = torch.from_numpy(np.stack([
+            np.resize(rows, self.longest) for rows in members
+        ]))
         self.size = torch.tensor([len(rows) for rows in members])  # [G]
         home = np.full(len(manifest), -1)
         for g, rows in enumerate(members):
@@ -113,7 +115,8 @@ class Pairs:
     def unlikeness(self, row, others):
         """[M]: sum over the row's labels of |difference|, 1 where the other lacks one; ties fall
         at random."""
-        distance = torch.where(self.known[others], (self.table[others] - self.table[row]).abs(), 1.0)
+        distance = torch.where(self.known[others], (self.table[others] - self.table[row]).abs(),
+                               1.0)
         return distance[:, self.known[row]].sum(1) + 1e-3 * torch.rand(len(others))
 
     def doubles(self, rows):
@@ -131,8 +134,10 @@ def draw(kinds, source, pool, labels, *, jitter=0.1, levels=(0.3, 1.0), clamp=Tr
     """Targets for sources [N,C] (NaN unknown): kinds is a list of N names other than `pair`.
 
     permuted   another image's conditions, from pool [M,C]; AUs, valence and arousal with U(±jitter)
-    single     one condition: an AU at a level, the others at 0; or a class; or a value of valence or arousal
-    change     one condition changed: an AU that is on goes off, and the reverse; or another class, another value
+    single     one condition: an AU at a level, the others at 0; or a class; or a value of valence
+               or arousal
+    change     one condition changed: an AU that is on goes off, and the reverse; or another class,
+               another value
     self       the source's own
     What the source does not label stays NaN. levels: (lowest, highest) of an AU; clamp: keep
     jittered values in range."""
@@ -142,7 +147,8 @@ def draw(kinds, source, pool, labels, *, jitter=0.1, levels=(0.3, 1.0), clamp=Tr
     amount = torch.rand(n, c, device=source.device)
     chosen = torch.randint(c, (n,), device=source.device)
     known = ~torch.isnan(source)
-    for i in torch.nonzero(~known[torch.arange(n, device=source.device), chosen] & known.any(1)).flatten().tolist():
+    unknown = ~known[torch.arange(n, device=source.device), chosen] & known.any(1)
+    for i in torch.nonzero(unknown).flatten().tolist():
         chosen[i] = torch.nonzero(known[i]).flatten()[chosen[i] % known[i].sum()]
     low, high = conditions.limits(labels, source)
     wide = torch.tensor([kind != "expression" for kind in labels.kinds], device=source.device)
@@ -157,7 +163,8 @@ def draw(kinds, source, pool, labels, *, jitter=0.1, levels=(0.3, 1.0), clamp=Tr
             if labels.kinds[k] == "va":
                 target[i, k] = amount[i, 0] * 2 - 1
                 continue
-            level = levels[0] + (levels[1] - levels[0]) * amount[i, 0] if labels.kinds[k] == "au" else 1.0
+            level = (levels[0] + (levels[1] - levels[0]) * amount[i, 0] if labels.kinds[k] == "au"
+                     else 1.0)
             if kind == "single" or labels.kinds[k] == "expression":
                 target[i, alone] = 0
                 target[i, k] = level

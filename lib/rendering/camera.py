@@ -75,7 +75,8 @@ def coarse(picture, factor):
     if factor <= 1.02:
         return picture
     side = max(8, round(picture.shape[1] / factor))
-    small = functional.interpolate(picture[None], (side, side), mode="bilinear", antialias=True, align_corners=False)
+    small = functional.interpolate(picture[None], (side, side), mode="bilinear", antialias=True,
+                                   align_corners=False)
     return functional.interpolate(small, picture.shape[1:], mode="bicubic", align_corners=False)[0]
 
 
@@ -83,7 +84,9 @@ def photograph(radiance, scenes, grain, supersampling):
     """uint8 [B,S,S,3] of radiance [B,n,n,3] by each scene's camera; grain [B] seeds the sensor's
     noise."""
     pictures = functional.avg_pool2d(radiance.permute(0, 3, 1, 2).clamp(0, 1.4), supersampling)
-    return np.stack([develop(picture, scene, int(seed)) for picture, scene, seed in zip(pictures, scenes, grain)])
+    return np.stack([
+        develop(picture, scene, int(seed)) for picture, scene, seed in zip(pictures, scenes, grain)
+    ])
 
 
 def develop(picture, scene, seed):

@@ -46,7 +46,8 @@ def batches(plan, room):
     for first in range(0, len(plan), BATCH):
         place = slice(first, min(first + BATCH, len(plan)))
         part, own = plan.take(place), which[place]
-        frames = {name: getattr(part, name) for name in ("left", "right", "pose", "shift", "gaze", "grain")}
+        frames = {name: getattr(part, name)
+                  for name in ("left", "right", "pose", "shift", "gaze", "grain")}
         shown = [scenes[int(session)] for session in part.session]
         if plan.look == "world":
             frames["resting"] = [looks[i]["resting"] for i in own]

@@ -17,8 +17,8 @@ _LEFT_OUT = ("arm", "neck", "bag", "head-age", "ear-wing", "ear-flap", "chin-jaw
 
 # How high on the average face (millimetres) a unit of the mouth or the cheek may reach, and how
 # low: the model's units creep to nose and jaw, so that a lip's movement would also be seen there.
-LIMITS = {"cheekSquint": (92, 150), "eyeSquint": (114, 152), "mouthSmile": (36, 124), "mouthUpperUp": (50, 114),
-          "noseSneer": (66, 175), "mouth": (28, 91)}
+LIMITS = {"cheekSquint": (92, 150), "eyeSquint": (114, 152), "mouthSmile": (36, 124),
+          "mouthUpperUp": (50, 114), "noseSneer": (66, 175), "mouth": (28, 91)}
 SOFT = 12.0  # millimetres over which a unit fades beyond its limits
 
 
@@ -36,8 +36,8 @@ def load_anny():
     with contextlib.redirect_stdout(io.StringIO()):
         import lib.rendering.raster  # noqa: F401 starts Warp, which anny uses, quietly
         import anny
-        return anny.Anny(rig="makehuman-head", topology="head", phenotypes="all", local_changes="all",
-                         facial_actions="all").float()
+        return anny.Anny(rig="makehuman-head", topology="head", phenotypes="all",
+                         local_changes="all", facial_actions="all").float()
 
 
 class Heads:
@@ -58,25 +58,30 @@ class Heads:
         for kind, names in ((EYE, ("eye_front.L", "eye_front.R", "eye_back.L")),
                             (MOUTH, ("mouth_cavity",)), (TONGUE, ("tongue",))):
             self.kind[segment(model, list(names)).cpu().numpy()] = kind
-        self.shapes = [name for name in model.local_change_labels
-                       if any(part in name for part in _SHAPE) and not any(part in name for part in _LEFT_OUT)]
+        self.shapes = [
+            name for name in model.local_change_labels
+            if any(part in name for part in _SHAPE) and not any(part in name for part in _LEFT_OUT)
+        ]
         self.units = list(model.facial_action_labels)
         count = len(self.units)
         acts = {name: torch.eye(count + 1)[i + 1] for i, name in enumerate(self.units)}
-        both = self._forward(count + 1, {k: torch.full((count + 1,), 0.5) for k in model.phenotype_labels}, {}, acts)
+        average = {k: torch.full((count + 1,), 0.5) for k in model.phenotype_labels}
+        both = self._forward(count + 1, average, {}, acts)
         self.rest = both[0].numpy()
-        share = np.stack([reach(unit, self.rest[:, 2] * 1000) for unit in self.units]).astype(np.float32)
+        share = [reach(unit, self.rest[:, 2] * 1000) for unit in self.units]
+        share = np.stack(share).astype(np.float32)
         self.offsets = ((both[1:] - both[:1]) * torch.from_numpy(share)[..., None]).to(device)
 
     def _forward(self, count, phenotypes, changes, acts):
         still = torch.eye(4)[None, None].repeat(count, self.model.bone_count, 1, 1)
         with torch.no_grad():
-            return self.model(pose_parameters=still, phenotype_kwargs=phenotypes, local_changes_kwargs=changes,
-                              facial_actions=acts)["vertices"]
+            return self.model(pose_parameters=still, phenotype_kwargs=phenotypes,
+                              local_changes_kwargs=changes, facial_actions=acts)["vertices"]
 
     def people(self, geometry):
         """Neutral heads [P,V,3]; geometry: list of dicts from `draw_geometry`."""
-        gather = lambda key, name: torch.tensor([one[key][name] for one in geometry], dtype=torch.float32)
+        gather = lambda key, name: torch.tensor([one[key][name] for one in geometry],
+                                                dtype=torch.float32)
         phenotypes = {k: gather("phenotypes", k) for k in self.model.phenotype_labels}
         changes = {k: gather("shapes", k) for k in self.shapes}
         return self._forward(len(geometry), phenotypes, changes, {}).to(self.device)
@@ -90,14 +95,16 @@ def draw_geometry(rng, shapes, spread=0.2):
     """A person's geometry: phenotypes in [0, 1] (age from 0.45: no children) and local changes."""
     mix = np.exp(1.6 * rng.standard_normal(3))
     mix /= mix.sum()
-    phenotypes = dict(gender=rng.beta(0.7, 0.7), age=rng.uniform(0.45, 0.9), muscle=rng.uniform(0.3, 0.7),
-                      weight=rng.uniform(0.25, 0.75), height=0.5, proportions=0.5, cupsize=0.5, firmness=0.5,
-                      african=mix[0], asian=mix[1], caucasian=mix[2])
+    phenotypes = dict(gender=rng.beta(0.7, 0.7), age=rng.uniform(0.45, 0.9),
+                      muscle=rng.uniform(0.3, 0.7), weight=rng.uniform(0.25, 0.75), height=0.5,
+                      proportions=0.5, cupsize=0.5, firmness=0.5, african=mix[0], asian=mix[1],
+                      caucasian=mix[2])
     changes, drawn = {}, {}
     for name in shapes:  # left and right share most of a change: faces are nearly symmetric
         stem = name[2:] if name[:2] in ("l-", "r-") else name
         if stem not in drawn:
             drawn[stem] = rng.standard_normal() * spread
         own = drawn[stem] + (rng.standard_normal() * spread * 0.25 if stem != name else 0.0)
-        changes[name] = float(np.clip(own, -1, 1)) * (0.3 if "trans-out" in name and stem == name else 1.0)
+        share = 0.3 if "trans-out" in name and stem == name else 1.0
+        changes[name] = float(np.clip(own, -1, 1)) * share
     return {"phenotypes": {k: float(v) for k, v in phenotypes.items()}, "shapes": changes}

@@ -137,7 +137,9 @@ class Rasteriser:
         start = np.searchsorted(faces.reshape(-1)[order], np.arange(len(rest) + 1))
         give = lambda array, dtype: wp.array(array, dtype=dtype, device=device)
         self.faces = give(faces, wp.int32)
-        self.start, self.around = give(start.astype(np.int32), wp.int32), give((order // 3).astype(np.int32), wp.int32)
+        self.start, self.around = give(start.astype(np.int32), wp.int32), give(
+            (order // 3).astype(np.int32), wp.int32
+        )
         self.kind = give(np.asarray(kind, np.int32), wp.int32)
         self.rest = give(np.asarray(rest, np.float32), wp.vec3)
 
@@ -149,7 +151,8 @@ class Rasteriser:
         nothing).
         """
         count, size = points.shape[0], n * n
-        new = lambda dtype: torch.zeros((count, size, *dtype[1:]), dtype=dtype[0], device=points.device)
+        new = lambda dtype: torch.zeros((count, size, *dtype[1:]), dtype=dtype[0],
+                                        device=points.device)
         normal, rest, kind = new((torch.float32, 3)), new((torch.float32, 3)), new((torch.int32,))
         buffer = torch.full((count, size), FAR, dtype=torch.int64, device=points.device)
         vec = lambda tensor: wp.from_torch(tensor.contiguous(), dtype=wp.vec3)
@@ -158,10 +161,12 @@ class Rasteriser:
         p, s, v, z = vec(points), vec(screen), vec(normals), flat(buffer)
         # after torch's work, not beside it
         stream = wp.stream_from_torch() if points.is_cuda else None
-        start = lambda kernel, dim, inputs: wp.launch(kernel, dim=dim, inputs=inputs, device=self.device, stream=stream)
+        start = lambda kernel, dim, inputs: wp.launch(kernel, dim=dim, inputs=inputs,
+                                                      device=self.device, stream=stream)
         start(_vertex_normals, points.shape[:2], [p, self.faces, self.start, self.around, v])
         start(_fill, (count, self.faces.shape[0]), [s, self.faces, n, z])
-        start(_resolve, (count, size), [s, self.faces, self.kind, self.rest, n, v, z, vec(normal), vec(rest), flat(kind)])
+        start(_resolve, (count, size),
+              [s, self.faces, self.kind, self.rest, n, v, z, vec(normal), vec(rest), flat(kind)])
         grid = (count, n, n)
         return normal.view(*grid, 3), rest.view(*grid, 3), kind.view(grid)
 
@@ -181,7 +186,8 @@ class Rasteriser:
         out = torch.zeros(buffer.shape, dtype=torch.float32, device=screen.device)
         inputs = [wp.from_torch(screen.contiguous(), dtype=wp.vec3), self.faces, n,
                   wp.from_torch(values.contiguous()), wp.from_torch(buffer), wp.from_torch(out)]
-        wp.launch(_spread, dim=buffer.shape, inputs=inputs, device=self.device, stream=self._stream(screen))
+        wp.launch(_spread, dim=buffer.shape, inputs=inputs, device=self.device,
+                  stream=self._stream(screen))
         return out.view(len(screen), n, n)
 
     def _stream(self, tensor):
@@ -190,6 +196,8 @@ class Rasteriser:
     def _fill(self, screen, n):
         """The z-buffer int64 [B,n*n] of screen positions [B,V,3]."""
         buffer = torch.full((len(screen), n * n), FAR, dtype=torch.int64, device=screen.device)
-        wp.launch(_fill, dim=(len(screen), self.faces.shape[0]), device=self.device, stream=self._stream(screen),
-                  inputs=[wp.from_torch(screen.contiguous(), dtype=wp.vec3), self.faces, n, wp.from_torch(buffer)])
+        wp.launch(_fill, dim=(len(screen), self.faces.shape[0]), device=self.device,
+                  stream=self._stream(screen),
+                  inputs=[wp.from_torch(screen.contiguous(), dtype=wp.vec3), self.faces, n,
+                          wp.from_torch(buffer)])
         return buffer

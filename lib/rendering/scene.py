@@ -14,21 +14,26 @@ def draw_scene(rng, wide=False):
     warm = 0.06 * more * rng.standard_normal()
     strength = rng.uniform(.25, .85)
     wall = rng.uniform(.08, .85) * (1 + .1 * more * rng.standard_normal(3))
-    return dict(key=np.array([np.sin(turn) * np.cos(lift), -np.cos(turn) * np.cos(lift), np.sin(lift)]),
-                strength=strength, colour=np.array([1 + warm, 1, 1 - warm]),
-                sky=(1.05 - .75 * strength) * rng.uniform(.75, 1.05), bounce=rng.uniform(.25, .7),
-                exposure=np.exp(0.13 * more * rng.standard_normal()), contrast=np.exp(0.1 * more * rng.standard_normal()),
-                saturation=np.clip(1 + .12 * more * rng.standard_normal(), .5, 1.5),
-                gloss=rng.uniform(.05, .2), distance=rng.uniform(.55, 1.4), zoom=rng.uniform(.98, 1.0 + .07 * more),
-                noise=rng.uniform(0, .012 * more), blur=rng.uniform(0, .25 * more),
-                back=wall * (1 + rng.uniform(-.45, .45) * more * rng.standard_normal((4, 4, 1)) * .6) +
-                .05 * more * rng.standard_normal((4, 4, 3)),
-                shift=0.015 * more * rng.standard_normal(2))
+    return dict(
+        key=np.array([np.sin(turn) * np.cos(lift), -np.cos(turn) * np.cos(lift), np.sin(lift)]),
+        strength=strength, colour=np.array([1 + warm, 1, 1 - warm]),
+        sky=(1.05 - .75 * strength) * rng.uniform(.75, 1.05), bounce=rng.uniform(.25, .7),
+        exposure=np.exp(0.13 * more * rng.standard_normal()),
+        contrast=np.exp(0.1 * more * rng.standard_normal()),
+        saturation=np.clip(1 + .12 * more * rng.standard_normal(), .5, 1.5),
+        gloss=rng.uniform(.05, .2), distance=rng.uniform(.55, 1.4),
+        zoom=rng.uniform(.98, 1.0 + .07 * more), noise=rng.uniform(0, .012 * more),
+        blur=rng.uniform(0, .25 * more),
+        back=wall * (1 + rng.uniform(-.45, .45) * more * rng.standard_normal((4, 4, 1)) * .6)
+             + .05 * more * rng.standard_normal((4, 4, 3)),
+        shift=0.015 * more * rng.standard_normal(2)
+    )
 
 
 def rotation(yaw, pitch, roll):
     """Rotation matrices [B,3,3] (z up, y into the picture) from angles in degrees [B]."""
-    yaw, pitch, roll = (torch.as_tensor(np.radians(a), dtype=torch.float32) for a in (yaw, pitch, roll))
+    yaw, pitch, roll = (torch.as_tensor(np.radians(a), dtype=torch.float32)
+                        for a in (yaw, pitch, roll))
     one, nil = torch.ones_like(yaw), torch.zeros_like(yaw)
     about = lambda *rows: torch.stack([torch.stack(row, -1) for row in rows], -2)
     z = about((yaw.cos(), -yaw.sin(), nil), (yaw.sin(), yaw.cos(), nil), (nil, nil, one))
@@ -49,8 +54,10 @@ class View:
 
     def __init__(self, points, brow, chin, turn, scenes, shift, n, marks=None, jitter=None):
         device = points.device
-        of = lambda name: torch.tensor(np.array([scene[name] for scene in scenes]), dtype=torch.float32, device=device)
-        middle = torch.stack([0 * brow[:, 0], (brow[:, 1] + chin[:, 1]) / 2, (brow[:, 2] + chin[:, 2]) / 2], -1)
+        of = lambda name: torch.tensor(np.array([scene[name] for scene in scenes]),
+                                       dtype=torch.float32, device=device)
+        middle = torch.stack([0 * brow[:, 0], (brow[:, 1] + chin[:, 1]) / 2,
+                              (brow[:, 2] + chin[:, 2]) / 2], -1)
         self.turn, self.n = turn, n
         self.pivot = middle + torch.tensor([0.0, 0.07, 0.0], device=device)
         move = lambda p: torch.einsum("bij,bvj->bvi", turn, p - self.pivot[:, None])
@@ -63,8 +70,10 @@ class View:
         distance = of("distance")[:, None]
         # perspective about the face's plane
         near = distance / (distance + self.points[..., 1] - middle[..., 1])
-        column = (self.points[..., 0] - middle[..., 0]) * near * self.scale[:, None] + self.offset[:, :1]
-        row = (middle[..., 2] - self.points[..., 2]) * near * self.scale[:, None] + self.offset[:, 1:]
+        column = ((self.points[..., 0] - middle[..., 0]) * near * self.scale[:, None]
+                  + self.offset[:, :1])
+        row = ((middle[..., 2] - self.points[..., 2]) * near * self.scale[:, None]
+               + self.offset[:, 1:])
         self.screen = torch.stack([column, row, self.points[..., 1] + distance], -1)
         self.back = None  # from samples of the framed picture to those before, [B,2,3]
         if marks is not None:
@@ -77,7 +86,8 @@ class View:
         left_brow, right_brow, chin, left_eye, right_eye = self.screen[:, list(marks), :2].unbind(1)
         across = left_eye - right_eye
         angle = torch.atan2(across[:, 1], across[:, 0]) + jitter[:, 3] * (np.pi / 180)
-        level = torch.stack([angle.cos(), angle.sin(), -angle.sin(), angle.cos()], -1).view(-1, 2, 2)
+        level = torch.stack([angle.cos(), angle.sin(), -angle.sin(), angle.cos()], -1)
+        level = level.view(-1, 2, 2)
         turned = lambda point: torch.einsum("bij,bj->bi", level, point)
         brow, chin = turned((left_brow + right_brow) / 2), turned(chin)
         eyes = turned((left_eye + right_eye) / 2)
@@ -86,7 +96,8 @@ class View:
         middle = torch.stack([eyes[:, 0], (brow + chin)[:, 1] / 2 - ABOVE * height], -1)
         shift = self.n / 2 - scale[:, None] * (middle + jitter[:, :2] * height[:, None])
         matrix = scale[:, None, None] * level
-        self.screen[..., :2] = torch.einsum("bij,bvj->bvi", matrix, self.screen[..., :2]) + shift[:, None]
+        turned = torch.einsum("bij,bvj->bvi", matrix, self.screen[..., :2])
+        self.screen[..., :2] = turned + shift[:, None]
         inverse = torch.linalg.inv(matrix)
         self.back = torch.cat([inverse, -inverse @ shift[..., None]], -1)
 

@@ -14,7 +14,8 @@ JAW_METRES = 0.034             # how far a fully open jaw drops the lower teeth
 
 def stacked(dicts, name, device):
     """A number or vector of each of B dicts as float [B,1,1,K]."""
-    values = torch.tensor(np.array([one[name] for one in dicts]), dtype=torch.float32, device=device)
+    values = torch.tensor(np.array([one[name] for one in dicts]), dtype=torch.float32,
+                          device=device)
     return values.reshape(len(dicts), 1, 1, -1)
 
 
@@ -30,7 +31,8 @@ def eyes(albedo, rest, kind, looks, gaze):
     size = of("iris_size")
     iris, pupil = torch.sigmoid((size - away) / .35), torch.sigmoid((2.3 - away) / .3)
     white = of("sclera") * torch.tensor([1.0, .97, .95], device=albedo.device)
-    colour = torch.lerp(white, of("iris"), iris) * (1 - .35 * torch.exp(-((away - size) / .7) ** 2)) * (1 - .95 * pupil)
+    colour = (torch.lerp(white, of("iris"), iris)
+              * (1 - .35 * torch.exp(-((away - size) / .7) ** 2)) * (1 - .95 * pupil))
     albedo[where] = colour
 
 
@@ -49,10 +51,14 @@ def mouths(albedo, kind, looks, view, lip_height, jaw):
     upper = soft((z - 71.2) / .4) * soft((81 - z) / .6)
     lower = .8 * soft((69.0 - drop - z) / .4) * soft((z + drop - 60) / .6)
     gaps = 1 - .25 * torch.exp(-((((x / 7.5) % 1) - .5) * 15) ** 2)
-    tooth = torch.maximum(upper, lower) * soft((23 - x.abs()) / 1.5) * gaps * (1 - .4 * (x.abs() / 23).clamp(max=1) ** 2)
-    ivory = stacked(looks, "teeth", albedo.device)[image, 0, 0] * torch.tensor([1.0, .97, .9], device=albedo.device)
-    tongue = torch.tensor([.5, .22, .22], device=albedo.device) * (.3 + .6 * drop).clamp(max=1)[:, None]
-    hole = torch.where((kind[where] == TONGUE)[:, None], tongue, torch.tensor([.22, .07, .07], device=albedo.device))
+    tooth = (torch.maximum(upper, lower) * soft((23 - x.abs()) / 1.5) * gaps
+             * (1 - .4 * (x.abs() / 23).clamp(max=1) ** 2))
+    ivory = (stacked(looks, "teeth", albedo.device)[image, 0, 0]
+             * torch.tensor([1.0, .97, .9], device=albedo.device))
+    tongue = (torch.tensor([.5, .22, .22], device=albedo.device)
+              * (.3 + .6 * drop).clamp(max=1)[:, None])
+    hole = torch.where((kind[where] == TONGUE)[:, None], tongue,
+                       torch.tensor([.22, .07, .07], device=albedo.device))
     # the palate's side of the mouth is darkest
     depth = .45 + .55 * ((LIP_LINE - z) / (drop + 6)).clamp(0, 1)
     albedo[where] = torch.lerp(hole * depth[:, None], ivory, tooth[:, None])
@@ -66,7 +72,8 @@ def light(albedo, gloss, normal, kind, scenes, reached=None):
     shadow."""
     of = lambda name: stacked(scenes, name, albedo.device)
     key, strength, colour = of("key"), of("strength"), of("colour")
-    diffuse = ((torch.einsum("bhwi,bi->bhw", normal, key[:, 0, 0])[..., None] + .15) / 1.15).clamp(min=0)
+    facing = torch.einsum("bhwi,bi->bhw", normal, key[:, 0, 0])[..., None]
+    diffuse = ((facing + .15) / 1.15).clamp(min=0)
     up, front = 0.5 + 0.5 * normal[..., 2:], (-normal[..., 1:2]).clamp(min=0)
     ambient = of("sky") * (of("bounce") + (1 - of("bounce")) * up) * (.55 + .45 * front)
     half = functional.normalize(key + torch.tensor([0.0, -1.0, 0.0], device=albedo.device), dim=-1)
@@ -78,7 +85,8 @@ def light(albedo, gloss, normal, kind, scenes, reached=None):
     lit = ambient + 1.15 * strength * diffuse
     # lips shade what lies behind them
     lit = torch.where(hole[..., None], .8 * (of("sky") + .5 * strength), lit)
-    return of("exposure") * colour * (albedo * lit + strength * of("gloss") * (gloss * sheen)[..., None])
+    return (of("exposure") * colour
+            * (albedo * lit + strength * of("gloss") * (gloss * sheen)[..., None]))
 
 
 def photograph(radiance, kind, scenes, grain, supersampling):
@@ -86,15 +94,18 @@ def photograph(radiance, kind, scenes, grain, supersampling):
     [B]."""
     of = lambda name: stacked(scenes, name, radiance.device)
     n = radiance.shape[1]
-    back = torch.tensor(np.array([scene["back"] for scene in scenes]), dtype=torch.float32, device=radiance.device)
-    back = functional.interpolate(back.permute(0, 3, 1, 2), (n, n), mode="bilinear", align_corners=True)
+    back = torch.tensor(np.array([scene["back"] for scene in scenes]), dtype=torch.float32,
+                        device=radiance.device)
+    back = functional.interpolate(back.permute(0, 3, 1, 2), (n, n), mode="bilinear",
+                                  align_corners=True)
     picture = torch.where((kind < 0)[:, None], back, radiance.permute(0, 3, 1, 2)).clamp(0, 1.3)
     picture = functional.avg_pool2d(picture, supersampling)
     soft = functional.avg_pool2d(functional.pad(picture, (1, 1, 1, 1), mode="replicate"), 3, 1)
     picture = picture + of("blur") * (soft - picture)
     picture = torch.lerp(picture.mean(1, keepdim=True), picture, of("saturation"))
     picture = 0.45 + of("contrast") * (picture - 0.45)
-    noise = torch.stack([torch.randn(picture.shape[1:], generator=torch.Generator().manual_seed(int(seed)))
-                         for seed in grain]).to(picture.device)
+    drawn = [torch.randn(picture.shape[1:], generator=torch.Generator().manual_seed(int(seed)))
+             for seed in grain]
+    noise = torch.stack(drawn).to(picture.device)
     picture = picture + of("noise") * noise
     return (picture.clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()

@@ -32,7 +32,7 @@ def reached(raster, points, key):
     for dx in (-1.2, 0, 1.2):
         for dy in (-1.2, 0, 1.2):
             moved = grid + torch.tensor([dx, dy], device=points.device) * 2 / SIDE
-            found = functional.grid_sample(seen.clamp(max=9)[:, None], moved, mode="nearest", align_corners=False,
-                                           padding_mode="border")[:, 0, 0]
+            found = functional.grid_sample(seen.clamp(max=9)[:, None], moved, mode="nearest",
+                                           align_corners=False, padding_mode="border")[:, 0, 0]
             total = total + torch.sigmoid((found + BIAS - depth) / .001)
     return total / 9

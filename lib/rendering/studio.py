@@ -34,8 +34,8 @@ class Studio:
 
     def people(self, geometry, looks):
         """Neutral heads [P,V,3] and textures [P,4,H,W] of lists of P dicts; see heads and skin."""
-        textures = [world.paint(self.painter, look, self.painter(look)) if "furrows" in look else self.painter(look)
-                    for look in looks]
+        textures = [world.paint(self.painter, look, self.painter(look)) if "furrows" in look
+                    else self.painter(look) for look in looks]
         return self.heads.people(geometry), torch.stack(textures).to(self.device)
 
     def tensor(self, values):
@@ -67,7 +67,8 @@ class Studio:
         sign = self.signs(self.tensor(frames["left"]) + stay, self.tensor(frames["right"]) + stay,
                           self.tensor([look["wrinkle"] for look in looks]))
         surface = torch.cat([textures[:, :3] * sign[:, :3].exp(), textures[:, 3:], sign[:, 3:]], 1)
-        surface = functional.grid_sample(surface, skin.texture_grid(rest), align_corners=False, padding_mode="border")
+        surface = functional.grid_sample(surface, skin.texture_grid(rest), align_corners=False,
+                                         padding_mode="border")
         albedo, gloss = surface[:, :3].permute(0, 2, 3, 1).contiguous(), surface[:, 3]
         shading.eyes(albedo, rest, kind, looks, self.tensor(frames["gaze"]))
         shading.mouths(albedo, kind, looks, view, neutral[:, self.lips, 2],
@@ -77,7 +78,8 @@ class Studio:
         lean = -torch.einsum("bij,bjhw->bhwi", view.turn[:, :, [0, 2]], slopes)
         normal = functional.normalize(normal + lean, dim=-1)
         if of_world:
-            return self.world_frames(albedo, gloss, normal, rest, kind, view, neutral, looks, scenes, frames)
+            return self.world_frames(albedo, gloss, normal, rest, kind, view, neutral, looks,
+                                     scenes, frames)
         radiance = shading.light(albedo, gloss, normal, kind, scenes)
         return shading.photograph(radiance, kind, scenes, frames["grain"], SUPERSAMPLING)
 

@@ -54,15 +54,18 @@ def glasses(picture, view, image, look, neutral_eye, light):
     x, z = plane(view, image, GLASSES_DEPTH)
     z = z - neutral_eye - EYE_Z - kind["drop"]
     away = ((x.abs() - EYE_X) / kind["wide"]).abs()
-    lens = (away ** kind["power"] + (z / kind["high"]).abs() ** kind["power"]) ** (1 / kind["power"])
+    power = kind["power"]
+    lens = (away ** power + (z / kind["high"]).abs() ** power) ** (1 / power)
     inside = torch.sigmoid((1 - lens) * 30)
     picture = over(picture, colour(kind["colour"], picture) * .6, inside * kind["tint"])
     glare = torch.sigmoid((6 - (x.abs() - EYE_X + 1.2 * z - 4).abs()) / 2) * inside * kind["glare"]
     picture = over(picture, colour([1.0, 1.0, 1.0], picture), glare)
     edge = (lens - 1).abs() * min(kind["wide"], kind["high"])
     frame = torch.sigmoid((kind["rim"] - edge) / .4)
-    bridge = torch.sigmoid((kind["rim"] * .8 - (z - 3).abs()) / .4) * (x.abs() < EYE_X - kind["wide"] + 1)
-    temple = torch.sigmoid((kind["rim"] - (z - 5).abs()) / .4) * (x.abs() > EYE_X + kind["wide"]) * (x.abs() < 76)
+    bridge = (torch.sigmoid((kind["rim"] * .8 - (z - 3).abs()) / .4)
+              * (x.abs() < EYE_X - kind["wide"] + 1))
+    temple = (torch.sigmoid((kind["rim"] - (z - 5).abs()) / .4)
+              * (x.abs() > EYE_X + kind["wide"]) * (x.abs() < 76))
     cover = torch.maximum(torch.maximum(frame * (.25 if kind["rimless"] else 1), bridge), temple)
     return over(picture, colour(kind["colour"], picture) * light, cover)
 
@@ -77,13 +80,15 @@ def hat(picture, view, image, look, strands):
     picture = picture * (1 - .45 * shadow)[..., None]
     cloth = colour(kind["colour"], picture) * (1 + .15 * strands)[..., None]
     picture = over(picture, cloth, torch.sigmoid((z - low) / 1.0) * on_head)
-    return over(picture, cloth * .6, torch.sigmoid((kind["peak"] - (z - low).abs()) / 1.0) * on_head * (x.abs() < 75))
+    return over(picture, cloth * .6,
+                torch.sigmoid((kind["peak"] - (z - low).abs()) / 1.0) * on_head * (x.abs() < 75))
 
 
 def bar(picture, scene, skin):
     """A thick line across a picture [n,n,3], skin-coloured for a hand."""
     kind, n = scene["bar"], picture.shape[0]
-    place = torch.stack(torch.meshgrid(torch.arange(n), torch.arange(n), indexing="xy"), -1).to(picture) / n
+    place = torch.stack(torch.meshgrid(torch.arange(n), torch.arange(n), indexing="xy"),
+                        -1).to(picture) / n
     start, end = colour(kind["start"], picture), colour(kind["end"], picture)
     along = (((place - start) @ (end - start)) / ((end - start) @ (end - start))).clamp(0, 1)
     away = (place - start - along[..., None] * (end - start)).norm(dim=-1) / kind["width"]
