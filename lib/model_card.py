@@ -62,8 +62,9 @@ def about(meta):
     return [f"- kind: {meta.get('kind', UNKNOWN)} ({meta.get('architecture') or UNKNOWN})",
             f"- labels: {', '.join(labels) or 'none'}",
             f"- AUs are: {meta.get('au_kind', 'intensity')}s, 0 to 1" if meta.get("aus")
-            else "- AUs: none", f"- images: {meta.get('image_size', UNKNOWN)} pixels square, "
-                                f"{meta.get('color_order', 'RGB')}",
+            else "- AUs: none",
+            f"- images: {meta.get('image_size', UNKNOWN)} pixels square, "
+            f"{meta.get('color_order', 'RGB')}",
             f"- registration expected: {meta.get('registration') or 'none'}"]
 
 

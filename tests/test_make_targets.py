@@ -10,7 +10,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 EXPECTED = {  # target and variables: pieces of the commands that it runs
     "faces-supervised": ["train_classifier.py", "--losses au=bce"],
-    "faces-balanced": ["--recipe balanced --targets", "--train runs/quick/faces/balanced/synthetic"],
+    "faces-balanced": ["--recipe balanced --targets",
+                       "--train runs/quick/faces/balanced/synthetic"],
     "faces-balanced-real": ["lib.balance data/quick/faces/labelled.csv --levels --count 3000"],
     "faces-em-first": ["--recipe single-au --level-range 0.3 1", "--upsample 3000", "--init runs/"],
     "faces-va": ["--tasks va --losses va=ccc"],
@@ -24,7 +25,8 @@ EXPECTED = {  # target and variables: pieces of the commands that it runs
     "faces-normalised": ["lib.references", "--reference"],
     "faces-gan": ["pseudo_label.py --model", "--arch gan", "samplers/gan/pseudo.csv"],
     "faces-categorical-gan": ["--arch categorical-gan", "samplers/categorical-gan/pseudo.csv"],
-    "faces-conditional-wgan": ["conditional-wgan/seed1/training_samples/manifest.csv", "--upsample"],
+    "faces-conditional-wgan": ["conditional-wgan/seed1/training_samples/manifest.csv",
+                               "--upsample"],
     "compare-samplers": ["--arch relativistic-sampler", "--arch gan", "--identity"],
     "compare-digits": ["lib.datasets.mnist_digits", "--arch conditional-wgan", "--identity"],
     "open-problem": ["--preset joint --tasks au va", "--as classifier --validation"],

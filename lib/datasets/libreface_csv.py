@@ -3,8 +3,9 @@
     python -m lib.datasets.libreface_csv OUT --images-root FRAMES --out DIR
     python -m lib.datasets.libreface_csv OUT --labels occurrence --images-root FRAMES --out DIR
 
-    clip.csv     frame_idx, frame_time_in_ms, …, au_1 … au_24 (0, 1), au_1_intensity … au_26_intensity (0 to 5),
-                 facial_expression; a CSV with one row and no frame is called like its photo
+    clip.csv     frame_idx, frame_time_in_ms, …, au_1 … au_24 (0, 1),
+                 au_1_intensity … au_26_intensity (0 to 5), facial_expression;
+                 a CSV with one row and no frame is called like its photo
 
 Intensities are divided by 5 and clipped. A row without any value has no face.
 Chang, Yin, Li, Tran, Soleymani: LibreFace: An Open-Source Toolkit for Deep Facial Expression

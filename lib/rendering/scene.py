@@ -96,8 +96,8 @@ class View:
         middle = torch.stack([eyes[:, 0], (brow + chin)[:, 1] / 2 - ABOVE * height], -1)
         shift = self.n / 2 - scale[:, None] * (middle + jitter[:, :2] * height[:, None])
         matrix = scale[:, None, None] * level
-        turned = torch.einsum("bij,bvj->bvi", matrix, self.screen[..., :2])
-        self.screen[..., :2] = turned + shift[:, None]
+        moved = torch.einsum("bij,bvj->bvi", matrix, self.screen[..., :2])
+        self.screen[..., :2] = moved + shift[:, None]
         inverse = torch.linalg.inv(matrix)
         self.back = torch.cat([inverse, -inverse @ shift[..., None]], -1)
 
