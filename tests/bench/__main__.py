@@ -1,8 +1,8 @@
 """Speed as ratios, measured in turn on this machine; one Markdown table on stdout.
 
     python -m tests.bench                       all that fits 2 cores in ten minutes (make bench)
-    python -m tests.bench start inference       some of: tables start inference training …
-    python -m tests.bench training --rounds 10
+    python -m tests.bench start inference       some parts
+    python -m tests.bench training              half an hour: the Expression Manipulator at paper size
 """
 
 import importlib
@@ -18,6 +18,7 @@ from lib.files import write_text
 from tests.bench.common import HEADER
 
 ROUNDS = 10
+LONG = ("training",)  # only when it is named
 PARTS = [
     path.stem
     for path in sorted(Path(__file__).parent.glob("*.py"))
@@ -28,7 +29,7 @@ PARTS = [
 @dataclass
 class Options:
     parts: list[str] = arg(
-        [], args=["parts"], nargs="*", metavar="PART", help=f"some of {' '.join(PARTS)} [all]"
+        [], args=["parts"], nargs="*", metavar="PART", help=f"some of {' '.join(PARTS)} [all but training]"
     )
     rounds: Optional[int] = arg(None, help="how often each thing is run [10, or less]", least=1)
 
@@ -60,7 +61,7 @@ def main():
     options = parse(Options, __doc__)
     lines = [machine(), "", HEADER]
     with tempfile.TemporaryDirectory() as folder:
-        for part in options.parts or PARTS:
+        for part in options.parts or [part for part in PARTS if part not in LONG]:
             module = importlib.import_module(f"tests.bench.{part}")
             for row in module.rows(Path(folder), options.rounds or getattr(module, "ROUNDS", ROUNDS)):
                 log(row.markdown())

@@ -6,6 +6,7 @@ import numpy as np
 from lib import manifest
 from tests.bench.common import Row, median, processes
 
+ROUNDS = 3  # without --rounds: one takes forty seconds, most of them the csv module's
 ROWS, AUS, PEOPLE = 1_000_000, 20, 5000
 READ_BY_HAND = """import csv, sys
 rows = list(csv.reader(open(sys.argv[1], newline="")))
