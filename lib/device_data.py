@@ -1,4 +1,5 @@
-"""Images and labels as tensors: decoded once, kept on the device, cut into batches there."""
+"""Images and labels as tensors: decoded once, cut into batches. On a GPU the images live there; on
+a CPU they stay in their files, and a batch is read from the memory map."""
 import numpy as np
 import torch
 
@@ -26,21 +27,57 @@ def to_uint8(pictures):
     return levels.to(torch.uint8).permute(0, 2, 3, 1)
 
 
+class Pictures:
+    """Images for a CPU, lib.images.Rows: used as a tensor uint8 [N,S,S,3] is, of which only the
+    rows that are asked for (a slice or int64 [B]) come to memory."""
+
+    device = torch.device("cpu")
+
+    def __init__(self, rows):
+        self.rows, self.shape = rows, rows.shape
+
+    def __len__(self):
+        return len(self.rows)
+
+    def __getitem__(self, index):
+        index = index if isinstance(index, slice) else torch.as_tensor(index).numpy()
+        return torch.from_numpy(np.array(self.rows[index]))
+
+
+AT_ONCE = 4096  # images on their way to a GPU
+
+
+def placed(rows, device):
+    """lib.images.Rows as uint8 [N,S,S,3] on a device: Pictures on a CPU, else a tensor there."""
+    if torch.device(device).type == "cpu":
+        return Pictures(rows)
+    out = torch.empty(rows.shape, dtype=torch.uint8, device=device)
+    for start in range(0, len(rows), AT_ONCE):
+        part = slice(start, start + AT_ONCE)
+        out[part] = torch.from_numpy(np.array(rows[part])).to(device)
+    return out
+
+
+def joined(sets):
+    """The pixels of several Sets, one after another."""
+    if len(sets) == 1:
+        return sets[0].pixels
+    if isinstance(sets[0].pixels, Pictures):
+        return Pictures(images.Rows.join([part.pixels.rows for part in sets]))
+    return torch.cat([part.pixels for part in sets])
+
+
 class Set:
     """A manifest's images and labels on a device.
 
-    pixels: uint8 [N,S,S,3]; aus: float32 [N,A] in [0,1], NaN where unlabelled; weight: float32
-    [N]; subject: int64 [N], -1 where unknown.
+    pixels: uint8 [N,S,S,3], see `placed`; aus: float32 [N,A] in [0,1], NaN where unlabelled;
+    weight: float32 [N]; subject: int64 [N], -1 where unknown.
     """
 
     def __init__(self, manifest, au_names, size=None, device="cpu", what="decoding"):
         self.manifest = manifest
         self.au_names = list(au_names)
-        pixels = images.load_all(manifest.images(), size, what)
-        if device == "cpu" or torch.device(device).type == "cpu":
-            self.pixels = torch.from_numpy(pixels if pixels.flags.writeable else np.array(pixels))
-        else:
-            self.pixels = torch.from_numpy(np.array(pixels)).to(device)
+        self.pixels = placed(images.rows_of(manifest.images(), size, what), device)
         self.size = self.pixels.shape[1]
         self.aus = torch.from_numpy(manifest.aus(self.au_names)).to(device)  # [N,A]
         self.weight = torch.from_numpy(manifest.numbers("weight", 1.0)).to(device)  # [N]

@@ -49,6 +49,13 @@ def pack(path):
     return array
 
 
+def row_of(array, reference, index):
+    """The number of a pack's image from its text in a reference."""
+    if not index.isdigit() or int(index) >= len(array):
+        raise BadInput(f"{reference}: the pack holds images 0 to {len(array) - 1}")
+    return int(index)
+
+
 def load(reference):
     """The image as uint8 [H,W,3] RGB: EXIF rotation applied, grey widened, 16-bit and floats in
     [0, 1] scaled, alpha dropped on white.
@@ -57,9 +64,7 @@ def load(reference):
     path, hash_mark, index = reference.rpartition("#")
     if hash_mark and path.endswith(".npy"):
         array = pack(path)
-        if not index.isdigit() or int(index) >= len(array):
-            raise BadInput(f"{reference}: the pack holds images 0 to {len(array) - 1}")
-        return np.asarray(array[int(index)])
+        return np.asarray(array[row_of(array, reference, index)])
     try:
         with Image.open(reference) as image:
             if image.width * image.height > MOST_PIXELS:
@@ -143,16 +148,75 @@ def pack_part(rows):
     return pack(path)[start : start + len(rows)] if start + len(rows) <= len(pack(path)) else None
 
 
-def load_all(references, size=None, what="decoding"):
-    """All images, uint8 [N,size,size,3]. Files are decoded once: large sets are kept in a
-    memory-mapped cache ($FACES_EM_CACHE or ~/.cache/faces-em) named by paths, file dates and size.
+class Rows:
+    """Images of one size, left where they are: rows of arrays, which may be memory maps.
+
+    arrays: uint8 [n,S,S,3] each; part, row: int [N], image i is arrays[part[i]][row[i]]. Indexing
+    with a slice or integers [B] gives uint8 [B,S,S,3]: a view, perhaps read-only, where the rows
+    follow each other in one array, else a copy."""
+
+    def __init__(self, arrays, part, row):
+        self.arrays, self.part, self.row = arrays, part, row
+        self.shape = (len(row), *arrays[0].shape[1:])
+
+    def __len__(self):
+        return len(self.row)
+
+    def __getitem__(self, index):
+        part, row = self.part[index], self.row[index]
+        if len(row) and (part == part[0]).all():
+            array, first = self.arrays[part[0]], row[0]
+            if (np.diff(row) == 1).all():
+                return array[first : first + len(row)]
+            return array[row]
+        out = np.empty((len(row), *self.shape[1:]), np.uint8)
+        for number in np.unique(part):
+            out[part == number] = self.arrays[number][row[part == number]]
+        return out
+
+    @staticmethod
+    def join(several):
+        """The images of several Rows, one after another."""
+        starts = np.cumsum([0] + [len(each.arrays) for each in several])
+        return Rows(
+            [array for each in several for array in each.arrays],
+            np.concatenate([each.part + start for each, start in zip(several, starts)]),
+            np.concatenate([each.row for each in several]),
+        )
+
+
+def rows_of(references, size=None, what="decoding"):
+    """All images as Rows: a pack of that size stays in its file, in whatever order its rows are
+    named; all else is decoded once, and in large sets kept in a cache on disk.
 
     size None takes the first image's."""
     if not references:
-        return np.zeros((0, size or 1, size or 1, 3), np.uint8)
+        return Rows([np.zeros((0, size or 1, size or 1, 3), np.uint8)], *np.zeros((2, 0), int))
     size = size or len(load(references[0]))
-    files = {reference for reference in references if "#" not in reference}
-    if len(files) < CACHED_FROM:
+    packs, numbers, others = {}, {}, {}
+    part, row = np.zeros(len(references), np.int32), np.zeros(len(references), np.int64)
+    for i, reference in enumerate(references):
+        path, _, index = reference.rpartition("#")
+        if path.endswith(".npy") and path not in packs:
+            packs[path] = np.asarray(pack(path))
+        if path in packs and packs[path].shape[1:3] == (size, size):
+            part[i] = numbers.setdefault(path, len(numbers) + 1)
+            row[i] = row_of(packs[path], reference, index)
+        else:
+            row[i] = others.setdefault(reference, len(others))
+    decoded = decoded_once(list(others), size, what)
+    return Rows([decoded, *(packs[path] for path in numbers)], part, row)
+
+
+def load_all(references, size=None, what="decoding"):
+    """All images, uint8 [N,size,size,3]; see `rows_of`."""
+    return rows_of(references, size, what)[:]
+
+
+def decoded_once(references, size, what):
+    """Images decoded and resized, uint8 [N,size,size,3]. Large sets are kept in a memory-mapped
+    cache ($FACES_EM_CACHE or ~/.cache/faces-em) named by paths, file dates and size."""
+    if len(references) < CACHED_FROM:
         return decode(references, size, np.empty((len(references), size, size, 3), np.uint8), what)
     place = Path(os.environ.get("FACES_EM_CACHE") or Path.home() / ".cache/faces-em")
     cached = place / f"{digest(*map(stamp, references), size)}.npy"
@@ -161,7 +225,7 @@ def load_all(references, size=None, what="decoding"):
             out = new_pack(temporary, len(references), size)
             decode(references, size, out, what)
             out.flush()
-    return np.load(cached, mmap_mode="r")
+    return np.asarray(np.load(cached, mmap_mode="r"))
 
 
 def stamp(reference):

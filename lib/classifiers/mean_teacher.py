@@ -29,7 +29,7 @@ class Unlabelled:
         for part in sets:
             manifest.check_disjoint(part, checked, options.allow_shared_subjects)
         parts = [device_data.Set(part, [], size, device) for part in sets]
-        self.pixels = torch.cat([part.pixels for part in parts])
+        self.pixels = device_data.joined(parts)
         self.reference = References(sets, size, device) if options.reference != "none" else None
         self.digest = digest(*(part.digest() for part in sets))
 

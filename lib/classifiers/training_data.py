@@ -14,10 +14,10 @@ from lib.files import digest
 class TrainingData:
     """Images and labels of all sets; every image is decoded once.
 
-    pixels: uint8 [N,S,S,3]; true: labels as lib.classifiers.label_tensors.truth gives them;
-    weight: float32 [N]; rows: int64 [M], the rows of an epoch (a row may stand several times when
-    up-sampled). check: the validation lib.device_data.Set; check_true: its labels; checked: its
-    manifest."""
+    pixels: uint8 [N,S,S,3], as lib.device_data.placed gives them; true: labels as
+    lib.classifiers.label_tensors.truth does; weight: float32 [N]; rows: int64 [M], the rows of an
+    epoch (a row may stand several times when up-sampled). check: the validation
+    lib.device_data.Set; check_true: its labels; checked: its manifest."""
 
     def __init__(self, options, device):
         self.sets = [manifest.read(path) for path in options.train]
@@ -34,9 +34,7 @@ class TrainingData:
         self.size = options.size or len(images.load(self.sets[0].images()[0]))
         self.check = device_data.Set(self.checked, self.names["aus"], self.size, device)
         parts = [device_data.Set(part, self.names["aus"], self.size, device) for part in self.sets]
-        self.pixels = (
-            parts[0].pixels if len(parts) == 1 else torch.cat([part.pixels for part in parts])
-        )
+        self.pixels = device_data.joined(parts)
         factors = options.weights or [1.0] * len(parts)
         self.weight = torch.cat([part.weight * factor for part, factor in zip(parts, factors)])
         trues = [label_tensors.truth(part, self.names, device) for part in self.sets]
