@@ -28,6 +28,9 @@ from lib.cli import parse as parse_options
 from lib.files import digest, replacing, write_text
 
 
+SUFFIXES = (".csv", ".parquet")  # of a manifest's file
+
+
 @dataclass
 class Manifest:
     """A table of images and labels. Cells are kept as text, so that what is not touched stays the

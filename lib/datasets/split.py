@@ -17,8 +17,9 @@ arousal and expressions (Richer 3.1.4); the table of differences goes to stderr.
 checkpoints are chosen on its validation.csv, which are people of the other folds. With
 --unlabelled 0.5 half of the labelled people lose their labels and go to unlabelled.csv, as do
 images of the labelled part that never had one. Rows without a subject are kept together by
-`video`; without that each is alone. subjects.csv says who is where. An earlier split's files are
-replaced; any other file of these names, an input above all, is refused.
+`video`; without that each is alone. The parts of Parquet manifests are Parquet. subjects.csv says
+who is where. An earlier split's files are replaced; any other file of these names, an input above
+all, is refused.
 """
 
 import os
@@ -34,7 +35,10 @@ from lib import labels, manifest
 from lib.cli import BadInput, arg, log, naming, note, parse, run
 
 PARTS = ("labelled", "validation", "test")
-WRITTEN = (*PARTS, "unlabelled", "subjects")
+WRITTEN = (
+    *(name + ending for name in (*PARTS, "unlabelled") for ending in manifest.SUFFIXES),
+    "subjects.csv",
+)
 DISFA = [
     ["SN002", "SN010", "SN001", "SN026", "SN027", "SN032", "SN030", "SN009", "SN016"],
     ["SN013", "SN018", "SN011", "SN028", "SN012", "SN006", "SN031", "SN021", "SN024"],
@@ -252,7 +256,8 @@ def hidden_rows(data, row_part, group, is_label, options):
 
 
 def write_parts(data, row_part, group, names, options, folder):
-    """Write labelled.csv, validation.csv, test.csv, unlabelled.csv and, last, subjects.csv."""
+    """Write labelled.csv, validation.csv, test.csv, unlabelled.csv (or .parquet) and, last,
+    subjects.csv."""
     is_label = [name for name in data.columns if labels.is_au(name) or name in LABELS]
     hidden = hidden_rows(data, row_part, group, is_label, options)
     parts = {name: (row_part == p) & ~hidden for p, name in enumerate(PARTS)} | {
@@ -269,7 +274,7 @@ def write_parts(data, row_part, group, names, options, folder):
                 part = data.take(rows)
                 if name == "unlabelled":
                     drop(part.columns, [*is_label, "au_kind"])
-                place = Path(unfinished, name + ".csv")
+                place = Path(unfinished, name + ending(options.manifests))
                 with naming(Path(folder, place.name), place):
                     manifest.write(place, part.relocated(folder))
         manifest.write(
@@ -280,9 +285,16 @@ def write_parts(data, row_part, group, names, options, folder):
             },
         )
         for name in WRITTEN:  # an earlier split's parts must not mix with this one's
-            Path(folder, name + ".csv").unlink(missing_ok=True)
+            Path(folder, name).unlink(missing_ok=True)
         for file in sorted(Path(unfinished).iterdir(), key=lambda file: file.stem == "subjects"):
             os.replace(file, Path(folder, file.name))
+
+
+def ending(inputs):
+    """The parts' suffix: that of the manifests, where all have one."""
+    from lib.table import is_parquet
+
+    return ".parquet" if all(map(is_parquet, inputs)) else ".csv"
 
 
 def drop(columns, names):
@@ -301,7 +313,7 @@ def refuse_overwriting(options, folds):
         earlier = (
             listed.is_file() and listed.read_bytes().split(b"\n", 1)[0].strip() == b"subject,part"
         )
-        for file in (Path(folder, name + ".csv") for name in WRITTEN):
+        for file in (Path(folder, name) for name in WRITTEN):
             if source := inputs.get(os.path.realpath(file)):
                 raise BadInput(
                     f"{source}: would be overwritten by its own parts; choose another --out"

@@ -33,7 +33,7 @@ REGISTERED = ("path", "true_path")  # columns whose images are faces
 class Options:
     inputs: list[str] = arg(
         args=["inputs"], nargs="+", metavar="INPUT",
-        help="manifests (.csv, or - for stdin), videos, photos, folders of photos"
+        help="manifests (.csv, .parquet, or - for stdin), videos, photos, folders of photos"
     )
     out: str = arg(help="folder for the registered faces and their manifest", required=True,
                    writes="folder")

@@ -52,7 +52,7 @@ def items(inputs, out, fps, columns, rows, has):
     for path in inputs:
         if path in videos:
             yield from _of_video(path, videos[path], fps, rows, has)
-        elif path == "-" or path.lower().endswith(".csv"):
+        elif path == "-" or path.lower().endswith(manifest.SUFFIXES):
             yield from _of_manifest(manifest.read(path, empty_ok=True), out, columns, rows, seen)
         else:
             for photo in _photos(path, out):
