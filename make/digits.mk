@@ -1,7 +1,7 @@
 # Samplers on MNIST digits instead of faces, a control: `make compare-digits` (DIGITS=folder: the whole of MNIST).
 #   a cell is one sampler and one seed; the classifier of other digits reads the samples, and its features are the
 #   embedding in which they are compared
-DIGIT_SAMPLERS ?= gan conditional-gan conditional-wgan
+DIGIT_SAMPLERS ?= gan-mlp gan conditional-gan conditional-wgan
 digit_data := data/$(PRESET)/digits
 digit_run := runs/$(PRESET)/digits
 digit_generators := $(digit_run)/generators
@@ -26,7 +26,7 @@ $(digit_run)/%/classifier.onnx: $(digit_run)/%/classifier.pt
 
 digit_architecture = $(firstword $(subst /, ,$(@:$(digit_generators)/%=%)))
 $(digit_generators)/%/generator.pt: $(digit_data)/.done
-	$(PY) train_generator.py --arch $(digit_architecture) --train $(digit_data)/labelled.csv \
+	$(PY) train_generator.py --arch $(patsubst %-mlp,%,$(digit_architecture)) --train $(digit_data)/labelled.csv \
 	  --validation $(digit_data)/validation.csv --out $@ --seed $(call seed_of,$@) --device $(DEVICE) --resume \
 	  $(call sampler_options,$(digit_architecture))
 

@@ -36,8 +36,11 @@ open_results := runs/results/$(PRESET)/richer
 open := plain-au plain-va d-au d-va joint-published joint-ours
 # from published to ours, one change less each
 open_without := joint-shared joint-guessed joint-statistics joint-weights
+# the published recipe for one task alone: what its joint form falls from
+open_published := single-au-published single-va-published
 open_reports = $(foreach c,$(1),$(foreach s,$(SEEDS),$(open_run)/$c/seed$s/report.json))
-# what results-open-problem copies: also RESULTS_OF='$$(open_without)' after open-problem-why, RESULTS_OF='$$(grid)' after open-problem-grid
+# what results-open-problem copies: also RESULTS_OF='$(open_without) $(open_published)' SEEDS=1,
+# RESULTS_OF='$(grid)' SEEDS=1
 RESULTS_OF ?= $(open)
 .PHONY: open-problem open-problem-why results-open-problem
 
@@ -70,6 +73,12 @@ $(open_run)/d-va/%/generator.pt: $(open_data)/.done
 $(open_run)/joint-ours/%/generator.pt: $(open_data)/.done
 	$(d) --preset ours --tasks au va --config $(same)
 
+$(open_run)/single-au-published/%/generator.pt: $(open_data)/.done
+	$(d) --preset paper --tasks au --config $(same)
+
+$(open_run)/single-va-published/%/generator.pt: $(open_data)/.done
+	$(d) --preset paper --tasks va --config $(same)
+
 $(open_run)/joint-published/%/generator.pt: $(open_data)/.done
 	$(d) --preset joint --tasks au va --config $(same)
 
@@ -100,12 +109,13 @@ $(open_run)/%/report.json: $(open_run)/%/classifier.onnx
 # ---- learning rate x update rate u x label a of generated images, coarse (tables 3.13-3.26) --------------------
 # the published networks and losses at 32 px; a cell is a point of the grid and a seed, a row of the table
 GRID_RATES ?= 0.0001 0.001
-GRID_UPDATES ?= 1 5
+GRID_UPDATES ?= 1 2
 GRID_ALPHAS ?= 0.9 1.0
-GRID_STEPS_smoke := 24
-GRID_STEPS_quick := 400
-GRID_STEPS_long := 12000
-GRID_STEPS_paper := 120000
+# steps of the discriminator, of which there is one in u + 1
+GRID_STEPS_smoke := 12
+GRID_STEPS_quick := 200
+GRID_STEPS_long := 3000
+GRID_STEPS_paper := 30000
 grid := $(foreach t,au va joint,$(foreach l,$(GRID_RATES),$(foreach u,$(GRID_UPDATES),$(foreach a,$(GRID_ALPHAS),\
   grid-$t-$l-u$u-a$a))))
 # of grid-au-0.0001-u5-a0.9: au, 0.0001, 5, 0.9
@@ -115,7 +125,8 @@ of_point = $(word $(1),$(subst -, ,$(patsubst grid-%,%,$(notdir $(patsubst %/,%,
 $(open_run)/grid-%/generator.pt: $(open_data)/.done
 	$(PY) train_generator.py --arch categorical-gan --preset $(if $(filter joint,$(call of_point,1)),joint,paper) \
 	  --tasks $(patsubst joint,au va,$(call of_point,1)) $(open_sets) --aus $(RICHER_AUS) --batch $(OPEN_BATCH) --ema 0.99 \
-	  --size 32 --epochs 10 --decay-epochs 0 --epoch-images $$(($(GRID_STEPS_$(PRESET)) * $(OPEN_BATCH) / 10)) $(open_seed) --config \
+	  --size 32 --epochs 10 --decay-epochs 0 $(open_seed) \
+	  --epoch-images $$(($(GRID_STEPS_$(PRESET)) * ($(patsubst u%,%,$(call of_point,3)) + 1) * $(OPEN_BATCH) / 10)) --config \
 	  learning_rate=$(call of_point,2) update_rate=$(patsubst u%,%,$(call of_point,3)) alpha=$(patsubst a%,%,$(call of_point,4))
 
 grid_cells := $(foreach c,$(grid),$(foreach s,$(firstword $(SEEDS)),$(open_run)/$c/seed$s))
@@ -123,12 +134,15 @@ open-problem-grid: $(grid_cells:%=%/report.json)
 	$(PY) -m lib.evaluation.loss_curves $(grid_cells:%=%/history.jsonl) --out $(open_run)/grid.png
 	$(PY) evaluate.py --compare $^
 
+curves = $(foreach c,$(filter d-% joint-% single-%,$(1)),$(open_run)/$c/seed$(firstword $(SEEDS))/history.jsonl)
 open-problem: $(call open_reports,$(open))
+	$(PY) -m lib.evaluation.loss_curves $(call curves,$(open)) --out $(open_run)/curves.png
 	$(PY) evaluate.py --compare $^
 
-open-problem-why: $(call open_reports,joint-ours joint-published $(open_without))
+open-problem-why: $(call open_reports,joint-ours joint-published $(open_without) $(open_published))
 	$(PY) evaluate.py --compare $^
 
 results-open-problem: $(call open_reports,$(RESULTS_OF))  # the reports, to commit
 	@mkdir -p $(open_results)
-	cd $(open_run) && cp --parents $(patsubst $(open_run)/%,%,$^) $(CURDIR)/$(open_results)
+	cd $(open_run) && cp --parents $(patsubst $(open_run)/%,%,$^) $(patsubst $(open_run)/%,%,$(wildcard $(open_run)/*.png)) \
+	  $(CURDIR)/$(open_results)

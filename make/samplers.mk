@@ -3,7 +3,8 @@
 #   make compare-sampled               an expression classifier on real images, and on real images and samples, as a table
 # SAMPLER_SEEDS="1 2" are seeds of samplers, SEEDS="1 2 3" of classifiers.
 SAMPLER_SEEDS ?= 1 2
-SAMPLERS ?= gan conditional-gan conditional-wgan categorical-gan relativistic-sampler
+# gan-mlp is the published fully connected gan of Richer, gan the convolutional one of Kolbenschlager
+SAMPLERS ?= gan-mlp gan conditional-gan conditional-wgan categorical-gan relativistic-sampler
 
 # ---- presets ---------------------------------------------------------------------------------------------
 SAMPLER_DATA_smoke := --labelled 300 --people 20 --validation 90 --test-natural 120
@@ -40,7 +41,10 @@ SAMPLER_quick := --epochs 20 --epoch-images 6400
 SAMPLER_paper := --preset paper
 SAMPLER_OF_smoke_relativistic-sampler := --config warmup=10
 SAMPLER_OF_quick_relativistic-sampler := --config bf16=true
-SAMPLER_OF_quick_categorical-gan := --config size=32
+# published: Table 3.10's network and losses, for AUs; at quick with fewer steps
+SAMPLER_OF_quick_categorical-gan := --preset paper --tasks au --config update_rate=2
+SAMPLER_OF_quick_gan-mlp := --preset paper
+SAMPLER_paper_gan := --preset convolutional
 
 # ---- where things are ------------------------------------------------------------------------------------
 sampler_data := data/$(PRESET)/samplers
@@ -88,7 +92,7 @@ $(sampler_run)/%/classifier.onnx: $(sampler_run)/%/classifier.pt
 # ---- samplers, their samples, a report on them, and sheets along the training ------------------------------
 sampler_options = $(or $(SAMPLER_$(PRESET)_$(1)),$(SAMPLER_$(PRESET))) $(SAMPLER_OF_$(PRESET)_$(1))
 $(generators)/%/generator.pt: $(sampler_data)/.done
-	$(PY) train_generator.py --arch $(call architecture,$@) --train $(learnt) \
+	$(PY) train_generator.py --arch $(patsubst %-mlp,%,$(call architecture,$@)) --train $(learnt) \
 	  --validation $(sampler_data)/validation.csv --out $@ \
 	  --seed $(call seed_of,$@) --device $(DEVICE) --resume $(call sampler_options,$(call architecture,$@))
 
@@ -115,7 +119,7 @@ results-samplers: compare-samplers  # small reports and sheets, to commit
 # ---- are samples worth anything to a classifier of expressions? (the question of Kolbenschlager 2020) ------
 # conditional: the class asked for is the label; others: the classifier of real images labels what they made.
 # `make faces-NAME` asks it of one sampler, compare-sampled of all
-UNCONDITIONAL := gan categorical-gan
+UNCONDITIONAL := gan gan-mlp categorical-gan
 sampled_reports = $(foreach c,supervised upsampled $(1),$(foreach s,$(SEEDS),$(sampler_run)/$c/seed$s/report.json))
 learn_expressions = --tasks expression --validation $(sampler_data)/validation.csv --out $@ --seed $(call seed_of,$@) \
   --augment faces --max-steps $(SAMPLED_STEPS_$(PRESET)) --schedule cosine --ema 0.99 --patience 99 --device $(DEVICE) --resume
@@ -147,6 +151,9 @@ $(sampler_run)/relativistic-sampler/%/classifier.pt: $(call first_sampler,relati
 	$(learn_samples)
 
 $(sampler_run)/gan/%/classifier.pt: $(sampler_run)/gan/pseudo.csv
+	$(learn_samples)
+
+$(sampler_run)/gan-mlp/%/classifier.pt: $(sampler_run)/gan-mlp/pseudo.csv
 	$(learn_samples)
 
 $(sampler_run)/categorical-gan/%/classifier.pt: $(sampler_run)/categorical-gan/pseudo.csv

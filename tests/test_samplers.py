@@ -1,6 +1,7 @@
 """Samplers: each family's losses worked out by hand, its steps, and the figures and alarm of
 sample_report."""
 
+import copy
 import json
 import math
 import os
@@ -54,6 +55,11 @@ FAMILIES = {
         categorical_gan,
         BOTH,
         {**categorical_gan.OURS, "size": 64, "discriminator": "tiny"},
+    ),
+    "categorical of torchvision": (
+        categorical_gan,
+        BOTH,
+        {**categorical_gan.OURS, "size": 96, "discriminator": "resnet18", "g_width": 4},
     ),
     "relativistic": (
         relativistic_sampler,
@@ -163,7 +169,10 @@ def test_generated_images_have_smoothed_labels():
 
 
 def test_huber_loss_is_annealed_over_1500_steps():
-    assert [categorical_gan.huber_weight(step) for step in (0, 750, 1500, 9999)] == [10, 5, 0, 0]
+    weight, published = categorical_gan.huber_weight, categorical_gan.Config()
+    assert [weight(published, step) for step in (0, 750, 1500, 9999)] == [10, 5, 0, 0]
+    ours = categorical_gan.Config(huber_weight=2.0, huber_steps=100)
+    assert [weight(ours, step) for step in (0, 50, 100)] == [2, 1, 0]
 
 
 def test_update_rate_says_which_network_learns():
@@ -247,13 +256,117 @@ def test_a_wrong_label_is_another_images_label():
 
 def test_a_real_image_with_a_wrong_label_counts_as_fake():
     system, batch = system_of("conditional gan")
-    for net in (system.discriminator.label, system.discriminator.score):  # logit 0 for everything
+    for net in (system.discriminator.label, system.discriminator.score):
         torch.nn.init.zeros_(net.weight)
         torch.nn.init.zeros_(net.bias)
+    torch.nn.init.constant_(system.discriminator.score.bias, 2.0)  # logit 2 for everything
     terms = system.step(batch, 0)
-    assert terms["d_wrong"].item() == pytest.approx(math.log(2))
+    as_real, as_fake = math.log(1 + math.exp(-2)), math.log(1 + math.exp(2))
+    assert terms["d_wrong"].item() == pytest.approx(as_fake, rel=1e-5)
     # real, and half each of fake and wrong
-    assert terms["d_loss"].item() == pytest.approx(2 * math.log(2))
+    assert terms["d_loss"].item() == pytest.approx(as_real + as_fake, rel=1e-5)
+
+
+def before_and_after(name, **settings):
+    """(networks before a step, after it, its terms, the batch, the noise that it drew)."""
+    module, labels, more = FAMILIES[name]
+    config = module.Config(**{**more, **settings})
+    torch.manual_seed(0)
+    system, batch = module.System(labels, config), batch_of(labels, config.size)
+    before = copy.deepcopy(system)
+    torch.manual_seed(7)
+    uniform = system.drawing.noise == "uniform"
+    draw = (lambda *shape: sampler_blocks.even(system.draw, *shape, "cpu")) if uniform else (
+        system.draw.randn
+    )
+    noise = draw(B, config.noise_size)
+    torch.manual_seed(7)
+    return before, system, system.step(batch, 0), batch, noise
+
+
+softplus = lambda x: torch.log1p(torch.exp(x)).mean().item()  # noqa: E731  -log(1 - sigmoid)
+
+
+def test_losses_of_the_plain_gan_by_hand():
+    for name in ("gan mlp", "gan convolutional"):
+        before, after, terms, batch, noise = before_and_after(name)
+        fake = before.generator(noise)
+        with torch.no_grad():
+            real_score, fake_score = before.discriminator(batch.x_real), before.discriminator(fake)
+        # -log D(x) = softplus(-logit), -log(1 - D(G(z))) = softplus(logit)
+        expected = softplus(-real_score) + softplus(fake_score)
+        assert terms["d_loss"].item() == pytest.approx(expected, rel=1e-4)
+        gap = real_score.mean() - fake_score.mean()
+        assert terms["d_gap"].item() == pytest.approx(gap.item(), abs=1e-5)
+        # the generator's loss is that of the discriminator that has just learnt
+        expected = softplus(-after.discriminator(fake).detach())
+        assert terms["g_loss"].item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_losses_of_the_wasserstein_gan_by_hand():
+    name, settings = "conditional wgan clip", {"w_condition": 0.0, "n_critic": 1}
+    before, after, terms, batch, noise = before_and_after(name, **settings)
+    fake = before.generator(noise, batch.y).detach()
+    expected = before.critic(fake)[0].mean() - before.critic(batch.x_real)[0].mean()
+    assert terms["d_loss"].item() == pytest.approx(expected.item(), abs=1e-5)
+    assert terms["g_loss"].item() == pytest.approx(-after.critic(fake)[0].mean().item(), abs=1e-5)
+
+
+def test_losses_of_the_relativistic_sampler_by_hand():
+    settings = {"w_condition": 0.0, "penalty": 0.0, "augment": False}
+    before, after, terms, batch, noise = before_and_after("relativistic", **settings)
+    fake = before.generator(noise, batch.y).detach()
+    y = batch.y
+    score = before.discriminator(torch.cat([batch.x_real, fake]), torch.cat([y, y])).detach()
+    gap = score[:B] - score[B:]
+    assert terms["d_loss"].item() == pytest.approx(softplus(-gap), rel=1e-4)
+    gain = after.discriminator(batch.x_real, y) - after.discriminator(fake, y)
+    assert terms["g_loss"].item() == pytest.approx(softplus(gain.detach()), rel=1e-4)
+
+
+def test_losses_of_the_categorical_gan_by_hand():
+    settings = {"dropout": 0.0, "w_au": 3.0, "w_real": 0.5, "statistics": "both"}
+    before, after, terms, batch, noise = before_and_after("categorical au", **settings)
+    fake = before.generator(noise).detach()
+    with torch.no_grad():
+        (au, _, real, _), (fake_au, _, generated, _) = map(before.discriminator, (batch.x_real, fake))
+    present = (batch.labels["au"] >= 0.4).float()
+    entropy = lambda p, t: -(t * p.log() + (1 - t) * (1 - p).log()).mean().item()  # noqa: E731
+    aus = entropy(au.sigmoid(), present) + entropy(fake_au.sigmoid(), torch.full_like(au, 0.05))
+    reals = entropy(real.sigmoid(), torch.zeros(B)) + entropy(
+        generated.sigmoid(), torch.full((B,), 0.9)
+    )
+    assert terms["d_loss"].item() == pytest.approx(3 * aus + 0.5 * reals, rel=1e-3)
+    for loss, sign in (("saturating", 1), ("nonsaturating", -1)):
+        after.config.generator_loss, after.config.huber_weight = loss, 0.0
+        fooled = after.discriminator(after.generator(noise))[2]
+        # E[log P(generated)], or -E[log P(real)]
+        expected = sign * (sign * fooled).sigmoid().log().mean().item()
+        torch.manual_seed(7)
+        twin = copy.deepcopy(after)
+        torch.manual_seed(7)
+        assert twin.step(batch, 1)["g_adversarial"].item() == pytest.approx(expected, rel=1e-3)
+
+
+def enlarge(net):
+    for weights in net.parameters():
+        weights.grad.mul_(1e6)
+
+
+def test_the_gradients_that_several_processes_have_averaged_are_clipped():
+    system, batch = system_of("categorical au")
+    seen = []
+    optimiser = system.optimisers["discriminator"]
+    optimiser.register_step_pre_hook(  # as the trainer's, which averages
+        lambda *_: enlarge(system.discriminator)
+    )
+    system.step(batch, 0)
+    optimiser.register_step_post_hook(
+        lambda *_: seen.append([p.grad for p in system.discriminator.parameters()])
+    )
+    system.step(batch, 2)
+    norm = torch.stack([gradient.norm() for gradient in seen[0]]).norm().item()
+    assert norm == pytest.approx(system.config.clip, rel=1e-3)
 
 
 def test_wasserstein_penalty_by_hand():
@@ -481,6 +594,14 @@ def test_report_of_samples_by_hand(sample_set):
     assert found["class_entropy"]["real"] == pytest.approx(1)
     assert found["frechet"]["features_of"].endswith("reader.onnx") and "fid" not in found
     assert (sample_set / "report" / "samples.png").exists() and "as well as in real images" in said
+
+
+def test_fid_is_named_only_with_inceptions_features(sample_set):
+    more = ["--inception", sample_set / "reader.onnx"]
+    found = json.loads(succeed("evaluate.py", *options_of(sample_set, "sampled"), *more)[0])
+    plain = json.loads(succeed("evaluate.py", *options_of(sample_set, "sampled"))[0])
+    assert "frechet" not in found["samples"]
+    assert found["samples"]["fid"]["samples"] == pytest.approx(plain["samples"]["frechet"]["samples"])
 
 
 def test_repeated_samples_have_no_diversity(sample_set):

@@ -23,9 +23,9 @@ from lib.cli import BadInput
 from lib.generators.contract import SampleDrawing, System as Contract
 from lib.generators.sampler_blocks import LEAK, ConvolutionalGenerator, even
 from lib.labels import PRESENT_INTENSITY
+from lib.training import over_processes
 
 TASKS = ("au", "va")
-HUBER_STEPS, HUBER_WEIGHT = 1500, 10.0  # weight annealing of the generator's Huber loss
 
 
 @dataclass
@@ -58,6 +58,9 @@ class Config:
     statistics: str = "both"
     # tanh on valence and arousal (published: the linear layer itself)
     squash: bool = False
+    # of the generator's Huber loss towards real images: it falls to 0 over so many steps
+    huber_weight: float = 10.0
+    huber_steps: int = 1500
     # saturating: E[log P(generated)] | nonsaturating: -E[log P(real)]
     generator_loss: str = "saturating"
 
@@ -171,14 +174,14 @@ def au_loss(logits, true):
     [N,A]."""
     known = ~true.isnan()
     error = F.binary_cross_entropy_with_logits(logits, torch.nan_to_num(true), reduction="none")
-    return (error * known).sum() / known.sum().clamp(min=1)
+    return (error * known).sum() / over_processes(known.sum()).clamp(min=1e-8)
 
 
 def mse_loss(read, true):
     """MSE of valence plus MSE of arousal, NaN in `true` left out: [N,2], [N,2]."""
     known = ~true.isnan()
     error = (read - torch.nan_to_num(true)).square() * known
-    return (error.sum(0) / known.sum(0).clamp(min=1)).sum()
+    return (error.sum(0) / over_processes(known.sum(0)).clamp(min=1e-8)).sum()
 
 
 def ccc_loss(read, true):
@@ -196,9 +199,10 @@ def ccc_loss(read, true):
     return (1 - 2 * covariance / spread.clamp(min=1e-8)).sum()
 
 
-def huber_weight(step):
-    """10 max(0, (1500 - step) / 1500): a generated image starts near *some* real one."""
-    return HUBER_WEIGHT * max(0.0, (HUBER_STEPS - step) / HUBER_STEPS)
+def huber_weight(config, step):
+    """10 max(0, (1500 - step) / 1500) as published: a generated image starts near *some* real
+    one."""
+    return config.huber_weight * max(0.0, 1 - step / max(config.huber_steps, 1))
 
 
 def learns(step, update_rate):
@@ -232,9 +236,7 @@ class System(Contract):
         rates = {"generator": config.learning_rate, "discriminator": config.learning_rate * config.d_rate}
         self.optimisers = {name: torch.optim.Adam(net.parameters(), rates[name], (config.beta1, 0.999))
                            for name, net in self.nets.items()}
-        for name, net in self.nets.items():
-            if config.clip:
-                self.optimisers[name].register_step_pre_hook(clipping(net, config.clip))
+        self.clipped = set()
         self.drawing = SampleDrawing("uniform", config.noise_size)
 
     def targets(self, batch):
@@ -264,6 +266,15 @@ class System(Contract):
         for norm, momentum in zip(norms, momenta):
             norm.momentum = momentum
         return out
+
+    def update(self, name, loss):
+        """As every system's; gradients are clipped after several processes have averaged them,
+        so this hook comes last."""
+        if self.config.clip and name not in self.clipped:
+            hook = clipping(self.nets[name], self.config.clip)
+            self.optimisers[name].register_step_pre_hook(hook)
+            self.clipped.add(name)
+        super().update(name, loss)
 
     def losses(self, logits, true):
         """{"au", "va", "real"}: the discriminator's losses on one kind of images."""
@@ -301,7 +312,7 @@ class System(Contract):
         else:
             adversarial = -F.logsigmoid(-generated).mean()
         huber = F.huber_loss(x_fake, x_real, delta=1.0)
-        self.update("generator", adversarial + huber_weight(step) * huber)
+        self.update("generator", adversarial + huber_weight(config, step) * huber)
         return {"g_adversarial": adversarial.detach(), "huber": huber.detach()}
 
     @property

@@ -111,6 +111,8 @@ class System:
 
     kind = "editor"
     averaged = None
+    # channels last makes convolutions faster; False where a CPU's copies cost more than it brings
+    channels_last = True
 
     def __init__(self, labels, config):
         self.labels, self.config = labels, config  # lib.labels.Labels, the module's Config
@@ -126,6 +128,11 @@ class System:
         this step does not have is left out. `d_gap`, where there is a critic, is mean score of
         real minus that of generated images."""
         raise NotImplementedError
+
+    def layout(self, device):
+        """How networks and images lie in memory, a torch.memory_format."""
+        wanted = self.channels_last or device.type == "cuda"
+        return torch.channels_last if wanted else torch.contiguous_format
 
     def learn_without_pairs(self):
         """Called before training where no two images show one person and kind `pair` is asked for:

@@ -119,7 +119,7 @@ class Trainer:
         )
         system = source.System(self.labels, config)
         for net in system.nets.values():
-            net.to(self.device, memory_format=torch.channels_last)
+            net.to(self.device, memory_format=system.layout(self.device))
         system.draw = Draws(world.rank, world.world)
         for optimiser in system.optimisers.values() if world.world > 1 else ():
             optimiser.register_step_pre_hook(

@@ -129,7 +129,7 @@ def build(**settings):
     )
     reference = Reference(system)
     for net in system.nets.values():
-        net.to(memory_format=torch.channels_last)
+        net.to(memory_format=system.layout(torch.device("cpu")))
     return system, reference
 
 
