@@ -12,9 +12,11 @@
 #   personal.mk      personal and normalised models
 #   folds.mk         cross-validation over people
 #   editors.mk       every editor of AUs and of expressions on the same people
+#   from_noise.mk    the next three
 #   samplers.mk      faces from noise: every sampler on the same people
 #   digits.mk        samplers on MNIST digits, a control
 #   open_problem.mk  a discriminator that reads AUs and valence and arousal
+#   precision.mk     a classifier in fp16 and int8
 #   registration.mk  2D against 3D registration: presets and the whole experiment
 include make/settings.mk
 
@@ -38,7 +40,7 @@ PERSONAL := faces-personalised faces-normalised
 .PHONY: help setup setup-faces setup-photos test clean tables $(FACES) $(MNIST) $(BY_GENERATOR) $(BY_CLASS_GENERATOR) \
   compare-expressions results-expressions \
   compare-faces compare-mnist compare-editors compare-registration results-faces results-mnist results-generator \
-  idiosyncratic sweep-ganimation discriminators \
+  idiosyncratic sweep-ganimation discriminators precision \
   results-registration faces-registration faces-registration-check
 
 help:
@@ -148,8 +150,11 @@ compare-mnist results-mnist: %-mnist: | $(READY)
 results-generator: | $(READY)
 	$(ALONE_FACES) $(MAKE) -f make/experiment.mk SET=faces ARCH=$(EDITOR) results-generator
 
-compare-editors idiosyncratic sweep-ganimation discriminators:
-	$(MAKE) -f make/editors.mk $@
+compare-editors idiosyncratic sweep-ganimation discriminators: | $(READY)
+	$(ALONE_FACES) $(MAKE) -f make/editors.mk $@
+
+precision: | $(READY)  # a classifier in fp16 and int8: size, speed, drop on a test manifest
+	$(ALONE_FACES) $(MAKE) -f make/precision.mk $@
 
 # ---- registration ----------------------------------------------------------------------------------------
 faces-registration compare-registration results-registration: | $(READY)
@@ -158,8 +163,22 @@ faces-registration compare-registration results-registration: | $(READY)
 faces-registration-check: | $(READY_FACES)  # is a turned face nearer to its frontal picture in 3D than in 2D?
 	$(PY) -m lib.faces.measure --people 50
 
+# ---- faces and digits from noise, and what a discriminator reads -----------------------------------------
+FROM_NOISE := compare-samplers results-samplers compare-sampled results-sampled sampler-data
+DIGITS_FROM_NOISE := compare-digits results-digits
+OPEN := open-problem open-problem-why open-problem-grid results-open-problem
+.PHONY: $(FROM_NOISE) $(DIGITS_FROM_NOISE) $(OPEN)
+$(FROM_NOISE): | $(READY)
+	$(call ALONE,samplers) $(MAKE) -f make/from_noise.mk $@
+
+faces-%: | $(READY)  # any other name is that of a sampler
+	$(call ALONE,samplers) $(MAKE) -f make/from_noise.mk $@
+
+$(DIGITS_FROM_NOISE): | $(READY)
+	$(call ALONE,digits) $(MAKE) -f make/from_noise.mk $@
+
+$(OPEN): | $(READY)
+	$(call ALONE,richer) $(MAKE) -f make/from_noise.mk $@
+
 include make/checks.mk
 include make/models.mk
-include make/samplers.mk
-include make/digits.mk
-include make/open_problem.mk

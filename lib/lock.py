@@ -3,7 +3,8 @@
     python -m lib.lock runs/quick/faces make faces-em
 
 Two `make`s in one folder would take away each other's temporary files. The lock is the file .lock
-in the folder; it goes with the process that holds it, however that ends. The exit status is the
+in the folder; it goes with the process that holds it, however that ends. A command that runs
+inside another one's lock of the same folder does not wait for itself. The exit status is the
 command's.
 """
 
@@ -19,16 +20,22 @@ from filelock import FileLock, Timeout
 
 from lib.cli import USAGE, BadInput, log, run
 
+HELD = "FACES_EM_LOCKS"  # the folders whose locks a parent holds, for the processes that it starts
+
 
 @contextlib.contextmanager
 def alone(folder, command):
-    """Hold the lock of a folder; says on stderr whom it waits for. command: what others are
-    told."""
+    """Hold the lock of a folder, unless a parent does; says on stderr whom it waits for. command:
+    what others are told. Yields the environment of what runs inside the lock."""
     folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except FileExistsError:
         raise BadInput(f"{folder}: is a file, not a folder; choose another place") from None
+    held, place = [*filter(None, os.environ.get(HELD, "").split(os.pathsep))], str(folder.resolve())
+    if place in held:
+        yield dict(os.environ)
+        return
     lock, holder = FileLock(folder / ".lock"), folder / ".lock.holder"
     try:
         lock.acquire(timeout=0)
@@ -40,7 +47,7 @@ def alone(folder, command):
             f"process {os.getpid()} on {socket.gethostname()}, "
             f"since {time.strftime('%H:%M')}: {command}\n"
         )
-        yield
+        yield os.environ | {HELD: os.pathsep.join([*held, place])}
     finally:
         holder.unlink(missing_ok=True)
         lock.release()
@@ -63,9 +70,9 @@ def main():
         )
         sys.exit(0 if asked else USAGE)
     folder, command = sys.argv[1], sys.argv[2:]
-    with alone(folder, " ".join(command)):
-        try:
-            child = subprocess.Popen(command, close_fds=False)  # make's job server is an open file
+    with alone(folder, " ".join(command)) as environment:
+        try:  # make's job server is an open file
+            child = subprocess.Popen(command, close_fds=False, env=environment)
         except FileNotFoundError:
             raise BadInput(f"{command[0]}: no such command; correct its name") from None
         try:

@@ -1,5 +1,5 @@
 # What stands outside `make test`: speed as ratios, faults, a GPU, a cluster, other hosts.
-.PHONY: bench precision test-faults gpu-check test-cluster test-hosts
+.PHONY: bench test-faults gpu-check test-cluster test-hosts
 
 bench: $(READY)  # ten minutes on 2 cores; one Markdown table on stdout
 	$(PY) -m tests.bench
@@ -24,13 +24,3 @@ test-hosts: .venv/node/node_modules/onnxruntime-node $(READY)
 
 .venv/node/node_modules/onnxruntime-node:
 	npm install --ignore-scripts --no-audit --no-fund --prefix .venv/node onnxruntime-node@1.22
-
-# a classifier in fp16 and int8: size, speed, drop on a test manifest
-SMALL ?= runs/$(PRESET)/faces/supervised/seed1
-SMALL_DATA ?= data/$(PRESET)/faces
-precision: $(READY)
-	$(PY) export_onnx.py $(SMALL)/classifier.pt --out $(SMALL)/fp16.onnx --precision fp16 \
-	  --test $(SMALL_DATA)/test_natural.csv
-	$(PY) export_onnx.py $(SMALL)/classifier.pt --out $(SMALL)/int8.onnx --precision int8 \
-	  --test $(SMALL_DATA)/test_natural.csv --calibration $(SMALL_DATA)/validation.csv
-	$(PY) -m tests.bench.latency $(SMALL)/classifier.onnx $(SMALL)/fp16.onnx $(SMALL)/int8.onnx

@@ -56,7 +56,7 @@ endif
 ifeq ($(filter cuda cpu,$(TORCH)),)
 $(error TORCH=$(TORCH): choose cuda or cpu)
 endif
-ifneq ($(filter $(if $(LABELLED),faces) registration mnist-%,$(NAME)),)
+ifneq ($(filter $(if $(LABELLED),faces) registration samplers digits richer mnist-%,$(NAME)),)
 $(error NAME=$(NAME) is the name of a set that make renders itself; give your own set another name)
 endif
 ifneq ($(LABELLED),)

@@ -3,18 +3,18 @@
 import signal
 import subprocess
 import sys
-import time
 
 from commands import ENVIRONMENT, command, execute, fail, succeed
 
-SLOW = "import sys, time; print('in', flush=True); time.sleep({}); print('out', flush=True)"
+SLOW = "print('in', flush=True); input(); print('out', flush=True)"  # goes on after a line on stdin
 
 
-def start(folder, seconds):
+def start(folder):
     return subprocess.Popen(
-        command("-m lib.lock", "here", sys.executable, "-c", SLOW.format(seconds)),
+        command("-m lib.lock", "here", sys.executable, "-c", SLOW),
         cwd=folder,
         env=ENVIRONMENT,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -22,28 +22,33 @@ def start(folder, seconds):
 
 
 def test_the_second_waits_and_says_for_whom(tmp_path):
-    first = start(tmp_path, 2)
+    first = start(tmp_path)
     assert first.stdout.readline() == "in\n"
-    began = time.time()
-    second = start(tmp_path, 0)
+    second = start(tmp_path)
     said = second.stderr.readline()
     assert f"here: process {first.pid} on " in said and "waiting until it has done" in said
-    assert second.stdout.readline() == "in\n" and time.time() - began > 0.5
-    assert first.wait() == second.wait() == 0 and first.stdout.read() == "out\n"
-    assert second.stderr.read() == first.stderr.read() == ""
+    assert first.communicate("go on\n") == ("out\n", "")
+    assert second.communicate("go on\n") == ("in\nout\n", "")
+    assert first.returncode == second.returncode == 0
 
 
 def test_a_killed_holder_frees_the_folder(tmp_path):
-    first = start(tmp_path, 60)
+    first = start(tmp_path)
     first.stdout.readline()
     first.send_signal(signal.SIGTERM)
     assert first.wait() == 143
-    second = start(tmp_path, 60)
+    second = start(tmp_path)
     second.stdout.readline()
     second.kill()
     second.wait()
     out, said = succeed("-m lib.lock", "here", sys.executable, "-c", "print(1)", cwd=tmp_path)
     assert out == "1\n" and said == ""
+
+
+def test_inside_its_own_lock_it_does_not_wait(tmp_path):
+    inner = command("-m lib.lock", "b", *command("-m lib.lock", tmp_path / "a", "echo", "here"))
+    out, said = succeed("-m lib.lock", "a", "timeout", "60", *inner, cwd=tmp_path)
+    assert out == "here\n" and said == ""
 
 
 def test_statuses(tmp_path):

@@ -1,8 +1,10 @@
 """What `make -n` of the protocols' targets says it will run: the commands that a person would
 type."""
 
+import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -75,3 +77,63 @@ def test_further_conditions_stand_in_the_tables(tmp_path):
     line = plan(tmp_path, "compare-faces", "BESIDES=em-first balanced", "SEEDS=1").splitlines()[-1]
     for condition in ("supervised", "em", "em-first", "balanced", "truth"):
         assert f"runs/quick/faces/{condition}/seed1/report_natural.json" in line, condition
+
+
+# ---- locks ----
+# .venv/bin/python of a copy: the lock is real; what works waits for the file go, and fails
+STAND_IN = """#!/bin/sh
+case "$2" in lib.lock) [ "$LOG_LOCKS" ] && { echo "$*" >> locks; exit 0; }; exec %s "$@";; esac
+echo begins >> work
+for i in $(seq 600); do [ -e go ] && break; sleep 0.1; done
+echo ends >> work; exit 1
+"""
+FACES = "faces-em faces-ganimation faces-fexgan compare-editors idiosyncratic sweep-ganimation"
+SETS = {  # targets that work in the same folders
+    "faces": FACES + " discriminators compare-faces faces-va faces-personalised faces-folds"
+    " compare-pseudo compare-affect compare-personal compare-expressions precision",
+    "mnist": "mnist-em mnist-tune compare-mnist results-mnist",
+    "samplers": "compare-samplers results-samplers compare-sampled results-sampled sampler-data"
+    " faces-gan faces-relativistic-sampler",
+    "digits": "compare-digits results-digits",
+    "richer": "open-problem open-problem-why open-problem-grid results-open-problem",
+    "registration": "faces-registration compare-registration results-registration",
+}
+
+
+@pytest.fixture
+def copy(tmp_path):
+    """The makefiles, with an environment in which nothing is done."""
+    plan(tmp_path, "help")
+    (tmp_path / ".venv/bin").mkdir(parents=True)
+    (tmp_path / ".venv/bin/python").write_text(STAND_IN % sys.executable)
+    (tmp_path / ".venv/bin/python").chmod(0o755)
+    for ready in (".ready", ".ready-faces"):
+        (tmp_path / ".venv" / ready).touch()
+    (tmp_path / "lib").symlink_to(ROOT / "lib")
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_everything_happens_inside_the_lock_of_its_set(name, copy):
+    for target in SETS[name].split():
+        subprocess.run(["make", target], cwd=copy, env=os.environ | {"LOG_LOCKS": "1"}, check=True)
+        (lock,) = (copy / "locks").read_text().splitlines()
+        assert lock.startswith(f"-m lib.lock runs/quick/.locks/{name} make -f make/"), target
+        assert not (copy / "work").exists(), target
+        (copy / "locks").unlink()
+
+
+@pytest.mark.parametrize(
+    "targets", [("faces-em", "compare-editors"), ("compare-sampled", "faces-gan")]
+)
+def test_two_targets_of_one_set_take_turns(targets, copy):
+    out, into = os.pipe()
+    makes = [subprocess.Popen(["make", target], cwd=copy, stderr=into) for target in targets]
+    os.close(into)
+    with open(out) as said:
+        waits = next(line for line in said if "waiting until it has done" in line)
+        assert waits.startswith("runs/quick/.locks/") and ": make -f make/" in waits
+        (copy / "go").touch()
+        assert "Traceback" not in said.read()
+    assert [make.wait() for make in makes] == [2, 2]
+    assert (copy / "work").read_text().split() == ["begins", "ends"] * 2
