@@ -33,8 +33,8 @@ EXPECTED = {  # target and variables: pieces of the commands that it runs
     "compare-digits": ["lib.datasets.mnist_digits", "--arch conditional-wgan", "--identity"],
     "open-problem": ["--preset joint --tasks au va", "--as classifier --validation"],
     "open-problem-grid": [
-        "grid-va-0.001-u5-a0.9/seed1/generator.pt",
-        "learning_rate=0.001 update_rate=5 alpha=0.9",
+        "grid-va-0.001-u2-a0.9/seed1/generator.pt",
+        "learning_rate=0.001 update_rate=2 alpha=0.9",
         "lib.evaluation.loss_curves",
     ],
     "mnist-tune NOISE=0.4": ["--tuning-per-au 200", "--noise 0.4", "--test data/quick/mnist-noise"],
