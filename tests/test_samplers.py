@@ -18,7 +18,7 @@ import train_generator
 from commands import NO_TORCH, ROOT, fail, succeed
 from lib import checkpoints, images, manifest, onnx_export
 from lib.cli import BadInput
-from lib.evaluation import identity, sample_report
+from lib.evaluation import identity, sample_report, sample_tables
 from lib.generators import (
     categorical_gan,
     conditional_gan,
@@ -596,6 +596,29 @@ def test_report_of_samples_by_hand(sample_set):
     assert (sample_set / "report" / "samples.png").exists() and "as well as in real images" in said
 
 
+class Reads:
+    """A reader of two AUs, valence and arousal, as lib.onnx_runtime.Model."""
+
+    aus, expressions = ["AU01", "AU12"], []
+
+
+def test_aus_valence_and_arousal_of_samples_by_hand(tmp_path):
+    asked = {"AU12": [0.0, 0.5, 1.0, 0.0], "AU26": [1] * 4, "valence": [-1, 1, 0, 0.5]}
+    data = manifest.Manifest("m.csv", tmp_path, {"path": [""] * 4, "arousal": [0.5] * 4, **asked})
+    read = {
+        "au": np.array([[0.3, 0.1], [0.1, 0.3], [0.0, 0.5], [0.9, 0.1]]),  # AU12: 0.1 + 0.4 asked
+        "valence_arousal": np.array([[-1, 0.5], [1, 0.5], [0, 0.5], [0.5, 0.5]]),
+    }
+    found = sample_report.condition(Reads, data, read)
+    assert set(found) == {"au", "va"} and set(found["au"]["pcc"]) == {"AU12"}
+    assert found["au"]["mean_pcc"] == pytest.approx(1)
+    assert found["va"]["valence"]["ccc"] == pytest.approx(1)
+    report = {"condition": found, "condition_of_real": found}
+    place = sample_tables.NUMBERS
+    assert sample_tables.value_at(report, place["asked AUs, PCC"]) == pytest.approx(1)
+    assert sample_tables.value_at(report, place["valence of real images"]) == pytest.approx(1)
+
+
 def test_fid_is_named_only_with_inceptions_features(sample_set):
     more = ["--inception", sample_set / "reader.onnx"]
     found = json.loads(succeed("evaluate.py", *options_of(sample_set, "sampled"), *more)[0])
@@ -640,7 +663,7 @@ def test_samplers_stand_in_one_table(tmp_path):
             "class_entropy": {"samples": 0.5},
             "diversity": {"ratio": 0.75},
             "nearest_training": {"ratio": 1.25},
-            "frechet": {"samples": 21.0},
+            "frechet": {"samples": 21.0, "training": 0.25},
             "collapse": {"collapsed": name == "gan"},
             "condition": {},
             "condition_of_real": {},
@@ -684,11 +707,12 @@ def test_samplers_stand_in_one_table(tmp_path):
         "diversity / real",
         "nearest training image / real",
         "Fréchet distance",
+        "of training images",
         "collapsed",
     ]
     assert cells[1:] == [
-        ["quick", "gan seed 1", "–", "–", "–", "0.50", "0.75", "1.25", "21", "yes"],
-        ["quick", "gan seed 2", "–", "–", "–", "0.50", "0.75", "1.25", "21", "yes"],
+        ["quick", "gan seed 1", "–", "–", "–", "0.50", "0.75", "1.25", "21", "0.25", "yes"],
+        ["quick", "gan seed 2", "–", "–", "–", "0.50", "0.75", "1.25", "21", "0.25", "yes"],
         [
             "quick",
             "relativistic-sampler seed 1",
@@ -699,6 +723,7 @@ def test_samplers_stand_in_one_table(tmp_path):
             "0.75",
             "1.25",
             "21",
+            "0.25",
             "no",
         ],
     ]

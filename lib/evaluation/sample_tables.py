@@ -6,9 +6,16 @@ NUMBERS = {  # heading: place in a report's section `samples`
     "of real images": ("condition_of_real", "expression", "mean_recall"),
     "ratio": ("accuracy_ratio",),
     "entropy of classes": ("class_entropy", "samples"),
+    "asked AUs, PCC": ("condition", "au", "mean_pcc"),
+    "PCC of real images": ("condition_of_real", "au", "mean_pcc"),
+    "asked valence, CCC": ("condition", "va", "valence", "ccc"),
+    "valence of real images": ("condition_of_real", "va", "valence", "ccc"),
+    "asked arousal, CCC": ("condition", "va", "arousal", "ccc"),
+    "arousal of real images": ("condition_of_real", "va", "arousal", "ccc"),
     "diversity / real": ("diversity", "ratio"),
     "nearest training image / real": ("nearest_training", "ratio"),
     "Fréchet distance": ("frechet", "samples"),
+    "of training images": ("frechet", "training"),
     "FID": ("fid", "samples"),
 }
 
