@@ -79,6 +79,19 @@ def test_further_conditions_stand_in_the_tables(tmp_path):
         assert f"runs/quick/faces/{condition}/seed1/report_natural.json" in line, condition
 
 
+@pytest.mark.parametrize("torch, says", [("cpu", "1.5 GB"), ("cuda", "5.8 GB")])
+def test_setup_says_what_it_downloads_and_takes_the_index_asked_for(torch, says, tmp_path):
+    lines = plan(tmp_path, "setup", f"TORCH={torch}").splitlines()
+    assert lines[0].startswith("echo 'setup: installs requirements.txt") and says in lines[0]
+    packages = [line.split("pip install", 1)[1] for line in lines if "pip install" in line]
+    assert packages[-1].endswith(" -r requirements.txt")  # finds the torch of that index there
+    if torch == "cpu":
+        (of_cpu,) = packages[:-1]
+        assert " torch torchvision --index-url https://download.pytorch.org/whl/cpu" in of_cpu
+    else:
+        assert len(packages) == 1 and "--index-url" not in packages[0]
+
+
 # ---- locks ----
 # .venv/bin/python of a copy: the lock is real; what works waits for the file go, and fails
 STAND_IN = """#!/bin/sh
