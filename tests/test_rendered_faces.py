@@ -2,6 +2,7 @@
 their place."""
 import filecmp
 import importlib.util
+import os
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pytest
 
 from lib import images, manifest
 from lib.datasets import rendered_faces
-from lib.rendering import behaviour, plan, report
+from lib.rendering import behaviour, plan, raster, report
 from lib.rendering.units import AUS, IMPOSSIBLE, INDEX, LEAST_AU27, NAMES
 
 ROOT = Path(__file__).parents[1]
@@ -178,6 +179,20 @@ def test_rendering_starts_without_a_word():
         capture_output=True, text=True
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_compiling_is_said_once(tmp_path):
+    assert raster.begins_to_compile(tmp_path, "cpu")
+    assert not raster.begins_to_compile(tmp_path, "cpu")  # another process of the same render
+    (begun,) = tmp_path.iterdir()
+    os.utime(begun, (0, 0))  # one that was killed long ago
+    assert raster.begins_to_compile(tmp_path, "cpu")
+    os.utime(begun, (0, 0))
+    kernels = tmp_path / raster._fill.module.get_module_identifier(1)
+    kernels.mkdir()
+    (kernels / "compiled.cpu1a2b3c4d.o").touch()
+    assert not raster.begins_to_compile(tmp_path, "cpu")
+    assert raster.begins_to_compile(tmp_path, "cuda")  # of a GPU are others
 
 
 def test_png_files(tmp_path):

@@ -6,10 +6,14 @@ Head meshes have 9,000 triangles of a few samples each, so one thread a triangle
 Results do not depend on the order of threads: the minimum is exact, and normals are gathered.
 """
 import os
+import time
+from pathlib import Path
 
 import numpy as np
 import torch
 import warp as wp
+
+from lib.cli import log
 
 
 def start_warp():
@@ -31,6 +35,8 @@ def start_warp():
 start_warp()
 
 FAR = (1 << 62)
+KERNELS = {"cpu": ["*.o"], "cuda": ["*.ptx", "*.cubin"]}  # compiled, in Warp's cache
+BEGUN = 300  # seconds in which nothing is said again while the cache is still empty
 
 
 @wp.kernel
@@ -123,6 +129,25 @@ def _spread(screen: wp.array2d(dtype=wp.vec3), faces: wp.array2d(dtype=wp.int32)
                  + values[b, faces[f, 2]] * (1.0 - u - v))
 
 
+def begins_to_compile(folder, device):
+    """Whether Warp's cache `folder` has nothing for these kernels on 'cpu' or 'cuda', and no other
+    process began to compile them in the last minutes: a render's processes all start at once."""
+    name = _fill.module.get_module_identifier(1 if device == "cpu" else None)  # threads a block
+    if any(file for kind in KERNELS[device] for file in Path(folder, name).glob(kind)):
+        return False
+    begun = Path(folder, f".{name}.{device}.begun")
+    try:
+        if time.time() - begun.stat().st_mtime < BEGUN:
+            return False
+        begun.touch()
+    except FileNotFoundError:
+        try:
+            begun.touch(exist_ok=False)
+        except FileExistsError:
+            return False
+    return True
+
+
 class Rasteriser:
     """Rasterises batches of one topology.
 
@@ -132,6 +157,8 @@ class Rasteriser:
 
     def __init__(self, faces, kind, rest, device):
         self.device = device
+        if begins_to_compile(wp.config.kernel_cache_dir, device):
+            log("compiling the renderer, once on this machine: up to a minute")
         faces = np.asarray(faces, np.int32)
         order = np.argsort(faces.reshape(-1), kind="stable")
         start = np.searchsorted(faces.reshape(-1)[order], np.arange(len(rest) + 1))
