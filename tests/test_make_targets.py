@@ -92,6 +92,13 @@ def test_setup_says_what_it_downloads_and_takes_the_index_asked_for(torch, says,
         assert len(packages) == 1 and "--index-url" not in packages[0]
 
 
+@pytest.mark.parametrize("name", ["browser", "cluster", "hosts", "faults"])
+def test_tests_asked_for_by_name_may_not_be_skipped(name, tmp_path):
+    (line,) = [line for line in plan(tmp_path, f"test-{name}").splitlines() if "pytest" in line]
+    assert line.startswith("FACES_EM_NO_SKIPS=1 ") and " -rs " in line
+    assert line.endswith(f" tests/{name}")
+
+
 # ---- locks ----
 # .venv/bin/python of a copy: the lock is real; what works waits for the file go, and fails
 STAND_IN = """#!/bin/sh

@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import models  # noqa: E402  of tests/
 from commands import succeed  # noqa: E402
+from needs import lacks  # noqa: E402
 
 from lib import manifest  # noqa: E402
 
@@ -54,6 +55,8 @@ def look(page, tmp_path, width):
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory):
     """Both pages of one small set with labels of every kind."""
+    if not CHROMIUM:
+        lacks("no Chromium here (apt-get install chromium)")
     place = tmp_path_factory.mktemp("pages")
     rng = np.random.default_rng(0)
     models.classifier(place / "c.onnx")
@@ -70,7 +73,6 @@ def pages(tmp_path_factory):
     return {name: place / name / "index.html" for name in ("report", "data")}
 
 
-@pytest.mark.skipif(not CHROMIUM, reason="no Chromium here: apt-get install chromium")
 @pytest.mark.parametrize("width", [FRAME, 1200])
 @pytest.mark.parametrize("name", ["report", "data"])
 def test_every_picture_loads_and_fits(name, width, pages, tmp_path):

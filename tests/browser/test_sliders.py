@@ -17,8 +17,9 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 from lib.onnx_runtime import Model  # noqa: E402
+from needs import lacks  # noqa: E402  of tests/
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
@@ -71,13 +72,15 @@ try {
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     """The built page with the astronaut beside it."""
-    data = pytest.importorskip("skimage.data", reason="scikit-image is not installed")
+    try:
+        from skimage import data
+    except ImportError:
+        lacks("scikit-image is not installed (make setup-faces)")
     if not CHROMIUM:
-        pytest.skip("no Chromium here (apt-get install chromium)")
+        lacks("no Chromium here (apt-get install chromium)")
     out = tmp_path_factory.mktemp("page")
     done = subprocess.run(["make", "page", f"PAGE={out}"], cwd=ROOT, capture_output=True, text=True)
-    if done.returncode:
-        pytest.skip(f"make page failed: {done.stderr[-200:]}")
+    assert done.returncode == 0, f"make page failed: {done.stderr[-2000:]}"
     from lib import images
 
     images.save(out / "astronaut.png", data.astronaut())

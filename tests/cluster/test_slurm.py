@@ -17,13 +17,10 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import models
 from commands import ENVIRONMENT, ROOT, fail, succeed
+from needs import lacks
 
 NEEDED = ("munged", "slurmctld", "slurmd", "sbatch")
 SEARCH = os.environ["PATH"] + ":/usr/sbin:/sbin"
-pytestmark = pytest.mark.skipif(
-    os.geteuid() != 0 or not all(shutil.which(name, path=SEARCH) for name in NEEDED),
-    reason="needs root and apt-get install munge slurmctld slurmd slurm-client",
-)
 SLURM_CONF = """ClusterName=one
 SlurmctldHost={host}(127.0.0.1)
 SlurmctldPort={port}
@@ -54,6 +51,8 @@ ARRAY = (ROOT / "docs/label.slurm").read_text()
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
     """(environment for sbatch and squeue, folder) of a running cluster."""
+    if os.geteuid() != 0 or not all(shutil.which(name, path=SEARCH) for name in NEEDED):
+        lacks("needs root and apt-get install munge slurmctld slurmd slurm-client")
     folder = tmp_path_factory.mktemp("slurm")
     for above in (folder, *folder.parents[:-2]):
         above.chmod(0o755)

@@ -14,6 +14,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import models
 from commands import ENVIRONMENT, command
+from needs import lacks
 
 KILOBYTES = 600
 LEFT = {"pseudo_label": 40, "merge parquet": 4}  # KB that are left of it; where not said, 500
@@ -37,7 +38,7 @@ def disk(tmp_path):
         ["mount", "-t", "tmpfs", "-o", f"size={KILOBYTES}k", "tmpfs", tmp_path],
         capture_output=True,
     ).returncode:
-        pytest.skip("no right to mount a small disk")
+        lacks("no right to mount a small disk")
     yield tmp_path
     subprocess.run(["umount", tmp_path], check=True)
 

@@ -13,16 +13,18 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import models
 from commands import ROOT
+from needs import lacks
 
 from lib.onnx_runtime import Model
 
 MODULES = Path(os.environ.get("NODE_PATH", ROOT / ".venv/node/node_modules"))
 MODEL = os.environ.get("MODEL")  # a classifier to measure; a toy one without it
 
-pytestmark = pytest.mark.skipif(
-    not (shutil.which("node") and (MODULES / "onnxruntime-node").is_dir()),
-    reason="needs node and onnxruntime-node: make test-hosts",
-)
+
+@pytest.fixture(scope="module", autouse=True)
+def node():
+    if not (shutil.which("node") and (MODULES / "onnxruntime-node").is_dir()):
+        lacks("needs node and onnxruntime-node: make test-hosts")
 
 
 def test_node_reads_as_python_does(tmp_path, capsys):
