@@ -19,9 +19,14 @@ import torch
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import models
-from commands import ENVIRONMENT
+from commands import ENVIRONMENT, call
 
+import evaluate
+import pseudo_label
+import synthesize
+import train_classifier
 from lib import checkpoints, images, manifest
 from lib.cli import BadInput, one_line
 
@@ -104,12 +109,14 @@ def test_parquet(tmp_path, capfd):
         {"path": [f"{i}.png" for i in range(50)], "AU01": [i / 50 for i in range(50)]},
     )
     content, random = (tmp_path / "m.parquet").read_bytes(), np.random.default_rng(1)
-    for _ in range(200):
+    fine = sum(
         survive(
             lambda path: manifest.read(path).aus(),
             keep(tmp_path, "x.parquet", mutate(content, random)),
         )
-    assert capfd.readouterr().err == ""
+        for _ in range(200)
+    )
+    assert 0 < fine < 200 and capfd.readouterr().err == ""
 
 
 def pictures():
@@ -141,34 +148,36 @@ def pictures():
 
 def test_pictures(tmp_path, capfd):
     files, random = list(pictures().items()), np.random.default_rng(2)
+    fine = 0
     for i in range(IMAGES):
         name, content = files[i % len(files)]
-        survive(
+        fine += survive(
             lambda path: images.resize(images.load(path), 16),
             keep(tmp_path, name, mutate(content, random)),
         )
-    assert capfd.readouterr().err == ""
+    assert 0.05 * IMAGES < fine < 0.95 * IMAGES and capfd.readouterr().err == ""
 
 
 def test_packs(tmp_path, capfd):
     images.save_pack(tmp_path / "a.npy", np.zeros((3, 4, 4, 3), np.uint8))
     content, random = (tmp_path / "a.npy").read_bytes(), np.random.default_rng(3)
+    fine = 0
     for _ in range(300):
         images.pack.cache_clear()
-        survive(
+        fine += survive(
             lambda path: images.batch([f"{path}#0", f"{path}#1"], 4),
             keep(tmp_path, "x.npy", mutate(content, random)),
         )
-    assert capfd.readouterr().err == ""
+    assert 0 < fine < 300 and capfd.readouterr().err == ""
 
 
 def test_models(tmp_path):
     """Each in a process of its own: ONNX Runtime is not to crash, either."""
     content = models.classifier(tmp_path / "c.onnx").read_bytes()
     models.dataset(tmp_path, [[0, 0.2, 0.4, 1]] * 3)
-    random = np.random.default_rng(4)
+    random, statuses = np.random.default_rng(4), []
     for i in range(MODELS):
-        keep(tmp_path, "x.onnx", mutate(content, random))
+        keep(tmp_path, "x.onnx", mutate(content, random) if i else content)
         code = (
             "import sys, pseudo_label; from lib import cli; sys.argv = ['pseudo_label.py', "
             "'--model', 'x.onnx', "
@@ -188,6 +197,8 @@ def test_models(tmp_path):
             done.stderr,
         )
         assert done.returncode == 0 or len(done.stderr.splitlines()) == 1, (i, done.stderr)
+        statuses.append(done.returncode)
+    assert set(statuses) == {0, 3}
 
 
 class Bomb:
@@ -203,8 +214,11 @@ def test_checkpoints(tmp_path, capfd, monkeypatch):
         {"kind": "classifier", "config": {"size": 8}, "weights": {"w": torch.zeros(3)}}, "c.pt"
     )
     content, random = (tmp_path / "c.pt").read_bytes(), np.random.default_rng(5)
-    for _ in range(CHECKPOINTS):
+    fine = sum(
         survive(checkpoints.load, keep(tmp_path, "x.pt", mutate(content, random)))
+        for _ in range(CHECKPOINTS)
+    )
+    assert 0 < fine < CHECKPOINTS
     torch.save(Bomb(), "bomb.pt")
     assert not survive(checkpoints.load, "bomb.pt")
     with zipfile.ZipFile("c.pt") as healthy, zipfile.ZipFile("spliced.pt", "w") as spliced:
@@ -244,3 +258,25 @@ def test_sets_of_no_and_of_a_million_rows(tmp_path, rows):
     path = tmp_path / "m.csv"
     path.write_text("path,AU01\n" + "x.png,0.5\n" * rows)
     assert survive(manifest.read, path) == bool(rows)
+
+
+@pytest.mark.parametrize(
+    "script, line",
+    [
+        (pseudo_label, "--model c.onnx --images none.csv"),
+        (synthesize, "--model g.onnx --source none.csv --recipe random --count 3 --out made"),
+        (evaluate, "--model c.onnx --test none.csv"),
+        (train_classifier, "--train none.csv --validation set.csv --out new.pt"),
+        (train_classifier, "--train set.csv --validation none.csv --out new.pt"),
+    ],
+)
+def test_each_script_refuses_a_manifest_without_rows(script, line, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    models.classifier(tmp_path / "c.onnx")
+    models.generator(tmp_path / "g.onnx")
+    models.dataset(tmp_path, [[0, 0.2, 0.4, 1]] * 3)
+    (tmp_path / "none.csv").write_text("path,subject,AU01,AU02,AU12,AU26\n")
+    before = set(tmp_path.iterdir())
+    status, out, said = call(script.main, capsys, *line.split(), "--device", "cpu")
+    assert status == 3 and out == "" and set(tmp_path.iterdir()) == before
+    assert said == f"{script.__name__}.py: none.csv: no rows; a manifest needs at least one image\n"
