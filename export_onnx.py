@@ -7,7 +7,8 @@ Beside NAME.onnx stands NAME.json with the metadata that the file also carries. 
 ONNX Runtime differ by more than --tolerance (one level for 8-bit images), nothing is written and
 the exit status is 4.
 
-    export_onnx.py classifier.pt --out small.onnx --precision int8 --calibration validation.csv --test test.csv
+    export_onnx.py classifier.pt --out small.onnx --precision int8 --calibration validation.csv
+    --test test.csv
 
 A smaller model (fp16 for GPUs, int8) is written when no figure on --test is more than --max-drop
 below that of float32: F1 of AUs, CCC of valence and arousal, accuracy of expressions, likeness of
@@ -18,6 +19,7 @@ pictures of a generator.
 A discriminator has learnt no thresholds of AUs. --validation chooses them as train_classifier.py
 does.
 """
+
 import dataclasses
 import tempfile
 from pathlib import Path
@@ -32,21 +34,40 @@ MOST_PARITY_IMAGES = 64
 @dataclasses.dataclass
 class Options:
     checkpoint: str = arg(help="trained model, FILE.pt", args=["checkpoint"])
-    out: str = arg(help="where the model goes; its metadata go to the same name with .json", required=True,
-                   metavar="FILE.onnx", writes="file")
-    as_: str = arg("", args=["--as"], choices=["editor", "sampler", "classifier"], help="what to export of a generator "
-                   "[its own kind]; classifier is its discriminator")
-    parity_images: str = arg("", help="manifest of images to compare on (default: those kept in the checkpoint)",
-                             metavar="FILE.csv")
+    out: str = arg(
+        help="where the model goes; its metadata go to the same name with .json",
+        required=True,
+        metavar="FILE.onnx",
+        writes="file",
+    )
+    as_: str = arg(
+        "",
+        args=["--as"],
+        choices=["editor", "sampler", "classifier"],
+        help="what to export of a generator [its own kind]; classifier is its discriminator",
+    )
+    parity_images: str = arg(
+        "",
+        help="manifest of images to compare on (default: those kept in the checkpoint)",
+        metavar="FILE.csv",
+    )
     validation: str = arg(
-        "", metavar="FILE.csv",
+        "",
+        metavar="FILE.csv",
         help="labelled manifest on which thresholds of AUs are chosen [those of the checkpoint]",
     )
     tolerance: float = arg(1e-4, help="largest difference allowed in outputs that are not images")
-    precision: str = arg("float32", choices=["float32", "fp16", "int8"], help="numbers inside the model")
-    calibration: str = arg("", help="with int8: manifest of images whose ranges are taken", metavar="FILE.csv")
-    test: str = arg("", help="with fp16 and int8: labelled manifest on which the smaller model has to hold",
-                    metavar="FILE.csv")
+    precision: str = arg(
+        "float32", choices=["float32", "fp16", "int8"], help="numbers inside the model"
+    )
+    calibration: str = arg(
+        "", help="with int8: manifest of images whose ranges are taken", metavar="FILE.csv"
+    )
+    test: str = arg(
+        "",
+        help="with fp16 and int8: labelled manifest on which the smaller model has to hold",
+        metavar="FILE.csv",
+    )
     max_drop: float = arg(0.01, help="how much a figure may be lower on --test", least=0)
 
     def __post_init__(self):
@@ -54,8 +75,13 @@ class Options:
             raise ValueError(f"--out {self.out}: a model's name ends in .onnx")
         if self.tolerance <= 0:
             raise ValueError("--tolerance must be above 0")
-        if (self.precision != "float32") != bool(self.test) or (self.precision == "int8") != bool(self.calibration):
-            raise ValueError("--precision fp16 needs --test FILE.csv; int8 needs --test and --calibration; float32 none")
+        if (self.precision != "float32") != bool(self.test) or (self.precision == "int8") != bool(
+            self.calibration
+        ):
+            raise ValueError(
+                "--precision fp16 needs --test FILE.csv; int8 needs --test and --calibration; "
+                "float32 none"
+            )
 
 
 def parity_images(options, checkpoint):
@@ -65,7 +91,9 @@ def parity_images(options, checkpoint):
     size = checkpoint["config"]["size"]
     if options.parity_images:
         references = manifest.read(options.parity_images).images()
-        spread = np.linspace(0, len(references) - 1, min(len(references), MOST_PARITY_IMAGES)).astype(int)
+        spread = np.linspace(
+            0, len(references) - 1, min(len(references), MOST_PARITY_IMAGES)
+        ).astype(int)
         return np.stack([images.resize(images.load(references[i]), size) for i in spread])
     samples = checkpoint.get("samples")
     return None if samples is None else samples.numpy()
@@ -82,8 +110,10 @@ def main():
         smaller(options, checkpoint)
         return
     worst = export(options, checkpoint, options.out)
-    log(f"{options.out}: agrees with PyTorch at batches 1, 2 and 7; largest difference "
-        + ", ".join(f"{name} {value:.2g}" for name, value in worst.items()))
+    log(
+        f"{options.out}: agrees with PyTorch at batches 1, 2 and 7; largest difference "
+        + ", ".join(f"{name} {value:.2g}" for name, value in worst.items())
+    )
 
 
 def export(options, checkpoint, out):
@@ -91,8 +121,12 @@ def export(options, checkpoint, out):
     from lib import onnx_export
 
     return onnx_export.export(
-        checkpoint, out, parity_images(options, checkpoint), options.tolerance,
-        options.checkpoint, options.as_ or None,
+        checkpoint,
+        out,
+        parity_images(options, checkpoint),
+        options.tolerance,
+        options.checkpoint,
+        options.as_ or None,
     )
 
 
@@ -126,10 +160,14 @@ def smaller(options, checkpoint):
     with tempfile.TemporaryDirectory() as folder:
         whole = Path(folder) / "float32.onnx"
         export(options, checkpoint, whole)
-        found = onnx_precision.shrink(whole, options.out, options.precision, test, calibration, options.max_drop)
+        found = onnx_precision.shrink(
+            whole, options.out, options.precision, test, calibration, options.max_drop
+        )
         sizes = [path.stat().st_size / 1e6 for path in (whole, Path(options.out))]
-    log(f"{options.out}: {options.precision}, {sizes[1]:.2f} MB (float32: {sizes[0]:.2f} MB); "
-        + ", ".join(f"{name} {less:.4f} ({full:.4f})" for name, (full, less) in found.items()))
+    log(
+        f"{options.out}: {options.precision}, {sizes[1]:.2f} MB (float32: {sizes[0]:.2f} MB); "
+        + ", ".join(f"{name} {less:.4f} ({full:.4f})" for name, (full, less) in found.items())
+    )
 
 
 if __name__ == "__main__":

@@ -276,8 +276,10 @@ def before_and_after(name, **settings):
     before = copy.deepcopy(system)
     torch.manual_seed(7)
     uniform = system.drawing.noise == "uniform"
-    draw = (lambda *shape: sampler_blocks.even(system.draw, *shape, "cpu")) if uniform else (
-        system.draw.randn
+    draw = (
+        (lambda *shape: sampler_blocks.even(system.draw, *shape, "cpu"))
+        if uniform
+        else (system.draw.randn)
     )
     noise = draw(B, config.noise_size)
     torch.manual_seed(7)
@@ -329,7 +331,9 @@ def test_losses_of_the_categorical_gan_by_hand():
     before, after, terms, batch, noise = before_and_after("categorical au", **settings)
     fake = before.generator(noise).detach()
     with torch.no_grad():
-        (au, _, real, _), (fake_au, _, generated, _) = map(before.discriminator, (batch.x_real, fake))
+        (au, _, real, _), (fake_au, _, generated, _) = map(
+            before.discriminator, (batch.x_real, fake)
+        )
     present = (batch.labels["au"] >= 0.4).float()
     entropy = lambda p, t: -(t * p.log() + (1 - t) * (1 - p).log()).mean().item()  # noqa: E731
     aus = entropy(au.sigmoid(), present) + entropy(fake_au.sigmoid(), torch.full_like(au, 0.05))
@@ -624,7 +628,9 @@ def test_fid_is_named_only_with_inceptions_features(sample_set):
     found = json.loads(succeed("evaluate.py", *options_of(sample_set, "sampled"), *more)[0])
     plain = json.loads(succeed("evaluate.py", *options_of(sample_set, "sampled"))[0])
     assert "frechet" not in found["samples"]
-    assert found["samples"]["fid"]["samples"] == pytest.approx(plain["samples"]["frechet"]["samples"])
+    assert found["samples"]["fid"]["samples"] == pytest.approx(
+        plain["samples"]["frechet"]["samples"]
+    )
 
 
 def test_repeated_samples_have_no_diversity(sample_set):

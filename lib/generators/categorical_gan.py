@@ -12,6 +12,7 @@ Presets: `paper` for one of the two, `joint` for both as published (the three lo
 images teach real/generated alone (fake_labels), batch norm's statistics are of real images
 (statistics), each task has a last stage of its own (stages), and AUs weigh more (w_au).
 """
+
 from dataclasses import dataclass
 
 import torch
@@ -32,26 +33,26 @@ TASKS = ("au", "va")
 class Config:
     # image side in pixels: 28 and 32 by the published networks, 64 and 96 by larger ones
     size: int = 32
-    noise_size: int = 100          # Z, even in [-1, 1]
-    g_width: int = 48              # channels of the generator's largest map, above 32 pixels
+    noise_size: int = 100  # Z, even in [-1, 1]
+    g_width: int = 48  # channels of the generator's largest map, above 32 pixels
     # small (published) | compact | resnet18 | vgg16 | … of lib.classifiers
     discriminator: str = "small"
-    dropout: float = 0.5           # of the discriminator
+    dropout: float = 0.5  # of the discriminator
     # shared: one last stage | own: one a task, and one for real against generated
     stages: str = "shared"
     # random changes of all that the discriminator sees, of lib.augment
     augment: str = "none"
-    learning_rate: float = 1e-4    # Adam's, of the generator
-    d_rate: float = 0.5            # the discriminator's learning rate, a share of it
+    learning_rate: float = 1e-4  # Adam's, of the generator
+    d_rate: float = 0.5  # the discriminator's learning rate, a share of it
     beta1: float = 0.5
-    clip: float = 20.0             # norm of all gradients of a network, 0 for no limit
+    clip: float = 20.0  # norm of all gradients of a network, 0 for no limit
     # u: the discriminator learns at every (u + 1)-th step, the generator at the others
     update_rate: int = 5
-    alpha: float = 0.9             # a: the label "generated" of generated images
-    va_loss: str = "mse"           # mse | ccc (1 - CCC)
-    w_au: float = 1.0              # task weights in the discriminator's loss
-    w_va: float = 1.0              # of the sum of valence's and arousal's losses
-    w_real: float = 1.0            # of real against generated
+    alpha: float = 0.9  # a: the label "generated" of generated images
+    va_loss: str = "mse"  # mse | ccc (1 - CCC)
+    w_au: float = 1.0  # task weights in the discriminator's loss
+    w_va: float = 1.0  # of the sum of valence's and arousal's losses
+    w_real: float = 1.0  # of real against generated
     # paper: generated images have guessed labels | none: they teach real/generated alone
     fake_labels: str = "paper"
     # batch norm's running statistics: of both kinds of batches | real: of real ones alone
@@ -67,14 +68,32 @@ class Config:
 
 # means of v and a, of the AUs, and real/generated, averaged
 JOINT = {"w_va": 1 / 6, "w_au": 1 / 3, "w_real": 1 / 3}
-OURS = {"fake_labels": "none", "statistics": "real", "squash": True, "generator_loss": "nonsaturating",
-        "w_au": 4.0, "w_va": 1.0, "w_real": 0.1, "learning_rate": 1e-3, "update_rate": 1, "dropout": 0.2}
-PRESETS = {"paper": {}, "joint": JOINT, "weighted": {"w_va": 0.27 / 2, "w_au": 0.40, "w_real": 0.33},
-           "ours": {**OURS, "size": 64, "discriminator": "compact", "stages": "own"},
-           "quick": {**OURS, "size": 64, "discriminator": "compact", "stages": "own"}}
-SCHEDULES = {**dict.fromkeys(("paper", "joint", "weighted"), {"epochs": 600, "decay_epochs": 0, "batch": 64}),
-             "ours": {"epochs": 60, "decay_epochs": 20, "batch": 64},
-             "quick": {"epochs": 20, "decay_epochs": 10, "batch": 64}}
+OURS = {
+    "fake_labels": "none",
+    "statistics": "real",
+    "squash": True,
+    "generator_loss": "nonsaturating",
+    "w_au": 4.0,
+    "w_va": 1.0,
+    "w_real": 0.1,
+    "learning_rate": 1e-3,
+    "update_rate": 1,
+    "dropout": 0.2,
+}
+PRESETS = {
+    "paper": {},
+    "joint": JOINT,
+    "weighted": {"w_va": 0.27 / 2, "w_au": 0.40, "w_real": 0.33},
+    "ours": {**OURS, "size": 64, "discriminator": "compact", "stages": "own"},
+    "quick": {**OURS, "size": 64, "discriminator": "compact", "stages": "own"},
+}
+SCHEDULES = {
+    **dict.fromkeys(
+        ("paper", "joint", "weighted"), {"epochs": 600, "decay_epochs": 0, "batch": 64}
+    ),
+    "ours": {"epochs": 60, "decay_epochs": 20, "batch": 64},
+    "quick": {"epochs": 20, "decay_epochs": 10, "batch": 64},
+}
 
 
 class SmallGenerator(nn.Module):
@@ -86,13 +105,19 @@ class SmallGenerator(nn.Module):
         self.size, layers = config.size, []
         shapes = [(config.noise_size, 384, 2, 1), (384, 128, 4, 2), (128, 64, 4, 2)]
         for before, after, kernel, stride in shapes:
-            layers += [nn.ConvTranspose2d(before, after, kernel, stride), nn.LeakyReLU(LEAK), nn.BatchNorm2d(after)]
+            layers += [
+                nn.ConvTranspose2d(before, after, kernel, stride),
+                nn.LeakyReLU(LEAK),
+                nn.BatchNorm2d(after),
+            ]
         self.layers = nn.Sequential(*layers, nn.ConvTranspose2d(64, 3, 6, 2), nn.Tanh())
 
     def forward(self, noise, y=None):
         image = self.layers(noise[:, :, None, None])
         if self.size != 32:
-            image = F.interpolate(image, size=(self.size, self.size), mode="bilinear", align_corners=False)
+            image = F.interpolate(
+                image, size=(self.size, self.size), mode="bilinear", align_corners=False
+            )
         return image
 
 
@@ -103,11 +128,15 @@ class SmallTrunk(nn.Module):
     def __init__(self, size, dropout):
         super().__init__()
         layers, channels, side = [], 3, size
-        for after in (64, 128, 256, 256)[:3 if size <= 32 else 4]:
-            layers += [nn.Conv2d(channels, after, 5, 2, 2), nn.LeakyReLU(LEAK), nn.BatchNorm2d(after),
-                       nn.Dropout(dropout)]
+        for after in (64, 128, 256, 256)[: 3 if size <= 32 else 4]:
+            layers += [
+                nn.Conv2d(channels, after, 5, 2, 2),
+                nn.LeakyReLU(LEAK),
+                nn.BatchNorm2d(after),
+                nn.Dropout(dropout),
+            ]
             channels, side = after, (side + 1) // 2
-        self.layers, self.width = nn.Sequential(*layers, nn.Flatten()), channels * side ** 2
+        self.layers, self.width = nn.Sequential(*layers, nn.Flatten()), channels * side**2
 
     def forward(self, x):
         return self.layers(x)
@@ -126,7 +155,8 @@ class Discriminator(nn.Module):
         if small and config.stages == "own":
             raise BadInput("stages=own needs another discriminator than small, e.g. compact")
         self.trunk = (
-            SmallTrunk(config.size, config.dropout) if small
+            SmallTrunk(config.size, config.dropout)
+            if small
             else classifiers.BACKBONES[config.discriminator](config.size, config.dropout)
         )
         self.squash, self.aus, self.va = config.squash, len(labels.aus), labels.valence_arousal
@@ -195,7 +225,9 @@ def ccc_loss(read, true):
     means = [(values * known).sum(0) / count for values in (read, true)]
     centred = [(values - mean) * known for values, mean in zip((read, true), means)]
     covariance = (centred[0] * centred[1]).sum(0) / count
-    spread = sum(values.square().sum(0) / count for values in centred) + (means[0] - means[1]).square()
+    spread = (
+        sum(values.square().sum(0) / count for values in centred) + (means[0] - means[1]).square()
+    )
     return (1 - 2 * covariance / spread.clamp(min=1e-8)).sum()
 
 
@@ -214,6 +246,7 @@ def learns(step, update_rate):
 def clipping(net, most):
     """A hook of an optimiser: before a step, the norm of all gradients of this process is at most
     `most`."""
+
     def hook(*_):
         torch.nn.utils.clip_grad_norm_(net.parameters(), most)
 
@@ -229,13 +262,21 @@ class System(Contract):
     def __init__(self, labels, config):
         super().__init__(labels, config)
         small = config.size <= 32
-        self.generator = (SmallGenerator(config) if small
-                          else ConvolutionalGenerator(config.noise_size, 0, config.size, config.g_width))
+        self.generator = (
+            SmallGenerator(config)
+            if small
+            else ConvolutionalGenerator(config.noise_size, 0, config.size, config.g_width)
+        )
         self.discriminator = Discriminator(config, labels)
         self.nets = {"generator": self.generator, "discriminator": self.discriminator}
-        rates = {"generator": config.learning_rate, "discriminator": config.learning_rate * config.d_rate}
-        self.optimisers = {name: torch.optim.Adam(net.parameters(), rates[name], (config.beta1, 0.999))
-                           for name, net in self.nets.items()}
+        rates = {
+            "generator": config.learning_rate,
+            "discriminator": config.learning_rate * config.d_rate,
+        }
+        self.optimisers = {
+            name: torch.optim.Adam(net.parameters(), rates[name], (config.beta1, 0.999))
+            for name, net in self.nets.items()
+        }
         self.clipped = set()
         self.drawing = SampleDrawing("uniform", config.noise_size)
 
@@ -301,8 +342,12 @@ class System(Contract):
             d_loss = sum(weights[name] * (real[name] + fake[name]) for name in real)
             self.update("discriminator", d_loss)
             terms = {f"d_{name}": value.detach() for name, value in real.items()}
-            return {**terms, "d_loss": d_loss.detach(), "d_fake": fake["real"].detach(),
-                    "real_as_real": (logits[2] < 0).float().mean()}
+            return {
+                **terms,
+                "d_loss": d_loss.detach(),
+                "d_fake": fake["real"].detach(),
+                "real_as_real": (logits[2] < 0).float().mean(),
+            }
 
         # L_G = E[log P(generated | G(z))] + weight(step) Huber(x, G(z)), or -E[log P(real | G(z))]
         # + …

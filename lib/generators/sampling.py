@@ -1,5 +1,6 @@
 """Samplers in training: how their batches are drawn, and how they are watched on the same noise
 every epoch."""
+
 import numpy as np
 import torch
 
@@ -12,11 +13,11 @@ from lib.generators.contract import SampleBatch
 from lib.generators.editing import exploded
 from lib.onnx_runtime import Model
 
-EARLY = 2      # epochs before which no collapse is looked for
-ROWS = 8       # draws of noise on the sheet, a row each
+EARLY = 2  # epochs before which no collapse is looked for
+ROWS = 8  # draws of noise on the sheet, a row each
 # conditions on it at most; a sampler without conditions has as many columns of noise
 COLUMNS = 10
-SAMPLES = 64   # samples that figures are taken over
+SAMPLES = 64  # samples that figures are taken over
 
 
 class Batches:
@@ -42,8 +43,13 @@ class Batches:
         if self.flip:
             mirrored = draw.mine(torch.rand(total, 1, 1, 1) < 0.5).to(picture.device)
             picture = torch.where(mirrored, picture.flip(3), picture)
-        return SampleBatch(x_real=picture, labels=conditions.as_labels(labels, label),
-                           y=conditions.without_gaps(labels, label), known=~label.isnan(), epoch=epoch)
+        return SampleBatch(
+            x_real=picture,
+            labels=conditions.as_labels(labels, label),
+            y=conditions.without_gaps(labels, label),
+            known=~label.isnan(),
+            epoch=epoch,
+        )
 
 
 def evenly(table):
@@ -53,7 +59,9 @@ def evenly(table):
     shown = (table >= 0.4).double()  # NaN is not shown
     counts = shown.sum(0).clamp(min=1)
     weight = (shown / counts).sum(1)
-    return torch.where(shown.any(1), weight, weight.new_tensor(1 / max(1.0, float((~shown.any(1)).sum()))))
+    return torch.where(
+        shown.any(1), weight, weight.new_tensor(1 / max(1.0, float((~shown.any(1)).sum())))
+    )
 
 
 def draw_noise(drawing, count, generator):
@@ -73,10 +81,16 @@ class Watch:
         device = data.pixels.device
         generator = torch.Generator().manual_seed(0)
         self.noise = draw_noise(system.drawing, SAMPLES, generator).to(device)
-        known = torch.nonzero((~table.isnan()).any(1)).flatten() if self.labels.count else torch.arange(len(table))
+        known = (
+            torch.nonzero((~table.isnan()).any(1)).flatten()
+            if self.labels.count
+            else torch.arange(len(table))
+        )
         if not len(known):
-            raise BadInput(f"{data.manifest.name}: has none of the labels to learn "
-                           f"({', '.join(self.labels.conditions)}); give a labelled set")
+            raise BadInput(
+                f"{data.manifest.name}: has none of the labels to learn "
+                f"({', '.join(self.labels.conditions)}); give a labelled set"
+            )
         rows = known[torch.linspace(0, len(known) - 1, SAMPLES).long()]
         self.target = conditions.without_gaps(self.labels, table[rows]).to(device)
         self.reader = Model.open(reader, kind="classifier") if reader else None
@@ -93,7 +107,11 @@ class Watch:
         pixels = to_uint8(made).cpu().numpy()
         figures = sample_report.collapse(pixels, self.real.numpy())
         del figures["collapsed"]  # alarms() says it
-        if self.reader and self.labels.expressions and set(self.labels.expressions) <= set(self.reader.expressions):
+        if (
+            self.reader
+            and self.labels.expressions
+            and set(self.labels.expressions) <= set(self.reader.expressions)
+        ):
             figures["asked_read"] = self.read_as_asked(pixels)
         return {name: round(value, 5) for name, value in figures.items()}, self.sheet(sampler)
 
@@ -103,7 +121,9 @@ class Watch:
         read = self.reader.predict(pixels)["expression"].argmax(1)
         asked = self.target[:, self.labels.columns("expression")].argmax(1).tolist()
         names = [self.reader.expressions[k] for k in read]
-        return float(np.mean([name == self.labels.expressions[k] for name, k in zip(names, asked)]))
+        return float(
+            np.mean([name == self.labels.expressions[k] for name, k in zip(names, asked)])
+        )
 
     def sheet(self, sampler):
         """Rows: draws of noise. Columns: one condition each, or further draws where there are no
@@ -125,14 +145,19 @@ class Watch:
 
     def said(self, figures):
         """An epoch's figures, for people."""
-        return (f"samples differ {figures['spread']:.2f} as much as real images, {figures['nearest_other']:.2f} from the "
-                "nearest other" + (f", {figures['asked_read']:.0%} read as asked" if "asked_read" in figures else ""))
+        return (
+            f"samples differ {figures['spread']:.2f} as much as real images, "
+            f"{figures['nearest_other']:.2f} from the nearest other"
+            + (f", {figures['asked_read']:.0%} read as asked" if "asked_read" in figures else "")
+        )
 
     def alarms(self, seen, means, epoch):
         """What looks wrong, in plain words; [] when nothing does."""
         texts = [exploded(means)] if exploded(means) else []
         if epoch >= EARLY and min(seen["spread"], seen["nearest_other"]) < sample_report.COLLAPSED:
-            texts.append(f"the generator has collapsed: samples differ {seen['spread']:.2f} as much as real images do, and "
-                         f"{seen['nearest_other']:.2f} as much from the nearest other; try relativistic-sampler, lower "
-                         "the learning rates")
+            texts.append(
+                f"the generator has collapsed: samples differ {seen['spread']:.2f} as much as "
+                f"real images do, and {seen['nearest_other']:.2f} as much from the nearest other; "
+                "try relativistic-sampler, lower the learning rates"
+            )
         return texts

@@ -1,8 +1,9 @@
 """Speed as ratios, measured in turn on this machine; one Markdown table on stdout.
 
-    python -m tests.bench                       all that fits 2 cores in ten minutes (make bench)
-    python -m tests.bench start inference       some parts
-    python -m tests.bench training              half an hour: the Expression Manipulator at paper size
+python -m tests.bench                       all that fits 2 cores in ten minutes (make bench)
+python -m tests.bench start inference       some parts
+python -m tests.bench training              half an hour: the Expression Manipulator at paper
+                                            size
 """
 
 import importlib
@@ -29,7 +30,11 @@ PARTS = [
 @dataclass
 class Options:
     parts: list[str] = arg(
-        [], args=["parts"], nargs="*", metavar="PART", help=f"some of {' '.join(PARTS)} [all but training]"
+        [],
+        args=["parts"],
+        nargs="*",
+        metavar="PART",
+        help=f"some of {' '.join(PARTS)} [all but training]",
     )
     rounds: Optional[int] = arg(None, help="how often each thing is run [10, or less]", least=1)
 
@@ -63,7 +68,9 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         for part in options.parts or [part for part in PARTS if part not in LONG]:
             module = importlib.import_module(f"tests.bench.{part}")
-            for row in module.rows(Path(folder), options.rounds or getattr(module, "ROUNDS", ROUNDS)):
+            for row in module.rows(
+                Path(folder), options.rounds or getattr(module, "ROUNDS", ROUNDS)
+            ):
                 log(row.markdown())
                 lines.append(row.markdown())
     write_text("-", "\n".join(lines) + "\n")

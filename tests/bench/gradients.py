@@ -21,7 +21,8 @@ def batch(size):
     """Random pictures, half of them with another of the same person."""
     draw = torch.Generator().manual_seed(0)
     rand = lambda *shape: torch.rand(*shape, generator=draw)
-    picture = lambda n: (rand(n, 3, size, size) * 2 - 1).contiguous(memory_format=torch.channels_last)
+    last = torch.channels_last
+    picture = lambda n: (rand(n, 3, size, size) * 2 - 1).contiguous(memory_format=last)
     source, target = rand(COUNT, len(AUS)), rand(COUNT, len(AUS))
     return EditBatch(
         x_real=picture(COUNT), x_true=picture(COUNT - 1), labels={"au": source}, y_org=source,

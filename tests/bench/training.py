@@ -162,7 +162,8 @@ def compare(what, rounds, **settings):
     return Row(
         f"Expression Manipulator, 4 D + 1 G {what}, batch 4 ({rounds} rounds, "
         f"{torch.get_num_threads()} threads)",
-        f"{median['ours']:.1f} s of processor a cycle; losses of the first step within {worst:.0e} of the other's",
+        f"{median['ours']:.1f} s of processor a cycle; losses of the first step within {worst:.0e} "
+        "of the other's",
         f"eager float32, the public code's order: {median['reference']:.1f} s",
         speedup(seconds["reference"], seconds["ours"]),
         "1.3; not slower",

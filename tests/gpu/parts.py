@@ -83,7 +83,8 @@ class Check:
             raise AssertionError(f"pixels are on {data.pixels.device}")
         rows = torch.randint(len(data), (100,), device=self.device)
         seconds = timed(lambda: data.images(rows), self.device, 50)
-        return {"images_per_second": 100 / seconds, "megabytes": int(np.prod(data.pixels.shape)) / 1e6}
+        size = int(np.prod(data.pixels.shape)) / 1e6
+        return {"images_per_second": 100 / seconds, "megabytes": size}
 
     def classifier(self):
         """train_classifier.py, and its export on ONNX Runtime."""
