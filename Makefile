@@ -166,14 +166,11 @@ faces-registration-check: | $(READY_FACES)  # is a turned face nearer to its fro
 	$(PY) -m lib.faces.measure --people 50
 
 # ---- faces and digits from noise, and what a discriminator reads -----------------------------------------
-FROM_NOISE := compare-samplers results-samplers compare-sampled results-sampled sampler-data
+FROM_NOISE := compare-samplers results-samplers compare-sampled results-sampled sampler-data $(SAMPLERS:%=faces-%)
 DIGITS_FROM_NOISE := compare-digits results-digits
 OPEN := open-problem open-problem-why open-problem-grid results-open-problem
 .PHONY: $(FROM_NOISE) $(DIGITS_FROM_NOISE) $(OPEN)
 $(FROM_NOISE): | $(READY)
-	$(call ALONE,samplers) $(MAKE) -f make/from_noise.mk $@
-
-faces-%: | $(READY)  # any other name is that of a sampler
 	$(call ALONE,samplers) $(MAKE) -f make/from_noise.mk $@
 
 $(DIGITS_FROM_NOISE): | $(READY)

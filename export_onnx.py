@@ -101,23 +101,23 @@ def parity_images(options, checkpoint):
 
 def main():
     options = parse(Options, __doc__)
-    from lib import checkpoints  # torch takes seconds to import: --help need not wait
+    from lib import checkpoints, manifest  # torch takes seconds to import: --help need not wait
 
     checkpoint = checkpoints.load_finished(options.checkpoint)
-    if options.validation:
-        checkpoint["thresholds"] = chosen_thresholds(options, checkpoint)
+    labelled = manifest.read(options.validation) if options.validation else None
     if options.precision != "float32":
-        smaller(options, checkpoint)
+        smaller(options, checkpoint, labelled)
         return
-    worst = export(options, checkpoint, options.out)
+    worst = export(options, checkpoint, options.out, labelled)
     log(
         f"{options.out}: agrees with PyTorch at batches 1, 2 and 7; largest difference "
         + ", ".join(f"{name} {value:.2g}" for name, value in worst.items())
     )
 
 
-def export(options, checkpoint, out):
-    """Write float32 ONNX; {output: largest difference from PyTorch}."""
+def export(options, checkpoint, out, labelled):
+    """Write float32 ONNX; {output: largest difference from PyTorch}. labelled: the manifest of
+    --validation, or None."""
     from lib import onnx_export
 
     return onnx_export.export(
@@ -127,31 +127,28 @@ def export(options, checkpoint, out):
         options.tolerance,
         options.checkpoint,
         options.as_ or None,
+        None if labelled is None else lambda model: chosen_thresholds(model, labelled, options),
     )
 
 
-def chosen_thresholds(options, checkpoint):
-    """{AU: threshold with the best F1 on --validation}, as a classifier's training chooses."""
-    from lib import manifest
+def chosen_thresholds(model, labelled, options):
+    """{AU: threshold with the best F1 on a manifest} of an exported model, as a classifier's
+    training chooses."""
     from lib.classifiers import thresholds
     from lib.evaluation.reading import Readers
 
-    data = manifest.read(options.validation)
-    with tempfile.TemporaryDirectory() as folder:
-        model = str(Path(folder) / "model.onnx")
-        export(options, checkpoint, model)
-        found = Readers([model], "cpu", data).read(batch=64, default=0.5)
-    shared = [name for name in found.aus if name in data.au_names]
+    found = Readers([str(model)], "cpu", labelled).read(batch=64, default=0.5)
+    shared = [name for name in found.aus if name in labelled.au_names]
     if not shared:
         raise BadInput(
             f"{options.validation}: has no AU that {options.checkpoint} reads "
             f"({' '.join(found.aus) or 'it reads no AUs'}); leave --validation out"
         )
     read = found.au[:, [found.aus.index(name) for name in shared]]
-    return thresholds.choose_steadily(read, data, shared)
+    return thresholds.choose_steadily(read, labelled, shared)
 
 
-def smaller(options, checkpoint):
+def smaller(options, checkpoint, labelled):
     """Export in float32 to a place that vanishes, then in the precision that is asked for."""
     from lib import manifest, onnx_precision
 
@@ -159,7 +156,7 @@ def smaller(options, checkpoint):
     calibration = manifest.read(options.calibration) if options.calibration else None
     with tempfile.TemporaryDirectory() as folder:
         whole = Path(folder) / "float32.onnx"
-        export(options, checkpoint, whole)
+        export(options, checkpoint, whole, labelled)
         found = onnx_precision.shrink(
             whole, options.out, options.precision, test, calibration, options.max_drop
         )

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from lib import classifiers, device_data, generators, images, model_card
+from lib import classifiers, device_data, generators, images, model_card, onnx_precision
 from lib.cli import BadInput, GateFailed
 from lib.files import replacing, to_json
 from lib.generators import conditions
@@ -288,13 +288,16 @@ def check_parity(worst, size, tolerance):
                              f"ONNX Runtime (allowed: {limit:g}); nothing was written")
 
 
-def export(checkpoint, out, pictures, tolerance=1e-4, name="the checkpoint", which=None):
+def export(
+    checkpoint, out, pictures, tolerance=1e-4, name="the checkpoint", which=None, thresholds=None
+):
     """Write OUT.onnx and OUT.json, or neither; returns the parity found, {output: largest
     difference}.
 
     checkpoint: dict as lib.checkpoints.load_finished gives it; pictures: real images uint8
     [N,S,S,3] for the parity gate, None for a sampler; name: the checkpoint's, for messages; which:
-    see `wrap`."""
+    see `wrap`; thresholds: a function of the model's path that chooses {AU: threshold}, in place of
+    the checkpoint's."""
     import onnx
 
     graph, size = wrap(checkpoint, name, which), checkpoint["config"]["size"]
@@ -317,6 +320,9 @@ def export(checkpoint, out, pictures, tolerance=1e-4, name="the checkpoint", whi
         onnx.save(model, temporary)
         worst = parity(graph, temporary, inputs)
         check_parity(worst, size, tolerance)
+        if thresholds:
+            meta["thresholds"] = thresholds(temporary)
+            onnx_precision.write_metadata(temporary, meta)
         beside.write_text(to_json(meta) + "\n", encoding="utf-8")
     model_card.write(out, meta)
     return worst

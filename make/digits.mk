@@ -21,20 +21,11 @@ $(digit_reader)/classifier.pt: $(digit_data)/.done
 	$(PY) train_classifier.py --tasks expression --train $(digit_data)/reader.csv --validation $(digit_data)/validation.csv \
 	  --out $@ --seed 1000 --max-steps $(DIGIT_STEPS_$(PRESET)) --schedule cosine --patience 99 --device $(DEVICE) --resume
 
-$(digit_run)/%/classifier.onnx: $(digit_run)/%/classifier.pt
-	$(PY) export_onnx.py $< --out $@
-
 digit_architecture = $(firstword $(subst /, ,$(@:$(digit_generators)/%=%)))
 $(digit_generators)/%/generator.pt: $(digit_data)/.done
 	$(PY) train_generator.py --arch $(patsubst %-mlp,%,$(digit_architecture)) --train $(digit_data)/labelled.csv \
 	  --validation $(digit_data)/validation.csv --out $@ --seed $(call seed_of,$@) --device $(DEVICE) --resume \
 	  $(call sampler_options,$(digit_architecture))
-
-$(digit_generators)/%/generator.onnx: $(digit_generators)/%/generator.pt
-	$(PY) export_onnx.py $< --out $@
-
-$(digit_generators)/%/samples/manifest.csv: $(digit_generators)/%/generator.onnx
-	$(PY) synthesize.py --model $< --count $(SAMPLE_COUNT_$(PRESET)) --out $(@D) --device $(DEVICE)
 
 $(digit_generators)/%/report.json: $(digit_generators)/%/samples/manifest.csv $(digit_reader)/classifier.onnx
 	$(PY) evaluate.py --samples $< --model $(digit_reader)/classifier.onnx --identity $(digit_reader)/classifier.onnx \

@@ -100,9 +100,6 @@ $(open_run)/%/classifier.onnx: $(open_run)/%/generator.pt
 	$(PY) export_onnx.py $< --as classifier $(if $(findstring -va,$*),,--validation $(open_data)/validation.csv) \
 	  --parity-images $(open_data)/validation.csv --out $@
 
-$(open_run)/%/classifier.onnx: $(open_run)/%/classifier.pt
-	$(PY) export_onnx.py $< --out $@
-
 $(open_run)/%/report.json: $(open_run)/%/classifier.onnx
 	$(PY) evaluate.py --model $< --test $(open_data)/test_natural.csv --device $(DEVICE) > $@.tmp && mv $@.tmp $@
 
@@ -134,7 +131,7 @@ open-problem-grid: $(grid_cells:%=%/report.json)
 	$(PY) -m lib.evaluation.loss_curves $(grid_cells:%=%/history.jsonl) --out $(open_run)/grid.png
 	$(PY) evaluate.py --compare $^
 
-curves = $(foreach c,$(filter d-% joint-% single-%,$(1)),$(open_run)/$c/seed$(firstword $(SEEDS))/history.jsonl)
+curves = $(foreach c,$(filter d-% joint-%,$(1)),$(open_run)/$c/seed$(firstword $(SEEDS))/history.jsonl)
 open-problem: $(call open_reports,$(open))
 	$(PY) -m lib.evaluation.loss_curves $(call curves,$(open)) --out $(open_run)/curves.png
 	$(PY) evaluate.py --compare $^
@@ -146,3 +143,5 @@ results-open-problem: $(call open_reports,$(RESULTS_OF))  # the reports, to comm
 	@mkdir -p $(open_results)
 	cd $(open_run) && cp --parents $(patsubst $(open_run)/%,%,$^) $(patsubst $(open_run)/%,%,$(wildcard $(open_run)/*.png)) \
 	  $(CURDIR)/$(open_results)
+	for run in $(^D); do sheet=$$(ls $$run/epochs/*.png 2>/dev/null | tail -1); \
+	  [ -z "$$sheet" ] || cp $$sheet $(open_results)/$${run#$(open_run)/}/sheet_100.png; done

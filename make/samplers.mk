@@ -3,8 +3,6 @@
 #   make compare-sampled               an expression classifier on real images, and on real images and samples, as a table
 # SAMPLER_SEEDS="1 2" are seeds of samplers, SEEDS="1 2 3" of classifiers.
 SAMPLER_SEEDS ?= 1 2
-# gan-mlp is the published fully connected gan of Richer, gan the convolutional one of Kolbenschlager
-SAMPLERS ?= gan-mlp gan conditional-gan conditional-wgan categorical-gan relativistic-sampler
 
 # ---- presets ---------------------------------------------------------------------------------------------
 SAMPLER_DATA_smoke := --labelled 300 --people 20 --validation 90 --test-natural 120
@@ -86,21 +84,12 @@ $(identity_reader)/classifier.pt: $(reader_data)/.done
 	$(PY) -m lib.evaluation.identity --train $(reader_data)/labelled.csv --validation $(reader_data)/validation.csv \
 	  --out $@ --arch linear --seed 1000 --device $(DEVICE)
 
-$(sampler_run)/%/classifier.onnx: $(sampler_run)/%/classifier.pt
-	$(PY) export_onnx.py $< --out $@
-
 # ---- samplers, their samples, a report on them, and sheets along the training ------------------------------
 sampler_options = $(or $(SAMPLER_$(PRESET)_$(1)),$(SAMPLER_$(PRESET))) $(SAMPLER_OF_$(PRESET)_$(1))
 $(generators)/%/generator.pt: $(sampler_data)/.done
 	$(PY) train_generator.py --arch $(patsubst %-mlp,%,$(call architecture,$@)) --train $(learnt) \
 	  --validation $(sampler_data)/validation.csv --out $@ \
 	  --seed $(call seed_of,$@) --device $(DEVICE) --resume $(call sampler_options,$(call architecture,$@))
-
-$(generators)/%/generator.onnx: $(generators)/%/generator.pt
-	$(PY) export_onnx.py $< --out $@
-
-$(generators)/%/samples/manifest.csv: $(generators)/%/generator.onnx
-	$(PY) synthesize.py --model $< --count $(SAMPLE_COUNT_$(PRESET)) --out $(@D) --device $(DEVICE)
 
 $(generators)/%/report.json: $(generators)/%/samples/manifest.csv $(identity_reader)/classifier.onnx
 	$(PY) evaluate.py --samples $< --model $(expression_reader)/classifier.onnx --identity $(identity_reader)/classifier.onnx \

@@ -33,6 +33,8 @@ def read(path):
     try:
         lines = [json.loads(line) for line in Path(path).read_text().splitlines()]
         steps = [line["step"] for line in lines]
+    except FileNotFoundError:
+        raise BadInput(f"{path}: no such history; give that beside a training's --out") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BadInput(f"{path}: not a history of a training ({error})") from None
     if not lines:

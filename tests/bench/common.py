@@ -75,6 +75,18 @@ def compiled(net, example):
     return quick
 
 
+def against_torch(what, seconds, count, aim):
+    """The Rows of ONNX Runtime against PyTorch. seconds: of `onnx`, `eager` and, where it is,
+    `compiled`, each for `count` images."""
+    says = {name: f"{count / np.median(values):.0f} images/s" for name, values in seconds.items()}
+    for name in ("eager", "compiled"):
+        if name in seconds:
+            ratios = speedup(seconds[name], seconds["onnx"])
+            yield Row(
+                what, f"ONNX Runtime: {says['onnx']}", f"PyTorch {name}: {says[name]}", ratios, aim
+            )
+
+
 MEASURE = """import resource, subprocess, sys, time
 start = time.perf_counter()
 status = subprocess.call(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -1,5 +1,5 @@
 """synthesize.py against ONNX Runtime alone on the same batches, and the editor in ONNX Runtime
-against PyTorch eager.
+against PyTorch.
 
 The editor is the warp editor of the quick preset with the weights that it starts with: its speed
 does not depend on what it learnt."""
@@ -14,12 +14,11 @@ from lib import generators, images, manifest, onnx_export, recipes
 from lib.labels import Labels
 from lib.onnx_runtime import Model
 from lib.synthesis import known_conditions
-from tests.bench.common import Row, compiled, interleaved, speedup
+from tests.bench.common import Row, against_torch, compiled, interleaved, speedup
 from tests.bench.inference import BATCH, pictures
 from tests.bench.training import AUS
 
-
-COUNT = 5 * BATCH  # whole batches: torch.compile makes a program for each size
+COUNT = 5 * BATCH
 
 
 def make_editor(path, pack):
@@ -85,12 +84,4 @@ def rows(folder, rounds):
         speedup(seconds["onnx"], seconds["whole"]),
         "0.97",
     )
-    for name in ("eager", "compiled"):
-        if name in seconds:
-            yield Row(
-                "editor `warp-editor`, quick, batch 64",
-                f"ONNX Runtime: {says['onnx']}",
-                f"PyTorch {name}: {says[name]}",
-                speedup(seconds[name], seconds["onnx"]),
-                "1.2",
-            )
+    yield from against_torch("editor `warp-editor`, quick, batch 64", seconds, COUNT, "1.2")

@@ -31,6 +31,16 @@ def batch(size):
     )
 
 
+def build():
+    """A warp editor at quick size, as train_generator.py lays it, past its warm-up."""
+    config = generators.configure("warp-editor", "quick", {"d_warmup": 0})
+    torch.manual_seed(0)
+    system = generators.module("warp-editor").System(Labels(aus=AUS), config)
+    for net in system.nets.values():
+        net.to(memory_format=system.layout(torch.device("cpu")))
+    return system
+
+
 def update_all(self, name, loss):
     """`contract.System.update`, with gradients of every network."""
     self.optimisers[name].zero_grad(set_to_none=True)
@@ -40,15 +50,9 @@ def update_all(self, name, loss):
 
 def rows(folder, rounds):
     """The lines of the table."""
-    config = generators.configure("warp-editor", "quick", {"d_warmup": 0})
-    systems = {}
-    for name in ("ours", "all"):
-        torch.manual_seed(0)
-        systems[name] = generators.module("warp-editor").System(Labels(aus=AUS), config)
-        for net in systems[name].nets.values():
-            net.to(memory_format=torch.channels_last)
+    systems = {name: build() for name in ("ours", "all")}
     systems["all"].update = types.MethodType(update_all, systems["all"])
-    data = batch(config.size)
+    data = batch(systems["ours"].config.size)
     seconds = interleaved(
         {name: lambda each=system: [each.step(data, step) for step in range(STEPS)]
          for name, system in systems.items()},

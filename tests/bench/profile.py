@@ -15,10 +15,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from lib import generators, images
+from lib import images
 from lib.cli import arg, log, parse, run
 from lib.files import write_text
-from lib.labels import Labels
 from tests.bench import gradients, training
 from tests.bench.common import ROOT
 
@@ -70,12 +69,8 @@ def shares_of_steps(function):
 
 def warp_editor():
     """(what, seconds, shares) of eight steps at quick size."""
-    config = generators.configure("warp-editor", "quick", {"d_warmup": 0})
-    torch.manual_seed(0)
-    system = generators.module("warp-editor").System(Labels(aus=training.AUS), config)
-    for net in system.nets.values():
-        net.to(memory_format=torch.channels_last)
-    data = gradients.batch(config.size)
+    system = gradients.build()
+    data = gradients.batch(system.config.size)
     steps = lambda: [system.step(data, step) for step in range(gradients.STEPS)]
     return "warp-editor, quick, 8 steps", *shares_of_steps(steps)
 

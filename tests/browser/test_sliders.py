@@ -61,7 +61,8 @@ try {
   const high = await corners()
   doc.getElementById('reset').click()
   await drawn()
-  await send({seen: Array.from(state.seen), shown: state.shown, found: state.face.confidence, smile: state.shown.AU12, low, high, focused,
+  await send({seen: Array.from(state.seen), shown: state.shown,
+    found: state.face.confidence, smile: state.shown.AU12, low, high, focused,
     same: doc.getElementById('canvas').toDataURL() === before, wide: doc.documentElement.scrollWidth, inner: inner.innerWidth,
     requests: inner.performance.getEntriesByType('resource').length - requests, said: doc.getElementById('said').textContent,
     labels: [...doc.querySelectorAll('#sliders input')].every(i => i.closest('label')?.textContent.includes(i.id))})

@@ -34,9 +34,14 @@ def copy_of_the_tree(folder):
 
 
 def make(folder, target):
-    """Start the target, as the head of a process group."""
+    """Start the target."""
+    return start(folder, "make", target, "PRESET=smoke")
+
+
+def start(folder, *line):
+    """Start a command, as the head of a process group."""
     return subprocess.Popen(
-        ["make", target, "PRESET=smoke"],
+        line,
         cwd=folder,
         start_new_session=True,
         stdout=subprocess.PIPE,
@@ -123,14 +128,7 @@ def test_two_at_once(tmp_path, untouched):
 def stand_in(folder, line, starts):
     """In place of a make: a shell that counts its starts."""
     starts.append(line)
-    return subprocess.Popen(
-        ["sh", "-c", "mkdir -p runs/smoke data/smoke; " + line],
-        cwd=folder,
-        start_new_session=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    return start(folder, "sh", "-c", "mkdir -p runs/smoke data/smoke; " + line)
 
 
 def test_only_real_kills_count(tmp_path):
