@@ -68,9 +68,10 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         for part in options.parts or [part for part in PARTS if part not in LONG]:
             module = importlib.import_module(f"tests.bench.{part}")
-            for row in module.rows(
-                Path(folder), options.rounds or getattr(module, "ROUNDS", ROUNDS)
-            ):
+            rounds = options.rounds or getattr(module, "ROUNDS", ROUNDS)
+            own = Path(folder, part)  # packs of one name in one folder would be taken for each other
+            own.mkdir()
+            for row in module.rows(own, rounds):
                 log(row.markdown())
                 lines.append(row.markdown())
     write_text("-", "\n".join(lines) + "\n")
