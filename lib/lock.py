@@ -53,12 +53,16 @@ def alone(folder, command):
         lock.release()
 
 
-def who(holder):
-    """Who holds a lock, in words."""
-    try:
-        return holder.read_text().strip() or "another process"
-    except OSError:
-        return "another process"
+def who(holder, patience=2.0):
+    """Who holds a lock, in words. Who has just taken it may not have written its name yet, so
+    this waits for it, at most `patience` seconds."""
+    until = time.monotonic() + patience
+    while time.monotonic() < until:
+        with contextlib.suppress(OSError):
+            if said := holder.read_text().strip():
+                return said
+        time.sleep(0.02)
+    return "another process"
 
 
 def main():

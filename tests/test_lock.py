@@ -3,6 +3,9 @@
 import signal
 import subprocess
 import sys
+import time
+
+from filelock import FileLock
 
 from commands import ENVIRONMENT, command, execute, fail, succeed
 
@@ -30,6 +33,16 @@ def test_the_second_waits_and_says_for_whom(tmp_path):
     assert first.communicate("go on\n") == ("out\n", "")
     assert second.communicate("go on\n") == ("in\nout\n", "")
     assert first.returncode == second.returncode == 0
+
+
+def test_who_has_just_taken_the_lock_is_named_as_soon_as_it_has_written_its_name(tmp_path):
+    (tmp_path / "here").mkdir()
+    with FileLock(tmp_path / "here" / ".lock"):
+        second = start(tmp_path)
+        time.sleep(0.8)  # it has asked for the lock by now, and found no name
+        (tmp_path / "here" / ".lock.holder").write_text("process 1 on earth\n")
+        assert second.stderr.readline().startswith("here: process 1 on earth works here")
+    assert second.communicate("go on\n") == ("in\nout\n", "")
 
 
 def test_a_killed_holder_frees_the_folder(tmp_path):
