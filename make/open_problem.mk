@@ -53,7 +53,9 @@ open_seed = --seed $(patsubst seed%,%,$(lastword $(subst /, ,$(@D)))) --device $
 open_sets = --train $(open_data)/labelled.csv --validation $(open_data)/validation.csv --out $@
 plain = $(PY) train_classifier.py --arch $(OPEN_NETWORK_$(PRESET)) $(open_sets) --aus $(RICHER_AUS) --batch $(OPEN_BATCH) \
   --max-steps $(OPEN_STEPS_$(PRESET)) --augment faces --optimiser adam --schedule cosine --ema 0.99 --patience 99 $(open_seed)
-d = $(PY) train_generator.py --arch categorical-gan $(open_sets) --aus $(RICHER_AUS) --batch $(OPEN_BATCH) --ema 0.99 \
+published = $(PY) train_generator.py --arch categorical-gan $(how)
+ours = $(PY) train_generator.py --arch multitask-gan $(how)
+how = $(open_sets) --aus $(RICHER_AUS) --batch $(OPEN_BATCH) --ema 0.99 \
   --epochs 10 --decay-epochs 9 --epoch-images $(OPEN_EPOCH_$(PRESET)) $(open_seed)
 same = size=$(OPEN_SIZE_$(PRESET)) discriminator=$(OPEN_NETWORK_$(PRESET)) g_width=$(G_WIDTH_$(PRESET)) learning_rate=1e-3 d_rate=1 \
   update_rate=1 dropout=0.2 augment=faces
@@ -65,36 +67,36 @@ $(open_run)/plain-va/%/classifier.pt: $(open_data)/.done
 	$(plain) --tasks va --losses va=mse
 
 $(open_run)/d-au/%/generator.pt: $(open_data)/.done
-	$(d) --preset ours --tasks au --config $(same)
+	$(ours) --tasks au --config $(same)
 
 $(open_run)/d-va/%/generator.pt: $(open_data)/.done
-	$(d) --preset ours --tasks va --config $(same)
+	$(ours) --tasks va --config $(same)
 
 $(open_run)/joint-ours/%/generator.pt: $(open_data)/.done
-	$(d) --preset ours --tasks au va --config $(same)
+	$(ours) --tasks au va --config $(same)
 
 $(open_run)/single-au-published/%/generator.pt: $(open_data)/.done
-	$(d) --preset paper --tasks au --config $(same)
+	$(published) --preset paper --tasks au --config $(same)
 
 $(open_run)/single-va-published/%/generator.pt: $(open_data)/.done
-	$(d) --preset paper --tasks va --config $(same)
+	$(published) --preset paper --tasks va --config $(same)
 
 $(open_run)/joint-published/%/generator.pt: $(open_data)/.done
-	$(d) --preset joint --tasks au va --config $(same)
+	$(published) --preset joint --tasks au va --config $(same)
 
 # ours, but one last stage for all tasks; but generated images have guessed labels; but batch norm's statistics are of
 # both; but published task weights
 $(open_run)/joint-shared/%/generator.pt: $(open_data)/.done
-	$(d) --preset ours --tasks au va --config $(same) stages=shared
+	$(ours) --tasks au va --config $(same) stages=shared
 
 $(open_run)/joint-guessed/%/generator.pt: $(open_data)/.done
-	$(d) --preset ours --tasks au va --config $(same) fake_labels=paper
+	$(ours) --tasks au va --config $(same) fake_labels=paper
 
 $(open_run)/joint-statistics/%/generator.pt: $(open_data)/.done
-	$(d) --preset ours --tasks au va --config $(same) statistics=both
+	$(ours) --tasks au va --config $(same) statistics=both
 
 $(open_run)/joint-weights/%/generator.pt: $(open_data)/.done
-	$(d) --preset ours --tasks au va --config $(same) w_au=0.333 w_va=0.167 w_real=0.333
+	$(ours) --tasks au va --config $(same) w_au=0.333 w_va=0.167 w_real=0.333
 
 $(open_run)/%/classifier.onnx: $(open_run)/%/generator.pt
 	$(PY) export_onnx.py $< --as classifier $(if $(findstring -va,$*),,--validation $(open_data)/validation.csv) \
@@ -115,7 +117,9 @@ GRID_STEPS_long := 3000
 GRID_STEPS_paper := 30000
 grid := $(foreach t,au va joint,$(foreach l,$(GRID_RATES),$(foreach u,$(GRID_UPDATES),$(foreach a,$(GRID_ALPHAS),\
   grid-$t-$l-u$u-a$a))))
-# of grid-au-0.0001-u5-a0.9: au, 0.0001, 5, 0.9
+# 1 - CCC in place of the published MSE, at one point each
+grid += $(foreach t,va joint,grid-$t-$(lastword $(GRID_RATES))-u$(firstword $(GRID_UPDATES))-a$(firstword $(GRID_ALPHAS))-ccc)
+# of grid-va-0.0001-u5-a0.9-ccc: va, 0.0001, 5, 0.9, ccc
 of_point = $(word $(1),$(subst -, ,$(patsubst grid-%,%,$(notdir $(patsubst %/,%,$(dir $(@D)))))))
 .PHONY: open-problem-grid
 
@@ -124,7 +128,8 @@ $(open_run)/grid-%/generator.pt: $(open_data)/.done
 	  --tasks $(patsubst joint,au va,$(call of_point,1)) $(open_sets) --aus $(RICHER_AUS) --batch $(OPEN_BATCH) --ema 0.99 \
 	  --size 32 --epochs 10 --decay-epochs 0 $(open_seed) \
 	  --epoch-images $$(($(GRID_STEPS_$(PRESET)) * ($(patsubst u%,%,$(call of_point,3)) + 1) * $(OPEN_BATCH) / 10)) --config \
-	  learning_rate=$(call of_point,2) update_rate=$(patsubst u%,%,$(call of_point,3)) alpha=$(patsubst a%,%,$(call of_point,4))
+	  learning_rate=$(call of_point,2) update_rate=$(patsubst u%,%,$(call of_point,3)) alpha=$(patsubst a%,%,$(call of_point,4)) \
+	  $(addprefix va_loss=,$(call of_point,5))
 
 grid_cells := $(foreach c,$(grid),$(foreach s,$(firstword $(SEEDS)),$(open_run)/$c/seed$s))
 open-problem-grid: $(grid_cells:%=%/report.json)

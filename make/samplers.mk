@@ -39,8 +39,8 @@ SAMPLER_quick := --epochs 20 --epoch-images 6400
 SAMPLER_paper := --preset paper
 SAMPLER_OF_smoke_relativistic-sampler := --config warmup=10
 SAMPLER_OF_quick_relativistic-sampler := --config bf16=true
-# published: Table 3.10's network and losses, for AUs; at quick with fewer steps
-SAMPLER_OF_quick_categorical-gan := --preset paper --tasks au --config update_rate=2
+# published: Table 3.10's network and losses, for AUs
+SAMPLER_OF_quick_categorical-gan := --tasks au
 SAMPLER_OF_quick_gan-mlp := --preset paper
 SAMPLER_paper_gan := --preset convolutional
 
@@ -108,7 +108,7 @@ results-samplers: compare-samplers  # small reports and sheets, to commit
 # ---- are samples worth anything to a classifier of expressions? (the question of Kolbenschlager 2020) ------
 # conditional: the class asked for is the label; others: the classifier of real images labels what they made.
 # `make faces-NAME` asks it of one sampler, compare-sampled of all
-UNCONDITIONAL := gan gan-mlp categorical-gan
+UNCONDITIONAL := gan gan-mlp categorical-gan multitask-gan
 sampled_reports = $(foreach c,supervised upsampled $(1),$(foreach s,$(SEEDS),$(sampler_run)/$c/seed$s/report.json))
 learn_expressions = --tasks expression --validation $(sampler_data)/validation.csv --out $@ --seed $(call seed_of,$@) \
   --augment faces --max-steps $(SAMPLED_STEPS_$(PRESET)) --schedule cosine --ema 0.99 --patience 99 --device $(DEVICE) --resume
@@ -146,6 +146,9 @@ $(sampler_run)/gan-mlp/%/classifier.pt: $(sampler_run)/gan-mlp/pseudo.csv
 	$(learn_samples)
 
 $(sampler_run)/categorical-gan/%/classifier.pt: $(sampler_run)/categorical-gan/pseudo.csv
+	$(learn_samples)
+
+$(sampler_run)/multitask-gan/%/classifier.pt: $(sampler_run)/multitask-gan/pseudo.csv
 	$(learn_samples)
 
 $(sampler_run)/%/report.json: $(sampler_run)/%/classifier.onnx

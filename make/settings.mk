@@ -43,7 +43,7 @@ EDITORS := warp-editor expression-manipulator ganimation stargan
 # those that know expressions: `make faces-NAME`, or faces-stargan-expressions for one that knows AUs as well
 OF_CLASSES := fexgan $(EDITORS:%=%-expressions)
 # samplers: gan-mlp is the published fully connected gan of Richer, gan the convolutional one of Kolbenschlager
-SAMPLERS ?= gan-mlp gan conditional-gan conditional-wgan categorical-gan relativistic-sampler
+SAMPLERS ?= gan-mlp gan conditional-gan conditional-wgan categorical-gan multitask-gan relativistic-sampler
 
 PYTHON ?= python3
 PY := .venv/bin/python

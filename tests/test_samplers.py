@@ -19,17 +19,20 @@ from commands import NO_TORCH, ROOT, fail, succeed
 from lib import checkpoints, images, manifest, onnx_export
 from lib.cli import BadInput
 from lib.evaluation import identity, sample_report, sample_tables
+from lib import generators
 from lib.generators import (
     categorical_gan,
     conditional_gan,
     conditional_wgan,
     gan,
+    multitask_gan,
     relativistic_sampler,
     sampler_blocks,
 )
 from lib.generators.contract import SampleBatch
 from lib.generators.trainer import Trainer
 from lib.labels import Labels
+from lib.rendering import farm, plan as rendering_plan
 from lib.training import History
 
 B = 6
@@ -54,13 +57,14 @@ FAMILIES = {
     "categorical joint": (
         categorical_gan,
         BOTH,
-        {**categorical_gan.OURS, "size": 64, "discriminator": "tiny"},
+        {**categorical_gan.PRESETS["joint"], "size": 64, "discriminator": "tiny"},
     ),
     "categorical of torchvision": (
         categorical_gan,
         BOTH,
-        {**categorical_gan.OURS, "size": 96, "discriminator": "resnet18", "g_width": 4},
+        {"size": 96, "discriminator": "resnet18", "g_width": 4, "update_rate": 1},
     ),
+    "multitask": (multitask_gan, BOTH, {"discriminator": "tiny"}),
     "relativistic": (
         relativistic_sampler,
         EXPRESSIONS,
@@ -149,7 +153,7 @@ def test_presets_name_settings_and_schedules(name):
 
 def test_generated_images_have_smoothed_labels():
     system, _ = system_of("categorical joint")
-    system.config.fake_labels, system.config.alpha = "paper", 0.9
+    assert system.config.alpha == 0.9
     batch = batch_of(BOTH, 64)
     batch.labels["au"] = torch.tensor([[0.4, 0.39], [torch.nan, 1.0]])
     batch.x_real, batch.labels["valence_arousal"] = (
@@ -163,9 +167,14 @@ def test_generated_images_have_smoothed_labels():
     assert torch.allclose(fake["au"], torch.full((2, 2), 0.05))  # (1 - 0.9) / 2
     assert torch.allclose(fake["generated"], torch.tensor([0.9, 0.9]))
     assert torch.equal(fake["va"].isnan(), real["va"].isnan())  # the real batch's
-    system.config.fake_labels = "none"
-    _, fake = system.targets(batch)
+    ours, _ = system_of("multitask")
+    ours.config.alpha = 0.8
+    real_to_us, fake = ours.targets(batch)
     assert fake["au"].isnan().all() and fake["va"].isnan().all()
+    assert torch.allclose(fake["generated"], torch.tensor([0.8, 0.8]))
+    assert torch.equal(real_to_us["au"].isnan(), real["au"].isnan())
+    ours.config.fake_labels = "paper"
+    assert torch.allclose(ours.targets(batch)[1]["au"], torch.full((2, 2), 0.1))
 
 
 def test_huber_loss_is_annealed_over_1500_steps():
@@ -197,7 +206,7 @@ def test_losses_of_aus_valence_and_arousal_by_hand():
 
 
 def test_running_statistics_can_be_those_of_real_images_alone():
-    system, batch = system_of("categorical joint")
+    system, batch = system_of("multitask")
     norm = next(
         net for net in system.discriminator.modules() if isinstance(net, torch.nn.BatchNorm2d)
     )
@@ -205,6 +214,11 @@ def test_running_statistics_can_be_those_of_real_images_alone():
     system.read(batch.x_real, real=False)
     assert torch.equal(norm.running_mean, before) and norm.momentum == 0.1
     system.read(batch.x_real, real=True)
+    assert not torch.equal(norm.running_mean, before)
+    published, batch = system_of("categorical joint")
+    norm = next(net for net in published.discriminator.modules() if hasattr(net, "running_mean"))
+    before = norm.running_mean.clone()
+    published.read(batch.x_real, real=False)
     assert not torch.equal(norm.running_mean, before)
 
 
@@ -325,7 +339,7 @@ def test_losses_of_the_relativistic_sampler_by_hand():
 
 
 def test_losses_of_the_categorical_gan_by_hand():
-    settings = {"dropout": 0.0, "w_au": 3.0, "w_real": 0.5, "statistics": "both"}
+    settings = {"dropout": 0.0, "w_au": 3.0, "w_real": 0.5}
     before, after, terms, batch, noise = before_and_after("categorical au", **settings)
     fake = before.generator(noise).detach()
     with torch.no_grad():
@@ -339,15 +353,22 @@ def test_losses_of_the_categorical_gan_by_hand():
         generated.sigmoid(), torch.full((B,), 0.9)
     )
     assert terms["d_loss"].item() == pytest.approx(3 * aus + 0.5 * reals, rel=1e-3)
-    for loss, sign in (("saturating", 1), ("nonsaturating", -1)):
-        after.config.generator_loss, after.config.huber_weight = loss, 0.0
-        fooled = after.discriminator(after.generator(noise))[2]
-        # E[log P(generated)], or -E[log P(real)]
-        expected = sign * (sign * fooled).sigmoid().log().mean().item()
-        torch.manual_seed(7)
-        twin = copy.deepcopy(after)
-        torch.manual_seed(7)
-        assert twin.step(batch, 1)["g_adversarial"].item() == pytest.approx(expected, rel=1e-3)
+    after.config.huber_weight = 0.0
+    fooled = after.discriminator(after.generator(noise))[2]
+    expected = fooled.sigmoid().log().mean().item()  # E[log P(generated)]
+    torch.manual_seed(7)
+    assert after.step(batch, 1)["g_adversarial"].item() == pytest.approx(expected, rel=1e-3)
+
+
+def test_the_loss_of_our_generator_by_hand():
+    logits = torch.tensor([0.0, 2.0])
+    ours, _ = system_of("multitask")
+    # P(generated) = 0.5 and 0.880797; ours: -E[log P(real)]
+    expected = -(math.log(0.5) + math.log(1 - 0.880797)) / 2
+    assert ours.adversarial(logits).item() == pytest.approx(expected, rel=1e-4)
+    ours.config.generator_loss = "saturating"
+    expected = (math.log(0.5) + math.log(0.880797)) / 2
+    assert ours.adversarial(logits).item() == pytest.approx(expected, rel=1e-4)
 
 
 def enlarge(net):
@@ -483,6 +504,33 @@ def test_noisy_prototypes_collapse_where_real_images_are_frames_of_sessions():
     assert not sample_report.collapse(
         others[sample_report.of_different_people(names, 64)], real[rows]
     )["collapsed"]
+
+
+@pytest.fixture(scope="module")
+def strangers():
+    """Rendered faces of 128 people, uint8 [128,32,32,3]."""
+    plan = rendering_plan.draw("judge", 3, 4 * 128, 10**6, "varied")
+    plan = plan.take(np.arange(0, len(plan), 4))  # one of four frames a person
+    assert len(set(plan.subjects())) == 128
+    return farm.render(plan, 32)
+
+
+@pytest.mark.parametrize("noise", [0, 12, 25])
+@pytest.mark.parametrize("prototypes", [1, 5, 20])
+def test_prototypes_of_rendered_faces_collapse(strangers, prototypes, noise):
+    real, others = strangers[:64], strangers[64:]
+    few = others[np.arange(64) % prototypes]
+    few = few + np.random.default_rng(3).normal(0, noise, few.shape)
+    found = sample_report.collapse(np.clip(few, 0, 255).astype(np.uint8), real)
+    assert found["collapsed"] and found["nearest_other"] < 0.4
+
+
+def test_held_out_rendered_faces_do_not_collapse(strangers):
+    draw = np.random.default_rng(4)
+    for _ in range(20):
+        rows = draw.permutation(128)
+        found = sample_report.collapse(strangers[rows[:64]], strangers[rows[64:]])
+        assert not found["collapsed"] and found["spread"] == pytest.approx(1, abs=0.25)
 
 
 def test_rows_of_different_people():
@@ -870,6 +918,7 @@ TINY = {
     "conditional-gan": ["width=4"],
     "conditional-wgan": ["width=4", "n_critic=2"],
     "categorical-gan": ["discriminator=tiny"],
+    "multitask-gan": ["discriminator=tiny"],
     "relativistic-sampler": ["width=8", "widest=16", "classifier=tiny", "warmup=0"],
 }
 
@@ -892,12 +941,12 @@ def test_resumed_equals_uninterrupted_and_exports_agree(arch, face_sets, tmp_pat
     found = onnx_export.export(whole, tmp_path / "g.onnx", None)
     assert found["sampled"] <= 1
     meta = json.loads((tmp_path / "g.json").read_text())
-    conditional = arch not in ("gan", "categorical-gan")
+    conditional = arch not in ("gan", "categorical-gan", "multitask-gan")
     assert meta["kind"] == "sampler" and meta["conditions"] == (
         ["anger", "fear", "joy"] if conditional else []
     )
     assert meta["noise"] == ("normal" if conditional else "uniform")
-    if arch in ("categorical-gan", "conditional-wgan"):
+    if arch in ("categorical-gan", "multitask-gan", "conditional-wgan"):
         onnx_export.export(
             whole,
             tmp_path / "c.onnx",
@@ -1008,8 +1057,8 @@ def test_the_trainers_alarm_says_that_samples_have_collapsed(face_sets, tmp_path
 @pytest.mark.parametrize("backbone", ["tiny", "resnet18"])
 def test_tasks_with_stages_of_their_own_share_the_maps_alone(backbone):
     labels = Labels(aus=("AU04", "AU12"), valence_arousal=True)
-    config = categorical_gan.Config(size=32, discriminator=backbone, stages="own", dropout=0)
-    net = categorical_gan.Discriminator(config, labels)
+    config = multitask_gan.Config(size=32, discriminator=backbone, dropout=0)
+    net = multitask_gan.Discriminator(config, labels)
     assert set(net.stages) == {"va", "generated"}
     au, va, generated, _ = net(torch.rand(4, 3, 32, 32))
     assert (au.shape, va.shape, generated.shape) == ((4, 2), (4, 2), (4,))
@@ -1024,7 +1073,25 @@ def test_tasks_with_stages_of_their_own_share_the_maps_alone(backbone):
 def test_the_published_network_has_no_stages_of_their_own():
     labels = Labels(aus=("AU04",), valence_arousal=True)
     with pytest.raises(BadInput, match="stages=own needs another discriminator than small"):
-        categorical_gan.Discriminator(categorical_gan.Config(stages="own"), labels)
-    for name, settings in categorical_gan.PRESETS.items():
-        own = categorical_gan.Config(**settings).stages == "own"
-        assert own == (name in ("ours", "quick"))
+        multitask_gan.Discriminator(multitask_gan.Config(discriminator="small"), labels)
+
+
+@pytest.mark.parametrize("differs", [{}, {"stages": "own"}, {"statistics": "real"}])
+def test_checkpoints_of_the_multitask_gan_once_bore_the_published_name(differs):
+    config = multitask_gan.Config(
+        size=16, discriminator="tiny", g_width=4, **{**generators.CATEGORICAL, **differs}
+    )
+    system = multitask_gan.System(BOTH, config)
+    built = generators.build(
+        {
+            "architecture": "categorical-gan",
+            "config": vars(config),
+            "labels": BOTH.as_dict(),
+            "nets": {name: net.state_dict() for name, net in system.nets.items()},
+        }
+    )
+    theirs = multitask_gan if differs else categorical_gan
+    assert type(built) is theirs.System
+    x = torch.rand(2, 3, 16, 16)
+    for read, expected in zip(built.discriminator(x), system.discriminator.eval()(x)):
+        torch.testing.assert_close(read, expected)

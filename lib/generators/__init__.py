@@ -18,6 +18,7 @@ ARCHITECTURES = {
     "conditional-gan": "lib.generators.conditional_gan",
     "conditional-wgan": "lib.generators.conditional_wgan",
     "categorical-gan": "lib.generators.categorical_gan",
+    "multitask-gan": "lib.generators.multitask_gan",
     "relativistic-sampler": "lib.generators.relativistic_sampler",
 }
 
@@ -85,12 +86,22 @@ def build(checkpoint):
     return system
 
 
+# settings of the multitask GAN that checkpoints of the categorical GAN once had, as published
+CATEGORICAL = {"stages": "shared", "fake_labels": "paper", "statistics": "both", "squash": False,
+               "generator_loss": "saturating"}
+
+
 def modern(checkpoint):
-    """A checkpoint in today's form. Earlier ones have the generator's weights alone, and call the
-    warp editor `expression-manipulator` (its settings have a `head`)."""
+    """A checkpoint in today's form. Earlier ones have the generator's weights alone, call the
+    warp editor `expression-manipulator` (its settings have a `head`), and the multitask GAN
+    `categorical-gan` (its settings differ from CATEGORICAL)."""
+    config, architecture = dict(checkpoint["config"]), checkpoint["architecture"]
+    if architecture == "categorical-gan":
+        had = {**CATEGORICAL, **config}
+        if any(had[name] != value for name, value in CATEGORICAL.items()):
+            return {**checkpoint, "architecture": "multitask-gan", "config": had}
     if "nets" in checkpoint:
         return checkpoint
-    config, architecture = dict(checkpoint["config"]), checkpoint["architecture"]
     if architecture == "expression-manipulator" and config.get("head") == "warp":
         architecture = "warp-editor"
     return {**checkpoint, "architecture": architecture, "config": config,

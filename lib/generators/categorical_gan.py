@@ -8,10 +8,8 @@ With AUs, or valence and arousal, alone that works. Both together, with those lo
 their F1 (0.80 -> 0.25).
 
 Presets: `paper` for one of the two, `joint` for both as published (the three losses averaged),
-`weighted` as published with 0.27, 0.40 and 0.33. `ours` and `quick` are not Richer's, but ours for
-one or both, with other losses of the generator and rates (OURS) and four changes: generated
-images teach real/generated alone (fake_labels), batch norm's statistics are of real images
-(statistics), each task has a last stage of its own (stages), and AUs weigh more (w_au).
+`weighted` as published with 0.27, 0.40 and 0.33; `quick` is `paper` with fewer steps, of which the
+discriminator gets more. What reads both without a loss is ours: multitask_gan.py.
 """
 
 from dataclasses import dataclass
@@ -21,7 +19,6 @@ from torch import nn
 from torch.nn import functional as F
 
 from lib import augment, classifiers
-from lib.cli import BadInput
 from lib.generators.contract import SampleDrawing, System as Contract
 from lib.generators.sampler_blocks import LEAK, ConvolutionalGenerator, even
 from lib.labels import PRESENT_INTENSITY
@@ -39,8 +36,6 @@ class Config:
     # small (published) | compact | resnet18 | vgg16 | … of lib.classifiers
     discriminator: str = "small"
     dropout: float = 0.5  # of the discriminator
-    # shared: one last stage | own: one a task, and one for real against generated
-    stages: str = "shared"
     # random changes of all that the discriminator sees, of lib.augment
     augment: str = "none"
     learning_rate: float = 1e-4  # Adam's, of the generator
@@ -54,47 +49,24 @@ class Config:
     w_au: float = 1.0  # task weights in the discriminator's loss
     w_va: float = 1.0  # of the sum of valence's and arousal's losses
     w_real: float = 1.0  # of real against generated
-    # paper: generated images have guessed labels | none: they teach real/generated alone
-    fake_labels: str = "paper"
-    # batch norm's running statistics: of both kinds of batches | real: of real ones alone
-    statistics: str = "both"
-    # tanh on valence and arousal (published: the linear layer itself)
-    squash: bool = False
     # of the generator's Huber loss towards real images: it falls to 0 over so many steps
     huber_weight: float = 10.0
     huber_steps: int = 1500
-    # saturating: E[log P(generated)] | nonsaturating: -E[log P(real)]
-    generator_loss: str = "saturating"
 
 
 # means of v and a, of the AUs, and real/generated, averaged
 JOINT = {"w_va": 1 / 6, "w_au": 1 / 3, "w_real": 1 / 3}
-OURS = {
-    "fake_labels": "none",
-    "statistics": "real",
-    "squash": True,
-    "generator_loss": "nonsaturating",
-    "w_au": 4.0,
-    "w_va": 1.0,
-    "w_real": 0.1,
-    "learning_rate": 1e-3,
-    "update_rate": 1,
-    "dropout": 0.2,
-}
-WHOLE = {**OURS, "size": 64, "discriminator": "compact", "stages": "own"}
 PRESETS = {
     "paper": {},
     "joint": JOINT,
     "weighted": {"w_va": 0.27 / 2, "w_au": 0.40, "w_real": 0.33},
-    "ours": WHOLE,
-    "quick": WHOLE,
+    "quick": {"update_rate": 2},
 }
 SCHEDULES = {
     **dict.fromkeys(
         ("paper", "joint", "weighted"), {"epochs": 600, "decay_epochs": 0, "batch": 64}
     ),
-    "ours": {"epochs": 60, "decay_epochs": 20, "batch": 64},
-    "quick": {"epochs": 20, "decay_epochs": 10, "batch": 64},
+    "quick": {"epochs": 20, "decay_epochs": 0, "batch": 64},
 }
 
 
@@ -146,43 +118,22 @@ class SmallTrunk(nn.Module):
 
 class Discriminator(nn.Module):
     """image [N,3,S,S] -> logits: AUs [N,A], valence and arousal (values) [N,2 V], generated [N],
-    and features [N,F], those that read the AUs (or valence and arousal, where there are no AUs).
-
-    With stages="own" the second task and "generated" have a last stage each, as the classifiers'
-    `--separate` heads: tasks share the maps, but none of the last features."""
+    and features [N,F]."""
 
     def __init__(self, config, labels):
         super().__init__()
-        small = config.discriminator == "small"
-        if small and config.stages == "own":
-            raise BadInput("stages=own needs another discriminator than small, e.g. compact")
         self.trunk = (
             SmallTrunk(config.size, config.dropout)
-            if small
+            if config.discriminator == "small"
             else classifiers.BACKBONES[config.discriminator](config.size, config.dropout)
         )
-        self.squash, self.aus, self.va = config.squash, len(labels.aus), labels.valence_arousal
+        self.aus, self.va = len(labels.aus), labels.valence_arousal
         self.last = nn.Linear(self.trunk.width, self.aus + 2 * self.va + 1)
-        tasks = [name for name, there in (("au", self.aus), ("va", self.va)) if there]
-        apart = [*tasks[1:], "generated"] if config.stages == "own" else []
-        self.stages = nn.ModuleDict({name: self.trunk.make_stage() for name in apart})
-
-    def read(self, name, features, outputs):
-        """The columns `outputs` of the last layer, on the features of a task."""
-        return F.linear(features[name], self.last.weight[outputs], self.last.bias[outputs])
 
     def forward(self, x):
-        if self.stages:
-            maps = self.trunk.maps(x)
-            first = self.trunk.features(maps)
-            own = {name: stage(maps) for name, stage in self.stages.items()}
-        else:
-            first, own = self.trunk(x), {}
-        features = dict.fromkeys(("au", "va", "generated"), first) | own
-        au = self.read("au", features, slice(0, self.aus))
-        va = self.read("va", features, slice(self.aus, -1))
-        generated = self.read("generated", features, slice(-1, None))[:, 0]
-        return au, va.tanh() if self.squash else va, generated, first
+        features = self.trunk(x)
+        outputs = self.last(features)
+        return outputs[:, : self.aus], outputs[:, self.aus : -1], outputs[:, -1], features
 
 
 class Reader(nn.Module):
@@ -260,6 +211,7 @@ class System(Contract):
 
     kind = "sampler"
     conditional = False
+    Discriminator = Discriminator
 
     def __init__(self, labels, config):
         super().__init__(labels, config)
@@ -269,7 +221,7 @@ class System(Contract):
             if small
             else ConvolutionalGenerator(config.noise_size, 0, config.size, config.g_width)
         )
-        self.discriminator = Discriminator(config, labels)
+        self.discriminator = self.Discriminator(config, labels)
         self.nets = {"generator": self.generator, "discriminator": self.discriminator}
         rates = {
             "generator": config.learning_rate,
@@ -291,24 +243,18 @@ class System(Contract):
         au = torch.where(levels.isnan(), levels, (levels >= PRESENT_INTENSITY).float())
         va = batch.labels.get("valence_arousal", like.new_zeros(count, 0))
         real = {"au": au, "va": va, "generated": like.new_zeros(count)}
-        if self.config.fake_labels == "none":
-            fake = {"au": torch.full_like(au, torch.nan), "va": torch.full_like(va, torch.nan)}
-        else:
-            fake = {"au": torch.full_like(au, (1 - alpha) / max(au.shape[1], 1)), "va": va}
-        return real, {**fake, "generated": torch.full_like(real["generated"], alpha)}
+        guessed = torch.full_like(au, (1 - alpha) / max(au.shape[1], 1))
+        generated = torch.full_like(real["generated"], alpha)
+        return real, {"au": guessed, "va": va, "generated": generated}
 
     def read(self, x, real):
-        """The discriminator's logits; running statistics move where the settings say so."""
-        norms = [net for net in self.discriminator.modules() if isinstance(net, nn.BatchNorm2d)]
-        kept = not real and self.config.statistics == "real"
-        momenta = [norm.momentum for norm in norms]
-        for norm in norms if kept else ():
-            norm.momentum = 0.0
+        """The discriminator's logits on real or generated images [N,3,S,S]."""
         # None: torch's own generator
-        out = self.discriminator(augment.augment(x, self.config.augment, None))
-        for norm, momentum in zip(norms, momenta):
-            norm.momentum = momentum
-        return out
+        return self.discriminator(augment.augment(x, self.config.augment, None))
+
+    def adversarial(self, generated):
+        """What the generator makes small: E[log P(generated | G(z))], of logits [N]."""
+        return F.logsigmoid(generated).mean()
 
     def update(self, name, loss):
         """As every system's; gradients are clipped after several processes have averaged them,
@@ -351,13 +297,8 @@ class System(Contract):
                 "real_as_real": (logits[2] < 0).float().mean(),
             }
 
-        # L_G = E[log P(generated | G(z))] + weight(step) Huber(x, G(z)), or -E[log P(real | G(z))]
-        # + …
-        generated = self.read(x_fake, real=False)[2]
-        if config.generator_loss == "saturating":
-            adversarial = F.logsigmoid(generated).mean()
-        else:
-            adversarial = -F.logsigmoid(-generated).mean()
+        # L_G = E[log P(generated | G(z))] + weight(step) Huber(x, G(z))
+        adversarial = self.adversarial(self.read(x_fake, real=False)[2])
         huber = F.huber_loss(x_fake, x_real, delta=1.0)
         self.update("generator", adversarial + huber_weight(config, step) * huber)
         return {"g_adversarial": adversarial.detach(), "huber": huber.detach()}
