@@ -42,7 +42,7 @@ PERSONAL := faces-personalised faces-normalised
 .PHONY: help setup setup-faces setup-photos test clean tables $(FACES) $(MNIST) $(BY_GENERATOR) $(BY_CLASS_GENERATOR) \
   compare-expressions results-expressions \
   compare-faces compare-mnist compare-editors compare-registration results-faces results-mnist results-generator \
-  idiosyncratic sweep-ganimation discriminators precision \
+  idiosyncratic sweep-ganimation discriminators fexgan-table results-fexgan precision \
   results-registration faces-registration faces-registration-check
 
 help:
@@ -58,6 +58,7 @@ help:
 	@echo 'make mnist-em …               the same on the MNIST grid (LEVEL=easy|medium|hard N=300|3000|30000 DIGITS=dir NOISE=0..1)'
 	@echo 'make mnist-tune NOISE=t       F1 of supervised at a noise, on grids of its own: which t is as hard as the thesis says'
 	@echo 'make idiosyncratic | sweep-ganimation | discriminators   what Niinuma et al. (2022) ask of GANimation'
+	@echo 'make fexgan-table             FExGAN: the four accuracies of its discriminator, and sheets as Siddiqui (2021) shows them'
 	@echo 'make compare-pseudo           what images without labels bring: pseudo-labels hard, soft, balanced, 5x; mean teacher'
 	@echo 'make faces-va|-expressions|-joint|-emotions   valence/arousal, expressions, all with AUs; compare-affect, results-affect'
 	@echo 'make faces-personalised|-normalised   models of one neutral image a person; compare-personal, results-personal'
@@ -152,7 +153,7 @@ compare-mnist results-mnist: %-mnist: | $(READY)
 results-generator: | $(READY)
 	$(ALONE_FACES) $(MAKE) -f make/experiment.mk SET=faces ARCH=$(EDITOR) results-generator
 
-compare-editors idiosyncratic sweep-ganimation discriminators: | $(READY)
+compare-editors idiosyncratic sweep-ganimation discriminators fexgan-table results-fexgan: | $(READY)
 	$(ALONE_FACES) $(MAKE) -f make/editors.mk $@
 
 precision: | $(READY)  # a classifier in fp16 and int8: size, speed, drop on a test manifest

@@ -103,3 +103,62 @@ $(d_exp): $(of)/%/seed1/discriminator/report.json: $(run)/%-g1/seed$(SEED)/repor
 
 discriminators: $(run)/ganimation-g1/seed$(SEED)/report.json $(run)/stargan-g1/seed$(SEED)/report.json $(d_exp)
 	$(PY) evaluate.py --compare $^
+
+# ---- what Siddiqui shows of FExGAN (2021) ----------------------------------------------------------------
+#   make fexgan-table   the discriminator's four accuracies (Table 1), on images learnt from and of held-out people;
+#                       sheets of faces from noise, of neutral faces to each expression, and mixed (Figures 4, 5, 6)
+# As many images are generated as there are real ones: each real image, towards an expression drawn evenly.
+siddiqui := $(of)/fexgan-expressions
+siddiqui_cells := $(EDITOR_SEEDS:%=$(siddiqui)/seed%)
+siddiqui_figures := $(foreach c,$(siddiqui_cells),$(foreach f,4 5 6,$c/figure$f/manifest.csv))
+learnt := $(firstword $(labelled))
+held_out := $(or $(test_natural),$(test))
+
+.PHONY: fexgan-table results-fexgan
+$(siddiqui)/%/discriminator/classifier.onnx: $(siddiqui)/%/generator.pt
+	@mkdir -p $(@D)
+	$(PY) export_onnx.py $< --as classifier --out $@
+
+$(siddiqui)/%/sampler.onnx: $(siddiqui)/%/generator.pt
+	$(PY) export_onnx.py $< --as sampler --out $@
+
+made_of = $(PY) synthesize.py --model $< --out $(@D) --device $(DEVICE) --source
+$(siddiqui)/%/discriminator/learnt/manifest.csv: $(siddiqui)/%/generator.onnx
+	$(made_of) $(learnt) --recipe expressions --sources all --count $$($(PY) -m lib.manifest count $(learnt))
+
+$(siddiqui)/%/discriminator/held_out/manifest.csv: $(siddiqui)/%/generator.onnx
+	$(made_of) $(held_out) --recipe expressions --sources all --count $$($(PY) -m lib.manifest count $(held_out))
+
+# the judge is the classifier that also reads edits; it has seen no generated image
+reads = $(PY) evaluate.py --device $(DEVICE) --model
+by_judge = $(reads) $(expression_judge)/classifier.onnx
+$(siddiqui)/%/discriminator/table.md: $(siddiqui)/%/discriminator/classifier.onnx \
+  $(siddiqui)/%/discriminator/learnt/manifest.csv $(siddiqui)/%/discriminator/held_out/manifest.csv \
+  $(expression_judge)/classifier.onnx
+	$(reads) $< --test $(learnt) > $(@D)/real_learnt.json
+	$(reads) $< --test $(held_out) > $(@D)/real_held_out.json
+	$(reads) $< --test $(@D)/learnt/manifest.csv > $(@D)/generated_learnt.json
+	$(reads) $< --test $(@D)/held_out/manifest.csv > $(@D)/generated_held_out.json
+	$(by_judge) --test $(learnt) > $(@D)/judge_real_learnt.json
+	$(by_judge) --test $(held_out) > $(@D)/judge_real_held_out.json
+	$(by_judge) --test $(@D)/learnt/manifest.csv > $(@D)/judge_generated_learnt.json
+	$(by_judge) --test $(@D)/held_out/manifest.csv > $(@D)/judge_generated_held_out.json
+	$(PY) -m lib.evaluation.discriminator_table $(@D) --out $@
+
+few = --count 48 --sheet $(@D)/sheet.png
+$(siddiqui)/%/figure4/manifest.csv: $(siddiqui)/%/sampler.onnx
+	$(PY) synthesize.py --model $< --out $(@D) --device $(DEVICE) --recipe expressions $(few)
+
+$(siddiqui)/%/figure5/manifest.csv: $(siddiqui)/%/generator.onnx
+	$(made_of) $(held_out) --recipe expressions $(few)
+
+$(siddiqui)/%/figure6/manifest.csv: $(siddiqui)/%/generator.onnx
+	$(made_of) $(held_out) --recipe mix $(few)
+
+fexgan-table: $(siddiqui_cells:%=%/discriminator/table.md) $(siddiqui_figures)
+	$(PY) -m lib.evaluation.discriminator_table $(siddiqui_cells:%=%/discriminator)
+
+results-fexgan: fexgan-table  # reports and sheets, to commit
+	cd $(of) && for cell in $(siddiqui_cells:$(of)/%=%); do mkdir -p $(CURDIR)/$(results)/generators/$$cell/discriminator \
+	  && cp $$cell/discriminator/*_*.json $(CURDIR)/$(results)/generators/$$cell/discriminator \
+	  && for f in 4 5 6; do cp $$cell/figure$$f/sheet.png $(CURDIR)/$(results)/generators/$$cell/figure$$f.png; done; done

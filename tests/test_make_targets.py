@@ -39,6 +39,13 @@ EXPECTED = {  # target and variables: pieces of the commands that it runs
         "learning_rate=0.001 update_rate=2 alpha=0.9",
         "lib.evaluation.loss_curves",
     ],
+    "fexgan-table EDITOR_SEEDS=2": [
+        "fexgan-expressions/seed2/generator.pt --as classifier",
+        "--recipe expressions --sources all --count $(",
+        "--as sampler",
+        "--recipe mix",
+        "lib.evaluation.discriminator_table",
+    ],
     "mnist-tune NOISE=0.4": ["--tuning-per-au 200", "--noise 0.4", "--test data/quick/mnist-noise"],
 }
 
@@ -111,8 +118,8 @@ echo ends >> work; exit 1
 """
 FACES = "faces-em faces-ganimation faces-fexgan compare-editors idiosyncratic sweep-ganimation"
 SETS = {  # targets that work in the same folders
-    "faces": FACES + " discriminators compare-faces faces-va faces-personalised faces-folds"
-    " compare-pseudo compare-affect compare-personal compare-expressions precision",
+    "faces": FACES + " discriminators fexgan-table results-fexgan compare-faces faces-va faces-personalised"
+    " faces-folds compare-pseudo compare-affect compare-personal compare-expressions precision",
     "mnist": "mnist-em mnist-tune compare-mnist results-mnist",
     "samplers": "compare-samplers results-samplers compare-sampled results-sampled sampler-data"
     " faces-gan faces-relativistic-sampler",

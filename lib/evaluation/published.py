@@ -1,9 +1,9 @@
 """Figures that papers print, from published.csv: a row is one figure of one table.
 
 Columns: `work`, `table`, `section` (of the work), `set` and `test` (those of our sets that the
-figure stands beside), `condition`, `metric` (f1 and fdr in per cent; icc), `value`, `remark`. The
-FDR of Marinos 2023 (`thesis`) is that of the correlated pair. Its table 17 has two figures for
-pseudo-labels, for 60,000 and 300,000 images.
+figure stands beside), `condition`, `metric` (f1, fdr, binary and class in per cent; icc), `value`,
+`remark`. The FDR of Marinos 2023 (`thesis`) is that of the correlated pair. Its table 17 has two
+figures for pseudo-labels, for 60,000 and 300,000 images.
 """
 import csv
 import functools
