@@ -31,8 +31,8 @@ class Batches:
             self.weight = self.weight * evenly(table).cpu()
 
     def summary(self):
-        """What there is to draw from, for people."""
-        return f"{self.system.labels.count} conditions"
+        """What samples are made from, for people."""
+        return "from noise and labels" if self.system.conditional else "from noise alone"
 
     def draw(self, count, epoch=0):
         """A SampleBatch of `count` rows for each process: drawn for all of them, then cut."""
