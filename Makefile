@@ -48,12 +48,13 @@ PERSONAL := faces-personalised faces-normalised
 help:
 	@echo 'make faces-em                 rendered faces: label, pseudo-label, train an editor, synthesise, train, report'
 	@echo 'make faces-supervised|-upsampled|-pseudo|-reweighted|-truth    the other conditions'
-	@echo 'make compare-faces            all conditions, as a table (BESIDES="em-first balanced": these, too);  results-faces: copies the reports to runs/results/'
+	@echo 'make compare-faces            all conditions, as a table (ARCHS="ganimation stargan": those of other editors, too;'
+	@echo '                              BESIDES="em-first balanced": these, too);  results-faces: copies the reports to runs/results/'
 	@echo 'make faces-upsampled-em|-em-checked|-em-mixed|-em-deactivate|-em-emotions   other ways to use edits'
 	@echo 'make faces-balanced|-balanced-real   synthetic faces alone, six levels of every AU equally often; real ones drawn so'
 	@echo 'make faces-GENERATOR          another generator in place of that of faces-em: $(EDITORS)'
 	@echo 'make faces-CLASS_GENERATOR    an expression classifier on real faces and theirs: $(OF_CLASSES)'
-	@echo 'make compare-expressions ARCH=fexgan   real, up-sampled, and with the faces of ARCH (SEEDS="1 2 3")'
+	@echo 'make compare-expressions ARCHS="fexgan stargan"   real, up-sampled, and with the faces of each (SEEDS="1 2 3")'
 	@echo 'make compare-editors          every editor of AUs and of expressions, on the same people (EDITOR_SEEDS="1 2")'
 	@echo 'make mnist-em …               the same on the MNIST grid (LEVEL=easy|medium|hard N=300|3000|30000 DIGITS=dir NOISE=0..1)'
 	@echo 'make mnist-tune NOISE=t       F1 of supervised at a noise, on grids of its own: which t is as hard as the thesis says'
@@ -118,10 +119,14 @@ $(BY_GENERATOR): faces-%: | $(READY)
 $(BY_CLASS_GENERATOR): faces-%: | $(READY)
 	$(ALONE_FACES) $(MAKE) -f make/expressions.mk ARCH=$(*:%-expressions=%) synthetic
 
+KNOWN = $(if $(filter-out $1,$(ARCHS)),$(error ARCHS=$(ARCHS): $@ knows $1))
 compare-expressions results-expressions: %-expressions: | $(READY)
-	$(ALONE_FACES) $(MAKE) -f make/expressions.mk ARCH=$(or $(ARCH),fexgan) $*
+	$(call KNOWN,$(OF_CLASSES) $(OF_CLASSES:%-expressions=%))
+	$(ALONE_FACES) $(MAKE) -f make/expressions.mk \
+	  ARCH=$(or $(ARCH),$(firstword $(ARCHS:%-expressions=%)),fexgan) $*
 
 compare-faces results-faces: %-faces: | $(READY)
+	$(call KNOWN,$(EDITORS))
 	$(ALONE_FACES) $(MAKE) -f make/experiment.mk SET=faces ARCH=$(EDITOR) $*
 
 $(AFFECT): faces-%: | $(READY)

@@ -12,6 +12,7 @@ include make/faces.mk
 generator := $(run)/generators/$(ARCH)/seed$(GENERATOR_SEED)/generator.onnx
 affect := $(run)/affect
 compared ?= va expressions emotions joint
+of_others ?=
 learn = --validation $(validation) --out $@ --seed $* --device $(DEVICE) --resume $(classifier_options)
 
 va expressions joint emotions: %: $(affect)/%/seed$(SEED)/report_natural.json
@@ -45,10 +46,12 @@ $(affect)/%/report_natural.json: $(affect)/%/classifier.onnx
 	  --predictions $(@D)/predictions_natural.csv --device $(DEVICE) > $@.tmp && mv $@.tmp $@
 	@echo 'report: $@' >&2
 
-tables := $(foreach c,$(compared),$(foreach s,$(SEEDS),$c/seed$s/report_natural.json))
+of_seeds = $(foreach c,$1,$(foreach s,$(SEEDS),$c/seed$s/report_natural.json))
+made_here := $(addprefix $(affect)/,$(call of_seeds,$(compared)))
+tables := $(call of_seeds,$(compared) $(of_others))
 
-compare: $(addprefix $(affect)/,$(tables))
-	$(PY) evaluate.py --compare $^
+compare: $(made_here)
+	$(PY) evaluate.py --compare $(addprefix $(affect)/,$(tables))
 
 results: compare
 	mkdir -p $(results)/affect

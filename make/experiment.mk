@@ -3,7 +3,7 @@
 # GOAL is a condition, or data, judge, generator, synthetic, compare, results or results-generator.
 include make/settings.mk
 
-.PHONY: data judge generator synthetic compare compare-pseudo results results-generator
+.PHONY: data judge generator synthetic of-seeds compare compare-pseudo results results-generator
 data:  # the goal where none is named
 
 ARCH ?= $(EDITOR)
@@ -18,7 +18,10 @@ generator = $(run)/generators/$(variant)/seed$(GENERATOR_SEED)
 include make/$(SET).mk
 
 # truth: as pseudo, with the true labels of the unlabelled images, which only sets made here have
-# BESIDES="em-mixed ganimation-g1": conditions made before, in the tables as well
+# BESIDES="em-mixed balanced": other conditions of this file, in the tables as well
+# ARCHS="ganimation stargan": the conditions of other editors, each by a make of its own
+other_editors := $(filter-out $(if $(filter em,$(em)),$(ARCH)),$(ARCHS))
+of_others := $(other_editors:%=%-g$(GENERATOR_SEED))
 compared := supervised upsampled pseudo reweighted $(em) $(if $(own),,truth) $(BESIDES)
 sweep := pseudo-hard pseudo-balanced pseudo-upsampled mean-teacher $(if $(FACES_DIR),$(if $(own),,pseudo-5x))
 # as Niinuma et al. print it: synthetic images alone, six levels of every AU equally often, against real ones drawn so
@@ -196,10 +199,18 @@ $(run)/%/report_natural.json: $(run)/%/classifier.onnx
 	  --device $(DEVICE) > $@.tmp && mv $@.tmp $@
 
 # condition/seed1/report.json …, below $(run)
-tables := $(foreach c,$(compared),$(foreach s,$(SEEDS),$(addprefix $(c)/seed$(s)/,$(reports))))
+of_seeds = $(foreach c,$1,$(foreach s,$(SEEDS),$(addprefix $c/seed$s/,$(reports))))
+made_here := $(addprefix $(run)/,$(call of_seeds,$(compared)))
+tables := $(call of_seeds,$(compared) $(of_others))
 
-compare: $(addprefix $(run)/,$(tables))
-	$(PY) evaluate.py --compare $^
+compare: $(made_here) $(other_editors:%=condition-of-%)
+	$(PY) evaluate.py --compare $(addprefix $(run)/,$(tables))
+
+of-seeds: $(addprefix $(run)/,$(call of_seeds,$(em)))
+
+.PHONY: $(other_editors:%=condition-of-%)
+$(other_editors:%=condition-of-%): condition-of-%: | $(made_here)
+	$(MAKE) -f make/experiment.mk SET=$(SET) ARCH=$* of-seeds
 
 # what is done with images without labels, beside none of them and beside their true labels
 compare-pseudo: $(addprefix $(run)/,$(foreach c,supervised upsampled pseudo $(sweep) $(if $(own),,truth),$(foreach \

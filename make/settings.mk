@@ -42,6 +42,8 @@ MNIST_EDITOR ?= $(EDITOR)
 EDITORS := warp-editor expression-manipulator ganimation stargan
 # those that know expressions: `make faces-NAME`, or faces-stargan-expressions for one that knows AUs as well
 OF_CLASSES := fexgan $(EDITORS:%=%-expressions)
+# other generators in the tables of compare-faces or compare-expressions
+ARCHS ?=
 # samplers: gan-mlp is the published fully connected gan of Richer, gan the convolutional one of Kolbenschlager
 SAMPLERS ?= gan-mlp gan conditional-gan conditional-wgan categorical-gan multitask-gan relativistic-sampler
 

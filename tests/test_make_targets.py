@@ -88,6 +88,46 @@ def test_further_conditions_stand_in_the_tables(tmp_path):
         assert f"runs/quick/faces/{condition}/seed1/report_natural.json" in line, condition
 
 
+def test_other_editors_are_made_and_stand_in_the_table(tmp_path):
+    arguments = ["ARCHS=ganimation warp-editor stargan", "SEEDS=1 2"]
+    lines = plan(tmp_path, "compare-faces", *arguments).splitlines()
+    for seed in (1, 2):
+        for condition in ("em", "ganimation-g1", "stargan-g1"):
+            place = f"runs/quick/faces/{condition}/seed{seed}"
+            assert f"{place}/report.json {place}/report_natural.json" in lines[-1], place
+            assert any(f"--out {place}/classifier.pt" in line for line in lines), place
+    trained = [line.split("--arch ")[1].split()[0] for line in lines if "--arch " in line]
+    editors = [name for name in trained if name != "judge"]
+    assert editors == ["warp-editor", "ganimation", "stargan"]
+    assert "warp-editor-g1" not in lines[-1] and "ganimation" not in " ".join(
+        plan(tmp_path, "compare-faces").splitlines()
+    )
+
+
+def test_the_usual_editor_from_another_seed_is_one_of_them(tmp_path):
+    last = plan(tmp_path, "compare-faces", "ARCHS=ganimation", "SEEDS=1", "GENERATOR_SEED=2")
+    for condition in ("warp-editor-g2", "ganimation-g2"):
+        assert f"runs/quick/faces/{condition}/seed1/report.json" in last.splitlines()[-1]
+
+
+def test_generators_of_expressions_share_one_table(tmp_path):
+    arguments = ["ARCHS=fexgan stargan-expressions", "SEEDS=1"]
+    lines = plan(tmp_path, "compare-expressions", *arguments).splitlines()
+    for condition in ("expressions", "upsampled-expressions", "fexgan-g1", "stargan-g1"):
+        assert f"affect/{condition}/seed1/report_natural.json" in lines[-1], condition
+    trained = [line.split("--arch ")[1].split()[0] for line in lines if "--arch " in line]
+    assert trained == ["fexgan", "stargan"]
+
+
+@pytest.mark.parametrize("target, wrong", [("compare-faces", "fexgan"),
+                                           ("compare-expressions", "gan")])
+def test_an_unknown_editor_of_a_table_is_refused(target, wrong, tmp_path):
+    plan(tmp_path, "help")
+    done = subprocess.run(["make", "-n", target, f"ARCHS={wrong}"], cwd=tmp_path,
+                          capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and f"ARCHS={wrong}: {target} knows" in done.stderr
+
+
 @pytest.mark.parametrize("torch, says", [("cpu", "1.5 GB"), ("cuda", "5.8 GB")])
 def test_setup_says_what_it_downloads_and_takes_the_index_asked_for(torch, says, tmp_path):
     lines = plan(tmp_path, "setup", f"TORCH={torch}").splitlines()
@@ -161,6 +201,8 @@ def test_two_targets_of_one_set_take_turns(targets, copy):
     os.close(into)
     with open(out) as said:
         waits = next(line for line in said if "waiting until it has done" in line)
+        # both write here: the "+ " before a command of the other may come first
+        waits = waits.removeprefix("+ ")
         assert waits.startswith("runs/quick/.locks/") and ": make -f make/" in waits
         (copy / "go").touch()
         assert "Traceback" not in said.read()
