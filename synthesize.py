@@ -387,9 +387,10 @@ def edit_photo(model, options):
 
             return edit_one(photo, found, edit, model.image_size)
 
-        write_pictures(options.out, [edited(factor) for factor in options.factors])
-        if options.sheet:
+        pictures = [edited(factor) for factor in options.factors]
+        if options.sheet:  # before the picture, which says that all is there
             write_sheet(data, known, plan, model, options)
+        write_pictures(options.out, pictures)
 
 
 def edit_video(model, options):

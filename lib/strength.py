@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from lib.cli import BadInput, arg, log, parse, run
-from lib.files import replacing, to_json, write_text
+from lib.files import replacing, to_json
 
 WANTED = 0.8  # of the true rise; beyond it, distances to the true images grow faster than readings
 POWER = 1.5   # a reading rises by about this power of how much is asked (0.9 to 1.9, by AU)
@@ -91,9 +91,10 @@ def write(model, meta, out):
 
     onnx.helper.set_model_props(model, {key: json.dumps(value) for key, value in meta.items()})
     onnx.checker.check_model(model)
-    with replacing(out) as temporary:
+    # .json is renamed first
+    with replacing(out) as temporary, replacing(Path(out).with_suffix(".json")) as beside:
         onnx.save(model, temporary)
-    write_text(out.removesuffix(".onnx") + ".json", to_json(meta))
+        beside.write_text(to_json(meta), encoding="utf-8")
 
 
 def main(argv=None):

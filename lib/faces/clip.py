@@ -4,13 +4,12 @@ What trembles from frame to frame is where the face is found and what the editor
 follow quick movements at once and slow ones smoothly; the film's own pixels are moved, so its
 grain stays its own.
 """
-import os
-
 import numpy as np
 
 from lib.cli import BadInput, log
 from lib.faces import align, landmarks, models, paste, video
 from lib.faces.detect import choose
+from lib.files import replacing
 
 # share of a new frame's points that counts when the face rests, and when it moves
 SLOW, FAST = 0.15, 1.0
@@ -76,8 +75,7 @@ def edit_clip(path, out, mode, size, edit, apply):
     Arguments as for `edited`. Returns (frames, frames in which no face was found)."""
     models.check()
     rate, writer, count, lost = video.rate(path), None, 0, 0
-    temporary = f"{out}.part.mp4"
-    try:
+    with replacing(out) as temporary:
         pictures = (frame.image for frame in video.frames(path))
         for picture, changed in edited(pictures, mode, size, edit, apply):
             writer = writer or video.Writer(temporary, rate, picture.shape[:2])
@@ -89,10 +87,6 @@ def edit_clip(path, out, mode, size, edit, apply):
             raise BadInput(
                 f"{path}: no face found in any of {count} frames; give a film where it is larger"
             )
-        os.replace(temporary, out)
-    finally:
-        if os.path.exists(temporary):
-            os.unlink(temporary)
     if lost:
         log(f"{path}: no face found in {lost} of {count} frames; they are as they were")
     return count, lost

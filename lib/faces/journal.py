@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from lib import images
-from lib.cli import BadInput
+from lib.cli import BadInput, naming
 
 A_FOLDER = 1000  # images
 
@@ -24,7 +24,7 @@ class Journal:
 
     def __init__(self, out, settings):
         self.out, self.entries, self.count = Path(out), {}, 0
-        path = self.out / self.FILE
+        path = self.path = self.out / self.FILE
         lines = path.read_bytes().split(b"\n") if path.exists() else []
         # a line that was cut short is written anew
         whole = sum(len(line) + 1 for line in lines[:-1])
@@ -55,14 +55,16 @@ class Journal:
             self.count = max(self.count, entry["number"] + 1)
 
     def _write(self, entry):
-        self.file.write(json.dumps(entry).encode() + b"\n")
-        self.file.flush()
+        with naming(self.path):
+            self.file.write(json.dumps(entry).encode() + b"\n")
+            self.file.flush()
 
     def __enter__(self):
         return self
 
     def __exit__(self, *error):
-        self.file.close()
+        with naming(self.path):  # tries once more to write what a full disk refused
+            self.file.close()
 
     def __getitem__(self, item):
         return self.entries[item.reference]

@@ -15,6 +15,7 @@ import numpy as np
 
 from lib.cli import BadInput, arg, log, parse, run
 from lib.faces import models
+from lib.files import replacing
 
 OPSET = 18
 # numbers of the operators in the format's schema
@@ -168,7 +169,8 @@ def main(argv=None):
     model = helper.make_model(graph(), opset_imports=[helper.make_opsetid("", OPSET)],
                               ir_version=10)
     onnx.checker.check_model(model)
-    onnx.save(model, options.out)
+    with replacing(options.out) as temporary:
+        onnx.save(model, temporary)
     log(f"{options.out}: Face Mesh, {len(model.SerializeToString()) / 2**20:.1f} MB")
 
 

@@ -21,7 +21,7 @@ import numpy as np
 from lib import manifest
 from lib.cli import BadInput, arg, log, parse, run
 from lib.faces import align, mesh_codes, mesh_graph
-from lib.files import digest, replacing, to_json, write_text
+from lib.files import digest, replacing, to_json
 from lib.labels import VALENCE_AROUSAL
 
 HIDDEN, EPOCHS, BATCH, RATE, DECAY = 256, 12, 100, 1e-3, 0.05
@@ -268,9 +268,10 @@ def save(model, meta, path):
 
     onnx.helper.set_model_props(model, {key: json.dumps(value) for key, value in meta.items()})
     onnx.checker.check_model(model)
-    with replacing(path) as temporary:
+    # .json is renamed first
+    with replacing(path) as temporary, replacing(Path(path).with_suffix(".json")) as beside:
         onnx.save(model, temporary)
-    write_text(Path(path).with_suffix(".json"), to_json(meta))
+        beside.write_text(to_json(meta), encoding="utf-8")
 
 
 def metadata(options, names, data):

@@ -5,7 +5,9 @@
 Frames are written lossless (PNG); a second run decodes again but writes only what is missing. To
 get registered faces straight from a video, without its frames on disk, see lib.faces.register.
 """
+import errno
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
@@ -77,6 +79,7 @@ class Writer:
 
     def __init__(self, path, rate, shape):
         cv2 = self.cv2 = models.opencv()
+        self.path, self.count = path, 0
         self.height, self.width = shape[0] // 2 * 2, shape[1] // 2 * 2
         self.file = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), rate,
                                     (self.width, self.height))
@@ -87,9 +90,20 @@ class Writer:
 
     def write(self, picture):
         self.file.write(np.ascontiguousarray(picture[:self.height, :self.width, ::-1]))
+        self.count += 1
 
     def close(self):
+        """Finish the file. OpenCV does not say what could not be written, so it is looked at: an
+        OSError where the disk is full, BadInput where the film lacks frames for another reason."""
         self.file.release()
+        capture = self.cv2.VideoCapture(str(self.path))
+        whole = int(capture.get(self.cv2.CAP_PROP_FRAME_COUNT)) == self.count
+        capture.release()
+        if not whole and shutil.disk_usage(Path(self.path).parent).free < self.height * self.width:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
+        if not whole:
+            raise BadInput(f"{self.path}: the film could not be written whole; "
+                           "choose another place, or a shorter film")
 
 
 def frames(path, fps=None, wanted=lambda number: True):
