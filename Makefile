@@ -28,7 +28,8 @@ ALL_OF = FACES_EM_NO_SKIPS=1 $(PY) -m pytest -q -rs
 .NOTPARALLEL:
 
 CONDITIONS := supervised upsampled pseudo reweighted em truth
-MIXED := upsampled-em upsampled-em-mixed em-first upsampled-longer em-checked em-mixed em-deactivate em-emotions balanced balanced-real
+MIXED := upsampled-em upsampled-em-mixed em-first upsampled-longer em-checked em-mixed em-deactivate em-emotions \
+  balanced balanced-real printed em-printed
 FACES := $(addprefix faces-,$(CONDITIONS) $(MIXED) data judge generator)
 MNIST := $(addprefix mnist-,$(CONDITIONS) $(MIXED) data generator)
 BY_GENERATOR := $(addprefix faces-,$(EDITORS))
@@ -51,6 +52,7 @@ help:
 	@echo 'make compare-faces            all conditions, as a table (ARCHS="ganimation stargan": those of other editors, too;'
 	@echo '                              BESIDES="em-first balanced": these, too);  results-faces: copies the reports to runs/results/'
 	@echo 'make faces-upsampled-em|-em-checked|-em-mixed|-em-deactivate|-em-emotions   other ways to use edits'
+	@echo 'make faces-printed|-em-printed   the thesis'\''s Table 1 to the letter: no dropout, augmentation or averaged weights'
 	@echo 'make faces-balanced|-balanced-real   synthetic faces alone, six levels of every AU equally often; real ones drawn so'
 	@echo 'make faces-GENERATOR          another generator in place of that of faces-em: $(EDITORS)'
 	@echo 'make faces-CLASS_GENERATOR    an expression classifier on real faces and theirs: $(OF_CLASSES)'

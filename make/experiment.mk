@@ -29,7 +29,7 @@ balanced := $(if $(filter em,$(em)),balanced,balanced-$(em))
 # the thesis's other two synthetic sets
 others := $(em)-deactivate $(em)-emotions
 conditions := $(filter-out $(BESIDES),$(compared)) upsampled-$(em) upsampled-$(em)-mixed $(em)-first upsampled-longer \
-  $(em)-checked $(em)-mixed $(others) \
+  $(em)-checked $(em)-mixed $(others) printed $(em)-printed \
   $(balanced) balanced-real $(sweep)
 reports := report.json $(if $(test_natural),report_natural.json)
 .PHONY: $(conditions) em
@@ -77,6 +77,17 @@ $(run)/generators/$(variant)/seed%/generator.pt: $(run)/pseudo/seed1/pseudo.csv 
 
 $(run)/$(em)/seed%/classifier.pt: $(run)/$(em)/synthetic/manifest.csv
 	$(PY) train_classifier.py --train $(labelled) $< $(learn)
+
+# ---- Table 1 of the thesis, as printed ---------------------------------------------------------------------
+# mse, early stopping; no dropout, augmentation, schedule or averaged weights. All learn for as many epochs, so that more
+# images are more steps; elsewhere all make as many steps
+as_printed = --validation $(validation) --out $@ --seed $* --device $(DEVICE) --resume --dropout 0 $(own_options) \
+  $(if $(filter smoke,$(PRESET)),--max-steps 40)
+$(run)/printed/seed%/classifier.pt: $(data) | $(READY)
+	$(PY) train_classifier.py --train $(labelled) $(as_printed)
+
+$(run)/$(em)-printed/seed%/classifier.pt: $(run)/$(em)/synthetic/manifest.csv
+	$(PY) train_classifier.py --train $(labelled) $< $(as_printed)
 
 # ---- other ways to use edits -----------------------------------------------------------------------------
 # rare AUs more often, and edits of one AU at any level in place of the thesis's 0.7

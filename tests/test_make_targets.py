@@ -14,6 +14,8 @@ EXPECTED = {  # target and variables: pieces of the commands that it runs
     "faces-supervised": ["train_classifier.py", "--losses au=bce"],
     "faces-balanced": ["--recipe balanced --targets",
                        "--train runs/quick/faces/balanced/synthetic"],
+    "faces-printed": ["--resume --dropout 0"],
+    "faces-em-printed": ["em/synthetic/manifest.csv", "--resume --dropout 0"],
     "faces-balanced-real": ["lib.balance data/quick/faces/labelled.csv --levels --count 3000"],
     "faces-em-first": ["--recipe single-au --level-range 0.3 1", "--upsample 3000", "--init runs/"],
     "faces-va": ["--tasks va --losses va=ccc"],
