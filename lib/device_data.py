@@ -16,6 +16,13 @@ def device(name="auto"):
     return torch.device(name)
 
 
+def sent(values, device):
+    """A small tensor of a batch, on its way to a device: the processor need not wait for a GPU."""
+    if device.type != "cuda":
+        return values.to(device)
+    return values.pin_memory().to(device, non_blocking=True)
+
+
 def to_float(pixels):
     """uint8 [N,H,W,3] -> float32 [N,3,H,W] in [-1, 1], channels-last in memory."""
     return pixels.permute(0, 3, 1, 2).float().mul_(1 / 127.5).sub_(1)

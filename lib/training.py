@@ -143,6 +143,22 @@ def set_learning_rate(optimiser, rate):
         group["lr"] = rate
 
 
+def restore_optimiser(optimiser, state):
+    """Take over an optimiser's state from a checkpoint.
+
+    How it computes (fused or not) is what it was built with, not what an earlier version saved.
+    The averages of gradients are laid in memory as the parameters are: fused kernels pair numbers
+    by their place, and a GPU, or an earlier version, may have laid them otherwise."""
+    kept = [{name: group[name] for name in ("fused", "foreach") if name in group}
+            for group in optimiser.param_groups]
+    groups = [{**saved, **own} for saved, own in zip(state["param_groups"], kept)]
+    optimiser.load_state_dict({**state, "param_groups": groups})
+    for parameter, values in optimiser.state.items():
+        for name, value in values.items():
+            if torch.is_tensor(value) and value.dim():
+                values[name] = torch.empty_like(parameter).copy_(value)
+
+
 class Processes:
     """One process, or several that `torchrun --nproc-per-node K train_….py …` started (data
     parallel)."""
@@ -246,5 +262,5 @@ def row_mean(values):
     """Mean of rows [N,…] over the rows of all processes, whose numbers of rows may differ."""
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
         return values.mean()
-    count = torch.tensor(float(len(values)), device=values.device)
+    count = torch.full((), float(len(values)), device=values.device)
     return values.flatten(1).mean(1).sum() / over_processes(count)

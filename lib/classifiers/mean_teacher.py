@@ -35,7 +35,8 @@ class Unlabelled:
 
     def draw(self, count, generator):
         """Rows [count], drawn with replacement."""
-        return torch.randint(len(self.pixels), (count,), generator=generator).to(self.pixels.device)
+        rows = torch.randint(len(self.pixels), (count,), generator=generator)
+        return device_data.sent(rows, self.pixels.device)
 
 
 def weight(most, step, steps):

@@ -56,7 +56,7 @@ def optimiser(options, parameters):
         )
     if options.optimiser == "sgd":
         return torch.optim.SGD(
-            parameters, rate, momentum=MOMENTUM, weight_decay=decay, foreach=True
+            parameters, rate, momentum=MOMENTUM, weight_decay=decay, fused=True
         )
     chosen = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[options.optimiser]
-    return chosen(parameters, rate, weight_decay=decay, foreach=True)
+    return chosen(parameters, rate, weight_decay=decay, fused=True)

@@ -11,7 +11,7 @@ from lib.classifiers import mean_teacher, settings, thresholds
 from lib.classifiers.objective import Objective
 from lib.cli import BadInput, GateFailed, log, progress
 from lib.termination import EpochDraws
-from lib.training import Average, Best, learning_rate, set_learning_rate
+from lib.training import Average, Best, learning_rate, restore_optimiser, set_learning_rate
 
 SAMPLES = 8  # validation images kept in the checkpoint, for the parity gate of export_onnx.py
 NOT_OF_THE_RUN = (
@@ -255,7 +255,7 @@ class Training:
             )
         self.net.load_state_dict(state["weights"])
         self.objective.load_state_dict(state["objective"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        restore_optimiser(self.optimiser, state["optimiser"])
         if self.average:
             self.average.restore(state["average"])
         self.epoch, self.step, self.seconds = state["epoch"], state["step"], state["seconds"]

@@ -19,7 +19,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from lib import augment, classifiers
-from lib.generators.contract import SampleDrawing, System as Contract
+from lib.generators.contract import SampleDrawing, System as Contract, adam
 from lib.generators.sampler_blocks import LEAK, ConvolutionalGenerator, even
 from lib.labels import PRESENT_INTENSITY
 from lib.training import over_processes
@@ -228,7 +228,7 @@ class System(Contract):
             "discriminator": config.learning_rate * config.d_rate,
         }
         self.optimisers = {
-            name: torch.optim.Adam(net.parameters(), rates[name], (config.beta1, 0.999))
+            name: adam(net, rates[name], (config.beta1, 0.999))
             for name, net in self.nets.items()
         }
         self.clipped = set()

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
-from lib.generators.contract import SampleDrawing, System as Contract
+from lib.generators.contract import SampleDrawing, System as Contract, adam
 from lib.generators.sampler_blocks import ConvolutionalGenerator, ConvolutionalTrunk, is_real
+from lib.training import over_processes
 
 TASKS = ("expression",)
 
@@ -69,7 +71,7 @@ class System(Contract):
         self.discriminator = Discriminator(config, labels.count)
         self.nets = {"generator": self.generator, "discriminator": self.discriminator}
         self.optimisers = {
-            name: torch.optim.Adam(net.parameters(), config.learning_rate, (config.beta1, 0.999))
+            name: adam(net, config.learning_rate, (config.beta1, 0.999))
             for name, net in self.nets.items()
         }
         self.drawing = SampleDrawing("normal", config.noise_size)
@@ -77,15 +79,17 @@ class System(Contract):
     def step(self, batch, step):
         x_real, y, w = batch.x_real, batch.y, self.config.w_wrong
         x_fake = self.generator(self.draw.randn(len(y), self.config.noise_size, device=y.device), y)
-        y_wrong, differs = wrong_labels(y)
 
         # L_D = -E[log D(x, y)] - (1 - w) E[log(1 - D(G(z, y), y))] - w E[log(1 - D(x, y'))], y'
         # the wrong label
         real, fake = self.discriminator(x_real, y), self.discriminator(x_fake.detach(), y)
         d_loss = is_real(real, 1) + (1 - w) * is_real(fake, 0)
         terms = {}
-        if w and differs.any():
-            wrong = is_real(self.discriminator(x_real[differs], y_wrong[differs]), 0)
+        if w:
+            y_wrong, differs = wrong_labels(y)
+            # -log(1 - sigmoid) is softplus; rows are weighed, as choosing them would wait for a GPU
+            each = F.softplus(self.discriminator(x_real, y_wrong)) * differs
+            wrong = each.sum() / over_processes(differs.float().sum()).clamp(min=1e-8)
             d_loss = d_loss + w * wrong
             terms["d_wrong"] = wrong.detach()
         self.update("discriminator", d_loss)

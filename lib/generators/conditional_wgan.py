@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from lib.generators.contract import SampleDrawing, System as Contract
+from lib.generators.contract import SampleDrawing, System as Contract, adam
 from lib.generators.sampler_blocks import (ConvolutionalGenerator, ConvolutionalTrunk,
                                            condition_loss, probabilities)
 
@@ -87,8 +87,7 @@ class System(Contract):
                                                 config.width)
         self.critic = Critic(config, labels.count)
         self.nets = {"generator": self.generator, "critic": self.critic}
-        self.optimisers = {name: torch.optim.Adam(net.parameters(), config.learning_rate,
-                                                  (config.beta1, config.beta2))
+        self.optimisers = {name: adam(net, config.learning_rate, (config.beta1, config.beta2))
                            for name, net in self.nets.items()}
         self.drawing = SampleDrawing("normal", config.noise_size)
 

@@ -184,6 +184,14 @@ class System:
         return asdict(self.config)
 
 
+def adam(parameters, rate, betas=(0.5, 0.999)):
+    """Adam, one kernel for all parameters on a CPU and on a GPU. parameters: of a network, or an
+    iterable of them."""
+    if isinstance(parameters, nn.Module):
+        parameters = parameters.parameters()
+    return torch.optim.Adam(parameters, rate, betas, fused=True)
+
+
 class Editor(nn.Module):
     """The export graph of a network with `edit(image, source, target)`."""
 

@@ -5,7 +5,7 @@ from torch.nn import functional as F
 
 from lib import images
 from lib.cli import BadInput
-from lib.device_data import to_uint8
+from lib.device_data import sent, to_uint8
 from lib.generators import conditions, motion, pairs
 from lib.generators.contract import EditBatch
 from lib.onnx_runtime import Model, au_scores
@@ -17,10 +17,13 @@ BATCH = 32             # of them at a time, as training steps leave little memor
 
 class Batches:
     """Batches of a training set. data: lib.device_data.Set; table [N,C]: conditions, NaN
-    unlabelled."""
+    unlabelled.
+
+    Rows and conditions are drawn on the CPU, where a choice costs no wait for a GPU, and sent."""
 
     def __init__(self, data, table, system, flip=True):
-        self.data, self.table, self.system, self.flip = data, table, system, flip
+        self.data, self.table, self.system, self.flip = data, table.cpu(), system, flip
+        self.device = table.device
         drawing = system.drawing
         self.pairs = pairs.Pairs(data.manifest, table, weight=data.weight, by=drawing.pair_by,
                                  isolate=drawing.isolate)
@@ -60,15 +63,18 @@ class Batches:
             images_of["x_true"] = partners
             if drawing.doubles:
                 images_of["x_double"] = self.pairs.doubles(rows[:paired])
-        pictures = {name: self.data.images(draw.mine(each)) for name, each in images_of.items()}
+        images_of = {name: sent(draw.mine(each), self.device) for name, each in images_of.items()}
+        pictures = {name: self.data.images(each) for name, each in images_of.items()}
         pictures, mirrored = self.augment(pictures, total)
         if paired and self.motion is not None:
-            pictures["motion"] = self.motion.between(*map(draw.mine, (rows[:paired], partners)),
-                                                     mirrored[:len(draw.mine(partners))])
+            true = images_of["x_true"]
+            pictures["motion"] = self.motion.between(images_of["x_real"][:len(true)], true,
+                                                     mirrored[:len(true)])
         label = self.noisy(label)
         source = conditions.without_gaps(self.system.labels, label)
         target = torch.where(target.isnan() | label.isnan(), source, target)  # unknown: unchanged
-        label, source, target = draw.mine(label), draw.mine(source), draw.mine(target)
+        label, source, target = (sent(draw.mine(each), self.device)
+                                 for each in (label, source, target))
         return EditBatch(labels=conditions.as_labels(self.system.labels, label), y_org=source,
                          y_trg=target, known=~label.isnan(), kinds=draw.mine(kinds), epoch=epoch,
                          **pictures)
@@ -89,10 +95,10 @@ class Batches:
         """(pictures, bool [B] which are mirrored): the same flip and crop for all pictures of a
         row; the first rows of x_real are those of the others."""
         draw = self.system.draw
-        mirrored = torch.zeros(len(pictures["x_real"]), 1, 1, 1, dtype=torch.bool)
+        mirrored = torch.zeros(len(pictures["x_real"]), 1, 1, 1, dtype=torch.bool,
+                               device=self.device)
         if self.flip:
-            device = pictures["x_real"].device
-            mirrored = draw.mine(torch.rand(total, 1, 1, 1) < 0.5).to(device)
+            mirrored = sent(draw.mine(torch.rand(total, 1, 1, 1) < 0.5), self.device)
             pictures = {name: torch.where(mirrored[:len(each)], each.flip(3), each)
                         for name, each in pictures.items()}
         if self.system.drawing.crop:

@@ -171,8 +171,7 @@ class System(contract.System):
         self.discriminator = PatchDiscriminator(labels.count, config.size, config.d_width,
                                                 config.d_layers)
         self.nets = {"generator": self.generator, "discriminator": self.discriminator}
-        self.optimisers = {name: torch.optim.Adam(net.parameters(), lr=config.learning_rate,
-                                                  betas=(0.5, 0.999), fused=True)
+        self.optimisers = {name: contract.adam(net, config.learning_rate)
                            for name, net in (("g", self.generator), ("d", self.discriminator),
                                              ("penalty", self.discriminator))}
         self.drawing = contract.EditDrawing(

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from lib.cli import BadInput
-from lib.generators.contract import EditDrawing, SampleDrawing, System as Contract
+from lib.generators.contract import EditDrawing, SampleDrawing, System as Contract, adam
 from lib.generators.sampler_blocks import condition_loss, is_real
 
 TASKS = ("expression",)
@@ -158,11 +158,10 @@ class System(Contract):
         self.discriminator = Discriminator(labels.count, config)
         self.nets = {"encoder": self.encoder, "decoder": self.decoder,
                      "discriminator": self.discriminator}
-        adam = {"lr": config.learning_rate, "betas": (config.beta1, 0.999)}
+        rate, betas = config.learning_rate, (config.beta1, 0.999)
         generator = [*self.encoder.parameters(), *self.decoder.parameters()]
-        self.optimisers = {"generator": torch.optim.Adam(generator, **adam),
-                           "discriminator": torch.optim.Adam(self.discriminator.parameters(),
-                                                             **adam)}
+        self.optimisers = {"generator": adam(generator, rate, betas),
+                           "discriminator": adam(self.discriminator, rate, betas)}
         self.drawing = EditDrawing({"pair": 1.0}, pair_by="subject")
 
     @property

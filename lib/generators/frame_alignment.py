@@ -25,7 +25,8 @@ def move(pictures, movement):
 def back(movement):
     """The movement [N,6] that undoes one."""
     matrix = matrices(movement)
-    turn = torch.linalg.inv(matrix[:, :, :2])
+    # _ex: without a check that would wait for a GPU
+    turn = torch.linalg.inv_ex(matrix[:, :, :2]).inverse
     back = torch.cat([turn, -turn @ matrix[:, :, 2:]], 2)
     return (back - torch.eye(2, 3, device=movement.device)).flatten(1)
 
@@ -55,5 +56,6 @@ def movement(source, answer, steps=5, tolerance=3.0):
             normal = weighted @ slopes
             # a blank picture stays
             normal = normal + torch.diag_embed(1e-3 * normal.diagonal(dim1=1, dim2=2) + 1e-3)
-            found = found + torch.linalg.solve(normal, weighted @ error[..., None])[..., 0]
+            step = torch.linalg.solve_ex(normal, weighted @ error[..., None]).result
+            found = found + step[..., 0]
         return found

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from lib.generators.contract import SampleDrawing, System as Contract
+from lib.generators.contract import SampleDrawing, System as Contract, adam
 from lib.generators.sampler_blocks import ConvolutionalGenerator, ConvolutionalTrunk, even, is_real
 
 TASKS = ()
@@ -101,7 +101,7 @@ class System(Contract):
             self.discriminator = ConvolutionalDiscriminator(config)
         self.nets = {"generator": self.generator, "discriminator": self.discriminator}
         self.optimisers = {
-            name: torch.optim.Adam(net.parameters(), config.learning_rate, (config.beta1, 0.999))
+            name: adam(net, config.learning_rate, (config.beta1, 0.999))
             for name, net in self.nets.items()
         }
         self.drawing = SampleDrawing("uniform", config.noise_size)

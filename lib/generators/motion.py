@@ -54,7 +54,7 @@ class Motion:
         flow = to_rest + torch.where(
             share > 0.6, read(from_rest.nan_to_num()) / share.clamp(min=0.1), torch.nan
         )
-        across = torch.tensor([-1.0, 1.0], device=flow.device)[:, None, None]
+        across = torch.linspace(-1, 1, 2, device=flow.device)[:, None, None]
         return torch.where(mirrored.view(-1, 1, 1, 1).to(flow.device), flow.flip(3) * across, flow)
 
 

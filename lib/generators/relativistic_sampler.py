@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 from lib import classifiers
 from lib.generators import losses
-from lib.generators.contract import SampleDrawing, System as Contract
+from lib.generators.contract import SampleDrawing, System as Contract, adam
 from lib.generators.sampler_blocks import condition_loss
 
 TASKS = ("expression",)
@@ -206,7 +206,7 @@ class System(Contract):
                  "discriminator": config.d_rate * config.learning_rate,
                  "classifier": config.classifier_rate}
         self.optimisers = {
-            name: torch.optim.Adam(net.parameters(), rates[name], (config.beta1, config.beta2))
+            name: adam(net, rates[name], (config.beta1, config.beta2))
             for name, net in self.nets.items()
         }
         self.drawing = SampleDrawing("normal", config.noise_size, config.balance)
@@ -236,7 +236,9 @@ class System(Contract):
         return loss
 
     def step(self, batch, step):
-        with torch.autocast(batch.x_real.device.type, torch.bfloat16, enabled=self.config.bf16):
+        if not self.config.bf16:  # as the trainer has it: bfloat16 on a GPU, float32 on a CPU
+            return self.three_updates(batch, step)
+        with torch.autocast(batch.x_real.device.type, torch.bfloat16):
             return self.three_updates(batch, step)
 
     def three_updates(self, batch, step):

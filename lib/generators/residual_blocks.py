@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from lib.cli import BadInput
 from lib.generators import losses
 from lib.generators.blocks import activate, convolve, tile, upconvolve
-from lib.generators.contract import EditDrawing, System
+from lib.generators.contract import EditDrawing, System, adam
 
 
 class ResidualBlock(nn.Module):
@@ -108,7 +108,7 @@ class StarSystem(System):
                                                config.d_layers, config.d_stem)
         self.nets = {"generator": self.generator, "discriminator": self.discriminator}
         rates = {"generator": config.learning_rate, "discriminator": config.d_learning_rate}
-        self.optimisers = {name: torch.optim.Adam(net.parameters(), rates[name], (0.5, 0.999))
+        self.optimisers = {name: adam(net, rates[name])
                            for name, net in self.nets.items()}
         self.drawing = EditDrawing(shares_of(config.shares), **drawing)
         self.real_kind = "score" if config.adversarial == "wgan-gp" else "probability"

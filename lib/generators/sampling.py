@@ -6,7 +6,7 @@ import torch
 
 from lib import images
 from lib.cli import BadInput
-from lib.device_data import to_uint8
+from lib.device_data import sent, to_uint8
 from lib.evaluation import sample_report
 from lib.generators import conditions
 from lib.generators.contract import SampleBatch
@@ -38,10 +38,11 @@ class Batches:
         """A SampleBatch of `count` rows for each process: drawn for all of them, then cut."""
         draw, labels = self.system.draw, self.system.labels
         total = count * draw.world
-        rows = draw.mine(torch.multinomial(self.weight, total, replacement=True))
+        device = self.data.pixels.device
+        rows = sent(draw.mine(torch.multinomial(self.weight, total, replacement=True)), device)
         picture, label = self.data.images(rows), self.table[rows]
         if self.flip:
-            mirrored = draw.mine(torch.rand(total, 1, 1, 1) < 0.5).to(picture.device)
+            mirrored = sent(draw.mine(torch.rand(total, 1, 1, 1) < 0.5), device)
             picture = torch.where(mirrored, picture.flip(3), picture)
         return SampleBatch(
             x_real=picture,

@@ -115,10 +115,10 @@ class System(StarSystem):
         and arousal."""
         if self.config.au_loss == "bce" or not self.labels.aus:
             return condition_loss(readings, y, known, self.labels)
-        kinds = self.labels.kinds
-        is_au = torch.tensor([kind == "au" for kind in kinds], device=known.device)  # [C]
-        squared = losses.masked_mse(readings, torch.where(known & is_au, y, torch.nan))
-        return squared + condition_loss(readings, y, known & ~is_au, self.labels)
+        au, others = self.labels.columns("au"), known.clone()
+        others[:, au] = False
+        squared = losses.masked_mse(readings[:, au], torch.where(known, y, torch.nan)[:, au])
+        return squared + condition_loss(readings, y, others, self.labels)
 
     def step(self, batch, step):
         config = self.config

@@ -14,7 +14,7 @@ from lib.cli import BadInput, GateFailed, log, progress
 from lib.files import digest
 from lib.generators import editing, sampling
 from lib.termination import EpochSums, Termination
-from lib.training import Average, Draws, History, Processes
+from lib.training import Average, Draws, History, Processes, restore_optimiser
 
 KINDS = {"editor": editing, "sampler": sampling}
 # an epoch within 2 % of the least error is kept: the later of two that are as good has learnt
@@ -341,7 +341,7 @@ class Trainer:
         for name, average in self.averages.items():
             average.restore(state["averages"][name])
         for name, optimiser in self.system.optimisers.items():
-            optimiser.load_state_dict(state["optimisers"][name])
+            restore_optimiser(optimiser, state["optimisers"][name])
         self.best, self.epoch, self.step = state["best"], state["epoch"], state["step"]
         self.within = EpochSums(**state.get("within", {})).on(self.device)
         checkpoints.restore_random_states(state["random"])

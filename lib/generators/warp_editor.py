@@ -279,8 +279,8 @@ class System(contract.System):
         self.discriminator = PatchDiscriminator(labels.count, config.size, config.d_width,
                                                 config.d_layers, config.d_stem)
         self.nets = {"generator": self.generator, "discriminator": self.discriminator}
-        self.optimisers = {"g": adam(self.generator, config.learning_rate),
-                           "d": adam(self.discriminator, config.d_learning_rate)}
+        self.optimisers = {"g": contract.adam(self.generator, config.learning_rate),
+                           "d": contract.adam(self.discriminator, config.d_learning_rate)}
         parts = (part.split("=") for part in config.shares.split(","))
         shares = {kind: float(share) for kind, share in parts}
         self.drawing = contract.EditDrawing(shares=shares, target_noise=config.noisy_targets,
@@ -420,8 +420,3 @@ def check_size(config):
         raise BadInput(
             f"stem={config.stem}: the head doubles its way back to the image; give a power of two"
         )
-
-
-def adam(net, rate):
-    """Adam with betas (0.5, 0.999)."""
-    return torch.optim.Adam(net.parameters(), lr=rate, betas=(0.5, 0.999), fused=True)
