@@ -41,7 +41,7 @@ SYSTEMS = [(name, {}) for name in generators.ARCHITECTURES] + [
     ("ganimation", {"adversarial": "wgan-gp", "augment": "0"}),
     ("conditional-wgan", {"lipschitz": "clip"}),
     ("relativistic-sampler", {"augment": "1", "condition_after": "0"}),
-    ("categorical-gan", {"va_loss": "ccc", "fake_labels": "paper", "augment": "faces"}),
+    ("categorical-gan", {"va_loss": "ccc", "augment": "faces"}),
 ]
 
 
