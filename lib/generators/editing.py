@@ -243,9 +243,9 @@ class Watch:
 
     def alarms(self, seen, means, epoch):
         """What looks wrong, in plain words; [] when nothing does."""
-        if epoch < 2:
-            return []
         texts = [exploded(means)] if exploded(means) else []
+        if epoch < EARLY:  # what is only weak so far may still grow
+            return texts
         d_rise = seen.get("d_target_rise", seen["target_rise"])
         if "g_mask_mean" in means and not 0.02 < means["g_mask_mean"] < 0.98:
             texts.append(f"the mask is saturated (mean {means['g_mask_mean']:.3f}): it shows only "
@@ -273,6 +273,7 @@ class Watch:
         return texts
 
 
+EARLY = 2       # epochs after which a generator should show what it learns
 EXPLODED = 1e4  # a loss beyond this has left every range that training comes back from
 
 
