@@ -1,5 +1,6 @@
 # Personal and normalised models (Niinuma et al. 2022, 4.2.3, 4.5, 4.10). Each person of the natural test gives one
 # neutral image: the frame of least activity, as the generic model reads it. It is left out of the test of every row.
+# target-domain is what a personal model competes with where the test set is another data set: a model of its other people.
 #   make -f make/personal.mk personalised | normalised | compare | results
 include make/settings.mk
 
@@ -16,10 +17,10 @@ PERSONAL_LEVELS := 0 0.2 0.4 0.6 0.8 1
 PERSONAL := --batch 25 --personal-steps 50 --personal-rates 1e-5 1e-4 1e-3 $(au_loss) --augment faces
 learn = --validation $(word 2,$^) --out $@ --seed $(SEED) --device $(DEVICE) --resume $(classifier_options) $(au_loss)
 
-rows := generic personal last-layer calibrated normalised-neutral normalised-mean
+rows := generic target-domain personal last-layer calibrated normalised-neutral normalised-mean
 reports := $(rows:%=$(at)/%/report.json)
 personalised: $(filter %/generic/report.json %/personal/report.json %/last-layer/report.json,$(reports))
-normalised: $(filter-out %/personal/report.json %/last-layer/report.json,$(reports))
+normalised: $(filter %/generic/report.json %/calibrated/report.json,$(reports)) $(filter $(at)/normalised-%,$(reports))
 
 # ---- the generic model, and the editor --------------------------------------------------------------------
 $(generic)/classifier.onnx:
@@ -64,6 +65,23 @@ $(at)/last-layer/.done: $(at)/people.csv $(generic)/classifier.pt
 	$(personal) --only-heads
 	@touch $@
 
+# ---- models of the test set's own domain: each third of its people is read by a model of the other two thirds ----------
+domain := $(at)/target-domain
+thirds := fold1 fold2 fold3
+$(domain)/.split: $(at)/test.csv
+	$(PY) -m lib.datasets.split $< --out $(@D) --folds $(words $(thirds))
+	@touch $@
+
+$(thirds:%=$(domain)/%/classifier.pt): $(domain)/.split
+	$(PY) train_classifier.py --train $(@D)/labelled.csv --validation $(@D)/validation.csv --out $@ --seed $(SEED) \
+	  --device $(DEVICE) --resume $(classifier_options) $(au_loss)
+
+# a person's model is that of the fold in which the person is tested: all are read as one test set
+$(domain)/.done: $(thirds:%=$(domain)/%/classifier.onnx)
+	for fold in $(thirds); do sed -n 's/,test$$//p' $(@D)/$$fold/subjects.csv | while read -r person; do \
+	  ln -sf $$fold/classifier.onnx "$(@D)/$$person.onnx" || exit; done || exit; done
+	@touch $@
+
 # ---- models that compare with a reference -----------------------------------------------------------------
 $(at)/calibrated/classifier.pt: $(at)/labelled.csv $(at)/validation.csv
 	$(PY) train_classifier.py --train $< --reference features $(learn)
@@ -84,7 +102,7 @@ $(at)/generic/report.json: $(generic)/classifier.onnx $(at)/test.csv
 	@mkdir -p $(@D)
 	$(evaluate) --model $< --test $(at)/test.csv > $@.tmp && mv $@.tmp $@
 
-$(at)/personal/report.json $(at)/last-layer/report.json: %/report.json: %/.done
+$(at)/personal/report.json $(at)/last-layer/report.json $(domain)/report.json: %/report.json: %/.done
 	$(evaluate) --model '$(@D)/{subject}.onnx' --test $(at)/test.csv > $@.tmp && mv $@.tmp $@
 
 $(at)/normalised-mean/report.json: $(at)/normalised-mean/classifier.onnx $(at)/test-mean.csv
