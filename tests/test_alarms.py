@@ -72,7 +72,8 @@ def train(tmp_path, monkeypatch, capsys):
     """A function: train a wrong generator; (exit status, what was said, lines of history)."""
     module = ModuleType("wrong")
     module.Config, module.System, module.PRESETS = Config, System, {"quick": {}}
-    module.SCHEDULES, module.TASKS = {"quick": {"epochs": 4, "decay_epochs": 0, "batch": 8}}, ("au",)
+    module.SCHEDULES = {"quick": {"epochs": 4, "decay_epochs": 0, "batch": 8}}
+    module.TASKS = ("au",)
     monkeypatch.setitem(sys.modules, "wrong", module)
     # in the place of one that the command line knows
     monkeypatch.setitem(generators.ARCHITECTURES, "ganimation", "wrong")
