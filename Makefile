@@ -10,6 +10,7 @@
 #   experiment.mk    from labels to reports, for one data set and one generator an invocation
 #   affect.mk        valence/arousal and expressions
 #   personal.mk      personal and normalised models
+#   sources.mk       a second data set: its people edited, both sets together
 #   folds.mk         cross-validation over people
 #   editors.mk       every editor of AUs and of expressions on the same people
 #   from_noise.mk    the next three
@@ -65,6 +66,7 @@ help:
 	@echo 'make compare-pseudo           what images without labels bring: pseudo-labels hard, soft, balanced, 5x; mean teacher'
 	@echo 'make faces-va|-expressions|-joint|-emotions   valence/arousal, expressions, all with AUs; compare-affect, results-affect'
 	@echo 'make faces-personalised|-normalised   models of one neutral image a person; compare-personal, results-personal'
+	@echo 'make faces-sources            edits of another data set, and both sets together (OTHER=DIR: yours); compare-sources, results-sources'
 	@echo 'make faces-folds FOLDS=3|disfa|leave-one-out   cross-validation over people (STRIDE=n: every n-th image)'
 	@echo 'make faces-registration       2D against 3D registration, real against synthetic faces, nine poses'
 	@echo 'make faces-registration-check is a turned face nearer to its frontal picture in 3D than in 2D?'
@@ -150,6 +152,11 @@ $(PERSONAL): faces-%: | $(READY)
 
 compare-personal results-personal: %-personal: | $(READY)
 	$(ALONE_FACES) $(MAKE) -f make/personal.mk $*
+
+SOURCES := faces-sources compare-sources results-sources
+.PHONY: $(SOURCES)
+$(SOURCES): | $(READY)
+	$(ALONE_FACES) $(MAKE) -f make/sources.mk $(@:faces-%=%)
 
 faces-folds: | $(READY)
 	$(ALONE_FACES) $(MAKE) -f make/folds.mk

@@ -35,6 +35,8 @@ VALIDATION ?=
 TEST ?=
 TEST_NATURAL ?=
 ALLOW_SHARED_SUBJECTS ?=
+# a second data set: a folder with labelled.csv, validation.csv and test.csv (make compare-sources)
+OTHER ?=
 
 # generators: that of faces-em, that of mnist-em, and all that `make faces-NAME` knows
 EDITOR ?= $(if $(filter paper,$(PRESET)),expression-manipulator,warp-editor)

@@ -30,6 +30,11 @@ EXPECTED = {  # target and variables: pieces of the commands that it runs
     "compare-personal": ["lib.datasets.split runs/quick/faces/personal/seed1/test.csv",
                          "--folds 3", "--train runs/quick/faces/personal/seed1/target-domain/fold3",
                          "--model 'runs/quick/faces/personal/seed1/target-domain/{subject}.onnx'"],
+    "faces-sources": ["--look world --seed 7", "lib.balance data/quick/faces-world/labelled.csv",
+                      "--images data/quick/faces-world/labelled.csv --relabel",
+                      "--targets data/quick/faces/labelled.csv --recipe balanced",
+                      "--test data/quick/faces-world/test_natural.csv"],
+    "compare-sources OTHER=disfa": ["lib.evaluation.source_table", "--test disfa/test.csv"],
     "faces-gan": ["pseudo_label.py --model", "--arch gan", "samplers/gan/pseudo.csv"],
     "faces-categorical-gan": ["--arch categorical-gan", "samplers/categorical-gan/pseudo.csv"],
     "faces-multitask-gan": ["--arch multitask-gan", "samplers/multitask-gan/pseudo.csv"],
@@ -164,7 +169,8 @@ echo ends >> work; exit 1
 FACES = "faces-em faces-ganimation faces-fexgan compare-editors idiosyncratic sweep-ganimation"
 SETS = {  # targets that work in the same folders
     "faces": FACES + " discriminators fexgan-table results-fexgan compare-faces faces-va faces-personalised"
-    " faces-folds compare-pseudo compare-affect compare-personal compare-expressions precision",
+    " faces-folds compare-pseudo compare-affect compare-personal compare-expressions precision faces-sources"
+    " compare-sources results-sources",
     "mnist": "mnist-em mnist-tune compare-mnist results-mnist",
     "samplers": "compare-samplers results-samplers compare-sampled results-sampled sampler-data"
     " faces-gan faces-relativistic-sampler",

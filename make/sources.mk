@@ -1,0 +1,132 @@
+# Two data sets (Niinuma et al. 2022, 4.7 and 4.8; tables 5 and 6). `home` has the labels that teach the editor: the set
+# of faces-em. `other` has other people, other light and other cameras: rendered faces of another look, or OTHER=DIR with
+# labelled.csv, validation.csv and test.csv of yours. Every classifier is tested on both.
+#   make -f make/sources.mk sources | compare-sources | results-sources
+include make/settings.mk
+
+.PHONY: sources compare-sources results-sources
+sources:  # the goal where none is named
+
+ARCH ?= $(EDITOR)
+include make/faces.mk
+
+at := $(run)/sources
+other := $(or $(OTHER),data/$(PRESET)/faces-world)
+home_labelled := $(firstword $(labelled))
+home_test := $(or $(test_natural),$(test))
+other_test := $(other)/$(if $(OTHER),test,test_natural).csv
+sets := $(data) $(if $(OTHER),,$(other)/.done)
+validation_both := $(at)/validation.csv
+reader := $(run)/supervised/seed1/classifier.onnx
+generator := $(run)/generators/$(ARCH)/seed$(GENERATOR_SEED)/generator.onnx
+
+# edits and real images of either set, as many of both together (half), and all of both
+kinds := home other half both
+source_rows := $(kinds:%=real-%) $(kinds:%=edits-%)
+reports_of = $(foreach c,$(1),$(foreach s,$(2),$(foreach t,home other,$(at)/$c/seed$s/report_$t.json)))
+
+sources: $(call reports_of,$(source_rows),$(SEED))
+
+# ---- the other set, and the models of the first ----------------------------------------------------------
+data/$(PRESET)/faces-world/.done: | $(READY)
+	$(PY) -m lib.datasets.rendered_faces --out $(@D) --look world --seed 7 --size $(FACES_SIZE_$(PRESET)) \
+	  --device $(DEVICE) $(FACES_DATA_$(PRESET)) --unlabelled 0 --test 0 --pairs 0 --pairs-validation 0 --judge 0 \
+	  --judge-validation 0
+	@touch $@
+
+$(reader):
+	$(MAKE) -f make/experiment.mk SET=faces SEED=1 supervised
+
+$(generator):
+	$(MAKE) -f make/experiment.mk SET=faces ARCH=$(ARCH) GENERATOR_SEED=$(GENERATOR_SEED) generator
+
+$(validation_both): $(sets)
+	$(PY) -m lib.manifest merge $(validation) $(other)/validation.csv --out $@
+
+# ---- real images: every level of every AU equally often, as edits have them ---------------------------------
+balance = $(PY) -m lib.balance $(1) --levels --count $(count) --out $@
+
+$(at)/real-home/train.csv: $(sets)
+	$(call balance,$(home_labelled))
+
+$(at)/real-other/train.csv: $(sets)
+	$(call balance,$(other)/labelled.csv)
+
+$(at)/real-half/all.csv: $(sets)
+	$(PY) -m lib.manifest merge $(home_labelled) $(other)/labelled.csv --out $@
+
+$(at)/real-half/train.csv: $(at)/real-half/all.csv
+	$(call balance,$<)
+
+$(at)/real-both/train.csv: $(at)/real-home/train.csv $(at)/real-other/train.csv
+	$(PY) -m lib.manifest merge $^ --out $@
+
+# ---- edits of either set's people towards label rows of the first -------------------------------------------
+# what a face of the other set shows before the edit is read by the first set's classifier: its labels are not used
+$(at)/other_read.csv: $(reader) $(sets)
+	$(PY) pseudo_label.py --model $< --images $(other)/labelled.csv --relabel --out $@ --device $(DEVICE)
+
+edit = $(PY) synthesize.py --model $(generator) --source $(1) --targets $(home_labelled) --recipe balanced \
+  --sources all --count $(count) --sheet $(@D)/sheet.png --out $(@D) --device $(DEVICE)
+
+$(at)/edits-home/synthetic/manifest.csv: $(generator) $(sets)
+	$(call edit,$(home_labelled))
+
+$(at)/edits-other/synthetic/manifest.csv: $(generator) $(at)/other_read.csv
+	$(call edit,$(at)/other_read.csv)
+
+$(at)/edits-half/synthetic/manifest.csv: $(generator) $(at)/other_read.csv
+	$(call edit,$(home_labelled) $(at)/other_read.csv)
+
+$(at)/edits-home/train.csv $(at)/edits-other/train.csv $(at)/edits-half/train.csv: %/train.csv: %/synthetic/manifest.csv
+	$(PY) -m lib.manifest merge $< --out $@
+
+$(at)/edits-both/train.csv: $(at)/edits-home/train.csv $(at)/edits-other/train.csv
+	$(PY) -m lib.manifest merge $^ --out $@
+
+# ---- classifiers: checkpoints and thresholds are chosen on people of the sets whose labels are used -----------
+learn = --out $@ --seed $(patsubst seed%,%,$(notdir $(@D))) --device $(DEVICE) --resume $(classifier_options) $(au_loss)
+teach = $(PY) train_classifier.py --train $< --validation
+
+$(at)/real-other/seed%/classifier.pt: $(at)/real-other/train.csv
+	$(teach) $(other)/validation.csv $(learn)
+
+$(at)/real-half/seed%/classifier.pt: $(at)/real-half/train.csv $(validation_both)
+	$(teach) $(validation_both) $(learn)
+
+$(at)/real-both/seed%/classifier.pt: $(at)/real-both/train.csv $(validation_both)
+	$(teach) $(validation_both) $(learn)
+
+$(at)/real-home/seed%/classifier.pt: $(at)/real-home/train.csv
+	$(teach) $(validation) $(learn)
+
+$(at)/edits-home/seed%/classifier.pt: $(at)/edits-home/train.csv
+	$(teach) $(validation) $(learn)
+
+$(at)/edits-other/seed%/classifier.pt: $(at)/edits-other/train.csv
+	$(teach) $(validation) $(learn)
+
+$(at)/edits-half/seed%/classifier.pt: $(at)/edits-half/train.csv
+	$(teach) $(validation) $(learn)
+
+$(at)/edits-both/seed%/classifier.pt: $(at)/edits-both/train.csv
+	$(teach) $(validation) $(learn)
+
+%/classifier.onnx: %/classifier.pt
+	$(PY) export_onnx.py $< --out $@
+
+# ---- reports and tables ----------------------------------------------------------------------------------
+evaluate = $(PY) evaluate.py --model $< --device $(DEVICE)
+$(at)/%/report_home.json: $(at)/%/classifier.onnx
+	$(evaluate) --test $(home_test) --predictions $(@D)/predictions_home.csv > $@.tmp && mv $@.tmp $@
+
+$(at)/%/report_other.json: $(at)/%/classifier.onnx
+	$(evaluate) --test $(other_test) --predictions $(@D)/predictions_other.csv > $@.tmp && mv $@.tmp $@
+
+learnt = --learnt $(foreach c,$(1),$c=$(at)/$c/train.csv)
+compare-sources: $(call reports_of,$(source_rows),$(SEEDS))
+	$(PY) -m lib.evaluation.source_table $^ $(call learnt,$(source_rows)) --out -
+
+results-sources: $(call reports_of,$(source_rows),$(SEEDS))
+	@mkdir -p $(results)/sources
+	$(PY) -m lib.evaluation.source_table $^ $(call learnt,$(source_rows)) --out $(results)/sources/table.md
