@@ -131,9 +131,9 @@ def test_an_editor_learns_from_motion(tmp_path):
                     ["--arch", "warp-editor", "--preset", "photographs", "--config", "width=8",
                      "joined=16", "fine=4", "d_width=8", "--train", str(tmp_path / "labelled.csv"),
                      "--validation", str(tmp_path / "validation.csv"), "--epochs", "2",
-                     "--batch", "6", "--out", str(tmp_path / "e.pt"), "--device", "cpu"])
-    Trainer(options, torch.device("cpu")).train()
-    first, last = map(json.loads, (tmp_path / "history.jsonl").read_text().splitlines())
+                     "--batch", "6", "--out", str(tmp_path / "new" / "e.pt"), "--device", "cpu"])
+    Trainer(options, torch.device("cpu")).train()  # into a folder that is not there yet
+    first, last = map(json.loads, (tmp_path / "new/history.jsonl").read_text().splitlines())
     assert 0 < last["g_motion"] < 5
     assert {"g_pair", "g_motion"} <= first.keys()
     assert "g_cycle" not in first

@@ -5,13 +5,12 @@ of the frame to the same point in the session's frame at rest, x, y in halves of
 width, and from there to the frame.
 """
 
-from pathlib import Path
-
 import numpy as np
 import torch
 from torch.nn import functional as F
 
 from lib.cli import BadInput
+from lib.manifest import reference
 
 COLUMN = "motion_path"
 
@@ -27,7 +26,7 @@ class Motion:
             )
         packs = [text.rpartition("#") for text in manifest.columns[COLUMN]]
         arrays = {
-            name: np.load(Path(manifest.folder) / name, mmap_mode="r")
+            name: np.load(reference(manifest.folder, name), mmap_mode="r")
             for name in dict.fromkeys(p[0] for p in packs)
         }
         fields = np.stack([arrays[name][int(number)] for name, _, number in packs])
