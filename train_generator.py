@@ -11,7 +11,7 @@ same noise, each time) and, while training goes on, NAME.last.pt, from which the
 from dataclasses import dataclass
 from typing import Optional
 
-from lib import generators, labels
+from lib import choices, generators, labels
 from lib.cli import arg, parse, run
 
 TASKS = ("au", "va", "expression")
@@ -65,6 +65,9 @@ class Options:
     seed: int = arg(0, help="seed of everything random", least=0)
     device: str = arg("auto", help="where it trains", choices=["auto", "cpu", "cuda"])
     threads: int = arg(0, help="CPU threads, 0 for all", least=0)
+    compile: str = arg("off", help="torch.compile the networks, but for those whose gradient "
+                                   "is a loss; reduce-overhead also records CUDA graphs",
+                       choices=list(choices.COMPILE))
     stop_on_alarm: bool = arg(False, help="leave with status 4 at the first alarm")
     resume: bool = arg(False, help="go on from NAME.last.pt beside --out")
     tensorboard: str = arg("", metavar="DIR", writes="folder",

@@ -16,5 +16,7 @@ BACKBONES = ("tiny", "compact", "wide", "linear", "judge", *TORCHVISION)
 REFERENCES = ("none", "image", "features")
 AUGMENTATIONS = ("none", "faces", "photos", "grid")
 OPTIMISERS = ("radam", "adam", "adamw", "sgd")
+# of train_generator.py's --compile; the last also records CUDA graphs
+COMPILE = ("off", "default", "reduce-overhead")
 AU = "{au}"  # in --out of --per-au, for the AU's name
 SUBJECT = "{subject}"  # in --out of --personalise, for the person

@@ -99,28 +99,28 @@ def stand_in(monkeypatch):
     monkeypatch.setattr(torch, "autocast", lambda *_, **__: contextlib.nullcontext())
 
 
-def build(name, settings):
-    """(a small System on the stand-in, a batch for it there)."""
+def small(name, settings, device="cpu"):
+    """(a small System on a device, a batch for it on the CPU)."""
     source = generators.module(name)
     preset = "quick" if "quick" in source.PRESETS else "paper"
     have = vars(source.Config())
-    small = {key: value for key, value in SMALL.items() if key in have}
-    config = generators.configure(name, preset, {**small, "size": 32, **settings})
+    tiny = {key: value for key, value in SMALL.items() if key in have}
+    config = generators.configure(name, preset, {**tiny, "size": 32, **settings})
     tasks = source.TASKS or ("au",)
     labels = Labels(**{key: value for task in tasks for key, value in LABELS[task].items()})
-    with META:
+    with torch.device(device):
         system = source.System(labels, config)
-    if system.kind == "editor":
-        batch = edit_batch(labels, size=config.size)
-        batch.x_double, batch.motion = batch.x_true, batch.x_true[:, :2]
-    else:
-        batch = sample_batch(labels, config.size)
-    return system, on_meta(batch)
+    if system.kind == "sampler":
+        return system, sample_batch(labels, config.size)
+    batch = edit_batch(labels, size=config.size)
+    batch.x_double, batch.motion = batch.x_true, batch.x_true[:, :2]
+    return system, batch
 
 
 @pytest.mark.parametrize("name, settings", SYSTEMS)
 def test_a_step_reads_nothing_from_the_device(name, settings, stand_in):
-    system, batch = build(name, settings)
+    system, batch = small(name, settings, META)
+    batch = on_meta(batch)
     for step in range(2):
         with Copies(), Literals():
             terms = system.step(batch, step)

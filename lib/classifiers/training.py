@@ -5,7 +5,7 @@ import math
 
 import torch
 
-from lib import augment, checkpoints, classifiers
+from lib import augment, checkpoints, classifiers, compiling
 from lib.choices import AU_HEADS
 from lib.classifiers import mean_teacher, settings, thresholds
 from lib.classifiers.objective import Objective
@@ -63,9 +63,9 @@ class Training:
         ).to(device)
         self.kept = classifiers.build(self.config).to(device, memory_format=torch.channels_last)
         self.on_gpu = device.type == "cuda"
-        self.forward = (
-            torch.compile(self.net) if self.on_gpu and not options.no_compile else self.net
-        )
+        self.forward = self.net
+        if self.on_gpu and not options.no_compile:
+            self.forward = self.compiled()
         self.parameters = [
             parameter
             for module in (self.net, self.objective)
@@ -83,6 +83,13 @@ class Training:
         self.run = {key: value for key, value in run_of.items() if key not in NOT_OF_THE_RUN} | {
             "data": data.digest
         }
+
+    def compiled(self):
+        """The network by torch.compile; itself, and a line, where nothing can be compiled."""
+        if why := compiling.obstacle(self.device):
+            log(f"trains without torch.compile: {why}")
+            return self.net
+        return torch.compile(self.net)
 
     def start_from(self, path):
         """Take over the weights of a finished classifier of the same kind."""

@@ -79,6 +79,7 @@ class System(Contract):
 
     kind = "sampler"
     averaged = ("generator",)
+    differentiated_twice = ("critic",)
     real_kind = "score"
 
     def __init__(self, labels, config):

@@ -111,6 +111,9 @@ class System:
 
     kind = "editor"
     averaged = None
+    # names of nets whose gradient is part of a loss (a gradient penalty): --compile leaves them
+    # out, as torch.compile's gradients cannot be differentiated again
+    differentiated_twice = ()
     # channels last makes convolutions faster; False where a CPU's copies cost more than it brings
     channels_last = True
 

@@ -100,6 +100,8 @@ class Generator(nn.Module):
     """U-Net with MSF skips: (image [N,3,S,S] in [-1,1], AUs [N,C], relative ones) -> image in
     [-1,1]."""
 
+    step_calls = ("encode", "decode")  # see lib.compiling
+
     def __init__(self, aus, config):
         super().__init__()
         self.config = config
@@ -160,6 +162,7 @@ class System(contract.System):
 
     kind = "editor"
     averaged = ("generator",)
+    differentiated_twice = ("discriminator",)
     channels_last = False  # its many instance norms copy each map on a CPU: 15 % of a cycle
 
     def __init__(self, labels, config):

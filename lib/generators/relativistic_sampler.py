@@ -194,6 +194,7 @@ class System(Contract):
 
     kind = "sampler"
     averaged = ("generator",)
+    differentiated_twice = ("discriminator",)
 
     def __init__(self, labels, config):
         super().__init__(labels, config)

@@ -98,6 +98,7 @@ class StarSystem(System):
 
     kind = "editor"
     averaged = ("generator",)
+    differentiated_twice = ("discriminator",)
 
     def __init__(self, labels, config, generator, **drawing):
         """generator: class of (conditions, config); drawing: settings of the EditDrawing."""

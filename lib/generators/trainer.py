@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from lib import checkpoints, device_data, generators, images, labels, manifest
+from lib import checkpoints, compiling, device_data, generators, images, labels, manifest
 from lib.classifiers.label_tensors import label_names
 from lib.cli import BadInput, GateFailed, log, progress
 from lib.files import digest
@@ -29,6 +29,7 @@ NOT_OF_THE_RUN = (
     "validation",
     "reader",
     "tensorboard",
+    "compile",
 )
 
 
@@ -40,6 +41,8 @@ class Trainer:
         self.out = Path(options.out)
         self.folder = self.out.parent
         self.last = self.folder / f"{self.out.stem}.last.pt"
+        if options.compile != compiling.OFF and (why := compiling.obstacle(device)):
+            raise BadInput(f"--compile {options.compile}: {why}; leave --compile out")
         source = generators.module(options.arch)
         # refuses before images are decoded
         generators.configure(options.arch, options.preset, options.overrides)
@@ -52,6 +55,7 @@ class Trainer:
         self.system = self.build(source)
         if options.init:
             self.take_up(options.init)
+        self.compiled = self.compile()
         kind = KINDS[self.system.kind]
         self.batches = kind.Batches(self.data, table, self.system, options.flip)
         self.averages = {
@@ -134,6 +138,17 @@ class Trainer:
             )
         return system
 
+    def compile(self):
+        """The networks' compiled methods (lib.compiling), and a line on what is left out."""
+        mode, twice = self.options.compile, self.system.differentiated_twice
+        if mode == compiling.OFF:
+            return compiling.Eager()
+        chosen = {name: net for name, net in self.system.nets.items() if name not in twice}
+        if self.processes.first:
+            log(f"compiled when first used: {', '.join(chosen)}"
+                + (f"; not {', '.join(twice)}, whose gradient is a loss" if twice else ""))
+        return compiling.Compiled(chosen, mode, self.device)
+
     def take_up(self, path):
         """Begin with the networks of a finished checkpoint."""
         state = checkpoints.load_finished(path)
@@ -174,7 +189,10 @@ class Trainer:
             else None
         )
         if not self.step:
-            said = self.system.warm_up(lambda times: self.batches.draw(times * self.local_batch))
+            with self.compiled.paused():
+                said = self.system.warm_up(
+                    lambda times: self.batches.draw(times * self.local_batch)
+                )
             if said and first:
                 log(f"warm-up: {said}")
         with self.termination:
@@ -198,6 +216,7 @@ class Trainer:
         within, start, done = self.within, time.perf_counter(), self.within.steps
         for i in progress(range(done, self.steps), what=f"epoch {epoch}", unit="step"):
             batch = self.batches.draw(self.local_batch, epoch)
+            self.compiled.begin_step()
             with torch.autocast("cuda", torch.bfloat16, enabled=self.device.type == "cuda"):
                 terms = system.step(batch, self.step)
             within.add(terms)
@@ -259,7 +278,8 @@ class Trainer:
             nets[name].load_state_dict(weights)
         for net in nets.values():
             net.eval()
-        figures, sheet = self.watch.look(system.exports)
+        with self.compiled.paused():
+            figures, sheet = self.watch.look(system.exports)
         score = self.watch.score(figures)
         if not all(map(math.isfinite, [*means.values(), score or 0])):
             raise GateFailed(

@@ -117,6 +117,8 @@ class ModulatedFusion(MultiScaleFusion):
 class Generator(nn.Module):
     """(image [N,3,S,S] in [-1,1], relative conditions [N,C]) -> image in [-1,1]."""
 
+    step_calls = ("head_of", "compose")  # see lib.compiling
+
     def __init__(self, conditions, config):
         super().__init__()
         self.config = config
@@ -271,6 +273,7 @@ class System(contract.System):
 
     kind = "editor"
     averaged = ("generator",)
+    differentiated_twice = ("discriminator",)
 
     def __init__(self, labels, config):
         super().__init__(labels, config)
