@@ -111,10 +111,16 @@ $(at)/normalised-mean/report.json: $(at)/normalised-mean/classifier.onnx $(at)/t
 $(at)/calibrated/report.json $(at)/normalised-neutral/report.json: %/report.json: %/classifier.onnx $(at)/test.csv
 	$(evaluate) --model $< --test $(at)/test.csv > $@.tmp && mv $@.tmp $@
 
-# every row against the generic model, person by person
-compare: $(reports)
-	$(PY) -m lib.evaluation.personal_table $^ --out -
+# what the features of one person's images tell apart, by the generic and by the personal model
+page := $(at)/features/index.html
+$(page): $(generic)/classifier.onnx $(at)/test.csv $(at)/personal/.done
+	$(PY) -m lib.evaluation.feature_maps $< '$(at)/personal/{subject}.onnx' --test $(word 2,$^) --out $(@D)
 
-results: $(reports)
+# every row against the generic model, person by person
+compare: $(reports) $(page)
+	$(PY) -m lib.evaluation.personal_table $(reports) --out -
+
+results: $(reports) $(page)
 	@mkdir -p $(results)/personal/seed$(SEED)
-	$(PY) -m lib.evaluation.personal_table $^ --out $(results)/personal/seed$(SEED)/table.md
+	$(PY) -m lib.evaluation.personal_table $(reports) --out $(results)/personal/seed$(SEED)/table.md
+	cp $(at)/features/features.png $(results)/personal/seed$(SEED)

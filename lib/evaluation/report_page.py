@@ -7,7 +7,7 @@ arousal, and of expressions each have their page. index.html says all pictures i
 import numpy as np
 
 from lib import images, labels
-from lib.evaluation import plots
+from lib.evaluation import feature_maps, plots
 from lib.evaluation.page import Page
 
 MISTAKES = 12      # images on the sheet of mistakes
@@ -226,17 +226,11 @@ def features(page, data, reading):
     person."""
     if reading.features is None or len(data) < 10:
         return
-    from sklearn.manifold import TSNE
-    from threadpoolctl import threadpool_limits  # scikit-learn's own
-
     rows = np.random.default_rng(0).permutation(len(data))[:POINTS]
     values = np.asarray(reading.features, np.float64)[rows]
     if np.ptp(values, 0).max() < 1e-9:
         return
-    # its threads wait for each other at every step, long on a busy machine
-    with threadpool_limits(1):
-        points = TSNE(random_state=0, perplexity=min(30, (len(rows) - 1) / 3), init="random",
-                      max_iter=600).fit_transform(values)
+    points = feature_maps.tsne(values)
     colourings = {}
     aus = data.aus()[rows]
     if aus.size and not np.isnan(aus).all():
