@@ -67,6 +67,7 @@ help:
 	@echo 'make faces-va|-expressions|-joint|-emotions   valence/arousal, expressions, all with AUs; compare-affect, results-affect'
 	@echo 'make faces-personalised|-normalised   models of one neutral image a person; compare-personal, results-personal'
 	@echo 'make faces-sources            edits of another data set, and both sets together (OTHER=DIR: yours); compare-sources, results-sources'
+	@echo 'make faces-domain             few labels of another data set beside many of this one; compare-domain, results-domain'
 	@echo 'make faces-folds FOLDS=3|disfa|leave-one-out   cross-validation over people (STRIDE=n: every n-th image)'
 	@echo 'make faces-registration       2D against 3D registration, real against synthetic faces, nine poses'
 	@echo 'make faces-registration-check is a turned face nearer to its frontal picture in 3D than in 2D?'
@@ -153,7 +154,7 @@ $(PERSONAL): faces-%: | $(READY)
 compare-personal results-personal: %-personal: | $(READY)
 	$(ALONE_FACES) $(MAKE) -f make/personal.mk $*
 
-SOURCES := faces-sources compare-sources results-sources
+SOURCES := faces-sources compare-sources results-sources faces-domain compare-domain results-domain
 .PHONY: $(SOURCES)
 $(SOURCES): | $(READY)
 	$(ALONE_FACES) $(MAKE) -f make/sources.mk $(@:faces-%=%)

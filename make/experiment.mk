@@ -95,8 +95,6 @@ $(run)/upsampled-$(em)/seed%/classifier.pt: $(run)/$(em)-range/synthetic/manifes
 	$(PY) train_classifier.py --train $(labelled) $< --upsample $(count) $(learn)
 
 # edits first, then labelled images alone, at a smaller rate; and as many steps without edits
-SECOND_STEPS := $(if $(filter smoke,$(PRESET)),20,300)
-second = --max-steps $(SECOND_STEPS) --learning-rate 3e-4
 $(run)/$(em)-first/seed%/classifier.pt: $(run)/upsampled-$(em)/seed%/classifier.pt
 	$(PY) train_classifier.py --train $(labelled) --upsample $(count) --init $< $(learn) $(second)
 

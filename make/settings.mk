@@ -20,6 +20,10 @@ ifneq ($(and $(CONFIG),$(if $(VARIANT),,no)),)
 $(error CONFIG=$(CONFIG): also give the generator a name, VARIANT=...)
 endif
 
+# what is learnt first goes on with labelled images alone, at a smaller rate (em-first, home-first)
+SECOND_STEPS := $(if $(filter smoke,$(PRESET)),20,300)
+second = --max-steps $(SECOND_STEPS) --learning-rate 3e-4
+
 # the MNIST grid
 LEVEL ?= medium
 N ?= 3000

@@ -2,9 +2,11 @@
 # of faces-em. `other` has other people, other light and other cameras: rendered faces of another look, or OTHER=DIR with
 # labelled.csv, validation.csv and test.csv of yours. Every classifier is tested on both.
 #   make -f make/sources.mk sources | compare-sources | results-sources
+# And a few labels of `other` beside many of `home` (domain): do images of `home`, or edits of the few people, help?
+#   make -f make/sources.mk domain | compare-domain | results-domain
 include make/settings.mk
 
-.PHONY: sources compare-sources results-sources
+.PHONY: sources compare-sources results-sources domain compare-domain results-domain
 sources:  # the goal where none is named
 
 ARCH ?= $(EDITOR)
@@ -26,6 +28,9 @@ source_rows := $(kinds:%=real-%) $(kinds:%=edits-%)
 reports_of = $(foreach c,$(1),$(foreach s,$(2),$(foreach t,home other,$(at)/$c/seed$s/report_$t.json)))
 
 sources: $(call reports_of,$(source_rows),$(SEED))
+
+domain_rows := few home few-home few-home-even few-edits home-first edits-first all
+domain: $(call reports_of,$(domain_rows),$(SEED))
 
 # ---- the other set, and the models of the first ----------------------------------------------------------
 data/$(PRESET)/faces-world/.done: | $(READY)
@@ -112,6 +117,43 @@ $(at)/edits-half/seed%/classifier.pt: $(at)/edits-half/train.csv
 $(at)/edits-both/seed%/classifier.pt: $(at)/edits-both/train.csv
 	$(teach) $(validation) $(learn)
 
+# ---- few labels of the other set: a tenth of its people; all rows see rare AUs more often ----------------------
+few := $(at)/few/labelled.csv
+edits := $(at)/few-edits/synthetic/manifest.csv
+few_learn = --upsample $(count) --validation $(other)/validation.csv $(learn)
+$(few): $(sets)
+	$(PY) -m lib.datasets.split $(other)/labelled.csv --fractions 0.1 0 0.9 --out $(@D)
+
+$(edits): $(generator) $(few)
+	$(call edit,$(few))
+
+$(at)/few/seed%/classifier.pt: $(few)
+	$(PY) train_classifier.py --train $(few) $(few_learn)
+
+$(at)/all/seed%/classifier.pt: $(sets)
+	$(PY) train_classifier.py --train $(other)/labelled.csv $(few_learn)
+
+# no label of the other set: thresholds are those of home, too
+$(at)/home/seed%/classifier.pt: $(sets)
+	$(PY) train_classifier.py --train $(home_labelled) --upsample $(count) --validation $(validation) $(learn)
+
+# an image of home counts half as much as one of the few; or the two sets count as much as each other
+$(at)/few-home/seed%/classifier.pt: $(few)
+	$(PY) train_classifier.py --train $(few) $(home_labelled) --weights 1 0.5 $(few_learn)
+
+$(at)/few-home-even/seed%/classifier.pt: $(few)
+	$(PY) train_classifier.py --train $(few) $(home_labelled) --weights 10 1 $(few_learn)
+
+$(at)/few-edits/seed%/classifier.pt: $(few) $(edits)
+	$(PY) train_classifier.py --train $(few) $(edits) --weights 1 0.5 $(few_learn)
+
+# home, or edits, first; then the few alone
+$(at)/home-first/seed%/classifier.pt: $(at)/home/seed%/classifier.pt $(few)
+	$(PY) train_classifier.py --train $(few) --init $< $(few_learn) $(second)
+
+$(at)/edits-first/seed%/classifier.pt: $(at)/few-edits/seed%/classifier.pt
+	$(PY) train_classifier.py --train $(few) --init $< $(few_learn) $(second)
+
 %/classifier.onnx: %/classifier.pt
 	$(PY) export_onnx.py $< --out $@
 
@@ -130,3 +172,12 @@ compare-sources: $(call reports_of,$(source_rows),$(SEEDS))
 results-sources: $(call reports_of,$(source_rows),$(SEEDS))
 	@mkdir -p $(results)/sources
 	$(PY) -m lib.evaluation.source_table $^ $(call learnt,$(source_rows)) --out $(results)/sources/table.md
+
+learnt_domain := few=$(few) home=$(home_labelled) few-home=$(few),$(home_labelled) few-home-even=$(few),$(home_labelled) \
+  few-edits=$(few),$(edits) home-first=$(few),$(home_labelled) edits-first=$(few),$(edits) all=$(other)/labelled.csv
+compare-domain: $(call reports_of,$(domain_rows),$(SEEDS))
+	$(PY) -m lib.evaluation.source_table $^ --learnt $(learnt_domain) --out -
+
+results-domain: $(call reports_of,$(domain_rows),$(SEEDS))
+	@mkdir -p $(results)/domain
+	$(PY) -m lib.evaluation.source_table $^ --learnt $(learnt_domain) --out $(results)/domain/table.md

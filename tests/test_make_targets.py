@@ -35,6 +35,9 @@ EXPECTED = {  # target and variables: pieces of the commands that it runs
                       "--images data/quick/faces-world/labelled.csv --relabel",
                       "--targets data/quick/faces/labelled.csv --recipe balanced",
                       "--test data/quick/faces-world/test_natural.csv"],
+    "compare-domain": ["--fractions 0.1 0 0.9", "--weights 1 0.5 --upsample 3000",
+                       "--init runs/quick/faces/sources/home/seed3/classifier.pt",
+                       "--max-steps 300 --learning-rate 3e-4", "lib.evaluation.source_table"],
     "compare-sources OTHER=disfa": ["lib.evaluation.source_table", "--test disfa/test.csv"],
     "faces-gan": ["pseudo_label.py --model", "--arch gan", "samplers/gan/pseudo.csv"],
     "faces-categorical-gan": ["--arch categorical-gan", "samplers/categorical-gan/pseudo.csv"],
@@ -171,7 +174,7 @@ FACES = "faces-em faces-ganimation faces-fexgan compare-editors idiosyncratic sw
 SETS = {  # targets that work in the same folders
     "faces": FACES + " discriminators fexgan-table results-fexgan compare-faces faces-va faces-personalised"
     " faces-folds compare-pseudo compare-affect compare-personal compare-expressions precision faces-sources"
-    " compare-sources results-sources",
+    " compare-sources results-sources faces-domain compare-domain results-domain",
     "mnist": "mnist-em mnist-tune compare-mnist results-mnist",
     "samplers": "compare-samplers results-samplers compare-sampled results-sampled sampler-data"
     " faces-gan faces-relativistic-sampler",
