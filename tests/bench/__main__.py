@@ -4,6 +4,7 @@ python -m tests.bench                       all that fits 2 cores in ten minutes
 python -m tests.bench start inference       some parts
 python -m tests.bench training              half an hour: the Expression Manipulator at paper
                                             size
+python -m tests.bench compiled              some minutes: steps by torch.compile
 """
 
 import importlib
@@ -19,7 +20,7 @@ from lib.files import write_text
 from tests.bench.common import HEADER
 
 ROUNDS = 10
-LONG = ("training",)  # only when it is named
+LONG = ("training", "compiled")  # only when they are named
 PARTS = [
     path.stem
     for path in sorted(Path(__file__).parent.glob("*.py"))
@@ -34,7 +35,7 @@ class Options:
         args=["parts"],
         nargs="*",
         metavar="PART",
-        help=f"some of {' '.join(PARTS)} [all but training]",
+        help=f"some of {' '.join(PARTS)} [all but {' and '.join(LONG)}]",
     )
     rounds: Optional[int] = arg(None, help="how often each thing is run [10, or less]", least=1)
 

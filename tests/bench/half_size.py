@@ -3,8 +3,9 @@ ten rounds take two minutes: see tests/bench/training.py."""
 
 from tests.bench import training
 
+HALF = {"size": 64, "width": 32, "d_width": 32, "d_layers": 5}
+
 
 def rows(folder, rounds):
     """The lines of the table."""
-    half = {"size": 64, "width": 32, "d_width": 32, "d_layers": 5}
-    yield training.compare("at half of the paper's size and width", rounds, **half)
+    yield training.compare("at half of the paper's size and width", rounds, **HALF)
