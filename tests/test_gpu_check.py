@@ -35,6 +35,11 @@ def test_operations_by_hand():
     assert counted.total == 60 * 3
 
 
+def test_a_part_trains_by_each_way_of_compiling_that_the_machine_is_for(tmp_path):
+    found = parts.Check(tmp_path, torch.device("cpu")).compiled_training("relativistic-sampler")
+    assert list(found) == ["off_images_per_second"] and found["off_images_per_second"] > 0
+
+
 def test_a_part_that_breaks_is_named_and_the_others_run(tmp_path, capsys, monkeypatch):
     def broken():
         raise ValueError("no such\ncard")

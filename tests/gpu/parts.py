@@ -22,6 +22,7 @@ import export_onnx
 import train_classifier
 import train_generator
 from lib import device_data, generators, images, manifest
+from lib.choices import COMPILE
 from lib.onnx_runtime import Model, has_gpu
 from tests.bench import training as em
 from tests.bench.common import ROOT
@@ -64,7 +65,9 @@ class Check:
             "bf16 against float32": self.half_precision, "EM cycle": self.cycle,
             **{f"generator {name}": lambda name=name: self.generator(name)
                for name in architectures},
-            "two processes": self.processes
+            "two processes": self.processes,
+            **{f"--compile {name}": lambda name=name: self.compiled_training(name)
+               for name in ("warp-editor", "relativistic-sampler") if name in architectures}
         }
 
     def measure_peak(self):
@@ -182,6 +185,17 @@ class Check:
             command(train_generator.main, *self.generator_options(name, out))
         rate = history(out)[-1]["images_per_second"]
         return {"images_per_second": rate, **memory, **self.exported(out, None)}
+
+    def compiled_training(self, name):
+        """train_generator.py uncompiled, compiled, and with CUDA graphs: images a second of an
+        epoch in which nothing is compiled any more. On a CPU uncompiled alone, as it takes
+        minutes."""
+        rates = {}
+        for mode in COMPILE if self.large else COMPILE[:1]:
+            out = self.folder / f"{name} {mode}" / "g.pt"
+            command(train_generator.main, *self.generator_options(name, out), "--compile", mode)
+            rates[f"{mode}_images_per_second"] = history(out)[-1]["images_per_second"]
+        return rates
 
     def generator_options(self, name, out, epochs=2):
         """Options of a short training of an architecture."""
