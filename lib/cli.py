@@ -129,6 +129,19 @@ def run(main):
 
     Every script ends in `if __name__ == "__main__": run(main)`.
     """
+    try:
+        end_with_status(main)
+    except SystemExit as end:
+        if int(os.environ.get("WORLD_SIZE", 1)) == 1:
+            raise
+        # one of several processes of torchrun: the threads that exchange gradients may outlive
+        # the interpreter, which then aborts ("terminate called without an active exception")
+        sys.stderr.flush()
+        os._exit(end.code or DONE)
+
+
+def end_with_status(main):
+    """Call main(); SystemExit with the status that its outcome deserves."""
     def terminate(signum, frame):
         raise SystemExit(TERMINATED)  # unwinds, so temporary files are removed
 

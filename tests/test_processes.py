@@ -10,7 +10,7 @@ import pytest
 import torch
 from commands import ENVIRONMENT, ROOT
 from torch.nn import functional as F
-from test_termination import history, run, sets  # noqa: F401 (a fixture)
+from test_termination import CUT, history, run, sets  # noqa: F401 (a fixture)
 
 from lib import checkpoints
 
@@ -29,7 +29,7 @@ def together(*arguments):
 
 
 GRADIENTS = """
-import json, sys
+import json, os, sys
 import torch
 from lib.classifiers import losses
 from lib.generators.sampler_blocks import condition_loss
@@ -59,8 +59,9 @@ for name, loss in kinds.items():
     processes.average([leaf.grad])
     found[name] = leaf.grad.tolist()
 if processes.first:
-    print(json.dumps(found))
+    print(json.dumps(found), flush=True)
 processes.close()
+os._exit(0)  # as lib.cli.run does
 """
 
 
@@ -112,16 +113,43 @@ def test_batch_norm_is_that_of_one_process_half_by_half(sets, tmp_path, monkeypa
         assert torch.allclose(value, two["weights"][name], atol=1e-4), name
 
 
+def editor_of(sets, images):  # noqa: F811
+    """Arguments that train a small editor for two epochs of so many images, up to --out's path."""
+    line = [*sets, "--arch", "ganimation", "--batch", 8, "--epochs", 2, "--epoch-images", images]
+    line += ["--device", "cpu", "--threads", 1, "--resume", "--config", "width=4", "d_width=4"]
+    return [*line, "blocks=1", "--out"]
+
+
 def test_cut_in_one_process_and_resumed_in_two(sets, tmp_path):  # noqa: F811
-    line = [*sets, "--arch", "ganimation", "--batch", 8, "--epochs", 2, "--epoch-images", 48]
-    line += ["--device", "cpu", "--threads", 1, "--resume", "--config", "width=4", "d_width=4",
-             "blocks=1"]
-    line += ["--out"]
+    line = editor_of(sets, 48)
     assert run("train_generator.py", *line, tmp_path / "whole" / "g.pt")[0] == 0
     status, said = run("train_generator.py", *line, tmp_path / "cut" / "g.pt", stop=4)
     assert status == 143 and "terminated" in said
     together(ROOT / "train_generator.py", *line, tmp_path / "cut" / "g.pt")
-    whole, cut = history(tmp_path / "whole"), history(tmp_path / "cut")
+    same_histories(tmp_path / "whole", tmp_path / "cut")
+
+
+def test_a_signal_to_one_of_two_processes_and_resumed_in_one(sets, tmp_path):  # noqa: F811
+    """SIGTERM to one: both save after the 16th of 20 steps, when they ask each other."""
+    line = editor_of(sets, 160)
+    (tmp_path / "cut.py").write_text(CUT.replace("if count == stop", ONE_OF_TWO))
+    cut = [*TORCHRUN, tmp_path / "cut.py", ROOT / "train_generator.py", 4, *line,
+           tmp_path / "cut" / "g.pt"]
+    done = subprocess.run(list(map(str, cut)), env=ENVIRONMENT, cwd=ROOT, capture_output=True,
+                          text=True)
+    assert done.returncode and "terminated: saved after step 16" in done.stderr, done.stderr
+    assert "exitcode  : 143" in done.stderr and "SIGABRT" not in done.stderr, done.stderr
+    assert run("train_generator.py", *line, tmp_path / "cut" / "g.pt")[0] == 0
+    assert run("train_generator.py", *line, tmp_path / "whole" / "g.pt")[0] == 0
+    same_histories(tmp_path / "whole", tmp_path / "cut")
+
+
+ONE_OF_TWO = 'if count == stop and os.environ.get("RANK") == "1"'
+
+
+def same_histories(whole, cut):
+    """Two trainings of two epochs were the same, as far as floats can say."""
+    whole, cut = history(whole), history(cut)
     assert len(whole) == len(cut) == 2
     for first, second in zip(whole, cut):
         for name in first.keys() - {"best_epoch", "alarms"}:
