@@ -17,8 +17,10 @@
 #   samplers.mk      faces from noise: every sampler on the same people
 #   digits.mk        samplers on MNIST digits, a control
 #   open_problem.mk  a discriminator that reads AUs and valence and arousal
-#   precision.mk     a classifier in fp16 and int8
+#   precision.mk     a classifier and an editor in fp16 and int8
 #   registration.mk  2D against 3D registration: presets and the whole experiment
+#   models.mk        the reader and the editor that come with the project, and what they do on photographs
+#   checks.mk        what stands outside `make test`
 include make/settings.mk
 
 TEST_PROCESSES ?= 2
@@ -44,7 +46,7 @@ PERSONAL := faces-personalised faces-normalised
 .PHONY: help setup setup-faces setup-photos test clean tables $(FACES) $(MNIST) $(BY_GENERATOR) $(BY_CLASS_GENERATOR) \
   compare-expressions results-expressions \
   compare-faces compare-mnist compare-editors compare-registration results-faces results-mnist results-generator \
-  idiosyncratic sweep-ganimation discriminators fexgan-table results-fexgan precision \
+  idiosyncratic sweep-ganimation discriminators fexgan-table results-fexgan precision precision-classifier precision-editor \
   results-registration faces-registration faces-registration-check
 
 help:
@@ -77,7 +79,7 @@ help:
 	@echo 'make open-problem             discriminators that read AUs, valence and arousal, or both; open-problem-why, -grid'
 	@echo 'make reader | editor          the reader and the editor of photographs, runs/models/*.onnx, made anew'
 	@echo 'make photos-report PHOTOS=dir how well both do on photographs of yours (dir/photos.csv: path, expression)'
-	@echo 'make page                     a page that edits photographs in the browser, in build/page'
+	@echo 'make page                     a page that edits photographs in the browser, in runs/page'
 	@echo 'make setup [TORCH=cpu] | setup-faces | setup-photos | test | bench | clean'
 	@echo '                              environment; face detection for photos and videos; tests; remove data/ and runs/ of this PRESET'
 	@echo 'make test-faults | test-browser | test-cluster | test-hosts | gpu-check | precision   what stands outside make test'
@@ -104,7 +106,7 @@ tables:  # the tables of RESULTS.md, from the committed reports
 
 # ---- one data set ----------------------------------------------------------------------------------------
 # who comes second waits: two makes of one data set would take away each other's temporary files
-ALONE = $(if $(findstring n,$(DRY))$(findstring q,$(DRY)),,$(PY) -m lib.lock runs/$(PRESET)/.locks/$(1))
+ALONE = $(if $(findstring n,$(DRY))$(findstring q,$(DRY)),,$(PY) -m lib.lock $(or $(2),runs/$(PRESET))/.locks/$(1))
 DRY = $(filter-out --%,$(firstword -$(MAKEFLAGS)))
 ALONE_FACES = $(call ALONE,$(or $(NAME),$(if $(LABELLED),mine,faces)))
 ALONE_MNIST = $(call ALONE,mnist)
@@ -171,7 +173,7 @@ results-generator: | $(READY)
 compare-editors idiosyncratic sweep-ganimation discriminators fexgan-table results-fexgan: | $(READY)
 	$(ALONE_FACES) $(MAKE) -f make/editors.mk $@
 
-precision: | $(READY)  # a classifier in fp16 and int8: size, speed, drop on a test manifest
+precision precision-classifier precision-editor: | $(READY)  # fp16 and int8: size, speed, drop on a test manifest
 	$(ALONE_FACES) $(MAKE) -f make/precision.mk $@
 
 # ---- registration ----------------------------------------------------------------------------------------
@@ -195,5 +197,10 @@ $(DIGITS_FROM_NOISE): | $(READY)
 $(OPEN): | $(READY)
 	$(call ALONE,richer) $(MAKE) -f make/from_noise.mk $@
 
+# ---- the models that come with the project, photographs, the page with sliders -----------------------------
+MODELS := reader editor judges photos-report page astronaut reader-groups
+.PHONY: $(MODELS)
+$(MODELS): | $(READY_FACES)
+	$(call ALONE,models,runs) $(MAKE) -f make/models.mk $@
+
 include make/checks.mk
-include make/models.mk

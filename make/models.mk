@@ -1,4 +1,8 @@
 # The models that come with the project. runs/models/reader.md says what the reader can do and what it cannot.
+# The Makefile calls it, one at a time.
+#   make -f make/models.mk reader | editor | photos-report | page | astronaut | reader-groups
+include make/settings.mk
+
 READER_FACES ?= data/reader
 READER_COUNT ?= 15000
 READER_MOST ?= 4000

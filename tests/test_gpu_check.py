@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 
 import torch
 from commands import ROOT
@@ -22,6 +23,8 @@ def test_the_small_form_runs(tmp_path, capsys):
     assert {"machine", "peak", "EM cycle", "generator gan", "two processes"} <= set(found)
     assert found["EM cycle"]["ratio_to_eager_float32"] > 0
     assert found["EM cycle"]["share_of_peak"] > 0
+    assert found["backbone resnet18"]["export"] == "agrees with PyTorch"
+    assert found["ONNX in fp16"]["largest_difference"] < 0.01
     assert found["generator gan"]["export"] == "agrees with PyTorch"
     rows = [line for line in shown.splitlines() if line.startswith("| ")]
     assert len(rows) == len(found) + 1 and "| peak | tflops " in shown
@@ -49,6 +52,19 @@ def test_a_part_that_breaks_is_named_and_the_others_run(tmp_path, capsys, monkey
     status, shown, _ = call_quietly(check.main, capsys, "--device", "cpu", "--out", out)
     assert status == 4 and "| a | error ValueError: no such card |" in shown
     assert "| b | x 0.123 |" in shown and json.loads(out.read_text())["b"]["x"] == 0.12345
+
+
+def test_a_part_that_takes_too_long_is_cut_short(tmp_path, capsys, monkeypatch):
+    def long():
+        time.sleep(60)
+
+    monkeypatch.setattr(parts.Check, "parts", lambda *_: {"a": long, "b": lambda: {"x": 1}})
+    begun = time.monotonic()
+    status, shown, _ = call_quietly(check.main, capsys, "--device", "cpu", "--seconds", 1,
+                                    "--out", tmp_path / "check.json")
+    assert time.monotonic() - begun < 30
+    assert status == 0 and "| a | left out cut short, no time left |" in shown
+    assert "| b | left out no time left |" in shown
 
 
 def call_quietly(main, capsys, *arguments):

@@ -8,6 +8,7 @@ time does not allow are named. Pictures are random: nothing is said about how we
 """
 
 import json
+import signal
 import sys
 import tempfile
 import time
@@ -30,7 +31,8 @@ class Options:
         list(generators.ARCHITECTURES), help="generators to try", nargs="*", metavar="NAME",
         choices=list(generators.ARCHITECTURES),
     )
-    seconds: float = arg(520, help="begin no further part after this time", least=1)
+    seconds: float = arg(530, help="end by this time: a part that is not done by then is cut "
+                                   "short, and those after it are left out", least=1)
 
 
 def main():
@@ -44,10 +46,11 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         check = parts.Check(Path(folder), device)
         for name, part in check.parts(options.architectures).items():
-            if time.monotonic() - start > options.seconds:
+            left = options.seconds - (time.monotonic() - start)
+            if left <= 0:
                 found[name] = {"left out": "no time left"}
                 continue
-            found[name] = attempt(part) | {"seconds": round(time.monotonic() - start, 1)}
+            found[name] = attempt(part, left) | {"seconds": round(time.monotonic() - start, 1)}
             log(f"{name}: {json.dumps(found[name])}")
     write_text(options.out, to_json(found) + "\n")
     write_text("-", table(found))
@@ -55,13 +58,30 @@ def main():
         raise GateFailed(f"{options.out}: went wrong: {', '.join(broken)}")
 
 
-def attempt(part):
-    """A part's figures, or its error: the parts after it run all the same."""
+class OutOfTime(Exception):
+    """Raised in a part by the clock."""
+
+
+def ring(signum, frame):
+    """The clock's signal."""
+    raise OutOfTime
+
+
+def attempt(part, seconds):
+    """A part's figures, or its error: the parts after it run all the same. It has so many
+    seconds."""
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         return part()
+    except OutOfTime:
+        return {"left out": "cut short, no time left"}
     except (Exception, SystemExit) as error:
         traceback.print_exc(file=sys.stderr)
         return {"error": f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"}
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def table(found):

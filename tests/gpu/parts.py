@@ -22,7 +22,7 @@ import export_onnx
 import train_classifier
 import train_generator
 from lib import device_data, generators, images, manifest
-from lib.choices import COMPILE
+from lib.choices import COMPILE, TORCHVISION
 from lib.onnx_runtime import Model, has_gpu
 from tests.bench import training as em
 from tests.bench.common import ROOT
@@ -65,7 +65,9 @@ class Check:
             "bf16 against float32": self.half_precision, "EM cycle": self.cycle,
             **{f"generator {name}": lambda name=name: self.generator(name)
                for name in architectures},
-            "two processes": self.processes,
+            **{f"backbone {name}": lambda name=name: self.backbone(name)
+               for name in (TORCHVISION if self.large else ["resnet18"])},
+            "ONNX in fp16": self.small_numbers, "two processes": self.processes,
             **{f"--compile {name}": lambda name=name: self.compiled_training(name)
                for name in ("warp-editor", "relativistic-sampler") if name in architectures}
         }
@@ -98,6 +100,34 @@ class Check:
                     "--epochs", 3, "--device", self.device.type)
         rate = history(out)[-1]["images_per_second"]
         return {"images_per_second": rate, **memory, **self.exported(out, "classifier")}
+
+    def backbone(self, name):
+        """train_classifier.py on one of torchvision's backbones, untrained, and its export."""
+        out = self.folder / name / "c.pt"
+        with self.memory() as memory:
+            command(train_classifier.main, "--train", self.sets[0], "--validation", self.sets[1],
+                    "--out", out, "--arch", name, "--pretrained", "none", "--epochs", 1,
+                    "--max-steps", 100 if self.large else 1, "--size", 96 if self.large else 32,
+                    "--batch", 64 if self.large else 8, "--device", self.device.type)
+        rate = history(out)[-1]["images_per_second"]
+        return {"images_per_second": rate, **memory, **self.exported(out, "classifier")}
+
+    def small_numbers(self):
+        """The classifier in fp16 against float32 in ONNX Runtime on this device: what both read of
+        the same images, and speed."""
+        checkpoint = self.folder / "classifier" / "c.pt"
+        if not checkpoint.exists():
+            return {"left out": "needs the part classifier"}
+        whole, half = checkpoint.with_suffix(".onnx"), checkpoint.with_name("fp16.onnx")
+        command(export_onnx.main, checkpoint, "--out", half, "--precision", "fp16",
+                "--test", self.sets[1], "--max-drop", 0.05)
+        on = "cuda" if self.large else "cpu"
+        models = [Model.open(path, on) for path in (whole, half)]
+        feed = self.feed(models[0])
+        float32, float16 = (model.once(**feed)["au"] for model in models)
+        seconds = [timed(lambda each=each: each.once(**feed), self.device, 20) for each in models]
+        return {"largest_difference": float(np.abs(float32 - float16).max()),
+                "speedup": seconds[0] / seconds[1], "onnx_images_per_second": 64 / seconds[1]}
 
     def compiled(self):
         """torch.compile against eager, on the classifier: outputs and speed."""
