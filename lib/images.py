@@ -148,6 +148,15 @@ def pack_part(rows):
     return pack(path)[start : start + len(rows)] if start + len(rows) <= len(pack(path)) else None
 
 
+def is_at_hand(rows, sides):
+    """Whether images of these sides are there without decoding: an array, or rows of one pack that
+    follow each other."""
+    if not len(rows):
+        return True
+    together = rows if isinstance(rows, np.ndarray) else pack_part(rows)
+    return together is not None and together.shape[1:3] == tuple(sides)
+
+
 class Rows:
     """Images of one size, left where they are: rows of arrays, which may be memory maps.
 

@@ -265,11 +265,21 @@ def write_csv(file, columns):
 def quoted(cells):
     """Cells as they stand in CSV: in quotation marks where they hold a comma, a quotation mark or
     a line end."""
-    special = pc.match_substring_regex(cells, '[",\r\n]')
-    if not pc.any(special).as_py():
+    letters = bytes_of(cells)
+    if not any(character in letters for character in b'",\r\n'):
         return cells
+    special = pc.match_substring_regex(cells, '[",\r\n]')
     doubled = pc.replace_substring(cells, '"', '""')
     return pc.if_else(special, pc.binary_join_element_wise('"', doubled, '"', ""), cells)
+
+
+def bytes_of(cells):
+    """The letters of a string array, one cell after the other."""
+    if not len(cells):
+        return b""
+    _, ends, letters = cells.buffers()
+    ends = np.frombuffer(ends, np.int32)[cells.offset : cells.offset + len(cells) + 1]
+    return letters[ends[0] : ends[-1]].to_pybytes() if letters else b""
 
 
 # ---- Parquet --------------------------------------------------------------------------------

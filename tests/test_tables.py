@@ -267,3 +267,13 @@ def test_a_batch_of_a_pack_is_its_memory(tmp_path):
     assert images.batch(name[:2], 8).shape == (2, 8, 8, 3)
     with pytest.raises(BadInput, match="images 0 to 5"):
         images.batch(name[4:], 4)
+
+
+def test_quotation_marks_only_where_they_belong(tmp_path):
+    """Slices of a longer column: a comma in another slice quotes nothing here."""
+    cells = ["a,b", "c", 'say "d"', "", "e\nf", "g"]
+    whole = table.as_text(cells).combine_chunks()
+    assert table.quoted(whole).to_pylist() == ['"a,b"', "c", '"say ""d"""', "", '"e\nf"', "g"]
+    assert table.quoted(whole.slice(1, 1)).to_pylist() == ["c"]
+    assert table.bytes_of(whole.slice(1, 3)) == b'csay "d"'
+    assert table.bytes_of(whole.slice(2, 0)) == table.bytes_of(whole.slice(3, 1)) == b""
