@@ -75,7 +75,7 @@ def about_data(meta, train, licence):
         people = len(set(part.text("subject")) - {""})
         sources = sorted(set(part.text("source")) - {""})
         lines.append(f"- {part.name}: {len(part)} images, {people or 'unnamed'} people"
-                     + (f", {' and '.join(sources)}" if sources else ""))
+                     + (f", column source: {' and '.join(sources)}" if sources else ""))
     if not train:
         lines.append(f"- images and people: {UNKNOWN}; name the manifests with --train")
     return [*lines, f"- licence of the data: {licence or UNKNOWN}"]
