@@ -1,6 +1,6 @@
 # The experiments, as files that depend on files: a second `make` does nothing, a killed one goes on.
 #   make faces-em                      the thesis's experiment on rendered faces (PRESET=quick, SEED=1)
-#   make compare-faces SEEDS="1 2 3"   all conditions, as a table
+#   make compare-faces SEEDS="1 2 3"   six conditions, as a table
 #   make help                          everything else
 #
 # This file has the names that people type. What they do stands in make/:
@@ -52,7 +52,7 @@ PERSONAL := faces-personalised faces-normalised
 help:
 	@echo 'make faces-em                 rendered faces: label, pseudo-label, train an editor, synthesise, train, report'
 	@echo 'make faces-supervised|-upsampled|-pseudo|-reweighted|-truth    the other conditions'
-	@echo 'make compare-faces            all conditions, as a table (ARCHS="ganimation stargan": those of other editors, too;'
+	@echo 'make compare-faces            supervised, upsampled, pseudo, reweighted, em, truth as a table (ARCHS="ganimation stargan": those of other editors, too;'
 	@echo '                              BESIDES="em-first balanced": these, too);  results-faces: copies the reports to runs/results/'
 	@echo 'make faces-upsampled-em|-em-checked|-em-mixed|-em-deactivate|-em-emotions   other ways to use edits'
 	@echo 'make faces-printed|-em-printed   the thesis'\''s Table 1 to the letter: no dropout, augmentation or averaged weights'

@@ -61,7 +61,7 @@ class Options:
     register: bool = arg(
         False,
         help="find the largest face in each image, and register it as the model was trained "
-        "(needs `make setup-faces`)",
+        "(needs `make setup-photos` or `setup-faces`)",
     )
     shard: str = arg("", help="only part i of n, e.g. 2/4: consecutive rows", metavar="I/N")
     batch: int = arg(64, help="images a batch", least=1)

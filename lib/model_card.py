@@ -20,6 +20,7 @@ from lib.cli import BadInput, arg, parse, run
 from lib.files import write_text
 
 UNKNOWN = "unknown"
+KINDS = {"intensity": "intensities, 0 to 1", "occurrence": "occurrences, 0 or 1"}
 FIGURES = {"F1 of AUs": ("au", "mean", "f1"),
            "false discovery rate of AUs": ("au", "pooled", "fdr"),
            "ICC(3,1) of AUs": ("au", "mean", "icc"), "CCC of valence": ("va", "valence", "ccc"),
@@ -61,7 +62,7 @@ def about(meta):
         labels = [*(meta.get("aus") or []), *feelings, *meta.get("expressions", [])]
     return [f"- kind: {meta.get('kind', UNKNOWN)} ({meta.get('architecture') or UNKNOWN})",
             f"- labels: {', '.join(labels) or 'none'}",
-            f"- AUs are: {meta.get('au_kind', 'intensity')}s, 0 to 1" if meta.get("aus")
+            f"- AUs are: {KINDS[meta.get('au_kind', 'intensity')]}" if meta.get("aus")
             else "- AUs: none",
             f"- images: {meta.get('image_size', UNKNOWN)} pixels square, "
             f"{meta.get('color_order', 'RGB')}",

@@ -81,7 +81,7 @@ $(run)/$(em)/seed%/classifier.pt: $(run)/$(em)/synthetic/manifest.csv
 # ---- Table 1 of the thesis, as printed ---------------------------------------------------------------------
 # mse, early stopping; no dropout, augmentation, schedule or averaged weights. All learn for as many epochs, so that more
 # images are more steps; elsewhere all make as many steps
-as_printed = --validation $(validation) --out $@ --seed $* --device $(DEVICE) --resume --dropout 0 $(own_options) \
+as_printed = --validation $(validation) --out $@ --seed $* --device $(DEVICE) --resume --dropout 0 --augment none $(own_options) \
   $(if $(filter smoke,$(PRESET)),--max-steps 40)
 $(run)/printed/seed%/classifier.pt: $(data) | $(READY)
 	$(PY) train_classifier.py --train $(labelled) $(as_printed)

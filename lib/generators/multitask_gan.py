@@ -52,7 +52,7 @@ class Discriminator(categorical_gan.Discriminator):
     there are no AUs).
 
     With stages="own" the second task and "generated" have a last stage each, as the classifiers'
-    `--separate` heads: tasks share the maps, but none of the last features."""
+    heads without --shared do: tasks share the maps, but none of the last features."""
 
     def __init__(self, config, labels):
         if config.discriminator == "small" and config.stages == "own":
