@@ -13,8 +13,8 @@ made. Same seed, same plan.
                  show the AU
     balanced     as reweight, with level 0 too: six levels of every AU equally often, as Niinuma et
                  al. print it
-    expressions  each expression of a model of classes, from neutral faces (Siddiqui 2021)
-    mix          several expressions at once, such as anger+sadness (Siddiqui 2021)
+    expressions  each expression of a model of classes, from neutral faces (Siddiqui 2022)
+    mix          several expressions at once, such as anger+sadness (Siddiqui 2022)
 Targets are condition columns of the model: AUs, valence and arousal, expressions. NaN keeps the
 source's value.
 """

@@ -36,7 +36,7 @@ def test_four_accuracies_stand_beside_those_of_the_paper(tmp_path):
     assert rows[0] == ["fexgan-expressions seed 2", "learnt from", "75.0", "50.0", "87.5", "100.0",
                        "25.0", "50.0"]
     assert rows[1][1:] == ["held-out people", "50.0", "25.0", "75.0", "87.5", "12.5", "43.8"]
-    assert rows[2][0] == "Siddiqui 2021" and rows[2][2:6] == ["98.1", "100.0", "99.8", "99.4"]
+    assert rows[2][0] == "Siddiqui 2022" and rows[2][2:6] == ["98.1", "100.0", "99.8", "99.4"]
     assert rows[3][2:6] == ["91.3", "99.7", "100.0", "99.5"]
 
 

@@ -1,4 +1,4 @@
-"""The four accuracies of a discriminator that also names the class: table 1 of Siddiqui 2021.
+"""The four accuracies of a discriminator that also names the class: table 1 of Siddiqui 2022.
 
     python -m lib.evaluation.discriminator_table generator/seed1/discriminator … --out table.md
 
@@ -16,7 +16,7 @@ from lib.cli import BadInput, arg, parse, run
 from lib.evaluation import comparison, published
 from lib.files import write_text
 
-WORK, SET = "Siddiqui 2021", "ferg-db"  # of published.csv
+WORK, SET = "Siddiqui 2022", "ferg-db"  # of published.csv
 PARTS = {"learnt": "learnt from", "held_out": "held-out people"}
 PRINTED = {"train": "printed: training images", "validation": "printed: validation images"}
 KINDS = ("real", "generated")
