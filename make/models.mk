@@ -29,7 +29,7 @@ EDITOR_BEGIN ?= runs/quick/faces/generators/warp-editor/seed1/generator.pt
 EDITOR_RUN ?= runs/editor
 PHOTO_EDITOR ?= runs/models/editor.onnx
 # edits of photographs come out weaker than those of rendered faces; chosen on 45 photographs
-EDITOR_STRENGTH ?= --strength 1.5 --of AU04=2.5 AU05=2 AU07=0.7 AU23=2
+EDITOR_STRENGTH ?= --strength 1.5 --of AU04=2.5 AU05=2 AU06=1.8 AU07=0.7 AU12=1.8 AU23=2
 .PHONY: editor judges photos-report
 
 $(EDITOR_BEGIN):
