@@ -54,7 +54,16 @@ def half(whole, path, _):
     import onnx
     from onnxruntime.transformers.float16 import convert_float_to_float16
 
-    onnx.save(convert_float_to_float16(onnx.load(whole.path), keep_io_types=True), path)
+    model = convert_float_to_float16(onnx.load(whole.path), keep_io_types=True)
+    # it casts what several nodes share once for each of them, under one name, which no graph may
+    seen, kept = set(), []
+    for node in model.graph.node:
+        if node.output[0] not in seen:
+            kept.append(node)
+        seen.add(node.output[0])
+    del model.graph.node[:]
+    model.graph.node.extend(kept)
+    onnx.save(model, path)
 
 
 def eight_bit(whole, path, calibration):

@@ -1,9 +1,11 @@
 """export_onnx.py --precision: smaller files that do as well, or nothing."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from commands import call, succeed
 from stripes import make_set
@@ -117,3 +119,25 @@ def test_a_binding_gives_what_a_plain_run_gives(trained, tmp_path, capsys):
     for name, values in plain.items():
         np.testing.assert_allclose(bound[name], values, atol=1e-6)
     np.testing.assert_allclose(model.once(image=pictures[:3])["au"], plain["au"][:3], atol=1e-5)
+
+
+def test_what_two_nodes_share_is_cast_once(tmp_path):
+    """Two enlargements with the same factors: ONNX Runtime's converter casts these twice under one
+    name, and then refuses the graph."""
+    helper, FLOAT = onnx.helper, onnx.TensorProto.FLOAT
+    scales = helper.make_tensor("scales", FLOAT, [4], [1, 1, 2, 2])
+    nodes = [helper.make_node("Resize", ["x", "", "scales"], ["a"], mode="nearest"),
+             helper.make_node("Mul", ["x", "x"], ["squared"]),
+             helper.make_node("Resize", ["squared", "", "scales"], ["b"], mode="nearest"),
+             helper.make_node("Add", ["a", "b"], ["y"])]
+    shapes = [helper.make_tensor_value_info(name, FLOAT, [1, 1, side, side])
+              for name, side in (("x", 2), ("y", 4))]
+    graph = helper.make_graph(nodes, "g", shapes[:1], shapes[1:], [scales])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8),
+              tmp_path / "whole.onnx")
+    onnx_precision.half(SimpleNamespace(path=tmp_path / "whole.onnx"), tmp_path / "half.onnx", None)
+    session = onnxruntime.InferenceSession(tmp_path / "half.onnx",
+                                           providers=["CPUExecutionProvider"])
+    x = np.array([[[[1, 2], [3, 4]]]], np.float32)
+    expected = np.array([[2, 2, 6, 6], [2, 2, 6, 6], [12, 12, 20, 20], [12, 12, 20, 20]])
+    np.testing.assert_allclose(session.run(None, {"x": x})[0][0, 0], expected)
