@@ -126,13 +126,14 @@ def test_what_two_nodes_share_is_cast_once(tmp_path):
     name, and then refuses the graph."""
     helper, FLOAT = onnx.helper, onnx.TensorProto.FLOAT
     scales = helper.make_tensor("scales", FLOAT, [4], [1, 1, 2, 2])
-    nodes = [helper.make_node("Resize", ["x", "", "scales"], ["a"], mode="nearest"),
-             helper.make_node("Mul", ["x", "x"], ["squared"]),
-             helper.make_node("Resize", ["squared", "", "scales"], ["b"], mode="nearest"),
-             helper.make_node("Add", ["a", "b"], ["y"])]
+    nodes = [helper.make_node("Resize", ["x", "", "scales"], ["a"], "one", mode="nearest"),
+             helper.make_node("Mul", ["x", "x"], ["squared"], "square"),
+             helper.make_node("Resize", ["squared", "", "scales"], ["b"], "two", mode="nearest"),
+             helper.make_node("Add", ["a", "b"], ["y"], "sum")]
     shapes = [helper.make_tensor_value_info(name, FLOAT, [1, 1, side, side])
               for name, side in (("x", 2), ("y", 4))]
-    graph = helper.make_graph(nodes, "g", shapes[:1], shapes[1:], [scales])
+    named = [helper.make_tensor_value_info("scales", FLOAT, [4])]  # as PyTorch's exporter does
+    graph = helper.make_graph(nodes, "g", shapes[:1], shapes[1:], [scales], value_info=named)
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8),
               tmp_path / "whole.onnx")
     onnx_precision.half(SimpleNamespace(path=tmp_path / "whole.onnx"), tmp_path / "half.onnx", None)
