@@ -91,7 +91,8 @@ $(generators)/%/generator.pt: $(sampler_data)/.done
 	  --validation $(sampler_data)/validation.csv --out $@ \
 	  --seed $(call seed_of,$@) --device $(DEVICE) --resume $(call sampler_options,$(call architecture,$@))
 
-$(generators)/%/report.json: $(generators)/%/samples/manifest.csv $(identity_reader)/classifier.onnx
+$(generators)/%/report.json: $(generators)/%/samples/manifest.csv $(expression_reader)/classifier.onnx \
+  $(identity_reader)/classifier.onnx
 	$(PY) evaluate.py --samples $< --model $(expression_reader)/classifier.onnx --identity $(identity_reader)/classifier.onnx \
 	  --real $(held_out) --learnt $(learnt) --report $(@D)/plots --device $(DEVICE) > $@.tmp
 	count=$$(ls $(@D)/epochs | wc -l); for share in $(SHARES); do \
