@@ -225,3 +225,14 @@ def test_two_targets_of_one_set_take_turns(targets, copy):
         assert "Traceback" not in said.read()
     assert [make.wait() for make in makes] == [2, 2]
     assert (copy / "work").read_text().split() == ["begins", "ends"] * 2
+
+
+@pytest.mark.parametrize(
+    "target, run", [("compare-samplers", "samplers"), ("compare-digits", "digits")]
+)
+def test_reports_on_samples_wait_for_who_reads_them(target, run, tmp_path):
+    lines = plan(tmp_path, target).splitlines()
+    made = next(i for i, line in enumerate(lines)
+                if f"--out runs/quick/{run}/reader/seed1000/classifier.onnx" in line)
+    reports = [i for i, line in enumerate(lines) if "evaluate.py --samples" in line]
+    assert reports and made < min(reports)
