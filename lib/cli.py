@@ -132,12 +132,19 @@ def run(main):
     try:
         end_with_status(main)
     except SystemExit as end:
+        # all is done: a signal while the interpreter ends would only show a traceback
+        signal.signal(signal.SIGINT, ignore)
+        signal.signal(signal.SIGTERM, ignore)
         if int(os.environ.get("WORLD_SIZE", 1)) == 1:
             raise
         # one of several processes of torchrun: the threads that exchange gradients may outlive
         # the interpreter, which then aborts ("terminate called without an active exception")
         sys.stderr.flush()
         os._exit(end.code or DONE)
+
+
+def ignore(signum, frame):
+    """Stand in for SIG_IGN, which a child would inherit."""
 
 
 def end_with_status(main):

@@ -7,7 +7,10 @@ saves seconds.
 import importlib
 import json
 import resource
+import signal
 import subprocess
+import sys
+import time
 from pathlib import Path
 
 import models
@@ -382,3 +385,17 @@ def test_files_on_a_full_disk(place, line, out):
 ], ids=name)
 def test_numbers(place, capsys, line, option, value, status):
     refuse(place, capsys, [*line, option, "NUMBER"], "NUMBER", value, f"{option} {value}", status)
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_when_all_is_done_shows_no_traceback(signum):
+    """A thread that is still there holds up the interpreter's end, where the signal comes."""
+    code = ("import threading, time\nfrom lib.cli import run\n"
+            "run(lambda: (threading.Thread(target=time.sleep, args=(3,)).start(),"
+            " print('done', flush=True)))")
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env=ENVIRONMENT,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "done\n"
+    time.sleep(1)
+    process.send_signal(signum)
+    assert process.communicate() == ("", "") and process.returncode == 0
