@@ -153,6 +153,8 @@ def end_with_status(main):
         raise SystemExit(TERMINATED)  # unwinds, so temporary files are removed
 
     signal.signal(signal.SIGTERM, terminate)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # of lib's first lines
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     name = os.path.basename(sys.argv[0])
     status = DONE
     _notes.clear()

@@ -6,6 +6,7 @@ saves seconds.
 """
 import importlib
 import json
+import os
 import resource
 import signal
 import subprocess
@@ -399,3 +400,17 @@ def test_a_signal_when_all_is_done_shows_no_traceback(signum):
     time.sleep(1)
     process.send_signal(signum)
     assert process.communicate() == ("", "") and process.returncode == 0
+
+
+def test_a_signal_before_all_is_imported_shows_no_traceback(tmp_path):
+    """A package that a script imports first, and that takes its time."""
+    (tmp_path / "argparse_dataclass.py").write_text(
+        "import sys, time\nprint('imports', flush=True)\ntime.sleep(60)\n")
+    process = subprocess.Popen(
+        command("pseudo_label.py", "--help"), cwd=ROOT, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True,
+        env=ENVIRONMENT | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
+    )
+    assert process.stdout.readline() == "imports\n"
+    process.send_signal(signal.SIGINT)
+    assert process.communicate() == ("", "") and process.returncode == -signal.SIGINT
