@@ -143,6 +143,25 @@ def run(main):
         os._exit(end.code or DONE)
 
 
+@contextlib.contextmanager
+def uninterrupted():
+    """SIGINT and SIGTERM wait until the block is done: for calls of libraries that take an
+    exception from a signal for an error of their own. In the main thread alone."""
+    came, before = [], {}
+    try:
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            before[signum] = signal.signal(signum, lambda signum, frame: came.append(signum))
+    except ValueError:  # another thread: signals do not come here
+        pass
+    try:
+        yield
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+        if came:
+            signal.raise_signal(came[0])
+
+
 def ignore(signum, frame):
     """Stand in for SIG_IGN, which a child would inherit."""
 

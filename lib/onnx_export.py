@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from lib import classifiers, device_data, generators, images, model_card, onnx_precision
-from lib.cli import BadInput, GateFailed
+from lib.cli import BadInput, GateFailed, uninterrupted
 from lib.files import replacing, to_json
 from lib.generators import conditions
 from lib.labels import Labels
@@ -187,7 +187,8 @@ def convert(graph, inputs):
     shapes = {name: {0: count} for name in graph.inputs}
     talk = io.StringIO()  # the exporter's remarks are shown only when it fails
     silent = quiet("torch.onnx", "onnxscript", "torch.export")
-    with warnings.catch_warnings(), contextlib.redirect_stdout(talk), silent:
+    # in PyTorch's tracer Ctrl-C would become a TypeError of its own, and be lost
+    with warnings.catch_warnings(), contextlib.redirect_stdout(talk), silent, uninterrupted():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(graph, tensors, dynamo=True, external_data=False,
                                     verbose=False, input_names=list(graph.inputs),

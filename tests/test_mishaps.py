@@ -28,7 +28,7 @@ import synthesize
 import train_classifier
 import train_generator
 from commands import ENVIRONMENT, ROOT, call, command, execute
-from lib import balance, checkpoints, classifiers, manifest
+from lib import balance, checkpoints, cli, classifiers, manifest
 from lib.datasets import importing, mnist_grid, split
 
 AUS = models.AUS
@@ -414,3 +414,22 @@ def test_a_signal_before_all_is_imported_shows_no_traceback(tmp_path):
     assert process.stdout.readline() == "imports\n"
     process.send_signal(signal.SIGINT)
     assert process.communicate() == ("", "") and process.returncode == -signal.SIGINT
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_waits_for_the_end_of_what_must_not_be_interrupted(signum):
+    came, done = [], False
+    signal.signal(signum, lambda signum, frame: came.append(signum))
+    with cli.uninterrupted():
+        signal.raise_signal(signum)
+        signal.raise_signal(signum)
+        assert not came
+        done = True
+    assert done and came == [signum]
+    with cli.uninterrupted():
+        pass
+    assert came == [signum]
+    with pytest.raises(KeyboardInterrupt):
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        with cli.uninterrupted():
+            signal.raise_signal(signal.SIGINT)
