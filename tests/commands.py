@@ -1,8 +1,10 @@
 """Running the scripts as a user does: another process, its streams and exit status."""
 import os
+import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -29,6 +31,16 @@ def interruptible():
     """For Popen's preexec_fn: a job that a shell starts in the background, as CI may be, inherits
     an ignored SIGINT and would pass that on."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def wait_until_it_runs(process, patience=60):
+    """Wait until a script's main() has begun: lib.cli.run has taken SIGTERM."""
+    until, status = time.monotonic() + patience, Path(f"/proc/{process.pid}/status")
+    while time.monotonic() < until and status.exists():
+        caught = re.search(r"SigCgt:\s*(\w+)", status.read_text())
+        if caught and int(caught[1], 16) >> (signal.SIGTERM - 1) & 1:
+            return
+        time.sleep(0.05)
 
 
 def execute(script, *arguments, cwd=None, stdin=None, stdout=subprocess.PIPE):

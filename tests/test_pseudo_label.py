@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 
 import pseudo_label
-from commands import (ENVIRONMENT, NO_TORCH, call, command, execute, fail, files, interruptible,
-                      succeed)
+from commands import (
+    ENVIRONMENT, NO_TORCH, call, command, execute, fail, files, interruptible, succeed,
+    wait_until_it_runs,
+)
 from lib import images
 
 # exact in 8 bits
@@ -248,6 +250,7 @@ def test_stopping_leaves_nothing_behind(place, sent, status):
                    "--out", "out.csv")
     running = subprocess.Popen(line, preexec_fn=interruptible, cwd=place, env=ENVIRONMENT,
                                stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_until_it_runs(running)
     time.sleep(1)  # it waits for its list of images
     running.send_signal(sent)
     _, said = running.communicate(timeout=10)
