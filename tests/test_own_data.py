@@ -83,8 +83,8 @@ def readme_commands(folder):
     """The way from DISFA to a table in docs/your-data.md, command by command; DISFA and data/disfa
     then lie in `folder`."""
     text = (ROOT / "docs/your-data.md").read_text(encoding="utf-8")
-    text = text.partition("From DISFA as it is delivered")[2]
-    lines = [line.strip() for line in text.split("\n\n")[1].splitlines()]
+    text = text.partition("## From DISFA to a table")[2]
+    lines = [line.strip() for line in text.split("\n\n")[2].splitlines()]
     return [re.sub(r"(?<![\w/])(DISFA|data/disfa)(?![\w])", lambda found: f"{folder}/{found[0]}",
                    line) for line in lines]
 
