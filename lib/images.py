@@ -129,8 +129,8 @@ def resize(image, size):
 def batch(rows, size):
     """Images of references or uint8 [H,W,3] arrays as uint8 [n,size,size,3]. Rows that follow each
     other in a pack are that part of its memory; a reference that repeats is decoded once."""
-    together = rows if isinstance(rows, np.ndarray) else pack_part(rows)
-    if together is not None and together.shape[1:3] == (size, size):
+    together = at_hand(rows, size)
+    if together is not None:
         return np.ascontiguousarray(together)
     known = {row: resize(load(row), size) for row in {row for row in rows if isinstance(row, str)}}
     return np.stack([known[row] if isinstance(row, str) else resize(row, size) for row in rows])
@@ -148,13 +148,11 @@ def pack_part(rows):
     return pack(path)[start : start + len(rows)] if start + len(rows) <= len(pack(path)) else None
 
 
-def is_at_hand(rows, sides):
-    """Whether images of these sides are there without decoding: an array, or rows of one pack that
-    follow each other."""
-    if not len(rows):
-        return True
+def at_hand(rows, size):
+    """Images that are there without decoding, uint8 [n,size,size,3]: an array, or rows of one pack
+    that follow each other; else None."""
     together = rows if isinstance(rows, np.ndarray) else pack_part(rows)
-    return together is not None and together.shape[1:3] == tuple(sides)
+    return together if together is not None and together.shape[1:3] == (size, size) else None
 
 
 class Rows:

@@ -6,7 +6,6 @@ object in NAME.json beside NAME.onnx): kind (classifier, editor, sampler), archi
 names in order of the output), expressions, image_size, color_order, resize_filter, crop,
 registration, thresholds ({AU name: value}), trained_on, versions.
 """
-import contextlib
 import ctypes
 import functools
 import json
@@ -117,28 +116,24 @@ class Model:
         parts = deque(slice(start, min(start + batch, total)) for start in range(0, total, batch))
         wanted = outputs or self.outputs
         ready = deque()
-        with self._preparing(feeds) as prepare, \
+        with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool, \
                 progress(total=total, what=what or self.kind, unit="image") as bar:
             while parts or ready:
                 while parts and len(ready) < AHEAD:
                     part = parts.popleft()
-                    ready.append((part, prepare(feeds, part)))
+                    ready.append((part, self._prepared(pool, feeds, part)))
                 part, feed = ready.popleft()
                 results = self.run(wanted, feed())
                 yield part, dict(zip(wanted, results))
                 bar.update(part.stop - part.start)
 
-    @contextlib.contextmanager
-    def _preparing(self, feeds):
-        """A function (feeds, part) -> function () -> the inputs of a batch. Images that have to be
-        decoded or resized are so in other threads, from when the first function is called; a view
-        of a pack costs less than a thread does."""
-        sides = (self.image_size, self.image_size)
-        if all(images.is_at_hand(rows, sides) for name, rows in feeds.items() if self.shows(name)):
-            yield lambda feeds, part: functools.partial(self._feed, feeds, part)
-            return
-        with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-            yield lambda feeds, part: pool.submit(self._feed, feeds, part).result
+    def _prepared(self, pool, feeds, part):
+        """A function () -> the inputs of a batch. Images that have to be decoded or resized are so
+        in another thread, from now on; a view of a pack costs less than a thread does."""
+        shown = [rows[part] for name, rows in feeds.items() if self.shows(name)]
+        if all(images.at_hand(rows, self.image_size) is not None for rows in shown):
+            return functools.partial(self._feed, feeds, part)
+        return pool.submit(self._feed, feeds, part).result
 
     def shows(self, name):
         """Whether an input is images."""

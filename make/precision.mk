@@ -19,7 +19,7 @@ $(of_faces)/generators/warp-editor/seed1/generator.pt:
 
 # in fp16 and in int8, each kept if it does on the images $(1) what it did; int8 is calibrated on the images $(2)
 define shrink
-	$(PY) export_onnx.py $< --out $(basename $<).onnx
+	test -e $(basename $<).onnx || $(PY) export_onnx.py $< --out $(basename $<).onnx
 	$(PY) export_onnx.py $< --out $(<D)/fp16.onnx --precision fp16 --test $(1)
 	$(PY) export_onnx.py $< --out $(<D)/int8.onnx --precision int8 --test $(1) --calibration $(2)
 	$(PY) -m tests.bench.latency $(basename $<).onnx $(<D)/fp16.onnx $(<D)/int8.onnx
