@@ -24,6 +24,17 @@ STILL_ALONE, STILL_EMOTIONS = 6, 5  # of a still session's frames: AUs alone, an
 TARGETS = 5            # edited versions of a neutral face in pairs
 
 
+def as_bytes(value):
+    """A plan's entry, to be hashed. CPUs' libraries of mathematics differ in the last bits of a
+    number; a set begun on one kind of machine is still the same set on another."""
+    if not isinstance(value, np.ndarray):
+        return str(value)
+    if value.dtype.kind != "f":
+        return value.tobytes()
+    # adding 0 turns -0, which rounding leaves behind, into 0
+    return (np.round(value.astype(np.float64), 6) + 0.0).tobytes()
+
+
 @dataclass
 class Plan:
     """N frames of one set. Arrays: person, session, grain [N] int; levels, left, right [N,20];
@@ -61,12 +72,11 @@ class Plan:
                              for k, v in parts.items()})
 
     def digest(self):
-        """A hash of all that is to be rendered."""
+        """A hash of all that is to be rendered, the same on every kind of CPU."""
         # options that came later count only where they are used: earlier images keep their hash
         names = [f.name for f in fields(self)
                  if not (f.kw_only and getattr(self, f.name) == f.default)]
-        return digest(*(v.tobytes() if isinstance(v, np.ndarray) else str(v)
-                        for v in (getattr(self, name) for name in names)))
+        return digest(*(as_bytes(getattr(self, name)) for name in names))
 
     def subjects(self):
         """The manifest's names of the people [N]."""
