@@ -70,13 +70,17 @@ class Manifest:
         """Whether each AU is present, float32 [N,A]: 1, 0, or NaN where unlabelled. An intensity
         counts from level 2 of 5 on, an occurrence (column au_kind) from 0.5 on."""
         names = self.au_names if names is None else names
-        limits = np.where(self.occurrence(), labels.PRESENT_OCCURRENCE, labels.PRESENT_INTENSITY)
-        limits = limits.astype(np.float32)  # as the values are: 0.4 reaches 0.4
+        limits = self.limits()
         out = np.empty((len(self), len(names)), np.float32)
         for column, name in zip(out.T, names):  # one AU at a time: a million rows stay small
             values = self.numbers(name)
             column[:] = np.where(np.isnan(values), np.nan, values >= limits)
         return out
+
+    def limits(self):
+        """The value from which a row's AUs count as present, float32 [N]."""
+        limits = np.where(self.occurrence(), labels.PRESENT_OCCURRENCE, labels.PRESENT_INTENSITY)
+        return limits.astype(np.float32)  # as the values are: 0.4 reaches 0.4
 
     def text(self, column, default=""):
         """A column as a list of N texts."""
@@ -99,7 +103,9 @@ class Manifest:
 
     def occurrence(self):
         """bool [N]: rows whose AUs are 0/1 occurrences without a level."""
-        return np.array([kind == "occurrence" for kind in self.text("au_kind")], bool)
+        if "au_kind" not in self.columns:
+            return np.zeros(len(self), bool)
+        return self.columns.equal("au_kind", "occurrence")
 
     def take(self, indices):
         """The manifest of the given rows (indices, a slice or a bool mask), in that order."""
@@ -286,10 +292,11 @@ def describe(manifest):
     present."""
     subjects = len(set(manifest.distinct("subject")) - {""})
     lines = [f"{manifest.name}: {len(manifest)} images, {subjects} subjects"]
+    limits = manifest.limits()
     for name in manifest.au_names:
         values = manifest.numbers(name)
         known = values[~np.isnan(values)]
-        present = int(np.nansum(manifest.present([name])))
+        present = int((values >= limits).sum())  # NaN, an unlabelled row, reaches nothing
         lines.append(
             f"  {name}: {len(known)} labelled, {present} present, "
             f"mean {known.mean() if len(known) else 0:.3f}"

@@ -123,9 +123,13 @@ class Columns(MutableMapping):
         old = self.array(name) if name in self else pa.scalar("")
         self.cells[name] = chunked(pc.if_else(pa.array(rows), new, old))
 
+    def equal(self, name, text):
+        """bool [N]: which cells of a column are this text."""
+        return pc.equal(self.array(name), text).to_numpy()
+
     def empty(self, name):
         """bool [N]: which cells of a column are empty."""
-        return pc.equal(self.array(name), "").to_numpy()
+        return self.equal(name, "")
 
     def codes(self, name):
         """(int [N]: which of the different texts each row has, list of those texts)."""
@@ -232,20 +236,38 @@ def rows_of(buffer):
     return csv.reader(io.TextIOWrapper(pa.BufferReader(buffer), encoding="utf-8-sig", newline=""))
 
 
+def simple(buffer):
+    """(whether CSV bytes hold no quotation mark, whether they hold no space either: nothing but
+    line ends and ASCII letters, digits and marks)."""
+    letters = np.frombuffer(buffer, np.uint8)
+    unquoted = spaceless = True
+    for start in range(0, len(letters), BLOCK_BYTES):
+        block = letters[start : start + BLOCK_BYTES]
+        unquoted = unquoted and not (block == ord('"')).any()
+        ends = np.count_nonzero(block == ord("\n")) + np.count_nonzero(block == ord("\r"))
+        # from ! to ~; what is smaller wraps around to the largest bytes
+        visible = np.count_nonzero(block - np.uint8(ord("!")) <= ord("~") - ord("!"))
+        spaceless = spaceless and ends + visible == len(block)
+    return unquoted, spaceless
+
+
 def read_csv(buffer, header):
     """Columns of CSV bytes whose first row is `header`; blank lines are skipped, cells lose outer
     spaces.
 
     ValueError when rows have another number of cells, or it is no UTF-8 CSV."""
+    unquoted, spaceless = simple(buffer)
     table = arrow_csv.read_csv(
         pa.BufferReader(buffer),
         read_options=arrow_csv.ReadOptions(
             column_names=header, skip_rows_after_names=1, block_size=BLOCK_BYTES
         ),
-        parse_options=arrow_csv.ParseOptions(newlines_in_values=True),
+        # where every line end ends a row, blocks are cut without reading all that stands before
+        parse_options=arrow_csv.ParseOptions(newlines_in_values=not unquoted),
         convert_options=arrow_csv.ConvertOptions(column_types=dict.fromkeys(header, pa.string())),
     )
-    return Columns({name: pc.utf8_trim_whitespace(table[name]) for name in header})
+    trim = (lambda cells: cells) if unquoted and spaceless else pc.utf8_trim_whitespace
+    return Columns({name: trim(table[name]) for name in header})
 
 
 def write_csv(file, columns):

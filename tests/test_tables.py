@@ -277,3 +277,30 @@ def test_quotation_marks_only_where_they_belong(tmp_path):
     assert table.quoted(whole.slice(1, 1)).to_pylist() == ["c"]
     assert table.bytes_of(whole.slice(1, 3)) == b'csay "d"'
     assert table.bytes_of(whole.slice(2, 0)) == table.bytes_of(whole.slice(3, 1)) == b""
+
+
+@pytest.mark.parametrize("cell, unquoted, spaceless", [
+    ("b~!", True, True), ("ä", True, False), ("a b", True, False), (" ", True, False),
+    ("\x1f", True, False), ('"c\nd"', False, False),
+])
+def test_simple_files_are_read_as_all_others(tmp_path, monkeypatch, cell, unquoted, spaceless):
+    """What is skipped for plain bytes is not needed there, in whichever block the others stand."""
+    monkeypatch.setattr(table, "BLOCK_BYTES", 64)
+    for row in (0, 9):
+        rows = [f"{i}.png,{cell if i == row else 'x'},0.5" for i in range(10)]
+        text = "path,remark,AU01\r\n" + "\r\n".join(rows) + "\r\n"
+        found = table.simple(pa.py_buffer(text.encode()))
+        assert found[0] == unquoted and (found[1] and unquoted) == spaceless
+        data = manifest.parse(text, "a.csv", tmp_path)
+        expected = "c\nd" if '"' in cell else cell.strip()
+        assert data.columns["remark"] == ["x"] * row + [expected] + ["x"] * (9 - row)
+        assert data.columns["AU01"] == ["0.5"] * 10
+
+
+def test_an_au_kind_counts_only_where_it_says_occurrence(tmp_path):
+    rows = ["a.png,0.45,occurrence", "b.png,0.45,", "c.png,,occurrence", "d.png,0.5,occurrence"]
+    text = "\n".join(["path,AU01,au_kind", *rows])
+    data = manifest.parse(text, "a.csv", tmp_path)
+    assert data.occurrence().tolist() == [True, False, True, True]
+    assert data.limits().tolist() == [0.5, np.float32(0.4), 0.5, 0.5]
+    assert "AU01: 3 labelled, 2 present" in manifest.describe(data)
