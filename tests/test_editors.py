@@ -15,7 +15,7 @@ from commands import call
 from lib import images, manifest
 from lib.classifiers import thresholds
 from lib.cli import BadInput
-from lib.generators import fexgan, ganimation, losses, stargan
+from lib.generators import fexgan, frame_alignment, ganimation, losses, stargan
 from lib.generators.contract import EditBatch
 from lib.generators.residual_blocks import StarDiscriminator, shares_of
 from lib.labels import Labels
@@ -462,6 +462,32 @@ def test_pairs_are_compared_plainly_or_with_emphasis():
     # each scale: the changed half counts 1 + 5 times, the other half is right
     assert losses.pair_l1(source, true, source, 5.0).item() == pytest.approx(0.25 * 6)
     assert losses.pair_l1(true, true, source, 5.0).item() == 0
+
+
+@pytest.mark.parametrize("module", BOTH.values(), ids=BOTH)
+def test_a_nod_between_the_images_of_a_pair_counts_unless_they_are_registered(module):
+    """A smooth face moved by 3 % of its width: the unedited input is then the right answer."""
+    system = make(module, AUS, w_pair=1.0)
+    rows, columns = torch.meshgrid(*[torch.linspace(0, 6, 32)] * 2, indexing="ij")
+    source = torch.stack([rows.sin() * columns.cos()] * 3)[None].repeat(2, 1, 1, 1) / 2
+    nod = torch.tensor([[0.0, 0, 0.03, 0, 0, 0.03]]).repeat(2, 1)
+    true = frame_alignment.move(source, nod)
+    plain = system.pair_loss(source, true, source).item()
+    assert plain == pytest.approx((source - true).abs().mean().item(), rel=1e-5)
+    system.config.register_pairs = True
+    assert system.pair_loss(source, true, source).item() < plain / 5
+    # and what an edit gets wrong still counts in full
+    assert system.pair_loss(source + 0.2, true, source).item() == pytest.approx(0.2, rel=0.1)
+
+
+def test_quick_pairs_are_isolated_and_registered_and_the_papers_are_not():
+    for module in BOTH.values():
+        quick = make(module, AUS, "quick")
+        assert quick.drawing.isolate == 0.7 and quick.config.register_pairs
+        assert quick.config.pair_balance == 1
+        paper = make(module, AUS)
+        assert paper.drawing.isolate == 0 and not paper.config.register_pairs
+        assert paper.config.pair_balance == 0
 
 
 def test_the_discriminator_reads_the_whole_map():

@@ -25,11 +25,15 @@ class Config:
 
     size: int = 128                # image side in pixels, a power of two
     width: int = 128               # channels of the first encoder block; at most 4 times as many
+    # channels of the encoder's last block, whose map is one pixel; 0: `width` of them
+    code: int = 0
     latent: int = 128              # n, numbers of the latent vector
     d_width: int = 64              # the discriminator's three blocks have 1, 2 and 8 times as many
     w_gan: float = 1.0             # α
     w_kl: float = 1e-3             # β
     w_pair: float = 100.0          # γ, of the mean over pixels
+    # images of one subject | session are a pair; the paper's sets have one session a person
+    pair_by: str = "subject"
     w_binary: float = 1.0          # of real against generated within the generator's GAN loss
     w_binary_late: float = 0.1     # the same from `late` on (the paper: it is reduced)
     late: int = 50                 # epoch
@@ -39,10 +43,12 @@ class Config:
 
 
 # CPU: a label times λ says nothing where λ is near 0, and the opposite where it is negative; 60
-# people are too few for the discriminator to teach more than the pairs do, so that it counts less
-# After 300 steps of 32 images: expressions are seen on a mean face, the person is not kept yet.
-QUICK = {"size": 64, "width": 32, "d_width": 32, "w_binary": 0.2, "w_binary_late": 0.02, "late": 8,
-         "scale_label": False, "w_kl": 3e-3, "learning_rate": 1e-3}
+# people are too few for the discriminator to teach more than the pairs do, so that it counts less.
+# Light and background change between the sessions of a person, so that answers from any session
+# teach their mean, a blur.
+QUICK = {"size": 64, "width": 32, "code": 128, "d_width": 32, "w_binary": 0.2,
+         "w_binary_late": 0.02, "late": 8, "scale_label": False, "w_kl": 1e-3,
+         "pair_by": "session", "learning_rate": 1e-3}
 PRESETS = {"paper": {}, "quick": QUICK}
 SCHEDULES = {"paper": {"epochs": 100, "decay_epochs": 0, "batch": 32},
              "quick": {"epochs": 16, "decay_epochs": 6, "batch": 32}}
@@ -61,13 +67,14 @@ class Encoder(nn.Module):
     def __init__(self, conditions, config):
         super().__init__()
         halvings, width = int(math.log2(config.size)), config.width
+        code = config.code or width
         self.size = config.size
         self.label = nn.Linear(conditions, config.size ** 2)
-        widths = [4, width, 2 * width, *[4 * width] * (halvings - 3), width]
+        widths = [4, width, 2 * width, *[4 * width] * (halvings - 3), code]
         blocks = [shrink(a, b) for a, b in zip(widths, widths[1:])]
         self.blocks = nn.Sequential(*blocks, nn.Flatten())
-        self.mu = nn.Linear(width, config.latent)
-        self.log_variance = nn.Linear(width, config.latent)
+        self.mu = nn.Linear(code, config.latent)
+        self.log_variance = nn.Linear(code, config.latent)
 
     def forward(self, image, a_s):
         plane = self.label(a_s).view(-1, 1, self.size, self.size)
@@ -162,7 +169,7 @@ class System(Contract):
         generator = [*self.encoder.parameters(), *self.decoder.parameters()]
         self.optimisers = {"generator": adam(generator, rate, betas),
                            "discriminator": adam(self.discriminator, rate, betas)}
-        self.drawing = EditDrawing({"pair": 1.0}, pair_by="subject")
+        self.drawing = EditDrawing({"pair": 1.0}, pair_by=config.pair_by)
 
     @property
     def noise_drawing(self):

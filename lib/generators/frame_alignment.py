@@ -59,3 +59,15 @@ def movement(source, answer, steps=5, tolerance=3.0):
             step = torch.linalg.solve_ex(normal, weighted @ error[..., None]).result
             found = found + step[..., 0]
         return found
+
+
+def both_ways(distance, edited, true, source):
+    """distance(edited, true, source), pictures [P,3,S,S] each, with the head's movement from
+    `source` to `true` taken out: the mean of two, in which the edit or the true image is moved.
+
+    Moving blurs. Were only edits moved, a chequered edit would pass; were only true images, a
+    blurred one."""
+    there = movement(source, true)
+    returned = move(true, back(there))
+    return (distance(move(edited, there), true, move(source, there))
+            + distance(edited, returned, source)) / 2

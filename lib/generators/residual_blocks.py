@@ -4,12 +4,14 @@ their discriminator is asked.
 Both append the tiled conditions to the image, halve it twice, keep it there for six residual
 blocks, and double it twice; their discriminator is six strided convolutions with a patch head and
 a head for the conditions."""
+from functools import partial
+
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from lib.cli import BadInput
-from lib.generators import losses
+from lib.generators import frame_alignment, losses
 from lib.generators.blocks import activate, convolve, tile, upconvolve
 from lib.generators.contract import EditDrawing, System, adam
 
@@ -111,7 +113,7 @@ class StarSystem(System):
         rates = {"generator": config.learning_rate, "discriminator": config.d_learning_rate}
         self.optimisers = {name: adam(net, rates[name])
                            for name, net in self.nets.items()}
-        self.drawing = EditDrawing(shares_of(config.shares), **drawing)
+        self.drawing = EditDrawing(shares_of(config.shares), isolate=config.isolate, **drawing)
         self.real_kind = "score" if config.adversarial == "wgan-gp" else "probability"
 
     def learn_without_pairs(self):
@@ -124,6 +126,15 @@ class StarSystem(System):
         if self.config.augment:
             pictures = losses.augment(pictures, self.config.shift, draw=self.draw)
         return self.discriminator(pictures)
+
+    def pair_loss(self, edited, true, source):
+        """The idiosyncratic loss, of pictures [P,3,S,S] each: L1 between edits and true images,
+        with `register_pairs` after one is moved onto the other."""
+        distance = partial(losses.pair_l1, emphasis=self.config.pair_emphasis,
+                           balance=self.config.pair_balance)
+        if not self.config.register_pairs:
+            return distance(edited, true, source)
+        return frame_alignment.both_ways(distance, edited, true, source)
 
     def penalty_due(self, step):
         """Whether the discriminator's gradient penalty is formed at this step."""

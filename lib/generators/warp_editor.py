@@ -383,20 +383,12 @@ class System(contract.System):
 
     def pair_loss(self, edited, batch, source):
         """L1 between edits and true images [P,3,S,S]; with `register_pairs`, after one is moved
-        onto the other.
-
-        Moving blurs. Were only edits moved, a chequered edit would pass; were only true images, a
-        blurred one."""
-        x_true = batch.x_true
+        onto the other."""
         distance = partial(losses.pyramid_l1, emphasis=self.config.pair_emphasis,
                            balance=self.config.pair_balance)
         if not self.config.register_pairs:
-            return distance(edited, x_true, source)
-        there = frame_alignment.movement(source, x_true)
-        returned = frame_alignment.move(x_true, frame_alignment.back(there))
-        return (distance(frame_alignment.move(edited, there), x_true,
-                         frame_alignment.move(source, there))
-                + distance(edited, returned, source)) / 2
+            return distance(edited, batch.x_true, source)
+        return frame_alignment.both_ways(distance, edited, batch.x_true, source)
 
     def change_loss(self, edited, batch, source):
         """E‖(G(I, labels of J) - I) - (J - I')‖², I' being another image with the labels of I:
