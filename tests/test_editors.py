@@ -480,14 +480,17 @@ def test_a_nod_between_the_images_of_a_pair_counts_unless_they_are_registered(mo
     assert system.pair_loss(source + 0.2, true, source).item() == pytest.approx(0.2, rel=0.1)
 
 
-def test_quick_pairs_are_isolated_and_registered_and_the_papers_are_not():
-    for module in BOTH.values():
-        quick = make(module, AUS, "quick")
-        assert quick.drawing.isolate == 0.7 and quick.config.register_pairs
-        assert quick.config.pair_balance == 1
-        paper = make(module, AUS)
-        assert paper.drawing.isolate == 0 and not paper.config.register_pairs
-        assert paper.config.pair_balance == 0
+@pytest.mark.parametrize("module", BOTH.values(), ids=BOTH)
+def test_conditions_are_as_loud_as_asked(module):
+    """The trunk sees the image and the conditions, times `louder`, in every pixel."""
+    system = make(module, AUS, louder=3.0)
+    seen = []
+    system.generator.trunk.layers[0].register_forward_pre_hook(lambda _, x: seen.append(x[0]))
+    y_trg = torch.linspace(0, 1, AUS.count)[None]
+    system.generator(torch.zeros(1, 3, 16, 16), y_trg)
+    tiled = seen[0][0, -AUS.count:]
+    assert torch.allclose(tiled, 3 * y_trg[0, :, None, None].expand_as(tiled))
+    assert make(module, AUS).config.louder == 1 and make(module, AUS, "quick").config.louder == 3
 
 
 def test_the_discriminator_reads_the_whole_map():

@@ -37,6 +37,8 @@ class Config:
     stem: int = 1                  # s: the generator takes s x s pixels as one
     norm: str = "instance"         # instance | group (see blocks.normalisation)
     mask: bool = True              # False: no mask, the output is C
+    # the tiled conditions are times this: a condition that is small beside the image is learnt late
+    louder: float = 1.0
     d_width: int = 64
     d_layers: int = 6
     d_stem: int = 1
@@ -76,8 +78,7 @@ QUICK = {"size": 64, "width": 32, "halvings": 1, "blocks": 4, "stem": 2, "norm":
          "d_width": 64, "d_layers": 3, "d_stem": 4, "adversarial": "nonsaturating",
          "w_adversarial": 0.1, "w_penalty": 0.02, "penalty_every": 4, "w_condition": 1.0,
          "w_cycle": 5.0, "w_mask": 1.0, "w_smooth": 0.0, "w_pair": 40.0, "pair_emphasis": 5.0,
-         "pair_balance": 1.0, "isolate": 0.7, "register_pairs": True,
-         "n_critic": 1, "critic_every": 4, "cycle_every": 8, "augment": True,
+         "louder": 3.0, "n_critic": 1, "critic_every": 4, "cycle_every": 8, "augment": True,
          "shares": "pair=14,single=2", "learning_rate": 1e-3, "d_learning_rate": 5e-4}
 PRESETS = {"paper": {}, "niinuma": NIINUMA, "quick": QUICK}
 SCHEDULES = {"paper": {"epochs": 30, "decay_epochs": 10, "batch": 25},
@@ -92,7 +93,7 @@ class Generator(nn.Module):
     def __init__(self, conditions, config):
         super().__init__()
         self.trunk = ResidualTrunk(conditions, config.width, config.halvings, config.blocks,
-                                   config.stem, config.norm)
+                                   config.stem, config.norm, config.louder)
         self.colour = ResidualHead(config.width, 3, config.stem)
         self.attention = ResidualHead(config.width, 1, config.stem) if config.mask else None
 

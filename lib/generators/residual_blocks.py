@@ -35,11 +35,12 @@ class ResidualTrunk(nn.Module):
     transposed convolutions back. `stem` s begins with s x s pixels as one (space-to-depth) and
     conv3, and ends with bilinear enlargement: with stem=2 and halvings=1 the residual blocks have
     the published quarter of the resolution, without the cost of convolutions at the whole of
-    it."""
+    it. The tiled conditions are times `louder`."""
 
-    def __init__(self, conditions, width, halvings=2, blocks=6, stem=1, norm="instance"):
+    def __init__(self, conditions, width, halvings=2, blocks=6, stem=1, norm="instance",
+                 louder=1.0):
         super().__init__()
-        self.stem = stem
+        self.stem, self.louder = stem, louder
         kernel = 7 if stem == 1 else 3
         layers = [convolve(3 * stem ** 2 + conditions, width, kernel, 1, norm, "relu")]
         widths = [width * 2 ** i for i in range(halvings + 1)]
@@ -50,7 +51,7 @@ class ResidualTrunk(nn.Module):
 
     def forward(self, image, conditions):
         x = F.pixel_unshuffle(image, self.stem) if self.stem > 1 else image
-        x = self.layers(torch.cat([x, tile(conditions, x)], 1))
+        x = self.layers(torch.cat([x, tile(conditions * self.louder, x)], 1))
         if self.stem == 1:
             return x
         return F.interpolate(x, scale_factor=self.stem, mode="bilinear", align_corners=False)
