@@ -47,11 +47,11 @@ class Config:
 # Light and background change between the sessions of a person, so that answers from any session
 # teach their mean, a blur.
 QUICK = {"size": 64, "width": 32, "code": 128, "d_width": 32, "w_binary": 0.2,
-         "w_binary_late": 0.02, "late": 8, "scale_label": False, "w_kl": 1e-3,
+         "w_binary_late": 0.02, "late": 6, "scale_label": False, "w_kl": 1e-3,
          "pair_by": "session", "learning_rate": 1e-3}
 PRESETS = {"paper": {}, "quick": QUICK}
 SCHEDULES = {"paper": {"epochs": 100, "decay_epochs": 0, "batch": 32},
-             "quick": {"epochs": 16, "decay_epochs": 6, "batch": 32}}
+             "quick": {"epochs": 10, "decay_epochs": 4, "batch": 32}}
 
 
 def shrink(before, after):
