@@ -136,3 +136,10 @@ def test_edits_of_expressions_by_hand(tmp_path):
     assert report["edits"]["expression"]["mean"] == {"source": 0, "edited": 1, "true": 0.5}
     assert report["protocol"]["pairs_left_out"] == 1 and row["person"] == {"edited": 0, "true": 0}
     assert row["quality"]["psnr_inside"]["edited"] < row["quality"]["psnr_inside"]["unedited"]
+    (tmp_path / "report.json").write_text(json.dumps(report))
+    said = succeed("evaluate.py", "--compare", tmp_path / "report.json")[0]
+    headings, cells = (next(line for line in said.split("\n") if word in line).split("|")
+                       for word in ("read as asked", "| 100 "))
+    place = next(i for i, heading in enumerate(headings) if "read as asked" in heading)
+    assert [cell.strip() for cell in cells[place:place + 2]] == ["100", "50"]
+    assert "expressions read well" in said and "AUs" not in said

@@ -40,7 +40,7 @@ INTERVALS = {"F1": ("intervals", "au", "mean", "f1"),
              "CCC valence": ("intervals", "va", "valence", "ccc"),
              "CCC arousal": ("intervals", "va", "arousal", "ccc"),
              "accuracy": ("intervals", "expression", "accuracy")}
-EDIT_NUMBERS = {"fulfilled ≥ 1/2, % of AUs": ("share_half_fulfilled", 100),
+EDIT_NUMBERS = {"fulfilled ≥ 1/2, % of {}": ("share_half_fulfilled", 100),
                 "≥ 1/3": ("share_third_fulfilled", 100),
                 "median fulfilment": ("fulfilment_median", 1),
                 "leakage / rise": ("leakage_ratio", 1), "L1 / unedited's": ("l1_ratio", 1),
@@ -218,17 +218,31 @@ def scale_of(heading):
 
 def edit_table(runs):
     """Generators by row: what the judge and the true images say of their edits."""
-    rows = []
+    called = {"expression": "expressions", "va": "dimensions"}.get(kind_of_edits(runs[0]), "AUs")
+    rows, reads = [], [run.report["edits"].get("expression", {}).get("mean") for run in runs]
     for run in in_order_of_presets(runs):
         summary = run.report["edits"]["summary"]
         cells = [None if summary.get(key) is None else summary[key] * scale
                  for key, scale in EDIT_NUMBERS.values()]
+        if any(reads):
+            read = run.report["edits"].get("expression", {}).get("mean") or {}
+            cells += [None if read.get(name) is None else read[name] * 100
+                      for name in ("edited", "true")]
         rows.append([run.preset or "–", name_of(run), str(summary["aus"]),
                      *("undefined" if cell is None else f"{cell:.{2 if cell < 10 else 0}f}"
                        for cell in cells)])
+    headings = ["preset", "generator", f"{called} read well",
+                *(name.format(called) for name in EDIT_NUMBERS),
+                *(["read as asked, %", "true images"] if any(reads) else [])]
     return "\n".join([f"### {runs[0].set or 'reports'}: edits against true images", "",
-                      *markdown(["preset", "generator", "AUs read well", *EDIT_NUMBERS], rows), "",
+                      *markdown(headings, rows), "",
                       f"{runs[0].report['n']} pairs, {people(runs[0].report)}."])
+
+
+def kind_of_edits(run):
+    """What a report's edits were asked for: au (also reports from before the others), expression
+    or va."""
+    return run.report.get("protocol", {}).get("kind", "au")
 
 
 QUALITY_NUMBERS = {  # heading: place in a report's summary
