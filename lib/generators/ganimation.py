@@ -52,10 +52,8 @@ class Config:
     w_smooth: float = 1e-5         # λ_TV, of the mask
     w_pair: float = 0.0            # λ_ids, the idiosyncratic loss
     pair_emphasis: float = 0.0     # over 0: at three scales, and more where I and J differ
-    pair_balance: float = 0.0      # over 0: pairs that differ little count more (losses.pyramid_l1)
-    # share of pairs that differ in one condition alone, as far as the session allows
-    isolate: float = 0.0
-    register_pairs: bool = False   # take the head's movement between I and J out of that loss
+    # epoch from which on the head's movement between I and J is taken out of that loss; -1: never
+    registered_from: int = -1
     n_critic: int = 5              # discriminator steps a generator step
     critic_every: int = 1          # the discriminator is asked, and learns, on every so many steps
     cycle_every: int = 1           # the cycle's loss, times this, on every so many steps
@@ -72,14 +70,14 @@ NIINUMA = {"size": 224, "w_mask": 0.0, "w_smooth": 0.0, "w_pair": 1.0,
 # CPU: true images of the same person teach most (as in Niinuma's variant, but with a weight of
 # 40), GroupNorm lets the tiled condition through, and a small discriminator with R1 is harder to
 # fool than a critic of few steps. With plain L1 the first 250 steps made the input again (mask
-# mean 0.97); the emphasis counts what an AU moves, and w_mask pulls the mask down. What the whole
-# preset reaches has not been measured yet.
+# mean 0.97); the emphasis counts what an AU moves, and w_mask pulls the mask down.
 QUICK = {"size": 64, "width": 32, "halvings": 1, "blocks": 4, "stem": 2, "norm": "group",
          "d_width": 64, "d_layers": 3, "d_stem": 4, "adversarial": "nonsaturating",
          "w_adversarial": 0.1, "w_penalty": 0.02, "penalty_every": 4, "w_condition": 1.0,
          "w_cycle": 5.0, "w_mask": 1.0, "w_smooth": 0.0, "w_pair": 40.0, "pair_emphasis": 5.0,
-         "louder": 3.0, "n_critic": 1, "critic_every": 4, "cycle_every": 8, "augment": True,
-         "shares": "pair=14,single=2", "learning_rate": 1e-3, "d_learning_rate": 5e-4}
+         "louder": 3.0, "registered_from": 4, "n_critic": 1, "critic_every": 4, "cycle_every": 8,
+         "augment": True, "shares": "pair=14,single=2", "learning_rate": 1e-3,
+         "d_learning_rate": 5e-4}
 PRESETS = {"paper": {}, "niinuma": NIINUMA, "quick": QUICK}
 SCHEDULES = {"paper": {"epochs": 30, "decay_epochs": 10, "batch": 25},
              "niinuma": {"epochs": 30, "decay_epochs": 10, "batch": 25},
@@ -185,7 +183,7 @@ class System(StarSystem):
             # λ_ids ‖G(I, AUs of J) - J‖₁, I and J of one person
             pair = batch.kind_rows("pair")
             if config.w_pair and pair is not None:
-                terms["g_pair"] = self.pair_loss(x_fake[pair], batch.x_true, x_real[pair])
+                terms["g_pair"] = self.pair_loss(x_fake[pair], batch, x_real[pair])
                 g_loss = g_loss + config.w_pair * terms["g_pair"]
             if torch.is_tensor(g_loss) and g_loss.requires_grad:  # some steps ask for nothing
                 self.update("generator", g_loss)

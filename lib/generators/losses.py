@@ -87,14 +87,14 @@ def pair_shares(true, source, balance, least=0.01):
     return share / over_processes(row_mean(share))
 
 
-def pair_l1(edited, true, source, emphasis=0.0, balance=0.0):
+def pair_l1(edited, true, source, emphasis=0.0):
     """L1 between an edited and a true image of one person: the plain mean, or `pyramid_l1` where
-    an emphasis or a balance is given.
+    an emphasis is given.
 
     Plain L1 between frames is least for the input itself as long as an edit is uncertain: an AU
     moves few pixels, and all of them have drifted a little."""
-    if emphasis or balance:
-        return pyramid_l1(edited, true, source, emphasis=emphasis, balance=balance)
+    if emphasis:
+        return pyramid_l1(edited, true, source, emphasis=emphasis)
     return (edited - true).abs().mean()
 
 

@@ -114,7 +114,7 @@ class StarSystem(System):
         rates = {"generator": config.learning_rate, "discriminator": config.d_learning_rate}
         self.optimisers = {name: adam(net, rates[name])
                            for name, net in self.nets.items()}
-        self.drawing = EditDrawing(shares_of(config.shares), isolate=config.isolate, **drawing)
+        self.drawing = EditDrawing(shares_of(config.shares), **drawing)
         self.real_kind = "score" if config.adversarial == "wgan-gp" else "probability"
 
     def learn_without_pairs(self):
@@ -128,14 +128,17 @@ class StarSystem(System):
             pictures = losses.augment(pictures, self.config.shift, draw=self.draw)
         return self.discriminator(pictures)
 
-    def pair_loss(self, edited, true, source):
-        """The idiosyncratic loss, of pictures [P,3,S,S] each: L1 between edits and true images,
-        with `register_pairs` after one is moved onto the other."""
-        distance = partial(losses.pair_l1, emphasis=self.config.pair_emphasis,
-                           balance=self.config.pair_balance)
-        if not self.config.register_pairs:
-            return distance(edited, true, source)
-        return frame_alignment.both_ways(distance, edited, true, source)
+    def pair_loss(self, edited, batch, source):
+        """The idiosyncratic loss: L1 between edits and true images [P,3,S,S]; from an epoch on
+        after one is moved onto the other.
+
+        Unregistered pairs end in edits that blur what the head's movement may have moved.
+        Registered from the start they end in none: the input itself is then too good an answer."""
+        config = self.config
+        distance = partial(losses.pair_l1, emphasis=config.pair_emphasis)
+        if not 0 <= config.registered_from <= batch.epoch:
+            return distance(edited, batch.x_true, source)
+        return frame_alignment.both_ways(distance, edited, batch.x_true, source)
 
     def penalty_due(self, step):
         """Whether the discriminator's gradient penalty is formed at this step."""

@@ -46,10 +46,8 @@ class Config:
     w_cycle: float = 10.0          # λ_rec
     w_pair: float = 0.0            # ours: L1 to the true image in rows of kind `pair`
     pair_emphasis: float = 0.0     # over 0: at three scales, and more where I and J differ
-    pair_balance: float = 0.0      # over 0: pairs that differ little count more (losses.pyramid_l1)
-    # share of pairs that differ in one condition alone, as far as the session allows
-    isolate: float = 0.0
-    register_pairs: bool = False   # take the head's movement between I and J out of that loss
+    # epoch from which on the head's movement between I and J is taken out of that loss; -1: never
+    registered_from: int = -1
     pair_by: str = "session"       # images of one session | subject are a pair
     n_critic: int = 5              # discriminator steps a generator step
     critic_every: int = 1          # the discriminator is asked, and learns, on every so many steps
@@ -62,15 +60,14 @@ class Config:
 
 
 # CPU: ours has true images of the same person as further teachers; without them few steps make
-# patterns that the discriminator takes for AUs. GroupNorm lets the tiled condition through. What
-# the preset reaches has not been measured yet.
+# patterns that the discriminator takes for AUs. GroupNorm lets the tiled condition through.
 QUICK = {"size": 64, "width": 32, "halvings": 1, "blocks": 4, "stem": 2, "norm": "group",
          "d_width": 64, "d_layers": 3, "d_stem": 4, "adversarial": "nonsaturating",
          "au_loss": "mse", "w_adversarial": 0.1, "w_penalty": 0.02, "penalty_every": 4,
          "w_condition": 1.0, "w_cycle": 5.0, "w_pair": 40.0, "pair_emphasis": 5.0,
-         "louder": 3.0,
-         "n_critic": 1, "critic_every": 4, "cycle_every": 8, "augment": True,
-         "shares": "pair=14,permuted=2", "learning_rate": 1e-3, "d_learning_rate": 5e-4}
+         "louder": 3.0, "registered_from": 4, "n_critic": 1, "critic_every": 4, "cycle_every": 8,
+         "augment": True, "shares": "pair=14,permuted=2", "learning_rate": 1e-3,
+         "d_learning_rate": 5e-4}
 PRESETS = {"paper": {}, "quick": QUICK}
 # 200,000 steps of 16 images, of which the last half decays: epochs of the authors' 202,599 faces
 SCHEDULES = {"paper": {"epochs": 16, "decay_epochs": 8, "batch": 16},
@@ -169,7 +166,7 @@ class System(StarSystem):
             # ours: ‖G(I, conditions of J) - J‖₁, I and J of one person
             pair = batch.kind_rows("pair")
             if config.w_pair and pair is not None:
-                terms["g_pair"] = self.pair_loss(x_fake[pair], batch.x_true, x_real[pair])
+                terms["g_pair"] = self.pair_loss(x_fake[pair], batch, x_real[pair])
                 g_loss = g_loss + config.w_pair * terms["g_pair"]
             if torch.is_tensor(g_loss) and g_loss.requires_grad:  # some steps ask for nothing
                 self.update("generator", g_loss)
