@@ -12,11 +12,12 @@ import torch
 import export_onnx
 import train_generator
 from commands import call
-from lib import images, manifest
+from lib import generators, images, manifest
 from lib.classifiers import thresholds
 from lib.cli import BadInput
-from lib.generators import fexgan, frame_alignment, ganimation, losses, stargan
-from lib.generators.contract import EditBatch
+from lib.generators import (expression_manipulator, fexgan, frame_alignment, ganimation, losses,
+                            stargan, warp_editor)
+from lib.generators.contract import EditBatch, LabelReader
 from lib.generators.residual_blocks import StarDiscriminator, shares_of
 from lib.labels import Labels
 
@@ -26,12 +27,15 @@ MIXED = Labels(aus=("AU12",), valence_arousal=True, expressions=("joy", "neutral
 SMALL = {"size": 16, "width": 8, "d_width": 8}
 TINY = {**SMALL, "halvings": 1, "blocks": 1, "stem": 2, "norm": "group", "d_layers": 2}
 BOTH = {"ganimation": ganimation, "stargan": stargan}
+U_NET = {**SMALL, "levels": 2, "kernel": 3, "d_layers": 3, "g_every": 1}
+SMALL_OF = {fexgan: SMALL, expression_manipulator: U_NET, ganimation: TINY, stargan: TINY}
+SMALL_BY_NAME = {module.__name__.split(".")[-1].replace("_", "-"): settings
+                 for module, settings in SMALL_OF.items()}
 
 
 def make(module, labels, preset="paper", **settings):
     torch.manual_seed(0)
-    small = SMALL if module is fexgan else TINY
-    config = module.Config(**{**module.PRESETS[preset], **small, **settings})
+    config = module.Config(**{**module.PRESETS[preset], **SMALL_OF[module], **settings})
     return module.System(labels, config)
 
 
@@ -92,12 +96,16 @@ SYSTEMS = [
     (stargan, AUS, {"norm": "instance", "stem": 1, "halvings": 2}),
     (fexgan, CLASSES, {}),
     (fexgan, CLASSES, {"scale_label": False}),
+    (expression_manipulator, AUS, {}),
+    (expression_manipulator, AUS, {"msf": False}),
+    (expression_manipulator, AUS, {"relative": False, "norm": "group", "begin": "uniform"}),
 ]
 
 
 @pytest.mark.parametrize("module, labels, settings", SYSTEMS)
 def test_every_network_learns_and_losses_are_finite(module, labels, settings):
-    system = make(module, labels, **settings, **({} if module is fexgan else {"n_critic": 1}))
+    critic = {"n_critic": 1} if hasattr(module.Config, "n_critic") else {}
+    system = make(module, labels, **settings, **critic)
     before, terms = weights(system), system.step(make_batch(labels), 0)
     assert changed(before, system) == set(system.nets)
     assert all(math.isfinite(value) and not value.requires_grad for value in terms.values())
@@ -109,7 +117,8 @@ def test_every_network_learns_and_losses_are_finite(module, labels, settings):
 
 @pytest.mark.parametrize("preset", ["paper", "quick"])
 @pytest.mark.parametrize(
-    "module, labels", [(ganimation, AUS), (stargan, AUS), (stargan, CLASSES), (fexgan, CLASSES)]
+    "module, labels", [(ganimation, AUS), (stargan, AUS), (stargan, CLASSES), (fexgan, CLASSES),
+                       (expression_manipulator, AUS)]
 )
 def test_presets_build_at_their_own_size(module, labels, preset):
     config = module.Config(**module.PRESETS[preset])
@@ -125,7 +134,7 @@ def test_presets_build_at_their_own_size(module, labels, preset):
         "batch",
     }
     if (
-        preset == "paper" and module is not fexgan
+        preset == "paper" and module in (ganimation, stargan)
     ):  # the published sizes: 8.5 and 44.9 million, 17 AUs
         for net, published in ((system.generator, 8.5), (system.discriminator, 44.9)):
             millions = sum(p.numel() for p in net.parameters()) / 1e6
@@ -295,7 +304,8 @@ def test_exports_have_their_shapes(module, labels, settings):
         shapes["expression"] = (6, len(labels.expressions))
         assert torch.allclose(read["expression"].sum(1), torch.ones(6))
     assert {key: tuple(value.shape) for key, value in read.items()} == shapes
-    score = getattr(system.config, "adversarial", "") == "wgan-gp"
+    score = (module is expression_manipulator
+             or getattr(system.config, "adversarial", "") == "wgan-gp")
     assert system.real_kind == ("score" if score else "probability")
     if module is fexgan:  # the decoder alone: what it makes of mu is the edit
         noise = torch.randn(6, system.noise_drawing.noise_size)
@@ -331,11 +341,12 @@ def faces(folder, name, subject, count=24):
         ("ganimation", "au", ("editor", "classifier")),
         ("stargan", "expression", ("editor",)),
         ("fexgan", "expression", ("editor", "sampler", "classifier")),
+        ("expression-manipulator", "au", ("editor", "classifier")),
     ],
 )
 def test_the_trainer_drives_them_and_every_export_agrees(arch, tasks, exports, tmp_path, capsys):
     train, validation = faces(tmp_path, "train", "a"), faces(tmp_path, "validation", "b")
-    settings = {**SMALL, **(TINY if arch != "fexgan" else {})}
+    settings = dict(SMALL_BY_NAME[arch])
     settings.pop("size")
     out = tmp_path / "run" / "g.pt"
     status, _, said = call(
@@ -366,7 +377,7 @@ def test_the_trainer_drives_them_and_every_export_agrees(arch, tasks, exports, t
     lines = [json.loads(line) for line in (out.parent / "history.jsonl").read_text().splitlines()]
     assert (
         len(lines) == 2
-        and "g_pair" in lines[1]
+        and ("g_pair" in lines[1]) == (arch != "expression-manipulator")
         and ("g_mask_mean" in lines[1]) == (arch == "ganimation")
     )
     for name in exports:
@@ -401,7 +412,8 @@ def check_thresholds(checkpoint, validation, model, tasks, capsys):
 
 
 @pytest.mark.parametrize(
-    "module, labels", [(ganimation, AUS), (stargan, CLASSES), (fexgan, CLASSES)]
+    "module, labels", [(ganimation, AUS), (stargan, CLASSES), (fexgan, CLASSES),
+                       (expression_manipulator, AUS)]
 )
 def test_edits_differ_by_target_and_are_repeatable(module, labels):
     system = make(module, labels)
@@ -415,11 +427,13 @@ def test_edits_differ_by_target_and_are_repeatable(module, labels):
     first = edit(batch.y_org, batch.y_trg)
     assert torch.equal(first, edit(batch.y_org, batch.y_trg))
     assert not torch.allclose(first[:-1], edit(batch.y_org, batch.y_org)[:-1], atol=1e-6)
-    # only FExGAN's encoder is told the source
-    assert torch.equal(first, edit(batch.y_trg, batch.y_trg)) == (module is not fexgan)
+    # only FExGAN's encoder is told the source, and the Expression Manipulator the difference
+    told = (fexgan, expression_manipulator)
+    assert torch.equal(first, edit(batch.y_trg, batch.y_trg)) == (module not in told)
 
 
-@pytest.mark.parametrize("module, labels", [(ganimation, AUS), (stargan, MIXED), (fexgan, CLASSES)])
+@pytest.mark.parametrize("module, labels", [(ganimation, AUS), (stargan, MIXED), (fexgan, CLASSES),
+                                            (expression_manipulator, AUS)])
 def test_resumed_equals_uninterrupted(module, labels):
     def steps(system, first, last):
         for step in range(first, last):
@@ -443,8 +457,72 @@ def test_resumed_equals_uninterrupted(module, labels):
             assert torch.equal(value, again.nets[name].state_dict()[key]), (name, key)
 
 
+def test_the_penalty_is_a_second_step_of_the_discriminators_optimiser():
+    """Its weight counts: with an Adam of its own it would not."""
+    moved = {}
+    for weight in (0.0, 10.0, 1000.0):
+        system = make(expression_manipulator, AUS, g_every=4, w_penalty=weight)
+        assert set(system.optimisers) == {"g", "d"}
+        before = weights(system)["discriminator"]
+        system.step(make_batch(AUS), 0)
+        steps = system.optimisers["d"].state_dict()["state"][0]["step"]
+        assert int(steps) == 2  # its own losses, then the penalty
+        moved[weight] = torch.cat([(value - before[name]).flatten()
+                                   for name, value in system.discriminator.named_parameters()])
+    assert (moved[0.0] - moved[10.0]).abs().mean() > 1e-6
+    assert (moved[10.0] - moved[1000.0]).abs().mean() > 1e-6
+
+
+def test_the_published_networks_have_norms_and_no_biases():
+    """As in the public code: every convolution but G's last has an InstanceNorm, D's have none;
+    none has a bias; they begin as N(0, 0.02)."""
+    system = make(expression_manipulator, AUS, width=64, levels=2)
+    layers = [each for each in system.generator.modules()
+              if isinstance(each, (torch.nn.Conv2d, torch.nn.ConvTranspose2d))]
+    norms = [each for each in system.generator.modules()
+             if isinstance(each, torch.nn.InstanceNorm2d)]
+    assert len(norms) == len(layers) - 1 and all(each.affine for each in norms)
+    layers += [each for each in system.discriminator.modules()
+               if isinstance(each, torch.nn.Conv2d)]
+    assert all(each.bias is None for each in layers)
+    first = torch.cat([each.weight.detach().flatten() for each in layers])
+    assert first.std().item() == pytest.approx(0.02, rel=0.01)
+    assert not any(isinstance(each, torch.nn.InstanceNorm2d)
+                   for each in system.discriminator.modules())
+
+
+def test_an_expression_manipulator_of_before_still_opens():
+    """Its fusion had biases and no norms, its discriminator's label head a bias."""
+    system = make(expression_manipulator, AUS, fusion_norm=False, d_bias=True)
+    config = {name: value for name, value in system.config_dict().items()
+              if name not in ("fusion_norm", "d_bias", "begin")}
+    old = {"kind": "generator", "architecture": "expression-manipulator", "config": config,
+           "labels": {"aus": list(AUS.aus)}, "nets": weights(system)}
+    opened, batch = generators.build(old), make_batch(AUS)
+    expected = system.generator.edit(batch.x_real, batch.y_org, batch.y_trg)
+    edited = opened.exports["editor"](batch.x_real, batch.y_org, batch.y_trg)
+    assert torch.equal(edited, expected)
+
+
+def test_a_reader_of_squared_errors_gives_shares_and_probabilities():
+    """Readings 0.9, 0.1, -0.2 of three classes: 0.9, 0.1 and 0 of their sum. Logits: 0 is 1/2."""
+    class Net(torch.nn.Module):
+        def forward(self, image):
+            return torch.tensor([[[[0.0, 2.0], [-2.0, 0.0]]]]), torch.tensor([[0.9, 0.1, -0.2]])
+
+    shares = LabelReader(Net(), CLASSES, "probability")(None)
+    assert shares["expression"].tolist() == [pytest.approx([0.9, 0.1, 0.0], abs=1e-5)]
+    assert shares["real"].tolist() == [0.5]
+    levels = LabelReader(Net(), AUS, "score")(None)
+    assert levels["au"].tolist() == [pytest.approx([0.9, 0.1, 0.0])]
+    assert levels["real"].tolist() == [0.0]
+    assert warp_editor.System.real_kind == "probability"
+
+
 def test_settings_that_do_not_fit_are_refused_in_a_line():
     for module, labels, settings, mentions in (
+        (expression_manipulator, AUS, {"size": 18}, "a multiple of 4"),
+        (expression_manipulator, AUS, {"begin": "zero"}, "normal or uniform"),
         (ganimation, CLASSES, {}, "take stargan or fexgan"),
         (fexgan, AUS, {}, "--tasks expression"),
         (fexgan, CLASSES, {"size": 24}, "--size 64 or 128"),

@@ -80,6 +80,20 @@ def test_two_processes_equal_one(data, tmp_path):
         assert torch.allclose(value, nets[1][name], atol=1e-5), name
 
 
+def test_two_processes_equal_one_expression_manipulator(data, tmp_path):
+    """Its smoothness is a sum over the batch, not a mean."""
+    more = ("--preset", "quick", "--arch", "expression-manipulator", "--config", "size=16",
+            "width=8", "levels=2", "d_width=8", "d_layers=2", "g_every=1", "w_smooth=1e-3",
+            "learning_rate=2e-5")
+    one, two = (trained(data, tmp_path / str(n), *more, processes=n) for n in (1, 2))
+    for first, second in zip(one, two):
+        for name in first.keys() - {"images_per_second", "best_epoch", "alarms"}:
+            assert second[name] == pytest.approx(first[name], rel=1e-3, abs=1e-4), name
+    nets = [checkpoints.load(tmp_path / n / "g.pt")["nets"]["generator"] for n in ("1", "2")]
+    for name, value in nets[0].items():
+        assert torch.allclose(value, nets[1][name], atol=1e-4), name
+
+
 def drawing(cover, seed=0):
     """A system whose head does something, in evaluation mode."""
     torch.manual_seed(seed)

@@ -94,15 +94,18 @@ CATEGORICAL = {"stages": "shared", "fake_labels": "paper", "statistics": "both",
 def modern(checkpoint):
     """A checkpoint in today's form. Earlier ones have the generator's weights alone, call the
     warp editor `expression-manipulator` (its settings have a `head`), and the multitask GAN
-    `categorical-gan` (its settings differ from CATEGORICAL)."""
+    `categorical-gan` (its settings differ from CATEGORICAL); in the Expression Manipulator,
+    fusion had biases in place of norms, and D's label head a bias."""
     config, architecture = dict(checkpoint["config"]), checkpoint["architecture"]
     if architecture == "categorical-gan":
         had = {**CATEGORICAL, **config}
         if any(had[name] != value for name, value in CATEGORICAL.items()):
             return {**checkpoint, "architecture": "multitask-gan", "config": had}
-    if "nets" in checkpoint:
-        return checkpoint
     if architecture == "expression-manipulator" and config.get("head") == "warp":
         architecture = "warp-editor"
+    if architecture == "expression-manipulator":
+        config = {"fusion_norm": False, "d_bias": True, **config}
+    if "nets" in checkpoint:
+        return {**checkpoint, "config": config}
     return {**checkpoint, "architecture": architecture, "config": config,
             "nets": {"generator": checkpoint["weights"]}}

@@ -59,11 +59,12 @@ class PatchDiscriminator(nn.Module):
     """Convolutional discriminator with a patch head (real or generated) and a regression head
     (AUs).
 
-    Ling et al. 2020: conv5s2 to `width`, then conv4s2 doubling to 2 x 2; no norm; LeakyReLU 0.01;
-    heads conv3 -> 1 and conv(whole) -> C. stem > 1 starts from space-to-depth blocks instead,
-    which moves the work away from full resolution."""
+    Ling et al. 2020: conv5s2 to `width`, then conv4s2 doubling to 2 x 2; no norm, no bias;
+    LeakyReLU 0.01; heads conv3 -> 1 and conv(whole) -> C. stem > 1 starts from space-to-depth
+    blocks instead, which moves the work away from full resolution; label_bias gives the label
+    head a bias."""
 
-    def __init__(self, outputs, size, width=64, layers=6, stem=1, most=32):
+    def __init__(self, outputs, size, width=64, layers=6, stem=1, most=32, label_bias=True):
         super().__init__()
         self.stem = stem
         if stem > 1:
@@ -82,7 +83,7 @@ class PatchDiscriminator(nn.Module):
             channels, side = wider, side // 2
         self.body = nn.Sequential(*body)
         self.patch = nn.Conv2d(channels, 1, 3, 1, 1, bias=False)
-        self.labels = nn.Conv2d(channels, outputs, side, bias=True)
+        self.labels = nn.Conv2d(channels, outputs, side, bias=label_bias)
 
     def forward(self, pictures):
         """[N,3,S,S] -> patch scores [N,1,h,w], label readings [N,C]."""

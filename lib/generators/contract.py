@@ -45,7 +45,7 @@ class EditDrawing:
     isolate: float = 0.0
     # also where pixels of a pair's images lie in each other (lib.generators.motion)
     motion: bool = False
-    crop: bool = False          # pad by S/16 (reflect) and crop at random, as Ling et al. do
+    crop: bool = False          # pad by S/16 (black) and crop at random, as Ling et al. do
     levels: tuple = (0.3, 1.0)  # AU levels of kinds `single` and `change`
 
 
@@ -207,20 +207,26 @@ class Editor(nn.Module):
 
 
 class LabelReader(nn.Module):
-    """The export graph of a discriminator, image -> (scores [N,…], readings [N,C]): `au`,
-    `valence_arousal`, `expression` (the readings' softmax), and `real`, the mean score."""
+    """The export graph of a discriminator, image -> (scores [N,…], readings [N,C]), whose readings
+    learnt the conditions by squared error: `au`, `valence_arousal`, `expression` (the readings of
+    0 or 1 that each class has, as shares of their sum), and `real`, the mean score, or the
+    sigmoid of a mean logit.
 
-    def __init__(self, net, labels):
+    real_kind: probability | score, see System.real_kind."""
+
+    def __init__(self, net, labels, real_kind):
         super().__init__()
-        self.net, self.labels = net, labels
+        self.net, self.labels, self.real_kind = net, labels, real_kind
 
     def forward(self, image):
         score, reading = self.net(image)
         out = {}
         if self.labels.aus:
-            out["au"] = reading[:, self.labels.columns("au")]
+            out["au"] = reading[:, self.labels.columns("au")].clamp(0, 1)
         if self.labels.valence_arousal:
-            out["valence_arousal"] = reading[:, self.labels.columns("va")]
+            out["valence_arousal"] = reading[:, self.labels.columns("va")].clamp(-1, 1)
         if self.labels.expressions:
-            out["expression"] = reading[:, self.labels.columns("expression")].softmax(1)
-        return out | {"real": score.flatten(1).mean(1)}
+            shares = reading[:, self.labels.columns("expression")].clamp(min=1e-6)
+            out["expression"] = shares / shares.sum(1, keepdim=True)
+        real = score.flatten(1).mean(1)
+        return out | {"real": real.sigmoid() if self.real_kind == "probability" else real}

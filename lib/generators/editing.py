@@ -109,11 +109,11 @@ class Batches:
 
 
 def padded_crop(pictures, shift):
-    """Pad by S/16 (reflect) and crop to S again, where shift [N,2] in [0, 1) says: [N,3,S,S] ->
+    """Pad by S/16 (black, -1) and crop to S again, where shift [N,2] in [0, 1) says: [N,3,S,S] ->
     the same shape."""
     size = pictures.shape[3]
     pad = max(1, size // 16)
-    wide = F.pad(pictures, (pad,) * 4, mode="reflect")
+    wide = F.pad(pictures, (pad,) * 4, value=-1.0)
     corner = (shift * (2 * pad + 1)).long().tolist()
     return torch.stack([each[:, y:y + size, x:x + size] for each, (y, x) in zip(wide, corner)])
 

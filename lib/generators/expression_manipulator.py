@@ -33,8 +33,11 @@ class Config:
     msf: bool = True           # ablation: False hands encoder features on as they are
     relative: bool = True      # ablation: False tells the generator absolute target AUs
     norm: str = "instance"     # instance | group (ours: see blocks.normalisation)
+    fusion_norm: bool = True   # norms within MSF; False: biases (models made before they had them)
+    begin: str = "normal"      # convolutions' first weights: normal (N(0, 0.02)) | uniform (torch's)
     d_width: int = 64
     d_layers: int = 6
+    d_bias: bool = False       # of D's label head; True: as in models made before
     w_adversarial: float = 1.0
     w_condition: float = 150.0
     w_penalty: float = 10.0
@@ -43,19 +46,20 @@ class Config:
     w_smooth: float = 1e-5
     g_every: int = 4           # the generator learns on every so many steps
     g_every_late: int = 3      # … from epoch `late_from` on
-    late_from: int = 30
+    late_from: int = 29        # counted from 0
     source_noise: float = 0.02
     target_noise: float = 0.1
-    crop: bool = True          # pad by size / 16 and crop at random
+    crop: bool = True          # pad by size / 16 (black) and crop at random
     learning_rate: float = 1e-4
 
 
 PRESETS = {
     "paper": {},
     # the published losses and schedule, on a quarter of the width and images of 64 px; GroupNorm,
-    # as InstanceNorm takes most of a tiled condition away again
-    "quick": dict(size=64, width=16, levels=3, kernel=3, norm="group", d_width=32, d_layers=5,
-                  learning_rate=4e-4),
+    # as InstanceNorm takes most of a tiled condition away again; N(0, 0.02) is small for layers
+    # that are narrow
+    "quick": dict(size=64, width=16, levels=3, kernel=3, norm="group", begin="uniform",
+                  d_width=32, d_layers=5, learning_rate=4e-4),
 }
 SCHEDULES = {"paper": dict(epochs=50, decay_epochs=20, batch=16),
              "quick": dict(epochs=10, decay_epochs=5, batch=16)}
@@ -66,19 +70,20 @@ class MultiScaleFusion(nn.Module):
     condition.
 
     Two streams exchange what they have, then come together; the result is [N,C,H,W] (paper,
-    section 3.2)."""
+    section 3.2). fusion_norm: of the layers that exchange and join; "none" gives them biases."""
 
-    def __init__(self, channels, low, condition, kernel=5, norm="instance"):
+    def __init__(self, channels, low, condition, kernel=5, norm="instance", fusion_norm="none"):
         super().__init__()
         self.build_injection(channels, condition, kernel, norm)
-        self.high_keep = convolve(channels, channels // 2, 3, activation="relu")
-        self.high_take = upconvolve(low, channels // 2, activation="leaky")
-        self.low_take = convolve(channels, low // 2, 4, 2, activation="leaky")
-        self.low_keep = convolve(low, low // 2, 3, activation="relu")
-        self.lift = upconvolve(low // 2 * 2, min(low, channels), activation="leaky")
+        norm = fusion_norm
+        self.high_keep = convolve(channels, channels // 2, 3, 1, norm, "relu")
+        self.high_take = upconvolve(low, channels // 2, norm, "leaky")
+        self.low_take = convolve(channels, low // 2, 4, 2, norm, "leaky")
+        self.low_keep = convolve(low, low // 2, 3, 1, norm, "relu")
+        self.lift = upconvolve(low // 2 * 2, min(low, channels), norm, "leaky")
         joined = channels // 2 * 2 + min(low, channels)
-        self.fine = convolve(joined, channels // 2, 3, activation="relu")
-        self.coarse = convolve(joined, channels - channels // 2, kernel, activation="relu")
+        self.fine = convolve(joined, channels // 2, 3, 1, norm, "relu")
+        self.coarse = convolve(joined, channels - channels // 2, kernel, 1, norm, "relu")
 
     def build_injection(self, channels, condition, kernel, norm):
         """The layers with which x takes the condition: concatenated, as published."""
@@ -118,8 +123,9 @@ class Generator(nn.Module):
             channels = outputs
             if level:  # no skip at full resolution
                 if config.msf:
-                    self.fuse.append(MultiScaleFusion(widths[level], low, aus, config.kernel,
-                                                      config.norm))
+                    self.fuse.append(MultiScaleFusion(
+                        widths[level], low, aus, config.kernel, config.norm,
+                        config.norm if config.fusion_norm else "none"))
                 channels, low = channels + widths[level], widths[level]
         self.head = nn.Conv2d(channels, 3, 7, padding="same", bias=False)
 
@@ -157,6 +163,14 @@ class Generator(nn.Module):
         return target - source if self.config.relative else target
 
 
+def begin_small(layer):
+    """A convolution's first weights as in the public code: N(0, 0.02), biases 0."""
+    if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
+        nn.init.normal_(layer.weight, 0.0, 0.02)
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
+
+
 class System(contract.System):
     """Generator and discriminator, and the authors' training step."""
 
@@ -164,6 +178,7 @@ class System(contract.System):
     averaged = ("generator",)
     differentiated_twice = ("discriminator",)
     channels_last = False  # its many instance norms copy each map on a CPU: 15 % of a cycle
+    real_kind = "score"    # the critic is Wasserstein's
 
     def __init__(self, labels, config):
         super().__init__(labels, config)
@@ -172,11 +187,15 @@ class System(contract.System):
                            f"{2 ** config.levels}; say so by --size")
         self.generator = Generator(labels.count, config)
         self.discriminator = PatchDiscriminator(labels.count, config.size, config.d_width,
-                                                config.d_layers)
+                                                config.d_layers, label_bias=config.d_bias)
         self.nets = {"generator": self.generator, "discriminator": self.discriminator}
+        if config.begin not in ("normal", "uniform"):
+            raise BadInput(f"setting begin={config.begin}: say normal or uniform")
+        if config.begin == "normal":
+            for net in self.nets.values():
+                net.apply(begin_small)
         self.optimisers = {name: contract.adam(net, config.learning_rate)
-                           for name, net in (("g", self.generator), ("d", self.discriminator),
-                                             ("penalty", self.discriminator))}
+                           for name, net in (("g", self.generator), ("d", self.discriminator))}
         self.drawing = contract.EditDrawing(
             target_noise=config.target_noise, source_noise=config.source_noise, clamp=False,
             crop=config.crop
@@ -185,10 +204,11 @@ class System(contract.System):
     @property
     def exports(self):
         return {"editor": contract.Editor(self.generator),
-                "classifier": contract.LabelReader(self.discriminator, self.labels)}
+                "classifier": contract.LabelReader(self.discriminator, self.labels,
+                                                   self.real_kind)}
 
     def step(self, batch, step):
-        """A discriminator step, its penalty's own step, and on every g_every-th batch a generator
+        """A discriminator step, another for its penalty, and on every g_every-th batch a generator
         step."""
         config, y_org, y_trg = self.config, batch.y_org, batch.y_trg
         x_real = batch.x_real.contiguous(memory_format=self.layout(batch.x_real.device))
@@ -212,10 +232,12 @@ class System(contract.System):
         terms["d_condition"] = losses.masked_mse(reading, known(y_org))
         self.update("d", config.w_adversarial * terms["d_adversarial"]
                          + config.w_condition * terms["d_condition"])
-        # E[(||grad D(x_hat)||_2 - 1)^2], a step of its own, as in the public code
+        # E[(||grad D(x_hat)||_2 - 1)^2], a second step of the same optimiser, as in the public
+        # code. (Adam forgets the scale of a loss that is its only one: with an optimiser for the
+        # penalty alone, w_penalty would mean nothing.)
         terms["d_penalty"] = losses.gradient_penalty(self.discriminator, x_real, x_fake,
                                                      draw=self.draw)
-        self.update("penalty", config.w_penalty * terms["d_penalty"])
+        self.update("d", config.w_penalty * terms["d_penalty"])
         terms["d_gap"] = score_real.mean() - score_fake.mean()
 
         # generator
@@ -231,8 +253,9 @@ class System(contract.System):
             terms["g_self"] = (x_same - x_real).abs().mean()
             # L1(G(x_fake, y_org - y_trg), x_real)
             terms["g_cycle"] = (x_back - x_real).abs().mean()
-            # sum of absolute differences of neighbours, over image and batch
-            terms["g_smooth"] = losses.total_variation(x_fake, power=1) * len(x_fake)
+            # sum of absolute differences of neighbours, over image and the batch of all processes
+            terms["g_smooth"] = (losses.total_variation(x_fake, power=1)
+                                 * len(x_fake) * self.draw.world)
             terms["g_change"] = (x_fake - x_real).abs().mean()
             g_loss = (config.w_adversarial * terms["g_adversarial"]
                       + config.w_condition * terms["g_condition"]

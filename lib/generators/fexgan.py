@@ -38,6 +38,8 @@ class Config:
     w_binary_late: float = 0.1     # the same from `late` on (the paper: it is reduced)
     late: int = 50                 # epoch
     scale_label: bool = True       # the target label times λ ~ N(0, 1)
+    # pad and crop at random; the paper also jitters images, and does not say how: left out
+    crop: bool = True
     learning_rate: float = 2e-4
     beta1: float = 0.5
 
@@ -47,7 +49,7 @@ class Config:
 # Light and background change between the sessions of a person, so that answers from any session
 # teach their mean, a blur.
 QUICK = {"size": 64, "width": 32, "code": 128, "d_width": 32, "w_binary": 0.2,
-         "w_binary_late": 0.02, "late": 6, "scale_label": False, "w_kl": 1e-3,
+         "w_binary_late": 0.02, "late": 6, "scale_label": False, "crop": False, "w_kl": 1e-3,
          "pair_by": "session", "learning_rate": 1e-3}
 PRESETS = {"paper": {}, "quick": QUICK}
 SCHEDULES = {"paper": {"epochs": 100, "decay_epochs": 0, "batch": 32},
@@ -169,7 +171,7 @@ class System(Contract):
         generator = [*self.encoder.parameters(), *self.decoder.parameters()]
         self.optimisers = {"generator": adam(generator, rate, betas),
                            "discriminator": adam(self.discriminator, rate, betas)}
-        self.drawing = EditDrawing({"pair": 1.0}, pair_by=config.pair_by)
+        self.drawing = EditDrawing({"pair": 1.0}, pair_by=config.pair_by, crop=config.crop)
 
     @property
     def noise_drawing(self):

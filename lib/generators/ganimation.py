@@ -20,7 +20,7 @@ from torch import nn
 
 from lib.cli import BadInput
 from lib.generators import losses
-from lib.generators.contract import Editor
+from lib.generators.contract import Editor, LabelReader
 from lib.generators.residual_blocks import ResidualHead, ResidualTrunk, StarSystem
 
 TASKS = ("au",)
@@ -108,22 +108,6 @@ class Generator(nn.Module):
         return self(image, target)[0]
 
 
-class Reader(nn.Module):
-    """The discriminator as a classifier: D_exp, and the mean patch score."""
-
-    def __init__(self, discriminator, labels, probability):
-        super().__init__()
-        self.discriminator, self.labels, self.probability = discriminator, labels, probability
-
-    def forward(self, image):
-        score, readings = self.discriminator(image)
-        score = score.mean((1, 2, 3))
-        out = {"au": readings[:, self.labels.columns("au")].clamp(0, 1)} if self.labels.aus else {}
-        if self.labels.valence_arousal:
-            out["valence_arousal"] = readings[:, self.labels.columns("va")].clamp(-1, 1)
-        return {**out, "real": score.sigmoid() if self.probability else score}
-
-
 class System(StarSystem):
     """Generator and discriminator, and one step of both on a batch."""
 
@@ -185,6 +169,9 @@ class System(StarSystem):
             if config.w_pair and pair is not None:
                 terms["g_pair"] = self.pair_loss(x_fake[pair], batch, x_real[pair])
                 g_loss = g_loss + config.w_pair * terms["g_pair"]
+            if self.draw.world > 1:
+                # where other processes have a loss, this one takes the step with them
+                g_loss = g_loss + 0 * x_fake.sum()
             if torch.is_tensor(g_loss) and g_loss.requires_grad:  # some steps ask for nothing
                 self.update("generator", g_loss)
             terms["g_change"] = (x_fake - x_real).abs().mean()
@@ -194,5 +181,6 @@ class System(StarSystem):
 
     @property
     def exports(self):
-        reader = Reader(self.discriminator, self.labels, self.real_kind == "probability")
+        # D_exp
+        reader = LabelReader(self.discriminator, self.labels, self.real_kind)
         return {"editor": Editor(self.generator), "classifier": reader}

@@ -95,7 +95,7 @@ def pair_l1(edited, true, source, emphasis=0.0):
     moves few pixels, and all of them have drifted a little."""
     if emphasis:
         return pyramid_l1(edited, true, source, emphasis=emphasis)
-    return (edited - true).abs().mean()
+    return row_mean((edited - true).abs())
 
 
 def total_variation(pictures, power=2):

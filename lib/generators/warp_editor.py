@@ -293,7 +293,8 @@ class System(contract.System):
     @property
     def exports(self):
         return {"editor": Editor(self.generator),
-                "classifier": contract.LabelReader(self.discriminator, self.labels)}
+                "classifier": contract.LabelReader(self.discriminator, self.labels,
+                                                   self.real_kind)}
 
     def asks_critic(self, step):
         """Whether the discriminator has a say at this step."""

@@ -36,7 +36,7 @@ def batch_of(count, size, aus):
 
 class Reference:
     """Ling et al.'s step as their code orders it: D on real and fake images, then the gradient
-    penalty with a step of its own; on every fourth batch G's three passes (edit, itself, and
+    penalty as a second step of the same optimiser; on every fourth batch G's three passes (edit, itself, and
     back)."""
 
     def __init__(self, system):
@@ -45,11 +45,7 @@ class Reference:
         adam = lambda net: torch.optim.Adam(
             net.parameters(), lr=system.config.learning_rate, betas=(0.5, 0.999)
         )
-        self.g_optimiser, self.d_optimiser, self.penalty_optimiser = (
-            adam(self.g),
-            adam(self.d),
-            adam(self.d),
-        )
+        self.g_optimiser, self.d_optimiser = adam(self.g), adam(self.d)
 
     def step(self, batch, step):
         """One step; {term: scalar} under the names of the system."""
@@ -72,7 +68,7 @@ class Reference:
         between = (mix * x_real + (1 - mix) * x_fake).requires_grad_(True)
         (slope,) = torch.autograd.grad(self.d(between)[0].sum(), between, create_graph=True)
         terms["d_penalty"] = (slope.flatten(1).norm(2, 1) - 1).pow(2).mean()
-        self.learn(self.penalty_optimiser, config.w_penalty * terms["d_penalty"])
+        self.learn(self.d_optimiser, config.w_penalty * terms["d_penalty"])
         if (step + 1) % config.g_every == 0:
             terms |= self.generator_step(batch, relative)
         return {name: value.detach() for name, value in terms.items()}
