@@ -1,8 +1,9 @@
 """Classifiers taught on one data set, on another, or on both, each tested on both (Niinuma et al.
 2022, tables 5 and 6), as one table.
 
-    python -m lib.evaluation.source_table real-home/seed1/report_home.json
-           real-home/seed1/report_other.json … --learnt real-home=real-home/train.csv … --out table.md
+    python -m lib.evaluation.source_table
+           real-home/seed1/report_home.json real-home/seed1/report_other.json …
+           --learnt real-home=real-home/train.csv … --out table.md
 
 A report's place is …/<condition>/seed<k>/report_<test>.json; predictions_<test>.csv stands beside
 it. A row is a condition, in the order given: how many images it learnt from, and on each test F1

@@ -34,7 +34,8 @@ class Config:
     relative: bool = True      # ablation: False tells the generator absolute target AUs
     norm: str = "instance"     # instance | group (ours: see blocks.normalisation)
     fusion_norm: bool = True   # norms within MSF; False: biases (models made before they had them)
-    begin: str = "normal"      # convolutions' first weights: normal (N(0, 0.02)) | uniform (torch's)
+    # convolutions' first weights: normal, N(0, 0.02) | uniform, PyTorch's own
+    begin: str = "normal"
     d_width: int = 64
     d_layers: int = 6
     d_bias: bool = False       # of D's label head; True: as in models made before

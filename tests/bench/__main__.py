@@ -70,7 +70,8 @@ def main():
         for part in options.parts or [part for part in PARTS if part not in LONG]:
             module = importlib.import_module(f"tests.bench.{part}")
             rounds = options.rounds or getattr(module, "ROUNDS", ROUNDS)
-            own = Path(folder, part)  # packs of one name in one folder would be taken for each other
+            # packs of one name in one folder would be taken for each other
+            own = Path(folder, part)
             own.mkdir()
             for row in module.rows(own, rounds):
                 log(row.markdown())

@@ -36,8 +36,8 @@ def batch_of(count, size, aus):
 
 class Reference:
     """Ling et al.'s step as their code orders it: D on real and fake images, then the gradient
-    penalty as a second step of the same optimiser; on every fourth batch G's three passes (edit, itself, and
-    back)."""
+    penalty as a second step of the same optimiser; on every fourth batch G's three passes (edit,
+    itself, and back)."""
 
     def __init__(self, system):
         self.config = system.config
