@@ -14,8 +14,9 @@ folder) and, last, manifest.csv: source=synthetic, the target as label, and sour
 that was edited. Recipes: single-au (each source, one AU at a time, others 0), emotions (FACS
 combinations), deactivate (one active AU off), random (rows of --targets, or independent AUs),
 reweight (every level 1-5 of every AU equally often), balanced (level 0 too); for models of
-expressions, expressions (neutral faces to each) and mix (several at once). --count edits are dealt
-evenly over AUs and sources. Shards of one command (--shard i/n) may share DIR; they write
+expressions, expressions (neutral faces to each) and mix (several at once). --aus AU09 AU23, or
+--aus rarest:3, makes edits for some AUs only. --count edits are dealt evenly over AUs and sources.
+Shards of one command (--shard i/n) may share DIR; they write
 manifest-iofn.csv, which `python -m lib.manifest merge DIR/manifest-*.csv --out DIR/manifest.csv`
 joins. Sampling generators (noise in place of images) need no --source. Runs on ONNX Runtime,
 without torch.
@@ -54,6 +55,10 @@ class Options:
     )
     level_range: list[float] = arg([], nargs=2, metavar=("LOW", "HIGH"),
                                    help="draw levels evenly from here instead")
+    aus: list[str] = arg([], nargs="+", metavar="AUxx",
+                         help="make edits for these AUs only; rarest:K: for the K AUs that the "
+                              "fewest rows of --source show. For single-au, deactivate, reweight "
+                              "and balanced [all]")
     count: Optional[int] = arg(None, help="how many images [each edit of each source once]",
                                least=1)
     sources: str = arg(
@@ -112,7 +117,10 @@ class Options:
             raise ValueError("--strip needs --image PHOTO and --set NAME=VALUE")
         if self.mix and self.recipe != "mix":
             raise ValueError("--mix needs --recipe mix")
-        self.values, self.factors  # refuse what cannot be read
+        if self.aus and (self.values or self.one):
+            raise ValueError("--aus chooses among the edits of a recipe; leave it out with --set, "
+                             "--image and --video")
+        self.values, self.factors, self.chosen  # refuse what cannot be read
         check_shard(self.shard)
 
     def settle(self, model):
@@ -134,6 +142,11 @@ class Options:
     def values(self):
         """--set as {name: value}."""
         return dict(map(explicit, self.set))
+
+    @property
+    def chosen(self):
+        """--aus as (AU names, K of rarest:K or 0)."""
+        return wanted_aus(self.aus)
 
     @property
     def factors(self):
@@ -177,12 +190,39 @@ def explicit(text):
     return name, level
 
 
+def wanted_aus(texts):
+    """--aus as (AU names, K of rarest:K or 0); ValueError for anything else."""
+    from lib.labels import parse_au
+
+    if not any(text.startswith("rarest") for text in texts):
+        return list(dict.fromkeys(map(parse_au, texts))), 0
+    count = texts[0].removeprefix("rarest:")
+    if len(texts) > 1 or not count.isdecimal() or int(count) < 1:
+        raise ValueError(f"--aus {' '.join(texts)}: say AU names, or rarest:K alone, "
+                         "such as rarest:3")
+    return [], int(count)
+
+
 def check_shard(text):
     """ValueError unless text is empty or i/n."""
     import sys
 
     from lib.onnx_runtime import shard
     shard(text, sys.maxsize)
+
+
+def choose_aus(data, model, options):
+    """The AUs that --aus says, [] for all; BadInput where the recipe or the model has none such."""
+    from lib import recipes
+
+    if not options.aus:
+        return []
+    aus, rarest = options.chosen
+    recipes.check_only(options.recipe, aus, model.aus)
+    if rarest and not model.edits:
+        raise BadInput(f"--aus rarest:{rarest}: {options.model} makes faces from noise, "
+                       "so there are no rows to count; name the AUs")
+    return recipes.rarest(data.present(model.aus), model.aus, rarest) if rarest else aus
 
 
 def make_plan(data, known, model, options, target=None):
@@ -213,7 +253,8 @@ def make_plan(data, known, model, options, target=None):
         rows = recipes.neutral(known, options.neutral_below, names, by)
     plan = recipes.make(options.recipe, known[rows], names, kinds=kinds, count=options.count,
                         levels=options.levels, seed=options.seed, targets=targets,
-                        values=options.values, mixes=options.mix, neutral_too=not model.edits)
+                        values=options.values, mixes=options.mix, neutral_too=not model.edits,
+                        only=options.aus)
     plan.source = rows[plan.source]
     return checked(plan, data, known, model)
 
@@ -441,6 +482,7 @@ def main():
         check_reads(check, model)
         if model.edits:
             check_registration(check, data)  # edits are registered as their sources are
+    options.aus = choose_aus(data, model, options)
     plan = make_plan(data, known, model, options)
     total = len(plan)
     plan = plan.part(shard(options.shard, total))

@@ -31,6 +31,7 @@ from lib.onnx_runtime import brief
 NAMES = ("single-au", "emotions", "deactivate", "random", "reweight", "balanced", "expressions",
          "mix")
 OF_CLASSES = ("expressions", "mix")
+OF_ONE_AU = ("single-au", "deactivate", "reweight", "balanced")  # each edit is for one AU
 MIXES = (("anger", "sadness"), ("happiness", "disgust"), ("joy", "disgust"), ("fear", "surprise"))
 EMOTIONS = {"happiness": (6, 12), "surprise": (1, 2, 5, 26), "fear": (1, 2, 4, 5, 7, 20, 26),
             "sadness": (1, 4, 15), "anger": (4, 5, 7, 23), "disgust": (9, 15, 17),
@@ -60,12 +61,13 @@ class Plan:
 
 
 def make(name, source, names, *, kinds=None, count=None, levels=(0.7, 0.7), seed=0, targets=None,
-         values=None, mixes=(), neutral_too=False):
+         values=None, mixes=(), neutral_too=False, only=()):
     """The plan of a recipe. source [K,C] conditions of the sources, NaN unknown; names and kinds:
     of the C columns (without kinds they are AUs); count: how many edits, None for every one once;
     levels: of AUs, (lowest, highest), drawn evenly when they differ; targets [T,C]: rows to draw
     from (random, reweight, balanced); values {name: value}: explicit edits instead of a recipe;
-    mixes: of expressions, 'anger+sadness'; neutral_too: also make the neutral expression."""
+    mixes: of expressions, 'anger+sadness'; neutral_too: also make the neutral expression; only:
+    the AUs that edits are made for, of recipes of one AU at a time (without it all)."""
     rng = np.random.default_rng(seed)
     kinds = kinds or ["au"] * len(names)
     if values:
@@ -74,10 +76,10 @@ def make(name, source, names, *, kinds=None, count=None, levels=(0.7, 0.7), seed
     else:
         check_kinds(name, names, kinds, targets)
         if name in ("single-au", "emotions", *OF_CLASSES):
-            plan = every(source, variants(name, names, kinds, mixes, neutral_too), count, levels,
-                         rng, kinds)
+            plan = every(source, variants(name, names, kinds, mixes, neutral_too, only), count,
+                         levels, rng, kinds)
         else:
-            plan = of_aus(name, source, names, kinds, count, levels, rng, targets)
+            plan = of_aus(name, source, names, kinds, count, levels, rng, targets, only)
     plan = plan_by_source(plan)
     plan.target = np.round(plan.target.astype(np.float64), 4).astype(np.float32)
     return plan
@@ -107,7 +109,35 @@ def check_kinds(recipe, names, kinds, targets):
                        "--set" + (", or --recipe expressions" if "expression" in kinds else ""))
 
 
-def of_aus(recipe, source, names, kinds, count, levels, rng, targets):
+def check_only(recipe, only, names):
+    """BadInput where --aus has no meaning: of recipes that edit several AUs, or none, at a time,
+    and of AUs that are not among `names`, those of the model."""
+    if recipe not in OF_ONE_AU:
+        raise BadInput(f"--aus: --recipe {recipe} does not edit one AU at a time; leave out --aus, "
+                       f"or use --recipe {', '.join(OF_ONE_AU[:-1])} or {OF_ONE_AU[-1]}")
+    for name in only:
+        if name not in names:
+            raise BadInput(f"--aus {name}: the model does not know it; its AUs are {brief(names)}")
+
+
+def rarest(present, names, count):
+    """The `count` AUs that the fewest rows show, in the order of `names`; of equals the first.
+
+    present: [N,A], 1, 0, or NaN where unlabelled. An AU that no row has a label of is left out:
+    unlabelled is not absent. BadInput where fewer than `count` are labelled."""
+    labelled = ~np.isnan(present).all(0)
+    if count > labelled.sum():
+        raise BadInput(f"--aus rarest:{count}: the sources have labels of {labelled.sum()} of the "
+                       f"AUs of the model ({brief(names)}); ask for at most as many, or name AUs")
+    shown = (present == 1).sum(0)
+    order = np.argsort(np.where(labelled, shown, len(present) + 1), kind="stable")
+    chosen = sorted(order[:count])
+    note(f"--aus rarest:{count}: "
+         + ", ".join(f"{names[a]} (in {shown[a]} of {len(present)} rows)" for a in chosen))
+    return [names[a] for a in chosen]
+
+
+def of_aus(recipe, source, names, kinds, count, levels, rng, targets, only=()):
     """The plans of `deactivate`, `random`, `reweight` and `balanced`: on the AU columns, the
     others keep the source's value."""
     if recipe == "random" and targets is not None:
@@ -115,27 +145,28 @@ def of_aus(recipe, source, names, kinds, count, levels, rng, targets):
     columns = np.flatnonzero(np.array(kinds) == "au")
     source, aus = source[:, columns], [names[k] for k in columns]
     if recipe == "deactivate":
-        plan = deactivate(source, aus, count, rng)
+        plan = deactivate(source, aus, count, rng, only)
     elif recipe == "random":
         plan = random(source, aus, count, levels, rng, None)
     else:
         givers = source if targets is None else targets[:, columns]
-        plan = reweight(source, aus, count, rng, givers, lowest=0 if recipe == "balanced" else 1)
+        plan = reweight(source, aus, count, rng, givers, 0 if recipe == "balanced" else 1, only)
     whole = np.full((len(plan), len(names)), np.nan, np.float32)
     whole[:, columns] = plan.target
     plan.target = whole
     return plan
 
 
-def variants(name, names, kinds=None, mixes=(), neutral_too=False):
+def variants(name, names, kinds=None, mixes=(), neutral_too=False, only=()):
     """The edits that a recipe makes of a source: [(text or AU, emotion, target [C] with AUs at
-    level 1)]."""
+    level 1)]. only: the AUs of `single-au`, without it all."""
     kinds = np.array(kinds or ["au"] * len(names))
     if name in OF_CLASSES:
         classes = [name for name, kind in zip(names, kinds) if kind == "expression"]
         found = class_variants(name, classes, mixes, neutral_too)
     else:
         found = au_variants(name, [name for name, kind in zip(names, kinds) if kind == "au"])
+        found = [edit for edit in found if not only or edit[0] in only]
     columns = kinds == ("expression" if name in OF_CLASSES else "au")
     return [(text, emotion, spread(row, columns)) for text, emotion, row in found]
 
@@ -208,12 +239,13 @@ def every(source, edits, count, levels, rng, kinds):
     return Plan(which, target, text, [edits[e][1] for e in edit])
 
 
-def deactivate(source, aus, count, rng):
-    """One active AU of a source set to 0."""
-    rows, active = np.nonzero(source >= PRESENT_INTENSITY)
+def deactivate(source, aus, count, rng, only=()):
+    """One active AU of a source (of `only`, where given) set to 0."""
+    chosen = np.array([not only or au in only for au in aus])
+    rows, active = np.nonzero((source >= PRESENT_INTENSITY) & chosen)
     if not len(rows):
-        raise BadInput(f"--recipe deactivate: no source shows an AU at {PRESENT_INTENSITY:g} or "
-                       "more; give sources with expressions")
+        raise BadInput(f"--recipe deactivate: no source shows {brief(only) if only else 'an AU'} "
+                       f"at {PRESENT_INTENSITY:g} or more; give sources with expressions")
     if count is not None:
         owners = {a: rng.permutation(rows[active == a]) for a in rng.permutation(np.unique(active))}
         turns = [list(owners)[i % len(owners)] for i in range(count)]
@@ -245,10 +277,13 @@ def random(source, aus, count, levels, rng, targets):
     return Plan(which, target, ["random"] * count, [""] * count)
 
 
-def reweight(source, aus, count, rng, targets, lowest=1):
-    """Every level, from `lowest` to 5, of every AU equally often."""
+def reweight(source, aus, count, rng, targets, lowest=1, only=()):
+    """Every level, from `lowest` to 5, of every AU (of `only`, where given) equally often. Targets
+    are whole rows."""
     cells, missing = [], []
     for a, au in enumerate(aus):
+        if only and au not in only:
+            continue
         takers = rng.permutation(np.flatnonzero(source[:, a] < ABSENT))
         for level in range(lowest, 6):
             givers = rng.permutation(of_level(targets[:, a], level))
@@ -259,8 +294,9 @@ def reweight(source, aus, count, rng, targets, lowest=1):
     if missing:
         note(f"nothing to draw {brief(missing)} from; left out")
     if not cells:
-        raise BadInput("--recipe reweight or balanced: no AU has both rows that show it and rows "
-                       "that do not; give --targets with expressions and sources without")
+        which = f"none of {brief(only)}" if only else "no AU"
+        raise BadInput(f"--recipe reweight or balanced: {which} has both rows that show it and "
+                       "rows that do not; give --targets with expressions and sources without")
     count = len(source) if count is None else count
     cells = [cells[k] for k in rng.permutation(len(cells))]
     which, target, text, used = [], np.empty((count, len(aus)), np.float32), [], Counter()

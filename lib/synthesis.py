@@ -146,7 +146,7 @@ def sheet_edits(model, options):
     found = []
     if model.aus or labels.expressions:
         for name, _, row in recipes.variants(recipe, labels.conditions, labels.kinds, options.mix,
-                                             not model.edits):
+                                             not model.edits, options.aus):
             aus = np.array(labels.kinds) == "au"
             found.append((name, np.where(aus, row * options.levels[1], row)))
     else:

@@ -122,6 +122,41 @@ def test_balanced_makes_level_0_as_often_as_the_others(capsys):
     said(capsys)
 
 
+def test_some_aus_only(capsys):
+    """Of AU02 and AU12 each neutral face gets one edit; only AU01 of the first row is switched
+    off; AU01's three levels, of which rows have 0, 0.2 and 1, take ten of thirty edits each."""
+    plan = recipes.make("single-au", NEUTRAL, AUS, only=["AU12", "AU02"])
+    assert Counter(plan.edit) == {"AU02=0.7": 3, "AU12=0.7": 3}
+    assert plan.target.sum(0) == pytest.approx([0, 2.1, 0, 2.1])
+    source = np.array([[.8, .4, .1, 0], [0, .6, 0, .3]], np.float32)
+    plan = recipes.make("deactivate", source, AUS, only=["AU01", "AU12"])
+    assert list(zip(plan.source, plan.edit)) == [(0, "AU01=0")]
+    assert plan.target[0] == pytest.approx([0, .4, .1, 0])
+    with pytest.raises(BadInput, match="no source shows AU12 at 0.4 or more"):
+        recipes.make("deactivate", source, AUS, only=["AU12"])
+    targets = np.array([[.2, 0, 0, 0]] * 9 + [[1, .4, 0, 0], [0, 0, 0, .6]], np.float32)
+    plan = recipes.make("balanced", targets, AUS, count=30, only=["AU01"])
+    assert Counter(plan.edit) == {"AU01=0": 10, "AU01=0.2": 10, "AU01=1": 10}
+    rows = {tuple(row) for row in targets.tolist()}
+    assert {tuple(row) for row in plan.target.tolist()} <= rows  # targets are whole rows
+    assert "nothing to draw AU01 at 0.4, AU01 at 0.6, AU01 at 0.8 from" in said(capsys)
+    with pytest.raises(BadInput, match="none of AU06 has both rows"):
+        recipes.make("reweight", targets, AUS, only=["AU06"])
+
+
+def test_the_rarest_aus_are_those_that_the_fewest_rows_show(capsys):
+    """AU01 is shown by 2 rows, AU06 by 1 of the 2 that are labelled, AU12 by 1; AU02 has no
+    label, which is not absence."""
+    unknown = np.nan
+    present = np.array([[1, unknown, 1, 0], [1, unknown, 0, 1], [0, unknown, unknown, 0]])
+    assert recipes.rarest(present, AUS, 1) == ["AU06"]
+    assert recipes.rarest(present, AUS, 2) == ["AU06", "AU12"]
+    assert "rarest:2: AU06 (in 1 of 3 rows), AU12 (in 1 of 3 rows)" in said(capsys)
+    assert recipes.rarest(present, AUS, 3) == ["AU01", "AU06", "AU12"]
+    with pytest.raises(BadInput, match="rarest:4: the sources have labels of 3 of the AUs"):
+        recipes.rarest(present, AUS, 4)
+
+
 def test_explicit_edits_keep_the_other_aus():
     plan = recipes.make("single-au", NEUTRAL, AUS, values={"AU12": 0.8, "AU06": 0.5})
     assert plan.edit == ["AU12=0.8 AU06=0.5"] * 3

@@ -92,6 +92,52 @@ def test_deactivate_random_and_emotions(place, capsys):
     assert [row["expression"] for row in rows] == ["surprise"] * 2
 
 
+def test_edits_of_some_aus_only(place, capsys):
+    """Two neutral faces, two AUs: four edits, and two columns on the sheet beside the source. Of
+    the four source rows AU26 is on in one, AU01 in one, AU02 and AU12 in none."""
+    rows, made = make(place, capsys, "--aus", "au26", "AU02", "--level", "0.6",
+                      "--sheet", place / "sheet.png")
+    assert sorted((row["subject"], row["edit"]) for row in rows) == \
+        [(name, f"{au}=0.6") for name in ("ann", "dan") for au in ("AU02", "AU26")]
+    assert np.array_equal(made, painted(rows))
+    assert {row["AU01"] for row in rows} == {"0"}
+    assert images.load(str(place / "sheet.png")).shape[1] == (3 * 8 + 2 * 2) * 8
+    code, _, said = call(synthesize.main, capsys, "--model", place / "generator.onnx", "--source",
+                         place / "source.csv", "--out", place / "out", "--aus", "rarest:2",
+                         "--level", "0.6")
+    assert code == 0 and "rarest:2: AU02 (in 0 of 4 rows), AU12 (in 0 of 4 rows)" in said
+    rows, _ = read(place / "out/manifest.csv")
+    assert sorted(row["edit"] for row in rows) == ["AU02=0.6"] * 2 + ["AU12=0.6"] * 2
+    rows, made = make(place, capsys, "--recipe", "balanced", "--aus", "AU26", "--count", "6")
+    assert sorted(row["edit"] for row in rows) == ["AU26=0"] * 3 + ["AU26=1"] * 3
+    assert np.array_equal(made, painted(rows))
+
+
+@pytest.mark.parametrize("arguments, status, told", [
+    (("--aus", "AU45"), 3, "--aus AU45: the model does not know it; its AUs are AU01, AU02"),
+    (("--aus", "smile"), 2, "'smile' is not an action unit"),
+    (("--aus", "rarest"), 2, "say AU names, or rarest:K alone"),
+    (("--aus", "rarest:0"), 2, "say AU names, or rarest:K alone"),
+    (("--aus", "rarest:1", "AU01"), 2, "say AU names, or rarest:K alone"),
+    (("--aus", "rarest:5"), 3, "rarest:5: the sources have labels of 4 of the AUs"),
+    (("--aus", "AU01", "--set", "AU01=1"), 2, "leave it out with --set"),
+    (("--aus", "AU01", "--recipe", "emotions"), 3, "--recipe emotions does not edit one AU"),
+    (("--aus", "AU01", "--recipe", "random"), 3, "--recipe random does not edit one AU"),
+    (("--aus", "AU01", "--recipe", "mix"), 3, "--recipe mix does not edit one AU"),
+])
+def test_aus_that_cannot_be_chosen_are_one_line(place, capsys, arguments, status, told):
+    said = make(place, capsys, *arguments, status=status)
+    assert told in said and len(said.splitlines()) == 1, said
+
+
+def test_a_sampler_makes_some_aus_only(place, capsys):
+    models.sampler(place / "generator.onnx")
+    rows, _ = make(place, capsys, "--count", "4", "--aus", "AU02", "AU12", source=None)
+    assert sorted(row["edit"] for row in rows) == ["AU02=0.7"] * 2 + ["AU12=0.7"] * 2
+    said = make(place, capsys, "--count", "4", "--aus", "rarest:1", source=None, status=3)
+    assert "there are no rows to count; name the AUs" in said
+
+
 def test_same_seed_same_bytes_and_shards_make_the_whole(place, capsys):
     arguments = ["--sources", "all", "--count", "11", "--level-range", "0.3", "1", "--seed", "5"]
     whole = make(place, capsys, *arguments)
