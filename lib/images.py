@@ -139,7 +139,9 @@ def batch(rows, size):
 def pack_part(rows):
     """Images i to i + n of a pack, uint8 [n,H,W,3], when `rows` are its references in that order;
     else None."""
-    path, _, start = rows[0].rpartition("#") if isinstance(rows[0], str) else ("", "", "")
+    if not all(isinstance(row, str) for row in rows):  # some are images already
+        return None
+    path, _, start = rows[0].rpartition("#")
     if not (path.endswith(".npy") and start.isdigit()):
         return None
     start = int(start)

@@ -129,6 +129,13 @@ def test_references_by_mean_by_least_activity_and_by_labels(tmp_path, capsys):
     assert all(images.load(item)[0, 0, 0] in (0, 204) for item in references.of_rows(merged, 8))
 
 
+def test_paths_and_mean_images_go_together_in_a_batch(tmp_path):
+    """A cell that names a pack's image, and the mean of a person whose cell is empty."""
+    models.dataset(tmp_path, [[0.4] * 4, [0.8] * 4], "set.csv")
+    found = images.batch([f"{tmp_path}/set.npy#1", np.full((8, 8, 3), 51, np.uint8)], 8)
+    assert found[:, 0, 0, 0].tolist() == [204, 51]
+
+
 def test_a_row_without_subject_and_reference_is_bad_input(tmp_path, capsys):
     path = make_set(tmp_path, "set", 3, "a", 0)
     path.write_text(path.read_text().replace(",a1,", ",,"))
