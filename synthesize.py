@@ -275,9 +275,9 @@ def checked(plan, data, known, model):
     return plan
 
 
-def write_set(data, known, plan, model, check, options):
+def write_set(data, known, plan, model, check, options, references=None):
     """Make the images of a plan and write them with their manifest. Returns how many were dropped,
-    by reason."""
+    by reason. references: the sources' reference images, where `check` compares with them."""
     import numpy as np
 
     from lib.image_sets import ImageSet
@@ -301,8 +301,9 @@ def write_set(data, known, plan, model, check, options):
         ):
             images, keep = results[output], np.arange(rows.start, rows.stop)
             if check:
-                reasons = rejected(check, model, images, labels[rows], changed[rows],
-                                   options.max_error)
+                seen = references and [references[i] for i in plan.source[rows]]
+                reasons = rejected(check.once(image=images, reference=seen), check, model,
+                                   labels[rows], changed[rows], options.max_error)
                 good = np.array([not reason for reason in reasons])
                 dropped.update(reason for reason in reasons if reason)
                 images, keep = images[good], keep[good]
@@ -454,7 +455,7 @@ def main():
 
     from lib import manifest
     from lib.onnx_runtime import Model, check_registration, shard
-    from lib.synthesis import check_reads, known_conditions
+    from lib.synthesis import check_reads, check_references, known_conditions
 
     model = Model.open(options.model, options.device, options.threads, kind="generator")
     options.settle(model)
@@ -478,15 +479,17 @@ def main():
             raise BadInput(f"{options.model}: samples faces from noise; say how many with --count")
         data = manifest.Manifest("noise", Path.cwd(), {"path": [""] * options.count})
         known = np.zeros((options.count, model.labels.count), np.float32)
+    references = None
     if check:
         check_reads(check, model)
+        references = check_references(check, data, model)
         if model.edits:
             check_registration(check, data)  # edits are registered as their sources are
     options.aus = choose_aus(data, model, options)
     plan = make_plan(data, known, model, options)
     total = len(plan)
     plan = plan.part(shard(options.shard, total))
-    dropped = write_set(data, known, plan, model, check, options)
+    dropped = write_set(data, known, plan, model, check, options, references)
     log(f"{options.out}: {len(plan) - sum(dropped.values())} images from {len(set(plan.source))} "
         + ("sources" if model.edits else "draws of noise")
         + "".join(f"; dropped {n}: {reason}" for reason, n in sorted(dropped.items())))

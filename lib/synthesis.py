@@ -123,10 +123,19 @@ def check_reads(check, model):
                        f"({brief(model.labels.conditions)}); give a classifier of the same labels")
 
 
-def rejected(check, model, edited, labels, changed, limit):
-    """Why each edit is dropped, '' for those to keep: `check` reads edited [n,H,W,3], labels [n,C]
-    are wanted, changed bool [n,C] marks the edited conditions."""
-    scores = readings(check, check.once(image=edited), model.labels)
+def check_references(check, data, model):
+    """The reference image of each source, for a classifier that compares faces with one; else
+    None. BadInput where a source has none, and for faces from noise, which are nobody's."""
+    if "reference" in check.inputs and not model.edits:
+        raise BadInput(f"{check.path}: compares with a person's reference image, but "
+                       f"{model.path} makes faces of nobody; give a classifier without references")
+    return reference_images(check, data)
+
+
+def rejected(outputs, check, model, labels, changed, limit):
+    """Why each edit is dropped, '' for those to keep: outputs are what `check` says of n edits,
+    labels [n,C] are wanted, changed bool [n,C] marks the edited conditions."""
+    scores = readings(check, outputs, model.labels)
     mine = ~np.isnan(scores).all(0)
     error, reasons = np.abs(scores - labels)[:, mine], []
     for row, is_edited in zip(error, changed[:, mine]):

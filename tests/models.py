@@ -25,10 +25,10 @@ def paint(levels, size=SIZE):
     return np.broadcast_to(row[None, :, None], (size, size, 3)).copy()
 
 
-def classifier(path, aus=AUS, size=SIZE, only=None, **meta):
+def classifier(path, aus=AUS, size=SIZE, only=None, reference=False, **meta):
     """Write the classifier: au [N,A], valence_arousal [N,2] = (2 x first AU - 1, 1 - 2 x first
     AU), expression [N,2] = (1 - last AU, last AU), features [N,A] = au; or `only` those
-    outputs."""
+    outputs. With a reference, au is of image - reference."""
     pixels = size * size * 3
     spread = stripes(aus, size) / (pixels / len(aus)) / 255
     nodes = [("Cast", ["image"], ["float"], {"to": TensorProto.FLOAT}),
@@ -39,13 +39,19 @@ def classifier(path, aus=AUS, size=SIZE, only=None, **meta):
              ("MatMul", ["au", "e_weights"], ["e"], {}),
              ("Add", ["e", "e_bias"], ["expression"], {})]
     first, last = np.eye(len(aus))[0], np.eye(len(aus))[-1]
+    inputs = {"image": (TensorProto.UINT8, ["N", size, size, 3])}
+    if reference:
+        inputs["reference"] = inputs["image"]
+        nodes[1:2] = [("Cast", ["reference"], ["other"], {"to": TensorProto.FLOAT}),
+                      ("Sub", ["float", "other"], ["difference"], {}),
+                      ("Reshape", ["difference", "flat_shape"], ["flat"], {})]
     constants = {"flat_shape": np.array([-1, pixels], np.int64), "spread": spread,
                  "va_weights": np.stack([2 * first, -2 * first], 1),
                  "va_bias": np.array([-1.0, 1.0]), "e_weights": np.stack([-last, last], 1),
                  "e_bias": np.array([1.0, 0.0])}
     outputs = {"au": len(aus), "valence_arousal": 2, "expression": 2, "features": len(aus)}
     outputs = {name: outputs[name] for name in only or outputs}
-    return save(path, nodes, constants, {"image": (TensorProto.UINT8, ["N", size, size, 3])},
+    return save(path, nodes, constants, inputs,
                 {name: (TensorProto.FLOAT, ["N", width]) for name, width in outputs.items()},
                 {"kind": "classifier", "architecture": "stripes", "aus": aus, "image_size": size,
                  "expressions": ["neutral", "happiness"],

@@ -259,6 +259,34 @@ def test_the_check_drops_edits_that_miss_their_target(place, capsys):
     assert "no edit is within" in said and not (place / "none").exists()
 
 
+def test_a_check_compares_with_the_reference_of_each_source(place, capsys):
+    """The check reads what a face shows more than its reference. Ann's reference is the mean of
+    her images, AU01 at 0 and 0.4; eve's are named."""
+    models.classifier(place / "classifier.onnx", reference=True)
+    models.dataset(place, [[0, 0, 0, 0], [.4, 0, 0, 0], [.2, 0, 0, 0], [.2, 0, 0, 0]], "faces.csv",
+                   subjects=["ann", "ann", "eve", "eve"])
+    data = manifest.read(place / "faces.csv")
+    data.columns["reference"] = ["", "", "faces.npy#3", "faces.npy#0"]
+    data.columns["AU01"] = ["0"] * 4
+    data.write(place / "faces.csv")
+    rows, _ = make(place, capsys, "--set", "AU12=0.8", "--check", place / "classifier.onnx",
+                   "--max-error", "0.06", source="faces.csv")
+    # of AU12 nothing is missed; AU01 is read as -0.2 (which is 0), 0.2, 0 and 0.2, and a third of
+    # that is more than 0.06
+    assert [row["source_path"][-1] for row in rows] == ["0", "2"]
+    data.columns["subject"] = [""] * 4
+    data.write(place / "faces.csv")
+    said = make(place, capsys, "--check", place / "classifier.onnx", source="faces.csv", out="none",
+                status=3)
+    assert "faces.csv: row 2: " in said and "needs a person's reference image" in said
+    assert len(said.splitlines()) == 1 and not (place / "none").exists()
+    models.sampler(place / "generator.onnx")
+    said = make(place, capsys, "--check", place / "classifier.onnx", "--count", "2", source=None,
+                out="none", status=3)
+    assert "makes faces of nobody; give a classifier without references" in said
+    assert len(said.splitlines()) == 1
+
+
 def test_sampling_generators_need_no_source(place, capsys):
     models.sampler(place / "generator.onnx")
     rows, made = make(place, capsys, "--count", "8", "--level", "0.6",
