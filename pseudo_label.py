@@ -106,34 +106,6 @@ def read_images(place):
     return manifest.Manifest(name, folder, {"path": paths})
 
 
-def predictions(model, outputs):
-    """What the model says, {column: N numbers or texts}: AUs, valence and arousal, expression."""
-    from lib.labels import VALENCE_AROUSAL
-    from lib.onnx_runtime import au_scores
-
-    columns = {}
-    if model.aus:
-        columns.update(zip(model.aus, au_scores(model, outputs).T.clip(0, 1)))
-    if "valence_arousal" in outputs:
-        columns.update(zip(VALENCE_AROUSAL, outputs["valence_arousal"].T.clip(-1, 1)))
-    if "expression" in outputs and model.expressions:
-        columns["expression"] = [model.expressions[k] for k in outputs["expression"].argmax(1)]
-    return columns
-
-
-def confidences(model, outputs):
-    """How sure the model is, float [N] in [0, 1], as the module's first lines define it; None when
-    unknown."""
-    from lib.onnx_runtime import au_scores
-    from lib.selection import cell_confidence
-
-    if model.aus:
-        return cell_confidence(au_scores(model, outputs), model.thresholds()).mean(1)
-    if "expression" in outputs:
-        return outputs["expression"].max(1)
-    return None
-
-
 def mask(found, model, outputs, options):
     """Empty those found labels that --mask-confidence and --per-class leave out, in place."""
     import numpy as np
@@ -155,19 +127,6 @@ def mask(found, model, outputs, options):
         found["expression"] = [
             name if kept else "" for name, kept in zip(found["expression"], keep)
         ]
-
-
-def fill(data, found, relabel=False):
-    """Put the found labels into empty cells (or all, to relabel); bool [N]: rows of which a cell
-    was filled."""
-    import numpy as np
-
-    filled = np.zeros(len(data), bool)
-    for column, values in found.items():
-        take = np.full(len(data), True) if relabel else data.empty(column)
-        data.columns.put(column, take, values)
-        filled |= take & ~data.empty(column)
-    return filled
 
 
 def find_faces(data, model):
@@ -207,11 +166,10 @@ def label(data, model, options, references=None, faces=None):
     [N,S,S,3], what the model sees in place of the manifest's images."""
     import numpy as np
 
-    wanted = [
-        name
-        for name in ("au", "au_level", "valence_arousal", "expression")
-        if name in model.outputs
-    ]
+    from lib.pseudo_labels import READ, columns_of, predictions, write_labels
+
+    columns_of(model)  # refuses a model that labels nothing
+    wanted = [name for name in READ if name in model.outputs]
     outputs = model.predict(
         data.images() if faces is None else faces,
         options.batch,
@@ -220,11 +178,6 @@ def label(data, model, options, references=None, faces=None):
         reference=references,
     )
     found = predictions(model, outputs)
-    if not found:
-        raise BadInput(
-            f"{model.path}: labels nothing that a manifest holds ({', '.join(model.outputs)}); "
-            "give a classifier of AUs, valence and arousal, or expressions"
-        )
     if options.threshold:
         at = (
             model.thresholds()
@@ -236,20 +189,15 @@ def label(data, model, options, references=None, faces=None):
         )
     if options.mask_confidence or options.per_class:
         mask(found, model, outputs, options)
-    own = np.zeros(len(data), bool)  # rows that keep AU labels of their own
-    for name in data.au_names:
-        if not (options.relabel and name in model.aus):
-            own |= ~data.empty(name)
-    filled = fill(data, found, options.relabel)
-    data.columns.put("source", filled, "pseudo")
-    sure = confidences(model, outputs)
-    if sure is not None:
-        data.columns.put("confidence", filled, [f"{value:.4f}" for value in sure])
-    occurs = bool(options.threshold) or model.meta.get("au_kind") == "occurrence"
-    if model.aus and (occurs or "au_kind" in data.columns):
-        kind = "occurrence" if occurs else "intensity"
-        data.columns.put("au_kind", ~own, kind)
-    return filled
+    return write_labels(
+        data,
+        model,
+        found,
+        outputs,
+        relabel=options.relabel,
+        occurs=bool(options.threshold),
+        source="pseudo",
+    )
 
 
 def own_labels(data):
@@ -262,20 +210,12 @@ def own_labels(data):
     return np.any([~data.empty(name) for name in names], 0)
 
 
-def columns_of(model):
-    """The columns that the model fills in, for messages: AUs, valence and arousal, expression."""
-    from lib.labels import VALENCE_AROUSAL
-
-    dimensions = VALENCE_AROUSAL if "valence_arousal" in model.outputs else ()
-    expression = ["expression"] if "expression" in model.outputs and model.expressions else []
-    return [*model.aus, *dimensions, *expression]
-
-
 def main():
     options = parse(Options, __doc__)
     import numpy as np
 
     from lib.onnx_runtime import Model, brief, check_registration, reference_images, shard
+    from lib.pseudo_labels import columns_of
 
     data = read_images(options.images)
     model = Model.open(options.model, options.device, options.threads, kind="classifier")

@@ -17,7 +17,7 @@ from commands import (
     ENVIRONMENT, NO_TORCH, call, command, execute, fail, files, interruptible, succeed,
     wait_until_it_runs,
 )
-from lib import images
+from lib import images, pseudo_labels
 
 # exact in 8 bits
 LEVELS = [[0, .2, .4, .6], [1, 0, 0, .8], [.2, .2, .2, .2], [0, 0, 0, 0], [1, 1, 1, 1]]
@@ -83,7 +83,7 @@ def test_only_empty_cells_are_filled_and_columns_pass_through(place, capsys):
 def test_what_was_labelled_is_named():
     judge = SimpleNamespace(aus=[], outputs=["valence_arousal", "expression", "features"],
                             expressions=["anger", "joy"])
-    assert pseudo_label.columns_of(judge) == ["valence", "arousal", "expression"]
+    assert pseudo_labels.columns_of(judge) == ["valence", "arousal", "expression"]
 
 
 def test_a_model_of_occurrences_labels_occurrences(place, capsys):

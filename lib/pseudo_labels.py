@@ -1,0 +1,83 @@
+"""What a classifier reads in images, as the label columns of a manifest: for pseudo_label.py, and
+for synthesize.py --relabel.
+"""
+
+import numpy as np
+
+from lib.cli import BadInput
+from lib.labels import VALENCE_AROUSAL
+from lib.onnx_runtime import au_scores
+from lib.selection import cell_confidence
+
+READ = ("au", "au_level", "valence_arousal", "expression")  # outputs that become labels
+
+
+def columns_of(model):
+    """The columns that a classifier (lib.onnx_runtime.Model) fills in: AUs, valence and arousal,
+    expression. BadInput where there are none."""
+    dimensions = VALENCE_AROUSAL if "valence_arousal" in model.outputs else ()
+    expression = ["expression"] if "expression" in model.outputs and model.expressions else []
+    names = [*model.aus, *dimensions, *expression]
+    if not names:
+        raise BadInput(
+            f"{model.path}: labels nothing that a manifest holds ({', '.join(model.outputs)}); "
+            "give a classifier of AUs, valence and arousal, or expressions"
+        )
+    return names
+
+
+def predictions(model, outputs):
+    """What the model says, {column: N numbers or texts}: AUs in [0, 1], valence and arousal in
+    [-1, 1], expression. outputs: {name: array [N,...]} of the model."""
+    columns = {}
+    if model.aus:
+        columns.update(zip(model.aus, au_scores(model, outputs).T.clip(0, 1)))
+    if "valence_arousal" in outputs:
+        columns.update(zip(VALENCE_AROUSAL, outputs["valence_arousal"].T.clip(-1, 1)))
+    if "expression" in outputs and model.expressions:
+        columns["expression"] = [model.expressions[k] for k in outputs["expression"].argmax(1)]
+    return columns
+
+
+def confidences(model, outputs):
+    """How sure the model is, float [N] in [0, 1], as pseudo_label.py's first lines define it; None
+    when unknown."""
+    if model.aus:
+        return cell_confidence(au_scores(model, outputs), model.thresholds()).mean(1)
+    if "expression" in outputs:
+        return outputs["expression"].max(1)
+    return None
+
+
+def fill(data, found, relabel=False):
+    """Put the found labels into empty cells (or all, to relabel); bool [N]: rows of which a cell
+    was filled."""
+    filled = np.zeros(len(data), bool)
+    for column, values in found.items():
+        take = np.full(len(data), True) if relabel else data.empty(column)
+        data.columns.put(column, take, values)
+        filled |= take & ~data.empty(column)
+    return filled
+
+
+def write_labels(data, model, found, outputs, *, relabel=False, occurs=False, source=""):
+    """Fill in labels, confidence and au_kind of a manifest in place; bool [N]: rows that were
+    filled.
+
+    found: as `predictions` gives it, some emptied or made 0/1 (occurs) since; relabel: also
+    overwrite labels that are there; source: what filled rows get in that column, '' leaves it."""
+    own = np.zeros(len(data), bool)  # rows that keep AU labels of their own
+    for name in data.au_names:
+        if not (relabel and name in model.aus):
+            own |= ~data.empty(name)
+    filled = fill(data, found, relabel)
+    if source:
+        data.columns.put("source", filled, source)
+    sure = confidences(model, outputs)
+    if sure is not None:
+        data.columns.put("confidence", filled, [f"{value:.4f}" for value in sure])
+    occurs = occurs or model.meta.get("au_kind") == "occurrence"
+    if model.aus and (occurs or "au_kind" in data.columns):
+        kind = "occurrence" if occurs else "intensity"
+        data.columns.put("au_kind", ~own, kind)
+    return filled
