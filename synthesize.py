@@ -4,6 +4,7 @@ labels.
     synthesize.py --model generator.onnx --source a.csv --recipe single-au --count 3000 --out DIR
     synthesize.py --model generator.onnx --source a.csv b.csv --set AU12=0.8 AU06=0.5 --out DIR
     synthesize.py --model generator.onnx --source a.csv --recipe mix --mix anger+sadness --out DIR
+    synthesize.py --model generator.onnx --source a.csv --check judge.onnx --relabel --out DIR
     synthesize.py --model editor.onnx --image photo.jpg --set AU12=0.8 --out edited.png
     synthesize.py --model editor.onnx --image photo.jpg --set AU12=1 --strip 0:1:0.1 --out smile.gif
     synthesize.py --model editor.onnx --image photo.jpg --copy-from other.jpg --out edited.png
@@ -16,10 +17,11 @@ combinations), deactivate (one active AU off), random (rows of --targets, or ind
 reweight (every level 1-5 of every AU equally often), balanced (level 0 too); for models of
 expressions, expressions (neutral faces to each) and mix (several at once). --aus AU09 AU23, or
 --aus rarest:3, makes edits for some AUs only. --count edits are dealt evenly over AUs and sources.
-Shards of one command (--shard i/n) may share DIR; they write
-manifest-iofn.csv, which `python -m lib.manifest merge DIR/manifest-*.csv --out DIR/manifest.csv`
-joins. Sampling generators (noise in place of images) need no --source. Runs on ONNX Runtime,
-without torch.
+--check drops the edits that a classifier does not confirm; with --relabel it drops none, and the
+labels are what the classifier reads, as pseudo_label.py --relabel would write them. Shards of one
+command (--shard i/n) may share DIR; they write manifest-iofn.csv, which `python -m lib.manifest
+merge DIR/manifest-*.csv --out DIR/manifest.csv` joins. Sampling generators (noise in place of
+images) need no --source. Runs on ONNX Runtime, without torch.
 """
 import os
 from collections import Counter
@@ -78,6 +80,8 @@ class Options:
                      metavar="FILE.onnx")
     max_error: float = arg(0.3, help="with --check: largest mean |reading - target|, "
                                      "over edited AUs and over the rest", least=0)
+    relabel: bool = arg(False, help="with --check: drop nothing; each row gets the labels that the "
+                                    "classifier reads, and its confidence")
     image: str = arg("", help="edit this one photo's face by --set or --copy-from", metavar="PHOTO")
     video: str = arg("", help="edit the face of this film, frame by frame, without its sound",
                      metavar="FILM")
@@ -117,6 +121,9 @@ class Options:
             raise ValueError("--strip needs --image PHOTO and --set NAME=VALUE")
         if self.mix and self.recipe != "mix":
             raise ValueError("--mix needs --recipe mix")
+        if self.relabel and (not self.check or self.one):
+            raise ValueError("--relabel needs --check FILE.onnx, the classifier that reads the "
+                             "labels, and a set of images")
         if self.aus and (self.values or self.one):
             raise ValueError("--aus chooses among the edits of a recipe; leave it out with --set, "
                              "--image and --video")
@@ -282,7 +289,8 @@ def write_set(data, known, plan, model, check, options, references=None):
 
     from lib.image_sets import ImageSet
     from lib.manifest import refuse_overwriting
-    from lib.synthesis import inputs, label_columns, rejected, write_sheet
+    from lib.pseudo_labels import READ
+    from lib.synthesis import inputs, label_columns, rejected, relabelled, write_sheet
 
     from_source = known[plan.source] if model.edits else np.zeros_like(plan.target)
     labels = np.where(np.isnan(plan.target), from_source, plan.target)
@@ -292,6 +300,7 @@ def write_set(data, known, plan, model, check, options, references=None):
         part, parts = options.shard.split("/")
         tag = f"-{int(part):0{len(parts)}d}of{parts}"
     kept, dropped, output = [], Counter(), "edited" if model.edits else "sampled"
+    read = {}  # what `check` reads in the images, {output: arrays [n,...]}
     with ImageSet(options.out, len(plan), model.image_size, options.format, tag) as out:
         packs = {image.rpartition("#")[0] for image in data.images()}
         refuse_overwriting([*options.source, *packs], out.manifest, out.target)
@@ -302,8 +311,13 @@ def write_set(data, known, plan, model, check, options, references=None):
             images, keep = results[output], np.arange(rows.start, rows.stop)
             if check:
                 seen = references and [references[i] for i in plan.source[rows]]
-                reasons = rejected(check.once(image=images, reference=seen), check, model,
-                                   labels[rows], changed[rows], options.max_error)
+                outputs = check.once(image=images, reference=seen)
+            if options.relabel:
+                for name in {*READ} & {*outputs}:
+                    read.setdefault(name, []).append(outputs[name])
+            elif check:
+                reasons = rejected(outputs, check, model, labels[rows], changed[rows],
+                                   options.max_error)
                 good = np.array([not reason for reason in reasons])
                 dropped.update(reason for reason in reasons if reason)
                 images, keep = images[good], keep[good]
@@ -324,6 +338,9 @@ def write_set(data, known, plan, model, check, options, references=None):
             columns["source_path"] = [
                 os.path.relpath(images[i], options.out) for i in plan.source[kept]
             ]
+        if options.relabel:
+            columns = relabelled(columns, check, {name: np.concatenate(parts)
+                                                  for name, parts in read.items()})
         if options.sheet:  # before the manifest, which says that all is there
             write_sheet(data, known, plan, model, options)
         out.finish(columns)
@@ -455,7 +472,7 @@ def main():
 
     from lib import manifest
     from lib.onnx_runtime import Model, check_registration, shard
-    from lib.synthesis import check_reads, check_references, known_conditions
+    from lib.synthesis import check_reads, check_references, check_relabels, known_conditions
 
     model = Model.open(options.model, options.device, options.threads, kind="generator")
     options.settle(model)
@@ -481,7 +498,7 @@ def main():
         known = np.zeros((options.count, model.labels.count), np.float32)
     references = None
     if check:
-        check_reads(check, model)
+        (check_relabels if options.relabel else check_reads)(check, model)
         references = check_references(check, data, model)
         if model.edits:
             check_registration(check, data)  # edits are registered as their sources are
@@ -492,6 +509,7 @@ def main():
     dropped = write_set(data, known, plan, model, check, options, references)
     log(f"{options.out}: {len(plan) - sum(dropped.values())} images from {len(set(plan.source))} "
         + ("sources" if model.edits else "draws of noise")
+        + (f", labelled by {options.check}" if options.relabel else "")
         + "".join(f"; dropped {n}: {reason}" for reason, n in sorted(dropped.items())))
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lib import images, recipes
+from lib import images, pseudo_labels, recipes
 from lib.cli import BadInput, note
 from lib.labels import VALENCE_AROUSAL
 from lib.manifest import Manifest, number
@@ -121,6 +121,27 @@ def check_reads(check, model):
               or {*check.expressions} & {*model.expressions}):
         raise BadInput(f"{check.path}: reads none of the labels of {model.path} "
                        f"({brief(model.labels.conditions)}); give a classifier of the same labels")
+
+
+def check_relabels(check, model):
+    """BadInput when a classifier that is to label images reads nothing; labels that were asked for
+    and that it does not read are said."""
+    columns = pseudo_labels.columns_of(check)
+    kept = [name for name, kind in zip(model.labels.conditions, model.labels.kinds)
+            if (kind if kind == "expression" else name) not in columns]
+    if kept:
+        note(f"{check.path} does not read {brief(kept)}; these labels stay what was asked for")
+
+
+def relabelled(columns, check, outputs):
+    """The columns of N images {name: N cells} with the labels that a classifier reads in them
+    (outputs {name: array [N,...]}), its confidence and au_kind; other labels stay."""
+    count = len(next(iter(outputs.values())))
+    data = Manifest("images", Path.cwd(), {"path": [""] * count, **columns})
+    found = pseudo_labels.predictions(check, outputs)
+    pseudo_labels.write_labels(data, check, found, outputs, relabel=True)
+    del data.columns["path"]
+    return data.columns
 
 
 def check_references(check, data, model):

@@ -11,6 +11,7 @@ import models
 import numpy as np
 import pytest
 
+import pseudo_label
 import synthesize
 from commands import ENVIRONMENT, NO_TORCH, call, command, fail, files, interruptible, succeed
 from lib import images, manifest
@@ -257,6 +258,71 @@ def test_the_check_drops_edits_that_miss_their_target(place, capsys):
     said = make(place, capsys, "--set", "AU02=0", "--check", place / "classifier.onnx",
                 "--max-error", "0", source="wrong.csv", out="none", status=3)
     assert "no edit is within" in said and not (place / "none").exists()
+
+
+def test_relabelled_edits_have_the_labels_that_the_check_reads(place, capsys):
+    """The second source really shows 0.6, 0.2, 0, 1, so that AU02 + 0.6 makes 0.6, 0.8, 0, 1: with
+    thresholds of 0.4 confidence is (1/3 + 2/3 + 1 + 1) / 4. Of the first, (1 + 1/3 + 1 + 1) / 4."""
+    (place / "wrong.csv").write_text(
+        "path,subject,AU01,AU02,AU12,AU26\nsource.npy#0,ann,0,0,0,0\nsource.npy#2,bob,0,0,0,0\n"
+    )
+    line = ["--set", "AU02=0.6"]
+    check = ["--check", place / "classifier.onnx", "--relabel", "--batch", "1", "--max-error", "0"]
+    rows, made = make(place, capsys, *line, *check, source="wrong.csv")
+    assert [[float(row[au]) for au in models.AUS] for row in rows] == [[0, .6, 0, 0],
+                                                                        [.6, .8, 0, 1]]
+    assert np.array_equal(made, painted(rows))
+    assert [(row["valence"], row["arousal"]) for row in rows] == [("-1", "1"), ("0.2", "-0.2")]
+    assert [row["expression"] for row in rows] == ["neutral", "happiness"]
+    assert [row["confidence"] for row in rows] == ["0.8333", "0.7500"]
+    assert {(row["edit"], row["source"]) for row in rows} == {("AU02=0.6", "synthetic")}
+    # pseudo_label.py says the same of the same edits, but for where they come from
+    make(place, capsys, *line, source="wrong.csv", out="plain")
+    code, _, said = call(pseudo_label.main, capsys, "--model", place / "classifier.onnx",
+                         "--images", place / "plain/manifest.csv", "--relabel",
+                         "--out", place / "plain/p.csv")
+    assert code == 0, said
+    assert [{**row, "source": "synthetic"} for row in read(place / "plain/p.csv")[0]] == rows
+
+
+def test_labels_that_the_check_does_not_read_stay(place, capsys):
+    """A reader of two halves of a picture: 0.6, 0.8, 0, 1 is AU01 at 0.7 and AU02 at 0.5."""
+    models.classifier(place / "classifier.onnx", aus=models.AUS[:2], only=["au", "features"])
+    (place / "wrong.csv").write_text("path,AU01,AU02,AU12,AU26,au_kind\n"
+                                     "source.npy#2,0,0,0,0,occurrence\n")
+    code, _, said = call(synthesize.main, capsys, "--model", place / "generator.onnx", "--source",
+                         place / "wrong.csv", "--out", place / "out", "--set", "AU02=0.6",
+                         "--check", place / "classifier.onnx", "--relabel")
+    assert code == 0 and "does not read AU12, AU26; these labels stay what was asked for" in said
+    assert f"1 images from 1 sources, labelled by {place / 'classifier.onnx'}" in said
+    row, = read(place / "out/manifest.csv")[0]
+    assert [row[au] for au in models.AUS] == ["0.7", "0.5", "0", "0"]
+    assert row["au_kind"] == "occurrence"  # as the AUs that stay are
+    assert "expression" not in row
+
+
+def test_samples_are_relabelled(place, capsys):
+    models.sampler(place / "generator.onnx")
+    rows, made = make(place, capsys, "--count", "4", "--check", place / "classifier.onnx",
+                      "--relabel", source=None)
+    shown = made[:, 0, ::2, 0] / 255
+    found = [[float(row[au]) for au in models.AUS] for row in rows]
+    assert np.array(found) == pytest.approx(shown, abs=1e-4)
+
+
+@pytest.mark.parametrize("arguments, status, told", [
+    (("--relabel",), 2, "--relabel needs --check FILE.onnx"),
+    (("--relabel", "--check", "nothing.onnx"), 3, "nothing.onnx: labels nothing that a manifest"),
+])
+def test_what_cannot_be_relabelled_is_one_line(place, capsys, monkeypatch, arguments, status, told):
+    monkeypatch.chdir(place)
+    floats, levels = models.TensorProto.FLOAT, models.TensorProto.UINT8
+    models.save(place / "nothing.onnx", [("Cast", ["image"], ["features"], {"to": floats})], {},
+                {"image": (levels, ["N", 8, 8, 3])}, {"features": (floats, ["N", 8, 8, 3])},
+                {"kind": "classifier", "image_size": 8})
+    said = make(place, capsys, *arguments, status=status)
+    assert told in said and len(said.splitlines()) == 1, said
+    assert not (place / "out").exists()
 
 
 def test_a_check_compares_with_the_reference_of_each_source(place, capsys):
