@@ -2,6 +2,7 @@
 
     python -m lib.balance pseudo.csv --like synthetic/manifest.csv --out reweighted.csv
     python -m lib.balance labelled.csv --levels --count 3000 --out balanced.csv
+    python -m lib.balance pseudo.csv --by confidence --out weighted.csv
 
 --like weights rows to another set's AU marginals.
 
@@ -11,7 +12,8 @@ unlabelled cell counts neither as present nor as absent. Weights have mean 1 and
 share that the set cannot reach is approached only; what was reached is printed. --levels draws
 rows, so that each of the six levels of every AU is drawn for equally often (up- and down-sampling,
 Niinuma et al. 2022, 4.2.2): the counterpart of `synthesize.py --recipe balanced`, with the same
-counts of levels.
+counts of levels. --by confidence multiplies each row's weight by the column confidence that
+pseudo_label.py writes, so that unsure labels count less; rows without one keep their weight.
 """
 from dataclasses import dataclass
 
@@ -27,6 +29,7 @@ class Options:
     manifest: str = arg(args=["manifest"], metavar="FILE.csv", help="the set to reweight")
     like: str = arg("", help="the set whose AU marginals are wanted", metavar="FILE.csv")
     levels: bool = arg(False, help="draw every level of every AU equally often")
+    by: str = arg("", choices=["confidence"], help="multiply weights by this column")
     count: int = arg(0, help="with --levels: how many rows to draw (0: as many as there are)",
                      least=0)
     seed: int = arg(0, help="with --levels: of what is drawn", least=0)
@@ -36,8 +39,8 @@ class Options:
     rounds: int = arg(100, help="most rounds of raking", least=1)
 
     def __post_init__(self):
-        if bool(self.like) == self.levels:
-            raise ValueError("say one of --like FILE.csv and --levels")
+        if bool(self.like) + self.levels + bool(self.by) != 1:
+            raise ValueError("say one of --like FILE.csv, --levels and --by confidence")
         if self.count and not self.levels:
             raise ValueError("--count needs --levels")
 
@@ -101,10 +104,24 @@ def balance_levels(given, options):
     return given.take(rows)
 
 
+def weighted_by(given, options):
+    """The manifest with weights times a column, confidence; where that is empty they stay."""
+    if options.by not in given.columns:
+        raise BadInput(f"{given.name}: has no column {options.by}; pseudo_label.py writes it, "
+                       "and synthesize.py --check FILE.onnx --relabel")
+    known = ~given.empty(options.by)
+    weights = given.numbers("weight", 1.0) * given.numbers(options.by, 1.0)
+    given.columns.put("weight", known, [manifest.number(w) for w in weights])
+    note(f"{known.sum()} of {len(given)} rows have a {options.by}; "
+         f"the mean weight is {weights.mean():.4f}")
+    return given
+
+
 def main():
     options = parse(Options, __doc__)
     given = manifest.read(options.manifest)
-    (balance_levels if options.levels else weighted)(given, options).write(options.out)
+    how = balance_levels if options.levels else weighted_by if options.by else weighted
+    how(given, options).write(options.out)
 
 
 def weighted(given, options):

@@ -2,6 +2,7 @@
 import numpy as np
 import pytest
 
+from commands import call
 from lib import balance, cli, manifest
 from lib.balance import marginals, rake
 
@@ -72,6 +73,36 @@ def test_levels_are_drawn_for_equally_often():
     unlabelled = np.full((2, 1), np.nan)
     with pytest.raises(cli.BadInput, match="no AU is labelled with a level"):
         balance.level_rows(unlabelled, 3, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("weights, expected", [
+    (["2", "", "0.5", ""], ["1.5", "0.25", "0.5", ""]),  # the last two have no confidence
+    (None, ["0.75", "0.25", "", ""]),
+])
+def test_weights_by_confidence(tmp_path, capsys, weights, expected):
+    """Confidences of 0.75 and 0.25; an empty weight is 1, for the trainers too."""
+    cells = {"path": list("abcd"), "confidence": ["0.75", "0.25", "", ""], "AU01": [0, 1, 0, 1]}
+    manifest.write(tmp_path / "given.csv", cells | ({"weight": weights} if weights else {}))
+    code, _, said = call(balance.main, capsys, tmp_path / "given.csv", "--by", "confidence",
+                         "--out", tmp_path / "out.csv")
+    assert code == 0, said
+    out = manifest.read(tmp_path / "out.csv")
+    assert out.columns["weight"] == expected
+    assert out.columns["path"] == list("abcd") and out.columns["AU01"] == list("0101")
+    mean = "0.8125" if weights else "0.7500"  # (1.5 + 0.25 + 0.5 + 1) / 4, (0.75 + 0.25 + 2) / 4
+    assert f"2 of 4 rows have a confidence; the mean weight is {mean}" in said
+
+
+def test_weights_by_confidence_need_one(tmp_path, capsys):
+    manifest.write(tmp_path / "given.csv", {"path": list("ab"), "AU01": [0, 1]})
+    line = [tmp_path / "given.csv", "--out", tmp_path / "out.csv", "--by"]
+    code, _, said = call(balance.main, capsys, *line, "confidence")
+    assert code == 3 and "given.csv: has no column confidence" in said
+    assert len(said.splitlines()) == 1
+    assert not (tmp_path / "out.csv").exists()
+    for more in (["confidence", "--levels"], ["confidence", "--like", "x.csv"], ["AU01"]):
+        code, _, said = call(balance.main, capsys, *line, *more)
+        assert code == 2 and len(said.splitlines()) == 1
 
 
 def test_rows_that_levels_draws_stand_in_the_manifest(tmp_path, monkeypatch, capsys):
