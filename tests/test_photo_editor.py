@@ -116,6 +116,13 @@ def test_a_reader_of_other_aus_is_refused(place):
         photo_editor.PhotoEditor(Model.open(place / "editor.onnx"), Model.open(place / "few.onnx"))
 
 
+def test_a_reader_that_compares_with_a_reference_is_refused(place):
+    tiny.classifier(place / "compares.onnx", reference=True)
+    reader = Model.open(place / "compares.onnx")
+    with pytest.raises(BadInput, match="compares a face with another image"):
+        photo_editor.PhotoEditor(Model.open(place / "editor.onnx"), reader)
+
+
 def test_a_photo_to_copy_from_needs_a_face(place, monkeypatch):
     monkeypatch.setattr(landmarks, "faces_in", lambda photo: [])
     with pytest.raises(BadInput, match="other.png: no face found"):

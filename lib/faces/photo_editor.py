@@ -57,6 +57,9 @@ class PhotoEditor:
             lacks = sorted({*model.labels.conditions} - {*reader.aus})
             raise BadInput(f"{reader.path}: does not read {lacks[0]}, which {model.path} edits; "
                            "give a classifier of the same AUs, or say --assume-neutral")
+        if reader and "reference" in reader.inputs:
+            raise BadInput(f"{reader.path}: compares a face with another image of the person, "
+                           "and a photo has none; give a classifier without references")
         self.model, self.reader = model, reader
 
     def row(self, levels):
