@@ -13,7 +13,7 @@ import torch
 import train_generator
 from commands import call
 from lib import generators
-from lib.generators import contract
+from lib.generators import contract, editing, expression_manipulator
 
 
 @dataclass
@@ -129,6 +129,12 @@ def test_an_explosion_is_said_at_once(train, tmp_path):
     assert status == 4 and len(lines) == 1 and lines[0]["g_pair"] > 1e4
     assert lines[0]["alarms"][0].startswith("a loss has exploded (g_pair ")
     assert "alarm in epoch 0: a loss has exploded" in said.splitlines()[-1]
+
+
+def test_sums_over_pixels_are_large_without_having_exploded():
+    means = {"g_smooth": 3e4, "g_pair": 0.1}
+    assert editing.exploded(means, expression_manipulator.System.sums) == []
+    assert "g_smooth 3e+04" in editing.exploded(means)[0]
 
 
 def test_a_right_one_raises_none(train):

@@ -114,6 +114,8 @@ class System:
     # names of nets whose gradient is part of a loss (a gradient penalty): --compile leaves them
     # out, as torch.compile's gradients cannot be differentiated again
     differentiated_twice = ()
+    # names of terms that are sums over pixels, not means: they are large by nature
+    sums = ()
     # channels last makes convolutions faster; False where a CPU's copies cost more than it brings
     channels_last = True
 

@@ -126,7 +126,7 @@ class Watch:
         if not reader and "classifier" not in system.exports:
             raise BadInput("this generator has no discriminator that reads labels; "
                            "give --reader FILE.onnx")
-        self.level, self.labels = level, system.labels
+        self.level, self.labels, self.sums = level, system.labels, system.sums
         known = ~table.isnan()
         rows = torch.nonzero(neutral(table, self.labels) & known.any(1)).flatten()
         if len(rows) < SHOWN:
@@ -243,7 +243,7 @@ class Watch:
 
     def alarms(self, seen, means, epoch):
         """What looks wrong, in plain words; [] when nothing does."""
-        texts = [exploded(means)] if exploded(means) else []
+        texts = exploded(means, self.sums)
         if epoch < EARLY:  # what is only weak so far may still grow
             return texts
         d_rise = seen.get("d_target_rise", seen["target_rise"])
@@ -277,12 +277,12 @@ EARLY = 2       # epochs after which a generator should show what it learns
 EXPLODED = 1e4  # a loss beyond this has left every range that training comes back from
 
 
-def exploded(means):
-    """A sentence on a loss that has exploded, or ''."""
-    worst = max(means, key=lambda name: abs(means[name]), default=None)
+def exploded(means, sums=()):
+    """[a sentence on a loss that has exploded], or []; sums: terms that are large by nature."""
+    worst = max(means.keys() - {*sums}, key=lambda name: abs(means[name]), default=None)
     if worst is None or abs(means[worst]) < EXPLODED:
-        return ""
-    return f"a loss has exploded ({worst} {means[worst]:.3g}): lower the learning rates"
+        return []
+    return [f"a loss has exploded ({worst} {means[worst]:.3g}): lower the learning rates"]
 
 
 def neutral(table, labels):

@@ -180,6 +180,7 @@ class System(contract.System):
     differentiated_twice = ("discriminator",)
     channels_last = False  # its many instance norms copy each map on a CPU: 15 % of a cycle
     real_kind = "score"    # the critic is Wasserstein's
+    sums = ("g_smooth",)
 
     def __init__(self, labels, config):
         super().__init__(labels, config)

@@ -102,6 +102,7 @@ class StarSystem(System):
     kind = "editor"
     averaged = ("generator",)
     differentiated_twice = ("discriminator",)
+    sums = ("g_smooth",)
 
     def __init__(self, labels, config, generator, **drawing):
         """generator: class of (conditions, config); drawing: settings of the EditDrawing."""

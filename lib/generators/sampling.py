@@ -154,7 +154,7 @@ class Watch:
 
     def alarms(self, seen, means, epoch):
         """What looks wrong, in plain words; [] when nothing does."""
-        texts = [exploded(means)] if exploded(means) else []
+        texts = exploded(means)
         if epoch >= EARLY and min(seen["spread"], seen["nearest_other"]) < sample_report.COLLAPSED:
             texts.append(
                 f"the generator has collapsed: samples differ {seen['spread']:.2f} as much as "
