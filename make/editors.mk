@@ -78,7 +78,10 @@ compare-editors: $(au_reports) $(expression_reports)
 #   make sweep-ganimation   the weights of the adversarial, expression and identity losses (4.3, Figure 3), coarse
 #   make discriminators     GANimation, StarGAN, and their discriminators as classifiers (4.9, Table 7)
 WEIGHTS := adversarial-0.03 adversarial-0.3 condition-0.3 condition-3 cycle-1.5 cycle-15
-CONFIG_no-pairs := w_pair=0 shares=single=1,permuted=1
+# without true images only the discriminator and the cycle teach: both have their say at every step, which `quick` gives
+# them at every fourth and eighth (so the two cells differ in this, too). Else three of four steps would teach the
+# generator a smaller mask and nothing more
+CONFIG_no-pairs := w_pair=0 shares=single=1,permuted=1 critic_every=1 cycle_every=1
 weighted = $(if $(CONFIG_$1),$(CONFIG_$1),w_$(subst -,=,$1))
 
 .PHONY: idiosyncratic sweep-ganimation discriminators
