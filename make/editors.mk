@@ -9,6 +9,7 @@ EDITOR_SEEDS ?= 1 2
 AU_CELLS := $(foreach a,warp-editor expression-manipulator ganimation stargan,$(foreach g,$(EDITOR_SEEDS),$a/seed$g))
 EXPRESSION_CELLS := $(foreach a,stargan fexgan,$(foreach g,$(EDITOR_SEEDS),$a-expressions/seed$g))
 of = $(run)/generators
+reports := report.json $(if $(test_natural),report_natural.json)
 pairs_expression := $(FACES_DIR)/pairs_expression.csv
 expression_judge := $(run)/judge-expression/seed1000
 identity := $(run)/identity/seed1000
@@ -89,7 +90,8 @@ ganimation_reports = $(foreach v,$1,$(run)/ganimation$(v)-g1/seed$(SEED)/report.
 
 $(call ganimation_reports,-%):
 	$(MAKE) -f make/experiment.mk SET=faces ARCH=ganimation VARIANT=$* CONFIG="$(call weighted,$*)" synthetic
-$(run)/ganimation-g1/seed$(SEED)/report.json $(run)/stargan-g1/seed$(SEED)/report.json: $(run)/%-g1/seed$(SEED)/report.json:
+# both reports by one make
+$(foreach r,$(reports),$(run)/%-g1/seed$(SEED)/$r):
 	$(MAKE) -f make/experiment.mk SET=faces ARCH=$* synthetic
 
 idiosyncratic: $(run)/ganimation-g1/seed$(SEED)/report.json $(call ganimation_reports,-no-pairs)
@@ -98,13 +100,21 @@ idiosyncratic: $(run)/ganimation-g1/seed$(SEED)/report.json $(call ganimation_re
 sweep-ganimation: $(run)/ganimation-g1/seed$(SEED)/report.json $(call ganimation_reports,$(WEIGHTS:%=-%))
 	$(PY) evaluate.py --compare $^
 
-d_exp := $(foreach a,ganimation stargan,$(of)/$a/seed1/discriminator/report.json)
-$(d_exp): $(of)/%/seed1/discriminator/report.json: $(run)/%-g1/seed$(SEED)/report.json
-	@mkdir -p $(@D)
-	$(PY) export_onnx.py $(of)/$*/seed1/generator.pt --as classifier --out $(@D)/classifier.onnx
-	$(PY) evaluate.py --model $(@D)/classifier.onnx --test $(test) --device $(DEVICE) > $@.tmp && mv $@.tmp $@
+# D_exp: what a discriminator reads, beside the classifiers that learn from its generator's edits
+d_exp := $(foreach a,ganimation stargan,$(run)/$a-discriminator-g1/seed$(SEED))
+compared := $(foreach a,ganimation stargan,$(run)/$a-g1/seed$(SEED)) $(d_exp)
 
-discriminators: $(run)/ganimation-g1/seed$(SEED)/report.json $(run)/stargan-g1/seed$(SEED)/report.json $(d_exp)
+$(d_exp:%=%/classifier.onnx): $(run)/%-discriminator-g1/seed$(SEED)/classifier.onnx: $(run)/%-g1/seed$(SEED)/report.json
+	@mkdir -p $(@D)
+	$(PY) export_onnx.py $(of)/$*/seed1/generator.pt --as classifier --validation $(validation) --out $@
+
+$(d_exp:%=%/report.json): %/report.json: %/classifier.onnx
+	$(PY) evaluate.py --model $< --test $(test) --device $(DEVICE) > $@.tmp && mv $@.tmp $@
+
+$(d_exp:%=%/report_natural.json): %/report_natural.json: %/classifier.onnx
+	$(PY) evaluate.py --model $< --test $(test_natural) --device $(DEVICE) > $@.tmp && mv $@.tmp $@
+
+discriminators: $(foreach r,$(reports),$(compared:%=%/$r))
 	$(PY) evaluate.py --compare $^
 
 # ---- what Siddiqui shows of FExGAN (2021) ----------------------------------------------------------------
