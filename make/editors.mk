@@ -6,7 +6,7 @@ ARCH := $(EDITOR)
 include make/faces.mk
 
 EDITOR_SEEDS ?= 1 2
-AU_CELLS := $(foreach a,warp-editor expression-manipulator ganimation stargan,$(foreach g,$(EDITOR_SEEDS),$a/seed$g))
+AU_CELLS := $(foreach a,$(EDITORS),$(foreach g,$(EDITOR_SEEDS),$a/seed$g))
 EXPRESSION_CELLS := $(foreach a,stargan fexgan,$(foreach g,$(EDITOR_SEEDS),$a-expressions/seed$g))
 of = $(run)/generators
 reports := report.json $(if $(test_natural),report_natural.json)
@@ -18,18 +18,26 @@ FACES_PAIRS_EXPRESSION_quick := 210
 FACES_PAIRS_EXPRESSION_long := 210
 FACES_PAIRS_EXPRESSION_paper := 700
 
-.PHONY: compare-editors $(AU_CELLS)
+.PHONY: compare-editors results-editors always
 
 # ---- AUs -------------------------------------------------------------------------------------------------
-# the model of a cell is made as for faces-ARCH; its report here also says whether edits keep the person
-$(AU_CELLS):
-	$(MAKE) -f make/experiment.mk SET=faces ARCH=$(@D) GENERATOR_SEED=$(patsubst seed%,%,$(@F)) generator
+# the model of a cell is made as for faces-ARCH, by a make that knows what it depends on and writes it only where it is
+# out of date: what is new here is the report. The first cell also makes what all learn from.
+au_models := $(AU_CELLS:%=$(of)/%/generator.onnx)
+$(au_models): $(of)/%/generator.onnx: always | $(data)
+	$(MAKE) -s -f make/experiment.mk SET=faces ARCH=$(*D) GENERATOR_SEED=$(patsubst seed%,%,$(*F)) $@
+$(wordlist 2,$(words $(au_models)),$(au_models)): | $(firstword $(au_models))
 
+$(judge)/report.json: $(judge)/classifier.onnx
+	$(PY) evaluate.py --model $< --test $(test) --predictions $(@D)/predictions.csv --device $(DEVICE) > $@.tmp \
+	  && mv $@.tmp $@
+
+# its report here also says whether edits keep the person
 au_reports := $(AU_CELLS:%=$(of)/%/report_aus.json)
-$(au_reports): $(of)/%/report_aus.json: % $(identity)/classifier.onnx
-	$(PY) evaluate.py --model $(@D)/generator.onnx --pairs $(FACES_DIR)/pairs.csv \
-	  --judge $(judge)/classifier.onnx --judge-report $(judge)/report.json --identity $(identity)/classifier.onnx \
-	  --device $(DEVICE) > $@.tmp && mv $@.tmp $@
+$(au_reports): %/report_aus.json: %/generator.onnx $(judge)/classifier.onnx $(judge)/report.json \
+  $(identity)/classifier.onnx
+	$(PY) evaluate.py --model $< --pairs $(FACES_DIR)/pairs.csv --judge $(judge)/classifier.onnx \
+	  --judge-report $(judge)/report.json --identity $(identity)/classifier.onnx --device $(DEVICE) > $@.tmp && mv $@.tmp $@
 
 # ---- expressions -----------------------------------------------------------------------------------------
 $(pairs_expression): $(data)
@@ -64,13 +72,21 @@ $(identity)/classifier.pt: $(data) | $(READY)
 	$(PY) export_onnx.py $< --out $@
 
 # ---- tables and sheets -----------------------------------------------------------------------------------
-first = $(firstword $(EDITOR_SEEDS))
-sheet = $(PY) -m lib.evaluation.edit_sheet --images $(test) --models
-compare-editors: $(au_reports) $(expression_reports)
-	$(sheet) $(patsubst %,$(of)/%/generator.onnx,$(filter %/seed$(first),$(AU_CELLS))) --out $(of)/aus.png
-	$(sheet) $(patsubst %,$(of)/%/generator.onnx,$(filter %/seed$(first),$(EXPRESSION_CELLS))) \
-	  --out $(of)/expressions.png
-	$(PY) evaluate.py --compare $^
+# a sheet shows the first generator of each editor
+models_of_first = $(filter %/seed$(firstword $(EDITOR_SEEDS))/generator.onnx,$(1:%=$(of)/%/generator.onnx))
+sheets := $(of)/aus.png $(of)/expressions.png
+$(of)/aus.png: $(call models_of_first,$(AU_CELLS))
+$(of)/expressions.png: $(call models_of_first,$(EXPRESSION_CELLS))
+$(sheets):
+	$(PY) -m lib.evaluation.edit_sheet --images $(test) --models $^ --out $@
+
+compare-editors: $(au_reports) $(expression_reports) $(sheets)
+	$(PY) evaluate.py --compare $(au_reports) $(expression_reports)
+
+results-editors: compare-editors  # reports and sheets, to commit
+	@mkdir -p $(results)/generators
+	cd $(of) && cp --parents $(patsubst $(of)/%,%,$(au_reports) $(expression_reports) $(sheets)) \
+	  $(CURDIR)/$(results)/generators
 
 # ---- what Niinuma et al. ask of GANimation (2022) --------------------------------------------------------
 # a cell is a generator with one setting changed, the classifier that learns from its edits (ICC), and the report on
