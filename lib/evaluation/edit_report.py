@@ -9,10 +9,13 @@ image x:
     distance to the true image   mean |edited - true| where true and source differ,
                                  against mean |source - true|
     change elsewhere             mean |edited - source| where they do not
+    change of the whole picture  mean |edited - source|, as asked for, and where nothing is asked
+                                 for (a target that keeps all of the source's values)
     the value asked              PCC and MAE of the target's value against r(edited), r(true)
     image quality                PSNR and SSIM to the true image (lib.evaluation.image_quality)
     the person                   cosine of an identity embedding's features of edited and source
-                                 image, and of true and source image (lib.evaluation.identity);
+                                 image, of true and source image, and of the edited image and
+                                 the true image of another person (lib.evaluation.identity);
                                  only where one is given
 
 Distances are in levels of 255, over the three channels. The region where true and source differ:
@@ -47,8 +50,10 @@ class Pairs:
     true: np.ndarray            # … of the true ones
     asked: np.ndarray           # value of the target asked for [N]
     quality: dict               # name -> {"edited", "unedited"} -> float [N], see image_quality
-    # {"edited", "true"} -> likeness to the source image [N]; {} without an embedding
+    # {"edited", "true", "other"} -> likeness [N], see person_kept; {} without an embedding
     person: dict
+    # {"asked", "nothing_asked"} -> change of the whole picture [N], in levels of 255
+    change: dict
     pixels: dict                # name -> float [N], in levels of 255; NaN where a region is empty
     pictures: dict              # 'source', 'edited', 'true' -> uint8 [N,H,W,3]
     kind: str = "au"            # au | expression | va
@@ -88,8 +93,10 @@ def run(model, judge, data, batch=64, identity=None):
     before = images.load_all(data.images(), size, "sources")
     true = images.load_all([reference(data.folder, path) for path in data.columns["true_path"]],
                            size, "true images")
-    edited = model.predict(before, batch, "editing", ["edited"], source=asked.source[rows],
-                           target=asked.target[rows])["edited"]
+    source, target = asked.source[rows], asked.target[rows]
+    edited, kept = (
+        model.predict(before, batch, "editing", ["edited"], source=source, target=each)["edited"]
+        for each in (target, np.full_like(target, np.nan)))
     compared = reference_images(judge, data)
     readings = {name: read(judge, asked.output, pictures, batch, compared)
                 for name, pictures in (("source", before), ("edited", edited), ("true", true))}
@@ -97,23 +104,48 @@ def run(model, judge, data, batch=64, identity=None):
     return Pairs(
         data, asked.judged, [asked.names[i] for i in index],
         np.sign(asked.direction[rows, index]), **readings,
-        asked=asked.target[rows][:, model.labels.columns(asked.kind)][np.arange(len(rows)), index],
+        asked=target[:, model.labels.columns(asked.kind)][np.arange(len(rows)), index],
         quality=image_quality.quality(before, edited, true, changed_region(before, true)),
-        person=person_kept(identity, before, edited, true, batch),
+        person=person_kept(identity, before, edited, true, data.text("subject"), batch),
+        change={name: np.abs(made.astype(np.float32) - before).mean((1, 2, 3))
+                for name, made in (("asked", edited), ("nothing_asked", kept))},
         pixels=pixel_distances(before, edited, true),
         pictures={"source": before, "edited": edited, "true": true}, kind=asked.kind,
-        wanted=asked.target[rows][:, model.labels.columns(asked.kind)],
+        wanted=target[:, model.labels.columns(asked.kind)],
         notes={"pairs_left_out": int((~usable).sum())}
     )
 
 
-def person_kept(identity, source, edited, true, batch):
-    """{"edited", "true"}: likeness to the source image, float [N]; {} without an embedding."""
+def person_kept(identity, source, edited, true, people, batch):
+    """{"edited", "true", "other"}: likeness of edited and source image, of true and source image,
+    and of the edited image and another person's true image, float [N]; {} without an embedding.
+
+    people: N names. `other` says how alike strangers are; NaN where the person has no name."""
     if identity is None:
         return {}
-    place = sample_report.features(identity, source, batch)
-    return {name: image_quality.likeness(sample_report.features(identity, pictures, batch), place)
-            for name, pictures in (("edited", edited), ("true", true))}
+    features = {name: sample_report.features(identity, pictures, batch)
+                for name, pictures in (("source", source), ("edited", edited), ("true", true))}
+    partner = strangers(people)
+    other = image_quality.likeness(features["edited"], features["true"][partner])
+    return {**{name: image_quality.likeness(features[name], features["source"])
+               for name in ("edited", "true")}, "other": np.where(partner >= 0, other, np.nan)}
+
+
+def strangers(people):
+    """For each of N images one of another person, int [N]; -1 where there is none, or where the
+    person has no name.
+
+    A fixed permutation: images in the order of their people, shifted by as many as one person has
+    at most."""
+    people = np.array(people)
+    named = np.flatnonzero(people != "")
+    partner = np.full(len(people), -1)
+    if len(named):
+        _, codes, counts = np.unique(people[named], return_inverse=True, return_counts=True)
+        order = named[np.argsort(codes, kind="stable")]
+        shifted = np.roll(order, -counts.max())
+        partner[order] = np.where(people[order] != people[shifted], shifted, -1)
+    return partner
 
 
 def read(judge, output, pictures, batch, references=None):
@@ -241,7 +273,8 @@ def one_au(pairs, name, readable, correlation):
             "asked": value_asked(pairs, rows, k),
             "quality": {key: {which: mean(values[rows]) for which, values in each.items()}
                         for key, each in pairs.quality.items()},
-            "person": {which: mean(values[rows]) for which, values in pairs.person.items()}}
+            "person": {which: mean(values[rows]) for which, values in pairs.person.items()},
+            "change": {which: mean(values[rows]) for which, values in pairs.change.items()}}
 
 
 def value_asked(pairs, rows, k):
@@ -279,7 +312,7 @@ def summary(per_au, readable):
             "share_third_fulfilled": mean([value >= 1 / 3 for value in fulfilments]), **means,
             "leakage_ratio": ratio(means["leakage"], means["rise"]),
             "l1_ratio": ratio(means["l1_edited"], means["l1_unedited"]),
-            **{key: nested_means(rows, key) for key in ("asked", "quality", "person")}}
+            **{key: nested_means(rows, key) for key in ("asked", "quality", "person", "change")}}
 
 
 def table(pairs):
