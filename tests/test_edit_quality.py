@@ -8,7 +8,7 @@ import pytest
 import models
 from commands import fail, succeed
 from lib import images, manifest
-from lib.evaluation import image_quality
+from lib.evaluation import edit_report, image_quality
 
 
 def test_ssim_is_that_of_scikit_image():
@@ -80,7 +80,10 @@ def test_the_report_says_value_quality_and_person(tmp_path):
     assert quality["psnr_inside"]["edited"] == pytest.approx(
         quality["psnr_inside"]["unedited"] + 20 * np.log10(2), abs=0.1)
     assert quality["psnr_outside"] == {"edited": 60, "unedited": 60}
-    assert row["person"] == {"edited": 0, "true": 0}  # a black source has no features
+    # a black source has no features; all edits show AU12 alone, as the true image of another does
+    assert row["person"] == {"edited": 0, "true": 0, "other": pytest.approx(1, abs=1e-4)}
+    # a stripe of four rises by 0.1, 0.2, 0.3, 0.4; nothing asked, nothing changed
+    assert row["change"] == {"asked": pytest.approx(255 * 0.25 / 4, abs=0.1), "nothing_asked": 0}
     assert summary["quality"] == quality and summary["asked"] == row["asked"]
     assert report["protocol"]["identity"]["path"] == str(judge)
     plain = json.loads(succeed(*given)[0])
@@ -89,7 +92,59 @@ def test_the_report_says_value_quality_and_person(tmp_path):
     folder.mkdir(parents=True)
     (folder / "report.json").write_text(json.dumps(report))
     table, _ = succeed("evaluate.py", "--compare", folder / "report.json")
-    assert "Value asked, image quality, person" in table and "SSIM inside" in table
+    assert "### toy: edits of AUs against true images" in table
+    cells = quality_row(table)
+    assert cells["PSNR outside, dB"] == cells["PSNR outside, unedited"] == "60.0"
+    for name, key in (("SSIM outside", "edited"), ("SSIM outside, unedited", "unedited")):
+        assert cells[name] == f"{quality['ssim_outside'][key]:.2f}"
+    assert cells["change, /255"] == "15.9" and cells["change where nothing is asked"] == "0.00"
+    assert [cells[name] for name in ("same person", "true image", "another person")] == [
+        "0.00", "0.00", "1.00"]
+    assert f"an embedding that tells people apart: stripes ({judge}, which learnt from" in table
+
+
+def quality_row(text):
+    """{heading: cell} of the first generator in the table of image quality."""
+    lines = text.split("image quality, change, person\n\n")[1].split("\n")
+    headings, _, cells = ([cell.strip() for cell in line.split("|")[1:-1]] for line in lines[:3])
+    return dict(zip(headings, cells))
+
+
+def test_strangers_by_hand():
+    """In the order of people a a a b c c: each image takes what stands three further on."""
+    assert edit_report.strangers(["a", "b", "a", "c", "a", "c"]).tolist() == [1, 0, 3, 2, 5, 4]
+    # more than half of the images are of one person: one of them finds nobody else
+    assert edit_report.strangers(["a", "a", "b"]).tolist() == [2, -1, 1]
+    assert edit_report.strangers(["", "b", "a", ""]).tolist() == [-1, 2, 1, -1]
+    assert edit_report.strangers(["a", "a"]).tolist() == [-1, -1]
+    assert edit_report.strangers(["", ""]).tolist() == [-1, -1]
+
+
+def test_tables_say_what_is_edited_and_what_was_not_measured(tmp_path):
+    """Two reports on one generator, one of them made before people and change were measured."""
+    pairs = pairs_of_one_au(tmp_path)
+    editor = models.generator(tmp_path / "g.onnx", size=16)
+    judge = models.classifier(tmp_path / "judge.onnx", size=16)
+    report = json.loads(succeed("evaluate.py", "--model", editor, "--pairs", pairs,
+                                "--judge", judge)[0])
+    folder = tmp_path / "quick" / "toy" / "generators" / "stripes" / "seed1"
+    folder.mkdir(parents=True)
+    for name in ("report", "report_aus"):
+        (folder / f"{name}.json").write_text(json.dumps(report))
+        report["edits"]["summary"].pop("change", None)
+    text, _ = succeed("evaluate.py", "--compare", *folder.glob("*.json"))
+    headings = [line for line in text.splitlines() if line.startswith("#")]
+    more = "value asked, image quality, change, person"
+    assert headings == [
+        "### toy: edits of AUs against true images",
+        f"### toy: edits of AUs: {more}",
+        "### toy: edits of AUs (report_aus.json) against true images",
+        f"### toy: edits of AUs (report_aus.json): {more}",
+    ]
+    first, second = (quality_row(part) for part in text.split("(report_aus.json) against"))
+    assert first["change, /255"] == "15.9" and second["change, /255"] == "not measured"
+    assert {first[name] for name in ("same person", "another person")} == {"not measured"}
+    assert "Person:" not in text
 
 
 def test_a_sheet_has_a_row_an_editor_and_a_column_a_condition(tmp_path):
@@ -134,7 +189,9 @@ def test_edits_of_expressions_by_hand(tmp_path):
     assert row["n"] == 2 and row["rise"] == pytest.approx(1, abs=0.01)
     # one of the two true images shows too little to be read as happiness
     assert report["edits"]["expression"]["mean"] == {"source": 0, "edited": 1, "true": 0.5}
-    assert report["protocol"]["pairs_left_out"] == 1 and row["person"] == {"edited": 0, "true": 0}
+    assert report["protocol"]["pairs_left_out"] == 1
+    # nobody is named: there is no other person
+    assert row["person"] == {"edited": 0, "true": 0, "other": None}
     assert row["quality"]["psnr_inside"]["edited"] < row["quality"]["psnr_inside"]["unedited"]
     (tmp_path / "report.json").write_text(json.dumps(report))
     said = succeed("evaluate.py", "--compare", tmp_path / "report.json")[0]
@@ -143,3 +200,8 @@ def test_edits_of_expressions_by_hand(tmp_path):
     place = next(i for i, heading in enumerate(headings) if "read as asked" in heading)
     assert [cell.strip() for cell in cells[place:place + 2]] == ["100", "50"]
     assert "expressions read well" in said and "AUs" not in said
+    assert "### reports: edits of expressions against true images" in said
+    # each pair asks for happiness 1: no correlation
+    cells = quality_row(said)
+    assert cells["PCC with the value asked"] == cells["true images"] == "undefined"
+    assert cells["another person"] == "undefined" and cells["MAE"] == "0.00"

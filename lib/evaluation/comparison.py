@@ -218,7 +218,7 @@ def scale_of(heading):
 
 def edit_table(runs):
     """Generators by row: what the judge and the true images say of their edits."""
-    called = {"expression": "expressions", "va": "dimensions"}.get(kind_of_edits(runs[0]), "AUs")
+    called = CALLED[kind_of_edits(runs[0])]
     rows, reads = [], [run.report["edits"].get("expression", {}).get("mean") for run in runs]
     for run in in_order_of_presets(runs):
         summary = run.report["edits"]["summary"]
@@ -234,9 +234,8 @@ def edit_table(runs):
     headings = ["preset", "generator", f"{called} read well",
                 *(name.format(called) for name in EDIT_NUMBERS),
                 *(["read as asked, %", "true images"] if any(reads) else [])]
-    return "\n".join([f"### {runs[0].set or 'reports'}: edits against true images", "",
-                      *markdown(headings, rows), "",
-                      f"{runs[0].report['n']} pairs, {people(runs[0].report)}."])
+    return "\n".join([f"{title_of_edits(runs)} against true images", "", *markdown(headings, rows),
+                      "", f"{runs[0].report['n']} pairs, {people(runs[0].report)}."])
 
 
 def kind_of_edits(run):
@@ -245,15 +244,31 @@ def kind_of_edits(run):
     return run.report.get("protocol", {}).get("kind", "au")
 
 
+CALLED = {"au": "AUs", "expression": "expressions", "va": "dimensions"}
+
+
+def title_of_edits(runs):
+    """What the headlines of both tables of edits begin with: '### faces: edits of AUs', and the
+    reports' file where it is not report.json: a generator may have several, of other models."""
+    file = "" if runs[0].test == "test" else f" (report_{runs[0].test}.json)"
+    return f"### {runs[0].set or 'reports'}: edits of {CALLED[kind_of_edits(runs[0])]}{file}"
+
+
 QUALITY_NUMBERS = {  # heading: place in a report's summary
     "PCC with the value asked": ("asked", "edited", "pcc"), "true images": ("asked", "true", "pcc"),
     "MAE": ("asked", "edited", "mae"), "MAE of true images": ("asked", "true", "mae"),
     "PSNR inside, dB": ("quality", "psnr_inside", "edited"),
-    "unedited": ("quality", "psnr_inside", "unedited"),
+    "PSNR inside, unedited": ("quality", "psnr_inside", "unedited"),
+    "PSNR outside, dB": ("quality", "psnr_outside", "edited"),
+    "PSNR outside, unedited": ("quality", "psnr_outside", "unedited"),
     "SSIM inside": ("quality", "ssim_inside", "edited"),
-    "SSIM unedited": ("quality", "ssim_inside", "unedited"),
+    "SSIM inside, unedited": ("quality", "ssim_inside", "unedited"),
     "SSIM outside": ("quality", "ssim_outside", "edited"),
-    "same person": ("person", "edited"), "true image": ("person", "true")}
+    "SSIM outside, unedited": ("quality", "ssim_outside", "unedited"),
+    "change, /255": ("change", "asked"),
+    "change where nothing is asked": ("change", "nothing_asked"),
+    "same person": ("person", "edited"), "true image": ("person", "true"),
+    "another person": ("person", "other")}
 
 
 def in_order_of_presets(runs):
@@ -273,25 +288,45 @@ def people(report):
 
 
 def quality_table(runs):
-    """Generators by row: the value asked, image quality, and the person; '' where no report has
-    them."""
-    rows = []
-    for run in in_order_of_presets(runs):
-        summary = run.report["edits"]["summary"]
-        if "quality" not in summary:
-            continue
-        cells = []
-        for place in QUALITY_NUMBERS.values():
-            value = summary
-            for name in place:
-                value = value.get(name) if isinstance(value, dict) else None
-            cells.append("not measured" if value is None
-                         else f"{value:.1f}" if value > 2 else f"{value:.2f}")
-        rows.append([run.preset or "–", name_of(run), *cells])
-    if not rows:
+    """Generators by row: the value asked, image quality, change and the person; '' where no report
+    has them."""
+    runs = [run for run in in_order_of_presets(runs) if "quality" in run.report["edits"]["summary"]]
+    if not runs:
         return ""
-    return "\n".join(["### Value asked, image quality, person", "",
-                      *markdown(["preset", "generator", *QUALITY_NUMBERS], rows)])
+    rows = [[run.preset or "–", name_of(run),
+             *(quality_cell(run.report["edits"]["summary"], place)
+               for place in QUALITY_NUMBERS.values())] for run in runs]
+    return "\n".join([f"{title_of_edits(runs)}: value asked, image quality, change, person", "",
+                      *markdown(["preset", "generator", *QUALITY_NUMBERS], rows), "",
+                      quality_reading(runs, rows)])
+
+
+def quality_cell(summary, place):
+    """A number of a report's summary as text. A report that lacks it was made without it; one that
+    has null could not say."""
+    *above, last = place
+    section = value_at(summary, above) or {}
+    if last not in section:
+        return "not measured"
+    value = section[last]
+    return "undefined" if value is None else f"{value:.1f}" if value > 2 else f"{value:.2f}"
+
+
+def quality_reading(runs, rows):
+    """The sentences below the table of quality."""
+    said = ["Inside and outside: where true image and input differ, and elsewhere. Change: mean "
+            "difference of edit and input over the whole picture."]
+    if any("undefined" in row for row in rows):
+        said.append("Undefined: the values do not vary (every pair of an expression asks for 1), so "
+                    "nothing correlates with them; or people are not named.")
+    found = [run.report.get("protocol", {}).get("identity") for run in runs]
+    named = {f"{each['architecture']} ({each['path']}, which learnt from data "
+             f"{each['trained_on']})" for each in found if each}
+    if named:
+        said.append("Person: cosine of features of edit and input, of true image and input, and of "
+                    "the edit and another person's true image. The features are those of an "
+                    f"embedding that tells people apart: {'; '.join(sorted(named))}.")
+    return " ".join(said)
 
 
 def by_condition(runs):
