@@ -147,6 +147,33 @@ def test_tables_say_what_is_edited_and_what_was_not_measured(tmp_path):
     assert "Person:" not in text
 
 
+def test_the_papers_figures_stand_below_both_arms(tmp_path):
+    """Generators with and without the idiosyncratic loss, and the classifiers of both."""
+    pairs = pairs_of_one_au(tmp_path)
+    judge = models.classifier(tmp_path / "judge.onnx", size=16)
+    editor = models.generator(tmp_path / "g.onnx", size=16)
+    edits, _ = succeed("evaluate.py", "--model", editor, "--pairs", pairs, "--judge", judge)
+    read, _ = succeed("evaluate.py", "--model", judge, "--test", pairs)
+    reports = []
+    for name in ("ganimation", "ganimation-no-pairs"):
+        for place, text in ((f"{name}-g1", read), (f"generators/{name}", edits)):
+            path = tmp_path / "quick" / "toy" / place / "seed1" / "report.json"
+            path.parent.mkdir(parents=True)
+            path.write_text(text)
+            reports.append(path)
+    text, _ = succeed("evaluate.py", "--compare", *reports)
+    of_edits, of_readings = (
+        next(line for line in text.splitlines() if line.startswith("Niinuma") and name in line)
+        for name in ("SSIM", "ICC"))
+    assert of_readings == (
+        "Niinuma et al. 2022, section 4.4, on fera17: ICC 0.523 (ganimation, with the "
+        "idiosyncratic loss) and 0.525 (ganimation-no-pairs, without the idiosyncratic loss).")
+    assert "SSIM 0.835 (ganimation, " in of_edits and "0.824 (ganimation-no-pairs, " in of_edits
+    assert "FID 4.88 (ganimation, " in of_edits and "5.94 (ganimation-no-pairs, " in of_edits
+    alone, _ = succeed("evaluate.py", "--compare", *reports[:2])
+    assert "Niinuma" not in alone
+
+
 def test_a_sheet_has_a_row_an_editor_and_a_column_a_condition(tmp_path):
     pairs = pairs_of_one_au(tmp_path)
     editors = [models.generator(tmp_path / "all.onnx", size=16),

@@ -106,14 +106,22 @@ def tables(paths):
 def table(runs):
     """The tables that runs of one set, test and protocol ask for."""
     if "edits" in runs[0].report:
-        return "\n\n".join(filter(None, [edit_table(runs), quality_table(runs)]))
+        return "\n\n".join(filter(None, [edit_table(runs), quality_table(runs),
+                                        idiosyncratic(runs, ("ssim", "fid"))]))
     if "samples" in runs[0].report:
         return sample_tables.table(runs, markdown)
     if all(pose_tables.is_by_pose(run.report) for run in runs):
         conditions = {name: [run.report for run in members]
                       for name, members in by_condition(runs).items()}
         return pose_tables.tables(conditions, title_of(runs), markdown, spread)
-    return classifier_table(runs)
+    return "\n\n".join(filter(None, [classifier_table(runs), idiosyncratic(runs, ("icc",))]))
+
+
+def idiosyncratic(runs, metrics):
+    """What Niinuma et al. 2022 print of GANimation with and without the idiosyncratic loss, where a
+    table has both (`make idiosyncratic`), else ''."""
+    generators = {re.sub(r"-g\d+$", "", run.condition) for run in runs}
+    return published.sentence("idiosyncratic", "fera17", generators, metrics)
 
 
 def in_order(name):
@@ -317,7 +325,7 @@ def quality_reading(runs, rows):
     said = ["Inside and outside: where true image and input differ, and elsewhere. Change: mean "
             "difference of edit and input over the whole picture."]
     if any("undefined" in row for row in rows):
-        said.append("Undefined: the values do not vary (every pair of an expression asks for 1), so "
+        said.append("Undefined: the values do not vary (each pair of an expression asks for 1), so "
                     "nothing correlates with them; or people are not named.")
     found = [run.report.get("protocol", {}).get("identity") for run in runs]
     named = {f"{each['architecture']} ({each['path']}, which learnt from data "

@@ -1,9 +1,9 @@
 """Figures that papers print, from published.csv: a row is one figure of one table.
 
 Columns: `work`, `table`, `section` (of the work), `set` and `test` (those of our sets that the
-figure stands beside), `condition`, `metric` (f1, fdr, binary and class in per cent; icc), `value`,
-`remark`. The FDR of Marinos 2023 (`thesis`) is that of the correlated pair. Its table 17 has two
-figures for pseudo-labels, for 60,000 and 300,000 images.
+figure stands beside), `condition`, `metric` (f1, fdr, binary and class in per cent; icc, ssim, fid
+are not), `value`, `remark`. The FDR of Marinos 2023 (`thesis`) is that of the correlated pair. Its
+table 17 has two figures for pseudo-labels, for 60,000 and 300,000 images.
 """
 import csv
 import functools
@@ -41,3 +41,18 @@ def sections(found):
 def conditions():
     """Names of conditions in the order in which the papers have them."""
     return list(dict.fromkeys(row["condition"] for row in rows()))
+
+
+def sentence(set_name, test, names, metrics):
+    """What a work prints of some metrics of an experiment, in words; '' unless `names` has every
+    condition of the experiment."""
+    found = about(set_name, test)
+    if not found or not {row["condition"] for row in found} <= set(names):
+        return ""
+    figures = [
+        f"{metric.upper()} " + " and ".join(
+            f"{row['value']} ({row['condition']}, {row['remark']})"
+            for row in found if row["metric"] == metric)
+        for metric in metrics
+    ]
+    return f"{found[0]['work']}, section {found[0]['section']}, on {test}: {'; '.join(figures)}."
