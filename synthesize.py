@@ -88,7 +88,8 @@ class Options:
     copy_from: str = arg("", help="with --image or --video: the AUs that the classifier reads in "
                                   "another photo; --set goes before it", metavar="PHOTO")
     strip: str = arg("", metavar="FROM:TO:STEP",
-                     help="with --image, several edits: the values of --set times FROM to TO; "
+                     help="with --image, several edits: the values of --set times FROM to TO, "
+                          "expressions from the photo's own at 0 to those of --set at 1; "
                           "side by side (.png), or an animation (.gif, .webp)")
     face: int = arg(1, help="which face of --image to edit, counted from the largest", least=1)
     registration: str = arg("", choices=["crop", "2d", "3d", "tight", "none"],
@@ -416,7 +417,7 @@ def edit_photo(model, options):
     from lib import images, manifest
     from lib.faces.paste import face_for, registration_of
     from lib.faces.photo_editor import edit_one
-    from lib.synthesis import known_conditions, write_sheet
+    from lib.synthesis import known_conditions, part_of_the_way, write_sheet
 
     photo = images.load(options.image)
     found = face_for(photo, model.image_size, model.meta.get("registration"), options.registration,
@@ -438,10 +439,11 @@ def edit_photo(model, options):
         plan = make_plan(data, known, model, options, target)
 
         def edited(factor):
-            """The photo after an edit to the values asked for times a factor."""
+            """The photo after a part of the edit asked for."""
             def edit(face):
-                made = model.once(image=face[None], source=known,
-                                  target=plan.target * np.float32(factor))
+                made = model.once(
+                    image=face[None], source=known,
+                    target=part_of_the_way(model.labels, known, plan.target, factor))
                 return {name: values[0] for name, values in made.items()}
 
             return edit_one(photo, found, edit, model.image_size)

@@ -97,6 +97,21 @@ def inputs(data, known, plan, model, options):
             "target": np.where(np.isnan(plan.target), blank, plan.target)}
 
 
+def part_of_the_way(labels, known, target, factor):
+    """The target [1,C] of an edit that goes by a factor in [0, 1]: AUs, valence and arousal are
+    times it, expressions lie between the source's (unknown: all classes alike) and those asked for.
+
+    An expression is one of several classes: times 0 it would be none of them."""
+    part = target * np.float32(factor)
+    classes = labels.columns("expression")
+    asked = target[:, classes]
+    if np.isnan(asked).all():  # the source's own are kept
+        return part
+    own = np.where(np.isnan(known[:, classes]), 1 / len(labels.expressions), known[:, classes])
+    part[:, classes] = (1 - factor) * own + factor * np.nan_to_num(asked)
+    return part
+
+
 def label_columns(labels, values, expressions):
     """Manifest columns of conditions [N,C]: AUs, valence and arousal, and the expression where one
     class is 1 and the others 0 (a mixture is none). expressions: names that recipes gave, '' where

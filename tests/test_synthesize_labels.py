@@ -9,8 +9,9 @@ from PIL import Image
 
 import synthesize
 from commands import call
-from lib import images, manifest, recipes
+from lib import images, manifest, recipes, synthesis
 from lib.cli import BadInput
+from lib.labels import Labels
 
 CLASSES = ["neutral", "anger", "sadness", "happiness"]
 
@@ -147,7 +148,8 @@ def test_samplers_of_expressions_and_their_noise(place, capsys):
 
 @pytest.mark.parametrize("form", ["png", "gif", "webp"])
 def test_a_strip_of_one_photo(place, capsys, form):
-    images.save(place / "photo.png", np.zeros((8, 8, 3), np.uint8))
+    """From the photo's own class, neutral, to the class asked for."""
+    images.save(place / "photo.png", np.full((8, 8, 3), 100, np.uint8))
     out = place / f"strip.{form}"
     code, _, said = call(synthesize.main, capsys, "--model", place / "classes.onnx",
                          "--image", place / "photo.png", "--out", out, "--registration", "none",
@@ -155,10 +157,29 @@ def test_a_strip_of_one_photo(place, capsys, form):
     assert code == 0, said
     with Image.open(out) as picture:
         if form == "png":
-            # the second stripe of each picture
-            assert np.asarray(picture)[0, 2::8, 0].tolist() == [0, 128, 255]
+            # the first two stripes of each picture: neutral fades as anger comes
+            assert np.asarray(picture)[0, 0::8, 0].tolist() == [100, 0, 0]
+            assert np.asarray(picture)[0, 2::8, 0].tolist() == [100, 228, 255]
         else:
             assert picture.n_frames == 3 and picture.size == (8, 8)
+
+
+def test_part_of_an_edit_by_hand():
+    labels = Labels(aus=("AU12",), expressions=("neutral", "anger"))
+    known = np.array([[0.5, 1, 0]], np.float32)
+    target = np.array([[0.8, 0, 1]], np.float32)
+
+    def part(known, target, factor):
+        return synthesis.part_of_the_way(labels, known, target, factor)[0].tolist()
+
+    assert part(known, target, 0.0) == [0, 1, 0]
+    assert part(known, target, 0.25) == pytest.approx([0.2, 0.75, 0.25])
+    assert part(known, target, 1.0) == pytest.approx([0.8, 0, 1])
+    unknown = np.array([[0.5, np.nan, np.nan]], np.float32)
+    assert part(unknown, target, 0.5) == pytest.approx([0.4, 0.25, 0.75])
+    # an edit of AUs alone keeps the class: NaN stays
+    kept = part(known, np.array([[0.8, np.nan, np.nan]], np.float32), 0.5)
+    assert kept[0] == pytest.approx(0.4) and np.isnan(kept[1:]).all()
 
 
 def test_recipes_of_mixed_labels_leave_the_other_kinds_alone():
