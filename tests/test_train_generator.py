@@ -265,6 +265,11 @@ def test_divergence_is_a_gate(data, tmp_path, monkeypatch, capsys):
     status, said = run(data, tmp_path / "g.pt", ("--epochs", 1, "--epoch-images", 16), monkeypatch,
                        capsys, config=(*SMALL, "w_condition=nan"))
     assert status == 4 and "diverged in epoch 0" in said and not (tmp_path / "g.pt").exists()
+    (line,) = history(tmp_path)  # what was found stands there, NaN as null
+    (alarm,) = line["alarms"]
+    assert alarm.startswith("training diverged in epoch 0: ") and said.rstrip().endswith(alarm)
+    assert line["epoch"] == 0 and line["step"] == 2 and line["best_epoch"] == -1
+    assert line["condition_error"] is None
 
 
 def test_an_alarm_may_stop_training(data, tmp_path, monkeypatch, capsys):

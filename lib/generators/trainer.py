@@ -282,11 +282,10 @@ class Trainer:
             figures, sheet = self.watch.look(system.exports)
         score = self.watch.score(figures)
         if not all(map(math.isfinite, [*means.values(), score or 0])):
-            raise GateFailed(
-                f"training diverged in epoch {epoch}: losses or results are not finite; "
-                f"lower the learning "
-                "rates by --config"
-            )
+            diverged = (f"training diverged in epoch {epoch}: losses or results are not finite; "
+                        "lower the learning rates by --config")
+            history.write(self.line(epoch, means, figures, speed, [diverged]))
+            raise GateFailed(diverged)
         least = min(self.best["least"], math.inf if score is None else score)
         better = score is None or score <= least * (1 + CLOSE)
         self.best["least"] = least
@@ -304,17 +303,7 @@ class Trainer:
             net.load_state_dict(current[name])
             net.train()
         alarms = self.watch.alarms(figures, means, epoch)
-        history.write(
-            {
-                "epoch": epoch,
-                "step": self.step,
-                **{name: round(value, 5) for name, value in means.items()},
-                **figures,
-                "images_per_second": round(speed, 1),
-                "best_epoch": self.best["epoch"],
-                **({"alarms": alarms} if alarms else {}),
-            }
-        )
+        history.write(self.line(epoch, means, figures, speed, alarms))
         images.save(self.folder / "epochs" / f"{epoch:04d}.png", sheet)
         log(
             f"epoch {epoch}: {self.watch.said(figures)}, {speed:.0f} images/s"
@@ -325,6 +314,18 @@ class Trainer:
         self.save_last(current, averaged)
         if alarms and self.options.stop_on_alarm:
             raise GateFailed(f"alarm in epoch {epoch}: {alarms[0]}")
+
+    def line(self, epoch, means, figures, speed, alarms):
+        """An epoch's line of history.jsonl."""
+        return {
+            "epoch": epoch,
+            "step": self.step,
+            **{name: round(value, 5) for name, value in means.items()},
+            **figures,
+            "images_per_second": round(speed, 1),
+            "best_epoch": self.best["epoch"],
+            **({"alarms": alarms} if alarms else {}),
+        }
 
     def save_last(self, current, averaged):
         """Write last.pt, from which `resume` goes on."""
