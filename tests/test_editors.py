@@ -339,7 +339,7 @@ def faces(folder, name, subject, count=24):
     "arch, tasks, exports",
     [
         ("ganimation", "au", ("editor", "classifier")),
-        ("stargan", "expression", ("editor",)),
+        ("stargan", "expression", ("editor", "classifier")),
         ("fexgan", "expression", ("editor", "sampler", "classifier")),
         ("expression-manipulator", "au", ("editor", "classifier")),
     ],
