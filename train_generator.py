@@ -30,7 +30,7 @@ class Options:
                     help="generator [the first of these that has the preset]")
     preset: str = arg("quick", help="the architecture's settings: paper, quick, …")
     config: list[str] = arg([], nargs="+", action="extend", metavar="NAME=VALUE",
-                            help="replace settings of the preset, e.g. width=32 w_pair=0")
+                            help="replace settings of the preset, e.g. width=32")
     init: str = arg("", metavar="FILE.pt",
                     help="start from the networks of this checkpoint: the same architecture, "
                          "labels and sizes; other losses, data and rates if you like")
@@ -91,7 +91,6 @@ class Options:
     def overrides(self):
         """--config as {name: text}."""
         return dict(text.split("=", 1) for text in self.config)
-
 
     def fill_schedule(self, schedule):
         """Epochs, decay and batch that the command line does not say: the preset's, else

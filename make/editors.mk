@@ -133,7 +133,7 @@ $(d_exp:%=%/report_natural.json): %/report_natural.json: %/classifier.onnx
 discriminators: $(foreach r,$(reports),$(compared:%=%/$r))
 	$(PY) evaluate.py --compare $^
 
-# ---- what Siddiqui shows of FExGAN (2021) ----------------------------------------------------------------
+# ---- what Siddiqui shows of FExGAN (2022) ----------------------------------------------------------------
 #   make fexgan-table   the discriminator's four accuracies (Table 1), on images learnt from and of held-out people;
 #                       sheets of faces from noise, of neutral faces to each expression, and mixed (Figures 4, 5, 6)
 # As many images are generated as there are real ones: each real image, towards an expression drawn evenly.

@@ -2,7 +2,7 @@
 discriminator.
 
 Siddiqui: "Explore the Expression: Facial Expression Generation using Auxiliary Classifier
-Generative Adversarial Network", 2021. The encoder sees the image and the source label A_s, the
+Generative Adversarial Network", 2022. The encoder sees the image and the source label A_s, the
 decoder a latent vector and the target label A_t; the answer is another image of the same person
 with the target expression. The decoder alone makes faces from noise. Equations are the paper's; α,
 β and γ are not printed there, so their values are ours."""

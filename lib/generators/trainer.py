@@ -98,8 +98,7 @@ class Trainer:
             if self.labels.count and not has_labels(self.labels, part):
                 raise BadInput(
                     f"{part.name}: has none of the labels {' '.join(self.labels.conditions)}; "
-                    f"label it first "
-                    "(pseudo_label.py)"
+                    "label it first (pseudo_label.py)"
                 )
         validation = manifest.read(options.validation)
         for part in parts:
@@ -156,26 +155,23 @@ class Trainer:
         for what, value in mine.items():
             if state.get(what) != value:
                 raise BadInput(
-                    f"{path}: has {what} {state.get(what)}, this training {value}; give a "
-                    f"checkpoint of the "
-                    "same, or leave --init out"
+                    f"{path}: has {what} {state.get(what)}, this training {value}; "
+                    "give a checkpoint of the same, or leave --init out"
                 )
         for name, net in self.system.nets.items():
             try:
                 net.load_state_dict(state["nets"][name])
             except (KeyError, RuntimeError):
                 raise BadInput(
-                    f"{path}: its {name} is of other sizes; give the --preset, --config and "
-                    f"--size that it "
-                    "was trained with, or leave --init out"
+                    f"{path}: its {name} is of other sizes; give the --preset, --config and --size "
+                    "that it was trained with, or leave --init out"
                 ) from None
 
     def summary(self):
         """What is trained on, for people."""
         return (
-            f"{self.options.arch}: {len(self.data)} images, {self.labels.count} "
-            f"conditions, {self.batches.summary()}; "
-            f"{self.steps} steps an epoch on {self.device}"
+            f"{self.options.arch}: {len(self.data)} images, {self.labels.count} conditions, "
+            f"{self.batches.summary()}; {self.steps} steps an epoch on {self.device}"
         )
 
     def train(self):
@@ -256,9 +252,8 @@ class Trainer:
                 {name: average.weights(nets[name]) for name, average in self.averages.items()},
             )
             log(
-                f"terminated: saved after step {self.within.steps} of {self.steps} of "
-                f"epoch {self.epoch}; "
-                "--resume goes on from there"
+                f"terminated: saved after step {self.within.steps} of {self.steps} of epoch "
+                f"{self.epoch}; --resume goes on from there"
             )
         self.termination.leave()
 
@@ -354,8 +349,7 @@ class Trainer:
         if changed := [key for key in self.run if state.get("run", {}).get(key) != self.run[key]]:
             raise BadInput(
                 f"{self.last}: belongs to another run ({', '.join(changed)} differ); "
-                f"remove it, or give "
-                "another --out"
+                "remove it, or give another --out"
             )
         for name, net in self.system.nets.items():
             net.load_state_dict(state["nets"][name])
