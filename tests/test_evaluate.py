@@ -256,6 +256,33 @@ def test_compare_prints_means_over_seeds_beside_the_thesis(folder, tmp_path):
     assert "thesis" not in tables[2].split("\n\n")[1]
 
 
+def test_intervals_stand_beside_the_numbers_they_belong_to(tmp_path):
+    """Two seeds: an interval in the table has the mean of their lower and of their upper
+    bounds."""
+    paths = []
+    for seed, shift in ((1, 0.0), (2, 0.1)):
+        section = {"mean": {"f1": 0.5 + shift, "icc": 0.6 + shift}, "pooled": {"fdr": 0.3 - shift}}
+        between = {"mean": {"f1": [0.4 + shift, 0.7 + shift], "icc": [0.5 + shift, 0.7 + shift]},
+                   "pooled": {"fdr": [0.2 - shift, 0.5 - shift]}}
+        path = tmp_path / f"quick/faces/em/seed{seed}/report.json"
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps({
+            "n": 10, "subjects": 2, "au": section, "au_fixed": section,
+            "expression": {"accuracy": 0.8, "macro_f1": 0.6},
+            "intervals": {"au": between, "au_fixed": between,
+                          "expression": {"accuracy": [0.7, 0.9], "macro_f1": None}}
+        }))
+        paths.append(path)
+    lines = [line for line in comparison.tables(paths).splitlines() if line.startswith("|")]
+    head, row = ([cell.strip() for cell in line.split("|")[1:-1]] for line in lines[::2])
+    beside = {name: row[place + 1] for place, name in enumerate(head[:-1])
+              if head[place + 1] == "95 % interval"}
+    assert beside == {"F1": "45.0 to 75.0", "FDR": "15.0 to 45.0", "F1 at 0.5": "45.0 to 75.0",
+                      "ICC": "0.550 to 0.750", "accuracy": "70.0 to 90.0"}
+    # an interval that is undefined has no column
+    assert dict(zip(head, row))["macro F1"] == "60.0 ± 0.0"
+
+
 def test_places_of_reports():
     assert comparison.place("runs/quick/faces/em/seed3/report_natural.json") \
         == ("quick", "faces", "em", "3", "natural")

@@ -36,10 +36,10 @@ OF_A_CORRELATION = ("ICC", *(f"{heading} {name}" for heading in ("CCC", "PCC", "
                              # printed as they are, not in per cent
                              for name in ("valence", "arousal")))
 SECTIONS = ("au", "va", "expression", "edits", "samples")  # a report has one of them
-INTERVALS = {"F1": ("intervals", "au", "mean", "f1"),
-             "CCC valence": ("intervals", "va", "valence", "ccc"),
-             "CCC arousal": ("intervals", "va", "arousal", "ccc"),
-             "accuracy": ("intervals", "expression", "accuracy")}
+# numbers that have an interval beside them, where all reports have it
+INTERVALS = {heading: ("intervals", *NUMBERS[heading])
+             for heading in ("F1", "FDR", "F1 at 0.5", "ICC", "CCC valence", "CCC arousal",
+                             "accuracy", "macro F1")}
 EDIT_NUMBERS = {"fulfilled ≥ 1/2, % of {}": ("share_half_fulfilled", 100),
                 "≥ 1/3": ("share_third_fulfilled", 100),
                 "median fulfilment": ("fulfilment_median", 1),
