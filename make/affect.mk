@@ -1,9 +1,9 @@
-# Valence and arousal, and expressions: a model of each alone, and one of AUs, valence/arousal and expressions together.
+# Valence and arousal, expressions, AUs: a model of each alone, and one of all three together.
 # Read on the natural test: one AU at a time shows no feeling.
-#   make -f make/affect.mk va | expressions | joint | emotions | compare | results
+#   make -f make/affect.mk va | expressions | au | joint | emotions | compare | results
 include make/settings.mk
 
-.PHONY: va expressions joint emotions compare results
+.PHONY: va expressions au joint emotions compare results
 va:  # the goal where none is named
 
 ARCH ?= $(EDITOR)
@@ -11,17 +11,21 @@ include make/faces.mk
 
 generator := $(run)/generators/$(ARCH)/seed$(GENERATOR_SEED)/generator.onnx
 affect := $(run)/affect
-compared ?= va expressions emotions joint
+compared ?= va expressions au emotions joint
 of_others ?=
 learn = --validation $(validation) --out $@ --seed $* --device $(DEVICE) --resume $(classifier_options)
 
-va expressions joint emotions: %: $(affect)/%/seed$(SEED)/report_natural.json
+va expressions au joint emotions: %: $(affect)/%/seed$(SEED)/report_natural.json
 
 $(affect)/va/seed%/classifier.pt: $(data) | $(READY)
 	$(PY) train_classifier.py --train $(labelled) --tasks va --losses va=$(VA_LOSS) $(learn)
 
 $(affect)/expressions/seed%/classifier.pt: $(data) | $(READY)
 	$(PY) train_classifier.py --train $(labelled) --tasks expression $(learn)
+
+# what the joint model's AUs are compared with
+$(affect)/au/seed%/classifier.pt: $(data) | $(READY)
+	$(PY) train_classifier.py --train $(labelled) --tasks au $(au_loss) $(learn)
 
 $(affect)/joint/seed%/classifier.pt: $(data) | $(READY)
 	$(PY) train_classifier.py --train $(labelled) --tasks au va expression $(au_loss) $(learn)
