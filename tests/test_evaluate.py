@@ -288,7 +288,23 @@ def test_places_of_reports():
         == ("quick", "faces", "em", "3", "natural")
     assert comparison.place("runs/results/quick/faces/generators/warp-editor/seed2/report.json") \
         == ("quick", "faces", "warp-editor", "2", "test")
+    assert comparison.place("runs/quick/faces/affect/va/seed1/report_natural.json") \
+        == ("quick", "faces affect", "va", "1", "natural")
+    assert comparison.place("runs/quick/faces/sources/few/seed2/report_other.json") \
+        == ("quick", "faces sources", "few", "2", "other")
+    assert comparison.place("runs/long/faces/personal/seed3/last-layer/report.json") \
+        == ("long", "faces personal", "last-layer", "3", "test")
+    # a set of one's own may have such a name
+    assert comparison.place("runs/quick/affect/em/seed1/report.json") \
+        == ("quick", "affect", "em", "1", "test")
     assert comparison.place("report.json") == ("", "", "report.json", "", "test")
+
+
+def test_the_heading_names_the_set_and_the_preset_of_a_folder_within(tmp_path):
+    path = tmp_path / "runs/quick/faces/affect/va/seed1/report_natural.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"n": 4, "subjects": 2, "va": {"valence": {"ccc": 0.5}}}))
+    assert comparison.tables([path]).startswith("### faces affect (quick), natural: readings\n")
 
 
 def test_help_is_quick():

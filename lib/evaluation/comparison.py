@@ -63,13 +63,20 @@ def place(path):
     …/<preset>/<set>/<condition>/seed<k>/report[_test].json.
 
     Generators stand in …/<set>/generators/<architecture>/seed<k>/: the architecture is the
-    condition. A path of another shape is its own condition."""
+    condition. Any other folder between set and condition (`affect`, `sources`) is part of the
+    set's name: 'faces affect'; so is `personal`, …/<set>/personal/seed<k>/<condition>/. A path of
+    another shape is its own condition."""
     parts = Path(path).absolute().parts
     if parts[-4:-3] == ("generators",):
         parts = parts[:-4] + parts[-3:]
+    if parts[-4:-3] == ("personal",):
+        parts = (*parts[:-3], parts[-2], parts[-3], parts[-1])
     test = re.sub(r"^report_?", "", Path(path).stem) or "test"
     if len(parts) > 5 and re.fullmatch(r"seed\w+", parts[-2]):
-        return parts[-5], parts[-4], parts[-3], parts[-2].removeprefix("seed"), test
+        preset, set_name = parts[-5:-3]
+        if preset not in ORDER_OF_PRESETS and parts[-6] in ORDER_OF_PRESETS:
+            preset, set_name = parts[-6], f"{preset} {set_name}"
+        return preset, set_name, parts[-3], parts[-2].removeprefix("seed"), test
     return "", "", str(path), "", "test"
 
 
