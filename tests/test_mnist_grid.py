@@ -75,14 +75,32 @@ def test_the_dial_goes_from_medium_to_hard(grid, tmp_path):
         assert (empty == 255).mean() == pytest.approx(share, abs=0.03)
 
 
+def drawings(name, **settings):
+    """The drawings that a set of these settings is made of, as bytes."""
+    pools = mnist_grid.digit_pools(mnist_grid.Options(out="x", **settings))
+    return {image.tobytes() for digit in pools[name] for image in digit}
+
+
+def test_another_seed_may_draw_from_the_same_pools(tmp_path):
+    first = make(tmp_path / "7", "--level", "easy", "--seed", "7", "--pool-seed", "0")
+    assert not filecmp.cmp(first / "labelled.csv", make(tmp_path / "0") / "labelled.csv", False)
+    own = make(tmp_path / "own", "--seed", "7")
+    assert same_bytes(own, make(tmp_path / "same", "--seed", "7", "--pool-seed", "7"))
+    with pytest.raises(BadInput, match="--pool-seed 0, not None"):
+        make(first, "--level", "easy", "--seed", "7")
+
+
 def test_noise_is_chosen_on_digits_that_are_not_in_the_test(grid, tmp_path):
     folder = make(tmp_path, "--level", "easy", "--tuning-per-au", "6")
     tuning = manifest.read(folder / "tuning.csv")
     assert (tuning.aus() == np.eye(9).repeat(6, 0)).all()
     assert np.load(folder / "tuning.npy").shape == (54, 48, 48, 3)
-    options = mnist_grid.Options(out="x", size=48, tuning_per_au=6)
-    pools = mnist_grid.digit_pools(options)
-    assert pools["tuning"] is pools["validation"] and pools["tuning"] is not pools["test"]
+    # the noise is chosen on grids of seed 7, and the test is of seed 0: 450 drawings a pool of
+    # validation, 25 % of all drawings are in the test
+    test = drawings("test")
+    assert len(drawings("tuning", seed=7, pool_seed=0)) == 450
+    assert not drawings("tuning", seed=7, pool_seed=0) & test
+    assert len(drawings("tuning", seed=7) & test) > 450 / 8  # and so it is without the option
     # nothing else changes
     assert filecmp.cmp(folder / "labelled.csv", grid / "labelled.csv", shallow=False)
 

