@@ -283,6 +283,18 @@ def test_intervals_stand_beside_the_numbers_they_belong_to(tmp_path):
     assert dict(zip(head, row))["macro F1"] == "60.0 ± 0.0"
 
 
+@pytest.mark.parametrize("name, table, f1", [
+    ("mnist-noise0.23-3000", "table 10", "64.70"), ("mnist-noise0.47-3000", "table 11", "46.42"),
+])
+def test_sets_as_hard_as_the_thesiss_stand_beside_its_figures(name, table, f1, tmp_path):
+    path = tmp_path / "runs/quick" / name / "supervised/seed1/report.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"n": 4, "subjects": 0, "au": {"mean": {"f1": 0.5}}}))
+    text = comparison.tables([path])
+    assert f"thesis F1 ({table})" in text and f" {f1} " in text
+    assert f"as good as the thesis's on mnist-{'medium' if '23' in name else 'hard'}-3000." in text
+
+
 def test_places_of_reports():
     assert comparison.place("runs/quick/faces/em/seed3/report_natural.json") \
         == ("quick", "faces", "em", "3", "natural")

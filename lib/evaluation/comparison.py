@@ -197,12 +197,13 @@ def classifier_table(runs):
             *([f"thesis F1 ({name_of_table})", "thesis FDR"] if printed else [])]
     heading = title(runs, "F1 and false discovery rate" if "F1" in numbers else "readings")
     return "\n".join([heading, "", *markdown(head, rows), "",
-                      reading(runs[0].report, numbers, intervals, printed),
+                      reading(runs[0], numbers, intervals, printed),
                       *left_out_notes(conditions), *difference_notes(conditions)])
 
 
-def reading(report, numbers, intervals, printed):
+def reading(run, numbers, intervals, printed):
     """The sentences below a table: what was measured, on what, and in which unit."""
+    report = run.report
     protocol = report.get("protocol", {})
     pair, aus = protocol.get("pair"), protocol.get("aus", [])
     said = [f"{report['n']} images, {people(report)}"
@@ -223,6 +224,9 @@ def reading(report, numbers, intervals, printed):
     if printed:
         said.append("The thesis's FDR is that of its correlated pair. It leaves parts of its "
                     "protocol unpublished: its figures are no one-to-one yardstick.")
+    if printed and run.set in published.AS_HARD:
+        said.append(f"The noise was chosen so that `supervised` is as good as the thesis's on "
+                    f"{printed[0]['set']}.")
     return " ".join(said)
 
 
