@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+from commands import call
 
 from lib import manifest
 from lib.cli import BadInput
@@ -68,6 +69,25 @@ def test_every_row_is_compared_with_the_generic_model(tmp_path):
     assert float(rows["personal"]["at B"]) == pytest.approx(
         metrics.two_afc(truth, own)["B"], abs=6e-4
     )
+
+
+@pytest.mark.parametrize("generic, icc, difference", [
+    ([0.2, 0.4, 0.4, 0.6], "0.000", "+0.000"),  # covariance 0 with a truth that never changes
+    ([0.4, 0.4, 0.4, 0.4], "undefined", "undefined"),  # 0 / 0: nothing varies
+])
+def test_a_truth_that_never_changes_has_no_relative_difference(
+    generic, icc, difference, tmp_path, capsys
+):
+    truth = np.full(4, 0.4)
+    paths = [
+        model(tmp_path, "generic", truth, np.array(generic), list("aabb")),
+        model(tmp_path, "own", truth, np.array([0.4, 0.2, 0.6, 0.4]), list("aabb")),
+    ]
+    status, out, said = call(personal_table.main, capsys, *paths)
+    rows = cells(out)
+    assert status == 0, said
+    assert rows["generic"]["ICC"] == icc and rows["own"]["relative"] == "undefined"
+    assert rows["own"]["ICC - generic"] == difference
 
 
 def test_reports_of_other_images_are_refused(tmp_path):

@@ -58,18 +58,20 @@ def figures(report):
 
 def against(first, generic, people):
     """The last six cells: a model's predictions against those of the generic one, on the same
-    images."""
-    resampled = [paired.numbers(file, people)["ICC"] for file in (first, generic)]
-    points = [paired.point(file)["ICC"] for file in (first, generic)]
-    found = bootstrap.difference(*resampled, people)
+    images. Without an ICC of both there is no difference; a difference relative to a generic ICC
+    of 0 or below says nothing."""
+    points = [paired.point(file).get("ICC") for file in (first, generic)]
+    resampled = [paired.numbers(file, people).get("ICC") for file in (first, generic)]
+    known = None not in points
+    bounds = bootstrap.difference(*resampled, people)["interval"] if known else None
+    relative = known and points[1] > 1e-9
     each = [gains.person_icc(people, file.truth, file.scores) for file in (first, generic)]
     change = each[0] - each[1]
     gain, loss = int((change > 1e-9).sum()), int((change < -1e-9).sum())
-    bounds = found["interval"]
     return [
-        f"{points[0] - points[1]:+.3f}",
+        f"{points[0] - points[1]:+.3f}" if known else "undefined",
         " to ".join(f"{bound:+.3f}" for bound in bounds) if bounds else "undefined",
-        f"{100 * (points[0] / points[1] - 1):+.1f} %",
+        f"{100 * (points[0] / points[1] - 1):+.1f} %" if relative else "undefined",
         str(gain),
         str(loss),
         f"{gains.sign_test(gain, loss):.3f}",
