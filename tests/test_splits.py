@@ -145,6 +145,13 @@ def test_leave_one_subject_out(tmp_path):
     assert status == 3 and "without a subject" in said
 
 
+def test_one_subject_cannot_be_left_out(tmp_path):
+    path = people(tmp_path, 1)
+    status, said, parts = split_up(path, tmp_path / "out", "--protocol", "leave-one-out")
+    assert status == 3 and not parts and len(said.splitlines()) == 1
+    assert "has 1 subject(s)" in said and "two are needed" in said
+
+
 def test_sizes_of_parts_by_hand():
     assert split.groups_a_part(10, [0.7, 0.15, 0.15]).tolist() == [7, 2, 1]  # 7, 1.5, 1.5
     assert split.groups_a_part(3, [0.98, 0.01, 0.01]).tolist() == [1, 1, 1]

@@ -396,6 +396,11 @@ def main():
             f"{data.name}: rows without a subject cannot be left out by subject; "
             "name whom they show"
         )
+    if options.protocol == "leave-one-out" and len(names) < 2:
+        raise BadInput(
+            f"{data.name}: has {len(names)} subject(s); to leave one out, two are needed: "
+            "the others teach"
+        )
     folds = {"disfa": 3, "leave-one-out": len(names)}.get(options.protocol, options.folds)
     refuse_overwriting(options, folds)
     _, counts, blocks = statistics(data)
