@@ -2,16 +2,19 @@
 
 import itertools
 import json
+import urllib.error
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from commands import call
 from stripes import make_set, train
+from torch import nn
 
 import evaluate
-from lib import checkpoints, classifiers, onnx_export
-from lib.classifiers import mean_teacher
+from lib import checkpoints, choices, classifiers, onnx_export
+from lib.classifiers import mean_teacher, torchvision_backbone
 from lib.cli import BadInput
 
 AU_HEADS = [
@@ -81,6 +84,41 @@ def test_exports_with_parity_and_evaluates(data, tmp_path, capsys, tasks):
     assert ("va" in report) == ("va" in tasks) and ("expression" in report) == (
         "expression" in tasks
     )
+
+
+class SideBySide(nn.Module):
+    """Graphs of several classifiers as one, whose outputs are `tasks:output`."""
+
+    inputs = ("image",)
+
+    def __init__(self, graphs):
+        super().__init__()
+        self.graphs = nn.ModuleList(graphs.values())
+        self.outputs = [f"{name}:{output}" for name in graphs for output in graphs[name].outputs]
+
+    def forward(self, image):
+        return tuple(value for graph in self.graphs for value in graph(image))
+
+
+def test_every_other_combination_exports_with_parity(tmp_path):
+    """Untrained, and all in one graph: an export of each would take two seconds."""
+    torch.manual_seed(0)
+    graphs = {}
+    for tasks in set(COMBINATIONS) - set(EXPORTED):
+        au_heads = [name for name in tasks if name in choices.AU_HEADS]
+        net = classifiers.build({
+            "architecture": "linear", "size": 8, "aus": 2 if au_heads else 0,
+            "au_heads": au_heads, "valence_arousal": "va" in tasks,
+            "expressions": 3 if "expression" in tasks else 0, "separate": True,
+        })
+        assert set(net.heads) == set(tasks)
+        graphs["+".join(tasks)] = onnx_export.ClassifierGraph(net)
+    graph = SideBySide(graphs).eval()
+    pictures = np.random.default_rng(0).integers(0, 256, (7, 8, 8, 3), np.uint8)
+    onnx.save(onnx_export.convert(graph, {"image": pictures[:2]}), tmp_path / "all.onnx")
+    worst = onnx_export.parity(graph, tmp_path / "all.onnx", {"image": pictures})
+    assert len(graphs) == 18 and set(worst) == set(graph.outputs)
+    assert max(worst.values()) < 1e-5
 
 
 def test_losses_by_name_and_what_they_refuse(data, tmp_path, capsys):
@@ -166,6 +204,52 @@ def test_weights_of_a_file_are_taken_over_and_others_refused(tmp_path):
     for path, told in (("other.pth", "not those of mobilenet_v3"), ("none.pth", "no such file")):
         with pytest.raises(BadInput, match=told):
             second.backbone.load_pretrained(str(tmp_path / path))
+
+
+def test_pretrained_vgg16_is_trained_from_the_third_convolution_on(monkeypatch):
+    """Niinuma et al. 2022. torchvision's weights have a last layer of 1,000 classes, which is not
+    taken over."""
+    from torchvision import models
+
+    with torch.device("meta"):  # 138 million weights, without numbers
+        net = classifiers.build(
+            {"architecture": "vgg16", "size": 224, "aus": 4, "au_heads": ["au_level"]}
+        )
+        weights = models.vgg16().state_dict()
+    assert all(parameter.requires_grad for parameter in net.parameters())  # without such weights
+    monkeypatch.setattr(torchvision_backbone, "imagenet", {"vgg16": weights}.__getitem__)
+    net.backbone.load_pretrained("imagenet")
+    frozen = [name for name, value in net.named_parameters() if not value.requires_grad]
+    layers = net.backbone.net.features
+    convolutions = [k for k, layer in enumerate(layers) if isinstance(layer, nn.Conv2d)]
+    assert convolutions[:3] == [0, 2, 5]
+    assert frozen == [
+        f"backbone.net.features.{k}.{part}" for k in (0, 2) for part in ("weight", "bias")
+    ]
+
+
+def test_first_weights_of_a_file_or_of_nowhere(data, tmp_path, capsys, monkeypatch):
+    """The command takes a file of torchvision's weights; without a network, those of ImageNet are
+    one line."""
+    from torchvision import models
+
+    chosen = ("--arch", "resnet18", "--size", 32)
+    weights = models.resnet18().state_dict()
+    weights["conv1.weight"] = torch.full_like(weights["conv1.weight"], 0.25)
+    torch.save(weights, tmp_path / "resnet18.pth")
+    train(data, tmp_path / "c.pt", capsys, *chosen, "--pretrained", tmp_path / "resnet18.pth",
+          "--max-steps", 1, "--learning-rate", 1e-9)
+    learnt = checkpoints.load_finished(tmp_path / "c.pt")["weights"]
+    assert learnt["backbone.net.conv1.weight"].numpy() == pytest.approx(0.25, abs=1e-6)
+
+    def no_network(*_, **__):
+        raise urllib.error.URLError("Temporary failure in name resolution")
+
+    monkeypatch.setattr(models.ResNet18_Weights, "get_state_dict", no_network)
+    said = train(data, tmp_path / "d" / "c.pt", capsys, *chosen, "--pretrained", "imagenet",
+                 status=3)
+    assert len(said.splitlines()) == 1 and "resnet18" in said
+    assert "cannot be downloaded here; download it elsewhere and say --pretrained FILE" in said
 
 
 def test_separate_last_stages_share_the_rest(tmp_path):
