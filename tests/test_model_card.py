@@ -46,19 +46,3 @@ def test_what_is_unknown_is_said(tmp_path, capsys):
     assert model_card.status([train], gone) == "unknown"
     status, _, said = call(model_card.main, capsys, tmp_path / "none.onnx")
     assert status == 3 and "none.json: no such file" in said and said.count("\n") == 1
-
-
-def test_curves_for_tensorboard(tmp_path):
-    import pytest
-
-    events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    from lib.training import History
-
-    history = History(tmp_path / "history.jsonl", tensorboard=tmp_path / "board")
-    history.write({"epoch": 1, "loss": 0.5, "validation": {"f1": None, "ccc": 0.25}})
-    history.write({"epoch": 2, "loss": 0.25, "note": "text", "validation": {"f1": 0.5, "ccc": 0.5}})
-    found = events.EventAccumulator(str(tmp_path / "board"))
-    found.Reload()
-    assert [(event.step, event.value) for event in found.Scalars("loss")] == [(1, 0.5), (2, 0.25)]
-    assert [event.step for event in found.Scalars("validation/f1")] == [2]
-    assert len((tmp_path / "history.jsonl").read_text().splitlines()) == 2
