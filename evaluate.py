@@ -35,8 +35,10 @@ class Options:
     judge: Optional[str] = arg(None, help="classifier that reads the edited images of --pairs",
                                metavar="FILE.onnx")
     identity: Optional[str] = arg(
-        None, help="with --pairs: an embedding of people (lib.evaluation.identity), "
-                   "which says whether edits keep the person", metavar="FILE.onnx"
+        None, help="an embedding of people (lib.evaluation.identity). With --pairs, if given, it "
+                   "says whether edits keep the person; --samples needs it, and says by it how "
+                   "different the samples are, and how near to images learnt from",
+        metavar="FILE.onnx"
     )
     judge_report: Optional[str] = arg(None, help="the judge's own report: AUs that it reads badly "
                                                  "stay out of the summary", metavar="FILE.json")
@@ -50,10 +52,6 @@ class Options:
     real: Optional[str] = arg(None, help="with --samples: held-out real images", metavar="FILE.csv")
     learnt: list[str] = arg([], help="with --samples: the images that the sampler learnt from",
                             nargs="+", metavar="FILE.csv")
-    identity: Optional[str] = arg(
-        None, help="with --samples: identity embedding (lib.evaluation.identity)",
-        metavar="FILE.onnx"
-    )
     inception: Optional[str] = arg(
         None, help="with --samples: Inception with the output `features`, for FID",
         metavar="FILE.onnx"

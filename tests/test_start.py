@@ -1,5 +1,6 @@
 """A stage starts quickly: --help of every script comes without torch, and names what there is."""
 
+import ast
 import subprocess
 import sys
 
@@ -23,6 +24,15 @@ def test_help_imports_no_torch(script):
         text=True,
     )
     assert done.returncode == 0 and "usage:" in done.stdout and not done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_no_option_is_defined_twice(script):
+    """Python would keep the second one and lose the help of the first."""
+    tree = ast.parse((ROOT / script).read_text(encoding="utf-8"))
+    options = next(node for node in tree.body if getattr(node, "name", "") == "Options")
+    names = [node.target.id for node in options.body if isinstance(node, ast.AnnAssign)]
+    assert len(names) > 5 and sorted(names) == sorted(set(names))
 
 
 def test_choices_are_the_tables_names():
