@@ -1,4 +1,5 @@
-"""The pages of evaluate.py and lib.datasets.describe in headless Chromium: `make test-browser`.
+"""The pages of evaluate.py, lib.datasets.describe and lib.evaluation.feature_maps in headless
+Chromium: `make test-browser`.
 
 Chromium prints the page as it stands after a small script has looked at it: whether every picture
 has loaded, and whether anything is wider than the screen. The pages themselves run no scripts.
@@ -28,6 +29,7 @@ LOOK = """<script>addEventListener('load', () => {
   const page = document.documentElement;
   document.body.setAttribute('data-seen', JSON.stringify({pictures, inner: innerWidth, wide: page.scrollWidth}));
 })</script>"""
+PICTURES = {"report": 9, "data": 9, "features": 1}  # page: how many it has at least
 # CSS pixels: Chromium's own least width without a phone's emulation; the frame below is 360
 PHONE = 500
 FRAME = 360
@@ -54,7 +56,7 @@ def look(page, tmp_path, width):
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory):
-    """Both pages of one small set with labels of every kind."""
+    """The pages of one small set with labels of every kind, and that of one person's features."""
     if not CHROMIUM:
         lacks("no Chromium here (apt-get install chromium)")
     place = tmp_path_factory.mktemp("pages")
@@ -70,16 +72,20 @@ def pages(tmp_path_factory):
     succeed("evaluate.py", "--model", place / "c.onnx", "--test", place / "set.csv",
             "--report", place / "report")
     succeed("-m lib.datasets.describe", place / "set.csv", "--report", place / "data")
-    return {name: place / name / "index.html" for name in ("report", "data")}
+    models.classifier(place / "own-p.onnx")
+    models.dataset(place, rng.integers(0, 6, (16, 4)) / 5, "person.csv", subjects=["p"] * 16)
+    succeed("-m lib.evaluation.feature_maps", place / "c.onnx", place / "own-{subject}.onnx",
+            "--test", place / "person.csv", "--out", place / "features")
+    return {name: place / name / "index.html" for name in PICTURES}
 
 
 @pytest.mark.parametrize("width", [FRAME, 1200])
-@pytest.mark.parametrize("name", ["report", "data"])
+@pytest.mark.parametrize("name", PICTURES)
 def test_every_picture_loads_and_fits(name, width, pages, tmp_path):
     seen = look(pages[name], tmp_path, width)
     # nothing makes the page scroll sideways
     assert seen["inner"] <= width and seen["wide"] <= seen["inner"]
-    assert len(seen["pictures"]) >= 9
+    assert len(seen["pictures"]) >= PICTURES[name]
     for source, natural, shown, alt in seen["pictures"]:
         assert natural > 0, f"{source} has not loaded"
         assert 0 < shown <= width and len(alt) > 40
