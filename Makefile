@@ -5,6 +5,7 @@
 #
 # This file has the names that people type. What they do stands in make/:
 #   settings.mk      what may be set on the command line, and the environment (.venv)
+#   conditions.mk    every condition: what a classifier learns from
 #   faces.mk         rendered faces, or your own data: presets, data, judge
 #   mnist.mk         the MNIST grid: presets, data
 #   experiment.mk    from labels to reports, for one data set and one generator an invocation
@@ -22,6 +23,7 @@
 #   models.mk        the reader and the editor that come with the project, and what they do on photographs
 #   checks.mk        what stands outside `make test`
 include make/settings.mk
+include make/conditions.mk
 
 TEST_PROCESSES ?= 2
 # tests that people ask for by name: what is missing here is a failure, and not skipped
@@ -30,11 +32,8 @@ ALL_OF = FACES_EM_NO_SKIPS=1 $(PY) -m pytest -q -rs
 # goals one after the other; each runs its own steps side by side (make -j2), and never two goals the same step
 .NOTPARALLEL:
 
-CONDITIONS := supervised upsampled pseudo reweighted em truth
-MIXED := upsampled-em upsampled-em-mixed em-first upsampled-longer em-checked em-mixed em-deactivate em-emotions \
-  balanced balanced-real printed em-printed
-FACES := $(addprefix faces-,$(CONDITIONS) $(MIXED) data judge generator)
-MNIST := $(addprefix mnist-,$(CONDITIONS) $(MIXED) data generator)
+FACES := $(addprefix faces-,$(WITHOUT_EDITS) $(WITH_EDITS) data judge generator)
+MNIST := $(addprefix mnist-,$(filter-out pseudo-5x,$(WITHOUT_EDITS) $(WITH_EDITS)) data generator)
 BY_GENERATOR := $(addprefix faces-,$(EDITORS))
 BY_CLASS_GENERATOR := $(addprefix faces-,$(OF_CLASSES))
 
@@ -51,12 +50,10 @@ PERSONAL := faces-personalised faces-normalised
 
 help:
 	@echo 'make faces-em                 rendered faces: label, pseudo-label, train an editor, synthesise, train, report'
-	@echo 'make faces-supervised|-upsampled|-pseudo|-reweighted|-truth    the other conditions'
+	@echo 'make faces-CONDITION          another condition: what the classifier learns from'
+	@sed -n 's/^#   /    /p' make/conditions.mk
 	@echo 'make compare-faces            supervised, upsampled, pseudo, reweighted, em, truth as a table (ARCHS="ganimation stargan": those of other editors, too;'
 	@echo '                              BESIDES="em-first balanced": these, too);  results-faces: copies the reports to runs/results/'
-	@echo 'make faces-upsampled-em|-em-checked|-em-mixed|-em-deactivate|-em-emotions   other ways to use edits'
-	@echo 'make faces-printed|-em-printed   the thesis'\''s Table 1 to the letter: no dropout, augmentation or averaged weights'
-	@echo 'make faces-balanced|-balanced-real   synthetic faces alone, six levels of every AU equally often; real ones drawn so'
 	@echo 'make faces-GENERATOR          another generator in place of that of faces-em: $(EDITORS)'
 	@echo 'make faces-CLASS_GENERATOR    an expression classifier on real faces and theirs: $(OF_CLASSES)'
 	@echo 'make compare-expressions ARCHS="fexgan stargan"   real, up-sampled, and with the faces of each (SEEDS="1 2 3")'
@@ -139,11 +136,7 @@ compare-faces results-faces: %-faces: | $(READY)
 $(AFFECT): faces-%: | $(READY)
 	$(ALONE_FACES) $(MAKE) -f make/affect.mk $*
 
-SWEEP := $(addprefix faces-,pseudo-hard pseudo-balanced pseudo-upsampled pseudo-5x mean-teacher)
-.PHONY: $(SWEEP) compare-pseudo
-$(SWEEP): faces-%: | $(READY)
-	$(ALONE_FACES) $(MAKE) -f make/experiment.mk SET=faces ARCH=$(EDITOR) $*
-
+.PHONY: compare-pseudo
 compare-pseudo: | $(READY)
 	$(ALONE_FACES) $(MAKE) -f make/experiment.mk SET=faces ARCH=$(EDITOR) $@
 

@@ -2,13 +2,15 @@
 #   make -f make/experiment.mk SET=faces|mnist ARCH=warp-editor GOAL
 # GOAL is a condition, or data, judge, generator, synthetic, compare, results or results-generator.
 include make/settings.mk
+include make/conditions.mk
 
 .PHONY: data judge generator synthetic of-seeds compare compare-pseudo results results-generator
 data:  # the goal where none is named
 
 ARCH ?= $(EDITOR)
 # em is the thesis's name for what the editor of faces-em makes, trained from seed 1; another generator, or another
-# seed of it, gives its name to its condition: ganimation-g1, warp-editor-g2
+# seed of it, gives its name to the folder of a condition: ganimation-g1, warp-editor-g2-first. Goals go on saying em:
+# em-first GENERATOR_SEED=2 makes warp-editor-g2-first
 usual := $(if $(filter mnist,$(SET)),$(MNIST_EDITOR),$(EDITOR))
 # VARIANT=no-pairs CONFIG="w_pair=0": the same generator with other settings, under a name of its own
 variant := $(ARCH)$(VARIANT:%=-%)
@@ -17,30 +19,29 @@ generator = $(run)/generators/$(variant)/seed$(GENERATOR_SEED)
 
 include make/$(SET).mk
 
+# as Niinuma et al. print it: synthetic images alone, six levels of every AU equally often
+balanced := $(if $(filter em,$(em)),balanced,balanced-$(em))
+# the folder of the condition $(name)
+folder = $(patsubst upsampled-em%,upsampled-$(em)%,$(patsubst em%,$(em)%,$(patsubst balanced,$(balanced),$(name))))
+
 # truth: as pseudo, with the true labels of the unlabelled images, which only sets made here have
 # BESIDES="em-mixed balanced": other conditions of this file, in the tables as well
 # ARCHS="ganimation stargan": the conditions of other editors, each by a make of its own
-other_editors := $(filter-out $(if $(filter em,$(em)),$(ARCH)),$(ARCHS))
+other_editors := $(filter-out $(ARCH),$(ARCHS))
 of_others := $(other_editors:%=%-g$(GENERATOR_SEED))
-compared := supervised upsampled pseudo reweighted $(em) $(if $(own),,truth) $(BESIDES)
+listed := supervised upsampled pseudo reweighted em $(if $(own),,truth)
+compared := $(foreach name,$(listed) $(filter-out $(listed),$(BESIDES)),$(folder))
 sweep := pseudo-hard pseudo-balanced pseudo-upsampled mean-teacher $(if $(FACES_DIR),$(if $(own),,pseudo-5x))
-# as Niinuma et al. print it: synthetic images alone, six levels of every AU equally often, against real ones drawn so
-balanced := $(if $(filter em,$(em)),balanced,balanced-$(em))
-# the thesis's other two synthetic sets
-others := $(em)-deactivate $(em)-emotions
-conditions := $(filter-out $(BESIDES),$(compared)) upsampled-$(em) upsampled-$(em)-mixed $(em)-first upsampled-longer \
-  $(em)-checked $(em)-mixed $(others) printed $(em)-printed \
-  $(balanced) balanced-real $(sweep)
+conditions := $(filter-out $(if $(own),truth pseudo-5x) $(if $(FACES_DIR),,pseudo-5x),$(WITHOUT_EDITS) $(WITH_EDITS))
 reports := report.json $(if $(test_natural),report_natural.json)
-.PHONY: $(conditions) em
+.PHONY: $(conditions)
 
 data: $(data)
-$(conditions): %: $(addprefix $(run)/%/seed$(SEED)/,$(reports))
-synthetic: $(em)
+synthetic: em
 ifneq ($(judge),)
-generator $(em): $(generator)/report.json
+generator em: $(generator)/report.json
 else
-generator $(em): $(generator)/generator.onnx
+generator em: $(generator)/generator.onnx
 endif
 
 # ---- models ----------------------------------------------------------------------------------------------
@@ -64,8 +65,9 @@ $(run)/pseudo/seed%/pseudo.csv: $(run)/supervised/seed%/classifier.onnx
 $(run)/pseudo/seed%/classifier.pt: $(run)/pseudo/seed%/pseudo.csv
 	$(PY) train_classifier.py --train $(labelled) $< $(learn)
 
-$(run)/reweighted/seed%/reweighted.csv: $(run)/pseudo/seed%/pseudo.csv $(run)/$(em)/synthetic/manifest.csv
-	$(PY) -m lib.balance $< --like $(run)/$(em)/synthetic/manifest.csv --out $@
+# of any generator's table, the counterpart of em
+$(run)/reweighted/seed%/reweighted.csv: $(run)/pseudo/seed%/pseudo.csv $(run)/em/synthetic/manifest.csv
+	$(PY) -m lib.balance $< --like $(run)/em/synthetic/manifest.csv --out $@
 
 $(run)/reweighted/seed%/classifier.pt: $(run)/reweighted/seed%/reweighted.csv
 	$(PY) train_classifier.py --train $(labelled) $< $(learn)
@@ -186,8 +188,16 @@ $(run)/$(em)-checked/synthetic/manifest.csv: $(generator)/generator.onnx $(run)/
 $(run)/$(em)-mixed/synthetic/manifest.csv: $(generator)/generator.onnx
 	$(synthesize) --recipe random --targets $(firstword $(labelled)) --sources all
 
-$(others:%=$(run)/%/synthetic/manifest.csv): $(run)/$(em)-%/synthetic/manifest.csv: $(generator)/generator.onnx
+# the thesis's other two synthetic sets
+others := $(run)/$(em)-deactivate/synthetic/manifest.csv $(run)/$(em)-emotions/synthetic/manifest.csv
+$(others): $(run)/$(em)-%/synthetic/manifest.csv: $(generator)/generator.onnx
 	$(synthesize) --recipe $*
+
+# em of faces-em, for reweighted: by a make of its own, once the steps that both share are done
+ifneq ($(em),em)
+$(run)/em/synthetic/manifest.csv: | $(generator)/generator.onnx
+	$(MAKE) -f make/experiment.mk SET=$(SET) ARCH=$(usual) GENERATOR_SEED=1 VARIANT= CONFIG= $@
+endif
 
 # ---- exports and reports ---------------------------------------------------------------------------------
 %/classifier.onnx: %/classifier.pt
@@ -230,3 +240,8 @@ compare-pseudo: $(addprefix $(run)/,$(foreach c,supervised upsampled pseudo $(sw
 results: compare
 	mkdir -p $(results)
 	cd $(run) && cp --parents $(tables) $(CURDIR)/$(results)
+
+# ---- a condition by its name, for SEED -------------------------------------------------------------------
+of_goal = $(foreach name,$@,$(addprefix $(run)/$(folder)/seed$(SEED)/,$(reports)))
+.SECONDEXPANSION:
+$(conditions): $$(of_goal)

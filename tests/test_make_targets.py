@@ -124,6 +124,50 @@ def test_the_usual_editor_from_another_seed_is_one_of_them(tmp_path):
         assert f"runs/quick/faces/{condition}/seed1/report.json" in last.splitlines()[-1]
 
 
+OF_SEED_2 = {  # goal: the folder of its classifier, with the edits of generator seed 2
+    "em": "warp-editor-g2",
+    "em-first": "warp-editor-g2-first",
+    "em-printed": "warp-editor-g2-printed",
+    "em-checked": "warp-editor-g2-checked",
+    "em-mixed": "warp-editor-g2-mixed",
+    "em-deactivate": "warp-editor-g2-deactivate",
+    "em-emotions": "warp-editor-g2-emotions",
+    "upsampled-em": "upsampled-warp-editor-g2",
+    "upsampled-em-mixed": "upsampled-warp-editor-g2-mixed",
+    "balanced": "balanced-warp-editor-g2",
+    "pseudo-balanced": "pseudo-balanced",
+}
+
+
+@pytest.mark.parametrize("goal", OF_SEED_2)
+def test_goals_say_em_whatever_made_the_edits(goal, tmp_path):
+    text = plan(tmp_path, f"faces-{goal}", "GENERATOR_SEED=2")
+    assert f"> runs/quick/faces/{OF_SEED_2[goal]}/seed1/report.json.tmp" in text
+    assert "/em/" not in text and "/em-" not in text
+    assert f"/faces/{goal}/seed1/report.json.tmp" in plan(tmp_path, f"faces-{goal}")
+
+
+def test_reweighted_has_the_aus_of_em_whatever_else_is_compared(tmp_path):
+    for variables in (["GENERATOR_SEED=2"], ["VARIANT=x", "CONFIG=w_pair=0"]):
+        text = plan(tmp_path, "compare-faces", "SEEDS=1", *variables)
+        (line,) = [line for line in text.splitlines() if " --like " in line]
+        assert "--like runs/quick/faces/em/synthetic/manifest.csv" in line
+        (made,) = [line for line in text.splitlines() if "--out runs/quick/faces/em/" in line]
+        assert "--model runs/quick/faces/generators/warp-editor/seed1/generator.onnx" in made
+
+
+def test_an_editor_of_another_seed_is_made_and_listed_once(tmp_path):
+    arguments = ["ARCHS=ganimation warp-editor", "SEEDS=1", "GENERATOR_SEED=2"]
+    table = plan(tmp_path, "compare-faces", *arguments).splitlines()[-1]
+    for condition in ("warp-editor-g2", "ganimation-g2"):
+        assert table.split().count(f"runs/quick/faces/{condition}/seed1/report.json") == 1
+
+
+def test_all_conditions_of_the_grid_have_a_goal(tmp_path):
+    for goal in ("mnist-mean-teacher", "mnist-pseudo-hard", "mnist-balanced", "mnist-em-first"):
+        assert "evaluate.py" in plan(tmp_path, goal), goal
+
+
 def test_generators_of_expressions_share_one_table(tmp_path):
     arguments = ["ARCHS=fexgan stargan-expressions", "SEEDS=1"]
     lines = plan(tmp_path, "compare-expressions", *arguments).splitlines()

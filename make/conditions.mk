@@ -1,0 +1,33 @@
+# Every condition: what a classifier learns from, one line each. `make help` prints these lines; more in docs/results.md.
+# `make faces-em` makes the condition em, `make mnist-em` the same on the MNIST grid.
+#
+# without generated images
+#   supervised          labelled images
+#   upsampled           labelled images, rare AUs more often
+#   upsampled-longer    upsampled, then 300 steps more: the counterpart of em-first
+#   printed             labelled images, with the thesis's Table 1 to the letter: no dropout, augmentation, averaged weights
+#   balanced-real       labelled images, drawn so that six levels of every AU come equally often
+#   pseudo              labelled images, and unlabelled ones as supervised reads them
+#   pseudo-hard         pseudo, with labels of 0 or 1
+#   pseudo-balanced     pseudo, with the surest labels of each AU only
+#   pseudo-upsampled    pseudo, as upsampled reads them, rare AUs more often
+#   pseudo-5x           pseudo-upsampled, with five times as many unlabelled images (rendered faces only)
+#   mean-teacher        upsampled, and unlabelled images that the averaged weights label while training goes on
+#   reweighted          pseudo, weighted until AUs are as frequent as in em
+#   truth               pseudo, with true labels: a ceiling (not with your own data)
+WITHOUT_EDITS := supervised upsampled upsampled-longer printed balanced-real \
+  pseudo pseudo-hard pseudo-balanced pseudo-upsampled pseudo-5x mean-teacher reweighted truth
+
+# with edits
+#   em                  labelled images, and neutral faces edited to one AU each at level 0.7
+#   em-printed          em, with Table 1 to the letter
+#   em-checked          em, without edits that a second classifier does not confirm
+#   em-mixed            em, and edits to the AUs of labelled rows; edits have half the weight
+#   em-deactivate       labelled images, and faces with one of their AUs switched off
+#   em-emotions         labelled images, and neutral faces with the AUs of an emotion
+#   upsampled-em        upsampled, and edits to one AU each at levels 0.3 to 1
+#   upsampled-em-mixed  upsampled-em, and edits to true rows, so that levels 1 to 5 of every AU come equally often
+#   em-first            upsampled-em, then 300 steps with labelled images alone
+#   balanced            edits alone, with six levels of every AU equally often
+WITH_EDITS := em em-printed em-checked em-mixed em-deactivate em-emotions \
+  upsampled-em upsampled-em-mixed em-first balanced
