@@ -1,11 +1,11 @@
-# Every condition: what a classifier learns from, one line each. `make help` prints these lines; more in docs/results.md.
+# Every condition: what a classifier learns from, one line each. `make help` prints these lines (see docs/results.md).
 # `make faces-em` makes the condition em, `make mnist-em` the same on the MNIST grid.
 #
 # without generated images
 #   supervised          labelled images
 #   upsampled           labelled images, rare AUs more often
 #   upsampled-longer    upsampled, then 300 steps more: the counterpart of em-first
-#   printed             labelled images, with the thesis's Table 1 to the letter: no dropout, augmentation, averaged weights
+#   printed             labelled images, with the thesis's Table 1 as printed: no dropout, augmentation, averaging
 #   balanced-real       labelled images, drawn so that six levels of every AU come equally often
 #   pseudo              labelled images, and unlabelled ones as supervised reads them
 #   pseudo-hard         pseudo, with labels of 0 or 1
@@ -20,8 +20,12 @@ WITHOUT_EDITS := supervised upsampled upsampled-longer printed balanced-real \
 
 # with edits
 #   em                  labelled images, and neutral faces edited to one AU each at level 0.7
-#   em-printed          em, with Table 1 to the letter
+#   em-printed          em, with Table 1 as printed
 #   em-checked          em, without edits that a second classifier does not confirm
+#   em-relabelled       labelled images, and edits with the labels that this second classifier reads
+#   em-confident        em-relabelled, each edit with the confidence of its reading as weight
+#   em-rare             labelled images, and edits to the rarest AUs only (RARE=rarest:5)
+#   em-ratio            em, with edits of weight RATIO=0.5 (the condition em-ratio-0.5); labelled images have weight 1
 #   em-mixed            em, and edits to the AUs of labelled rows; edits have half the weight
 #   em-deactivate       labelled images, and faces with one of their AUs switched off
 #   em-emotions         labelled images, and neutral faces with the AUs of an emotion
@@ -29,5 +33,5 @@ WITHOUT_EDITS := supervised upsampled upsampled-longer printed balanced-real \
 #   upsampled-em-mixed  upsampled-em, and edits to true rows, so that levels 1 to 5 of every AU come equally often
 #   em-first            upsampled-em, then 300 steps with labelled images alone
 #   balanced            edits alone, with six levels of every AU equally often
-WITH_EDITS := em em-printed em-checked em-mixed em-deactivate em-emotions \
+WITH_EDITS := em em-printed em-checked em-relabelled em-confident em-rare em-ratio em-mixed em-deactivate em-emotions \
   upsampled-em upsampled-em-mixed em-first balanced

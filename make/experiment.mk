@@ -22,7 +22,8 @@ include make/$(SET).mk
 # as Niinuma et al. print it: synthetic images alone, six levels of every AU equally often
 balanced := $(if $(filter em,$(em)),balanced,balanced-$(em))
 # the folder of the condition $(name)
-folder = $(patsubst upsampled-em%,upsampled-$(em)%,$(patsubst em%,$(em)%,$(patsubst balanced,$(balanced),$(name))))
+of_editor = $(patsubst upsampled-em%,upsampled-$(em)%,$(patsubst em%,$(em)%,$(patsubst balanced,$(balanced),$(name))))
+folder = $(of_editor:$(em)-ratio=$(em)-ratio-$(RATIO))
 
 # truth: as pseudo, with the true labels of the unlabelled images, which only sets made here have
 # BESIDES="em-mixed balanced": other conditions of this file, in the tables as well
@@ -48,7 +49,8 @@ endif
 # named here, as make uses no pattern rule twice in one chain of steps: labels come from classifiers, too
 $(foreach c,supervised upsampled,$(run)/$c/seed$(SEED)/classifier.onnx):
 # how each condition learns; from what stands before it
-learn = --validation $(validation) --out $@ --seed $* --device $(DEVICE) --resume $(classifier_options) $(au_loss)
+seed = $(patsubst seed%,%,$(notdir $(@D)))
+learn = --validation $(validation) --out $@ --seed $(seed) --device $(DEVICE) --resume $(classifier_options) $(au_loss)
 
 $(run)/supervised/seed%/classifier.pt: $(data) | $(READY)
 	$(PY) train_classifier.py --train $(labelled) $(learn)
@@ -83,7 +85,8 @@ $(run)/$(em)/seed%/classifier.pt: $(run)/$(em)/synthetic/manifest.csv
 # ---- Table 1 of the thesis, as printed ---------------------------------------------------------------------
 # mse, early stopping; no dropout, augmentation, schedule or averaged weights. All learn for as many epochs, so that more
 # images are more steps; elsewhere all make as many steps
-as_printed = --validation $(validation) --out $@ --seed $* --device $(DEVICE) --resume --dropout 0 --augment none $(own_options) \
+as_printed = --validation $(validation) --out $@ --seed $(seed) --device $(DEVICE) --resume --dropout 0 --augment none \
+  $(own_options) \
   $(if $(filter smoke,$(PRESET)),--max-steps 40)
 $(run)/printed/seed%/classifier.pt: $(data) | $(READY)
 	$(PY) train_classifier.py --train $(labelled) $(as_printed)
@@ -108,9 +111,30 @@ $(run)/upsampled-$(em)-mixed/seed%/classifier.pt: $(run)/$(em)-range/synthetic/m
   $(run)/$(em)-reweight/synthetic/manifest.csv
 	$(PY) train_classifier.py --train $(labelled) $^ --upsample $(count) $(learn)
 
-# only edits that a classifier confirms which the generator has not seen
+# only edits that a second classifier confirms. It is not the one that taught the generator, but not independent of it:
+# it has learnt from the same labelled images, from another seed
+checker := $(run)/supervised/seed2/classifier.onnx
 $(run)/$(em)-checked/seed%/classifier.pt: $(run)/$(em)-checked/synthetic/manifest.csv
 	$(PY) train_classifier.py --train $(labelled) $< $(learn)
+
+# the labels are what this classifier reads in the edits
+$(run)/$(em)-relabelled/seed%/classifier.pt: $(run)/$(em)-relabelled/synthetic/manifest.csv
+	$(PY) train_classifier.py --train $(labelled) $< $(learn)
+
+# and the surer it is, the more an edit counts
+$(run)/$(em)-confident/seed%/classifier.pt: $(run)/$(em)-confident/weighted.csv
+	$(PY) train_classifier.py --train $(labelled) $< $(learn)
+
+$(run)/$(em)-confident/weighted.csv: $(run)/$(em)-relabelled/synthetic/manifest.csv
+	$(PY) -m lib.balance $< --by confidence --out $@
+
+# as many edits as em has, all of the rarest AUs
+$(run)/$(em)-rare/seed%/classifier.pt: $(run)/$(em)-rare/synthetic/manifest.csv
+	$(PY) train_classifier.py --train $(labelled) $< $(learn)
+
+# edits of any weight: em-ratio-0.3/seed1; em itself is em-ratio-1
+$(run)/$(em)-ratio-%/classifier.pt: $(run)/$(em)/synthetic/manifest.csv
+	$(PY) train_classifier.py --train $(labelled) $< --weights $(labelled:%=1) $(*D) $(learn)
 
 # AUs together, as they stand in labelled rows, as well as alone
 $(run)/$(em)-mixed/seed%/classifier.pt: $(run)/$(em)/synthetic/manifest.csv $(run)/$(em)-mixed/synthetic/manifest.csv
@@ -182,8 +206,14 @@ $(run)/$(em)-range/synthetic/manifest.csv: $(generator)/generator.onnx
 $(run)/$(em)-reweight/synthetic/manifest.csv: $(generator)/generator.onnx
 	$(synthesize) --recipe reweight --seed 5
 
-$(run)/$(em)-checked/synthetic/manifest.csv: $(generator)/generator.onnx $(run)/supervised/seed2/classifier.onnx
-	$(synthesize) --check $(run)/supervised/seed2/classifier.onnx $(synthesis_options)
+$(run)/$(em)-checked/synthetic/manifest.csv: $(generator)/generator.onnx $(checker)
+	$(synthesize) --check $(checker) $(synthesis_options)
+
+$(run)/$(em)-relabelled/synthetic/manifest.csv: $(generator)/generator.onnx $(checker)
+	$(synthesize) --check $(checker) --relabel $(synthesis_options)
+
+$(run)/$(em)-rare/synthetic/manifest.csv: $(generator)/generator.onnx
+	$(synthesize) --aus $(RARE) $(synthesis_options)
 
 $(run)/$(em)-mixed/synthetic/manifest.csv: $(generator)/generator.onnx
 	$(synthesize) --recipe random --targets $(firstword $(labelled)) --sources all

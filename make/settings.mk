@@ -24,6 +24,10 @@ endif
 SECOND_STEPS := $(if $(filter smoke,$(PRESET)),20,300)
 second = --max-steps $(SECOND_STEPS) --learning-rate 3e-4
 
+# em-ratio: the weight of an edit, where a labelled image has weight 1; em-rare: which AUs
+RATIO ?= 0.5
+RARE ?= rarest:5
+
 # the MNIST grid
 LEVEL ?= medium
 N ?= 3000

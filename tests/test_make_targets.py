@@ -18,6 +18,21 @@ EXPECTED = {  # target and variables: pieces of the commands that it runs
     "faces-em-printed": ["em/synthetic/manifest.csv", "--resume --dropout 0"],
     "faces-balanced-real": ["lib.balance data/quick/faces/labelled.csv --levels --count 3000"],
     "faces-em-first": ["--recipe single-au --level-range 0.3 1", "--upsample 3000", "--init runs/"],
+    "faces-em-rare": ["--aus rarest:5 --recipe single-au",
+                      "--train data/quick/faces/labelled.csv runs/quick/faces/em-rare/synthetic"],
+    "faces-em-relabelled": ["--check runs/quick/faces/supervised/seed2/classifier.onnx --relabel",
+                            "labelled.csv runs/quick/faces/em-relabelled/synthetic/manifest.csv"],
+    "faces-em-confident": ["lib.balance runs/quick/faces/em-relabelled/synthetic/manifest.csv"
+                           " --by confidence --out runs/quick/faces/em-confident/weighted.csv",
+                           "labelled.csv runs/quick/faces/em-confident/weighted.csv"],
+    "faces-em-ratio RATIO=0.3 SEED=2": [
+        "em/synthetic/manifest.csv --weights 1 0.3 --validation",
+        "--out runs/quick/faces/em-ratio-0.3/seed2/classifier.pt --seed 2",
+    ],
+    "mnist-em-rare RARE=rarest:2": ["--aus rarest:2 --recipe single-au --level 1"],
+    "mnist-em-confident": ["--relabel --recipe single-au --level 1", "--by confidence"],
+    "mnist-em-ratio": ["--weights 1 0.5", "mnist-medium-3000/em-ratio-0.5/seed1/report.json"],
+    "compare-faces BESIDES=em-ratio-0.1": ["--weights 1 0.1", "em-ratio-0.1/seed3/report.json"],
     "faces-va": ["--tasks va --losses va=ccc"],
     "faces-expressions": ["--tasks expression"],
     "faces-joint": ["--tasks au va expression --losses au=bce"],
@@ -130,6 +145,10 @@ OF_SEED_2 = {  # goal: the folder of its classifier, with the edits of generator
     "em-printed": "warp-editor-g2-printed",
     "em-checked": "warp-editor-g2-checked",
     "em-mixed": "warp-editor-g2-mixed",
+    "em-rare": "warp-editor-g2-rare",
+    "em-relabelled": "warp-editor-g2-relabelled",
+    "em-confident": "warp-editor-g2-confident",
+    "em-ratio": "warp-editor-g2-ratio-0.5",
     "em-deactivate": "warp-editor-g2-deactivate",
     "em-emotions": "warp-editor-g2-emotions",
     "upsampled-em": "upsampled-warp-editor-g2",
@@ -144,7 +163,8 @@ def test_goals_say_em_whatever_made_the_edits(goal, tmp_path):
     text = plan(tmp_path, f"faces-{goal}", "GENERATOR_SEED=2")
     assert f"> runs/quick/faces/{OF_SEED_2[goal]}/seed1/report.json.tmp" in text
     assert "/em/" not in text and "/em-" not in text
-    assert f"/faces/{goal}/seed1/report.json.tmp" in plan(tmp_path, f"faces-{goal}")
+    usual = OF_SEED_2[goal].replace("warp-editor-g2", "em") if "em" in goal else goal
+    assert f"/faces/{usual}/seed1/report.json.tmp" in plan(tmp_path, f"faces-{goal}")
 
 
 def test_reweighted_has_the_aus_of_em_whatever_else_is_compared(tmp_path):
