@@ -62,7 +62,7 @@ help:
 	@echo 'make mnist-tune NOISE=t       F1 of supervised at a noise, on grids of its own: which t is as hard as the thesis says'
 	@echo 'make idiosyncratic | sweep-ganimation | discriminators   what Niinuma et al. (2022) ask of GANimation'
 	@echo 'make fexgan-table             FExGAN: the four accuracies of its discriminator, and sheets as Siddiqui (2021) shows them'
-	@echo 'make compare-pseudo           what images without labels bring: pseudo-labels hard, soft, balanced, 5x; mean teacher'
+	@echo 'make compare-pseudo           what images without labels bring: all the pseudo-…, and mean-teacher (SEEDS="1 2 3")'
 	@echo 'make faces-va|-expressions|-joint|-emotions   valence/arousal, expressions, all with AUs; compare-affect, results-affect'
 	@echo 'make faces-personalised|-normalised   models of one neutral image a person; compare-personal, results-personal'
 	@echo 'make faces-sources            edits of another data set, and both sets together (OTHER=DIR: yours); compare-sources, results-sources'

@@ -32,7 +32,6 @@ other_editors := $(filter-out $(ARCH),$(ARCHS))
 of_others := $(other_editors:%=%-g$(GENERATOR_SEED))
 listed := supervised upsampled pseudo reweighted em $(if $(own),,truth)
 compared := $(foreach name,$(listed) $(filter-out $(listed),$(BESIDES)),$(folder))
-sweep := pseudo-hard pseudo-balanced pseudo-upsampled mean-teacher $(if $(FACES_DIR),$(if $(own),,pseudo-5x))
 conditions := $(filter-out $(if $(own),truth pseudo-5x) $(if $(FACES_DIR),,pseudo-5x),$(WITHOUT_EDITS) $(WITH_EDITS))
 reports := report.json $(if $(test_natural),report_natural.json)
 .PHONY: $(conditions)
@@ -47,7 +46,8 @@ endif
 
 # ---- models ----------------------------------------------------------------------------------------------
 # named here, as make uses no pattern rule twice in one chain of steps: labels come from classifiers, too
-$(foreach c,supervised upsampled,$(run)/$c/seed$(SEED)/classifier.onnx):
+readers := $(foreach s,$(sort $(SEED) $(SEEDS)),supervised/seed$s upsampled/seed$s pseudo-upsampled/seed$s)
+$(readers:%=$(run)/%/classifier.onnx):
 # how each condition learns; from what stands before it
 seed = $(patsubst seed%,%,$(notdir $(@D)))
 learn = --validation $(validation) --out $@ --seed $(seed) --device $(DEVICE) --resume $(classifier_options) $(au_loss)
@@ -83,8 +83,8 @@ $(run)/$(em)/seed%/classifier.pt: $(run)/$(em)/synthetic/manifest.csv
 	$(PY) train_classifier.py --train $(labelled) $< $(learn)
 
 # ---- Table 1 of the thesis, as printed ---------------------------------------------------------------------
-# mse, early stopping; no dropout, augmentation, schedule or averaged weights. All learn for as many epochs, so that more
-# images are more steps; elsewhere all make as many steps
+# mse, early stopping; no dropout, augmentation, schedule or averaged weights. All learn for as many epochs, so that
+# more images are more steps; elsewhere all make as many steps
 as_printed = --validation $(validation) --out $@ --seed $(seed) --device $(DEVICE) --resume --dropout 0 --augment none \
   $(own_options) \
   $(if $(filter smoke,$(PRESET)),--max-steps 40)
@@ -148,7 +148,8 @@ $(run)/$(em)-emotions/seed%/classifier.pt: $(run)/$(em)-emotions/synthetic/manif
 	$(PY) train_classifier.py --train $(labelled) $< $(learn)
 
 # ---- other ways to use images without labels ---------------------------------------------------------------
-# pseudo keeps the readings as they are (soft); here they are made 0 or 1, or only the surest of each AU are kept
+# pseudo keeps the readings as they are (soft); here they are made 0 or 1, or only the surest of each AU are kept, or
+# all that are sure enough
 PER_CLASS = $$(($(count) / 20))
 $(run)/pseudo-hard/seed%/pseudo.csv: $(run)/supervised/seed%/classifier.onnx
 	$(PY) pseudo_label.py --model $< --images $(unlabelled) --threshold stored --out $@ --device $(DEVICE)
@@ -156,10 +157,16 @@ $(run)/pseudo-hard/seed%/pseudo.csv: $(run)/supervised/seed%/classifier.onnx
 $(run)/pseudo-balanced/seed%/pseudo.csv: $(run)/supervised/seed%/classifier.onnx
 	$(PY) pseudo_label.py --model $< --images $(unlabelled) --per-class $(PER_CLASS) --out $@ --device $(DEVICE)
 
+$(run)/pseudo-masked/seed%/pseudo.csv: $(run)/supervised/seed%/classifier.onnx
+	$(PY) pseudo_label.py --model $< --images $(unlabelled) --mask-confidence $(MASK) --out $@ --device $(DEVICE)
+
 $(run)/pseudo-hard/seed%/classifier.pt: $(run)/pseudo-hard/seed%/pseudo.csv
 	$(PY) train_classifier.py --train $(labelled) $< $(learn)
 
 $(run)/pseudo-balanced/seed%/classifier.pt: $(run)/pseudo-balanced/seed%/pseudo.csv
+	$(PY) train_classifier.py --train $(labelled) $< $(learn)
+
+$(run)/pseudo-masked/seed%/classifier.pt: $(run)/pseudo-masked/seed%/pseudo.csv
 	$(PY) train_classifier.py --train $(labelled) $< $(learn)
 
 # the readings of a classifier that saw rare AUs more often, and labelled images so, too
@@ -169,11 +176,20 @@ $(run)/pseudo-upsampled/seed%/pseudo.csv: $(run)/upsampled/seed%/classifier.onnx
 $(run)/pseudo-upsampled/seed%/classifier.pt: $(run)/pseudo-upsampled/seed%/pseudo.csv
 	$(PY) train_classifier.py --train $(labelled) $< --upsample $(count) $(learn)
 
+# a second round: the readings of that classifier
+$(run)/pseudo-round2/seed%/pseudo.csv: $(run)/pseudo-upsampled/seed%/classifier.onnx
+	$(PY) pseudo_label.py --model $< --images $(unlabelled) --out $@ --device $(DEVICE)
+
+$(run)/pseudo-round2/seed%/classifier.pt: $(run)/pseudo-round2/seed%/pseudo.csv
+	$(PY) train_classifier.py --train $(labelled) $< --upsample $(count) $(learn)
+
 # the average of the classifier's own weights labels the images while it learns
 $(run)/mean-teacher/seed%/classifier.pt: $(data) | $(READY)
-	$(PY) train_classifier.py --train $(labelled) --unlabelled $(unlabelled) --upsample $(count) $(learn)
+	$(PY) train_classifier.py --train $(labelled) --unlabelled $(unlabelled) --upsample $(count) \
+	  $(if $(filter --ema,$(classifier_options)),,--ema 0.99) $(learn)
 
-# five times as many images without labels, of five times as many people
+# five times as many images without labels, of five times as many people: the 5x of pseudo-upsampled, not of pseudo, as
+# upsampled reads them and rare AUs come more often
 $(run)/pseudo-5x/seed%/pseudo.csv: $(run)/upsampled/seed%/classifier.onnx $(FACES_DIR)/5x/unlabelled.csv
 	$(PY) pseudo_label.py --model $< --images $(FACES_DIR)/5x/unlabelled.csv --out $@ --device $(DEVICE)
 
@@ -262,8 +278,8 @@ $(other_editors:%=condition-of-%): condition-of-%: | $(made_here)
 	$(MAKE) -f make/experiment.mk SET=$(SET) ARCH=$* of-seeds
 
 # what is done with images without labels, beside none of them and beside their true labels
-compare-pseudo: $(addprefix $(run)/,$(foreach c,supervised upsampled pseudo $(sweep) $(if $(own),,truth),$(foreach \
-  s,$(SEEDS),$(addprefix $c/seed$s/,$(reports)))))
+unlabelled_used := $(filter supervised upsampled pseudo% mean-teacher truth,$(conditions))
+compare-pseudo: $(addprefix $(run)/,$(call of_seeds,$(unlabelled_used)))
 	$(PY) evaluate.py --compare $^
 
 # the reports behind the tables of RESULTS.md, small enough to commit

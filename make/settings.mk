@@ -27,6 +27,8 @@ second = --max-steps $(SECOND_STEPS) --learning-rate 3e-4
 # em-ratio: the weight of an edit, where a labelled image has weight 1; em-rare: which AUs
 RATIO ?= 0.5
 RARE ?= rarest:5
+# pseudo-masked: labels of less confidence are left out
+MASK ?= 0.5
 
 # the MNIST grid
 LEVEL ?= medium

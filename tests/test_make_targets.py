@@ -39,6 +39,16 @@ EXPECTED = {  # target and variables: pieces of the commands that it runs
     "faces-emotions": ["--recipe emotions", "--tasks expression"],
     "faces-pseudo SEED=4": ["pseudo_label.py", "--train data/quick/faces/labelled.csv runs/"],
     "faces-pseudo-5x": ["pseudo_label.py", "5x/unlabelled.csv"],
+    "faces-pseudo-5x SEED=2": ["--model runs/quick/faces/upsampled/seed2/", "--upsample 3000"],
+    "faces-pseudo-masked": ["--mask-confidence 0.5",
+                            "labelled.csv runs/quick/faces/pseudo-masked/seed1/pseudo.csv"],
+    "faces-pseudo-round2": ["--model runs/quick/faces/pseudo-upsampled/seed1/classifier.onnx",
+                            "labelled.csv runs/quick/faces/pseudo-round2/seed1/pseudo.csv --ups"],
+    "faces-pseudo-round2 SEED=4": ["--model runs/quick/faces/pseudo-upsampled/seed4/"],
+    "mnist-pseudo-round2": ["--model runs/quick/mnist-medium-3000/pseudo-upsampled/seed1/"],
+    "faces-mean-teacher PRESET=smoke": ["--unlabelled", "--ema 0.99"],
+    "compare-pseudo SEEDS=3": ["pseudo-upsampled/seed3/report.json", "pseudo-5x/seed3/report.json"],
+    "compare-faces SEEDS=3 BESIDES=pseudo-round2": ["pseudo-upsampled/seed3/classifier.onnx"],
     "faces-mean-teacher": ["--unlabelled data/quick/faces/unlabelled.csv"],
     "faces-personalised": ["lib.references", "synthesize.py", "--assume-neutral", "--personalise"],
     "faces-normalised": ["lib.references", "--reference"],
@@ -115,6 +125,14 @@ def test_further_conditions_stand_in_the_tables(tmp_path):
     line = plan(tmp_path, "compare-faces", "BESIDES=em-first balanced", "SEEDS=1").splitlines()[-1]
     for condition in ("supervised", "em", "em-first", "balanced", "truth"):
         assert f"runs/quick/faces/{condition}/seed1/report_natural.json" in line, condition
+
+
+def test_uses_of_unlabelled_images_stand_in_order(tmp_path):
+    last = plan(tmp_path, "compare-pseudo", "SEEDS=1").splitlines()[-1]
+    reports = [word for word in last.split() if word.endswith("/report.json")]
+    assert [word.split("/")[3] for word in reports] == [
+        "supervised", "upsampled", "pseudo", "pseudo-hard", "pseudo-balanced", "pseudo-masked",
+        "pseudo-upsampled", "pseudo-5x", "pseudo-round2", "mean-teacher", "truth"]
 
 
 def test_other_editors_are_made_and_stand_in_the_table(tmp_path):
