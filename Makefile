@@ -54,6 +54,7 @@ help:
 	@sed -n 's/^#   /    /p' make/conditions.mk
 	@echo 'make compare-faces            supervised, upsampled, pseudo, reweighted, em, truth as a table (ARCHS="ganimation stargan": those of other editors, too;'
 	@echo '                              BESIDES="em-first balanced": these, too);  results-faces: copies the reports to runs/results/'
+	@echo 'make compare-faces-validation | compare-mnist-validation   the same tables on the validation set, to choose settings by'
 	@echo 'make faces-GENERATOR          another generator in place of that of faces-em: $(EDITORS)'
 	@echo 'make faces-CLASS_GENERATOR    an expression classifier on real faces and theirs: $(OF_CLASSES)'
 	@echo 'make compare-expressions ARCHS="fexgan stargan"   real, up-sampled, and with the faces of each (SEEDS="1 2 3")'
@@ -156,6 +157,15 @@ $(SOURCES): | $(READY)
 
 faces-folds: | $(READY)
 	$(ALONE_FACES) $(MAKE) -f make/folds.mk
+
+# the same tables on the validation set, to choose settings by
+.PHONY: compare-faces-validation compare-mnist-validation
+compare-faces-validation: | $(READY)
+	$(call KNOWN,$(EDITORS))
+	$(ALONE_FACES) $(MAKE) -f make/experiment.mk SET=faces ARCH=$(EDITOR) REPORTS=report_validation.json compare
+
+compare-mnist-validation: | $(READY)
+	$(ALONE_MNIST) $(MAKE) -f make/experiment.mk SET=mnist ARCH=$(MNIST_EDITOR) REPORTS=report_validation.json compare
 
 compare-mnist results-mnist: %-mnist: | $(READY)
 	$(ALONE_MNIST) $(MAKE) -f make/experiment.mk SET=mnist ARCH=$(MNIST_EDITOR) $*

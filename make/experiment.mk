@@ -33,7 +33,8 @@ of_others := $(other_editors:%=%-g$(GENERATOR_SEED))
 listed := supervised upsampled pseudo reweighted em $(if $(own),,truth)
 compared := $(foreach name,$(listed) $(filter-out $(listed),$(BESIDES)),$(folder))
 conditions := $(filter-out $(if $(own),truth pseudo-5x) $(if $(FACES_DIR),,pseudo-5x),$(WITHOUT_EDITS) $(WITH_EDITS))
-reports := report.json $(if $(test_natural),report_natural.json)
+# what is measured: both tests. REPORTS=report_validation.json (compare-faces-validation): the validation set
+REPORTS ?= report.json $(if $(test_natural),report_natural.json)
 .PHONY: $(conditions)
 
 data: $(data)
@@ -252,6 +253,12 @@ endif
 %/generator.onnx: %/generator.pt
 	$(PY) export_onnx.py $< --out $@
 
+# On the validation set settings are chosen, so that the tests are looked at once. A model's thresholds are chosen on the
+# same images: its F1 and FDR there flatter all conditions, and only their differences mean something
+$(run)/%/report_validation.json: $(run)/%/classifier.onnx
+	$(PY) evaluate.py --model $< --test $(validation) --predictions $(@D)/predictions_validation.csv \
+	  --device $(DEVICE) > $@.tmp && mv $@.tmp $@
+
 # a page of pictures for the seed of SEED; the others of SEEDS are for tables
 plots = $(if $(filter seed$(SEED),$(notdir $(@D))),--report $(@D)/plots)
 $(run)/%/report.json: $(run)/%/classifier.onnx
@@ -264,7 +271,7 @@ $(run)/%/report_natural.json: $(run)/%/classifier.onnx
 	  --device $(DEVICE) > $@.tmp && mv $@.tmp $@
 
 # condition/seed1/report.json …, below $(run)
-of_seeds = $(foreach c,$1,$(foreach s,$(SEEDS),$(addprefix $c/seed$s/,$(reports))))
+of_seeds = $(foreach c,$1,$(foreach s,$(SEEDS),$(addprefix $c/seed$s/,$(REPORTS))))
 made_here := $(addprefix $(run)/,$(call of_seeds,$(compared)))
 tables := $(call of_seeds,$(compared) $(of_others))
 
@@ -288,6 +295,6 @@ results: compare
 	cd $(run) && cp --parents $(tables) $(CURDIR)/$(results)
 
 # ---- a condition by its name, for SEED -------------------------------------------------------------------
-of_goal = $(foreach name,$@,$(addprefix $(run)/$(folder)/seed$(SEED)/,$(reports)))
+of_goal = $(foreach name,$@,$(addprefix $(run)/$(folder)/seed$(SEED)/,$(REPORTS)))
 .SECONDEXPANSION:
 $(conditions): $$(of_goal)

@@ -127,6 +127,17 @@ def test_further_conditions_stand_in_the_tables(tmp_path):
         assert f"runs/quick/faces/{condition}/seed1/report_natural.json" in line, condition
 
 
+@pytest.mark.parametrize("name, place", [("faces", "faces"), ("mnist", "mnist-medium-3000")])
+def test_settings_are_chosen_on_validation_without_the_tests(name, place, tmp_path):
+    besides = "BESIDES=em-ratio-0.1 em-ratio-0.3"
+    text = plan(tmp_path, f"compare-{name}-validation", besides, "SEEDS=1", "PRESET=smoke")
+    place = place.replace("3000", "300")
+    for condition in ("supervised", "em", "em-ratio-0.1", "em-ratio-0.3"):
+        assert f"runs/smoke/{place}/{condition}/seed1/report_validation.json" in text, condition
+    assert f"--test data/smoke/{place}/validation.csv --predictions runs/" in text
+    assert "test.csv" not in text and "test_natural.csv" not in text
+
+
 def test_uses_of_unlabelled_images_stand_in_order(tmp_path):
     last = plan(tmp_path, "compare-pseudo", "SEEDS=1").splitlines()[-1]
     reports = [word for word in last.split() if word.endswith("/report.json")]
@@ -256,8 +267,9 @@ FACES = "faces-em faces-ganimation faces-fexgan compare-editors idiosyncratic sw
 SETS = {  # targets that work in the same folders
     "faces": FACES + " discriminators fexgan-table results-fexgan compare-faces faces-va faces-personalised"
     " faces-folds compare-pseudo compare-affect compare-personal compare-expressions precision faces-sources"
+    " compare-faces-validation"
     " compare-sources results-sources faces-domain compare-domain results-domain",
-    "mnist": "mnist-em mnist-tune compare-mnist results-mnist",
+    "mnist": "mnist-em mnist-tune compare-mnist compare-mnist-validation results-mnist",
     "samplers": "compare-samplers results-samplers compare-sampled results-sampled sampler-data"
     " faces-gan faces-relativistic-sampler",
     "digits": "compare-digits results-digits",
