@@ -1,6 +1,6 @@
 # The experiments, as files that depend on files: a second `make` does nothing, a killed one goes on.
 #   make faces-em                      the thesis's experiment on rendered faces (PRESET=quick, SEED=1)
-#   make compare-faces SEEDS="1 2 3"   six conditions, as a table
+#   make compare-faces SEEDS="1 2 3"   conditions side by side, as tables
 #   make help                          everything else
 #
 # This file has the names that people type. What they do stands in make/:
@@ -52,8 +52,11 @@ help:
 	@echo 'make faces-em                 rendered faces: label, pseudo-label, train an editor, synthesise, train, report'
 	@echo 'make faces-CONDITION          another condition: what the classifier learns from'
 	@sed -n 's/^#   /    /p' make/conditions.mk
-	@echo 'make compare-faces            supervised, upsampled, pseudo, reweighted, em, truth as a table (ARCHS="ganimation stargan": those of other editors, too;'
-	@echo '                              BESIDES="em-first balanced": these, too);  results-faces: copies the reports to runs/results/'
+	@echo 'make compare-faces            tables of conditions, and the paired differences of BEST=em-first and BASE=upsampled-longer'
+	@echo '                              (CONDITIONS="supervised em": these alone; BESIDES="em-rare em-mixed": these, too;'
+	@echo '                              ARCHS="ganimation stargan": those of other editors, too); personal models: compare-personal'
+	@echo 'make compare-faces-paired | compare-mnist-paired   the differences alone, of any two: BEST=em-mixed BASE=em'
+	@echo 'make results-faces            copies the reports behind the tables to runs/results/'
 	@echo 'make compare-faces-validation | compare-mnist-validation   the same tables on the validation set, to choose settings by'
 	@echo 'make faces-GENERATOR          another generator in place of that of faces-em: $(EDITORS)'
 	@echo 'make faces-CLASS_GENERATOR    an expression classifier on real faces and theirs: $(OF_CLASSES)'
@@ -157,6 +160,14 @@ $(SOURCES): | $(READY)
 
 faces-folds: | $(READY)
 	$(ALONE_FACES) $(MAKE) -f make/folds.mk
+
+# the paired differences of two conditions
+.PHONY: compare-faces-paired compare-mnist-paired
+compare-faces-paired: | $(READY)
+	$(ALONE_FACES) $(MAKE) -f make/experiment.mk SET=faces ARCH=$(EDITOR) paired
+
+compare-mnist-paired: | $(READY)
+	$(ALONE_MNIST) $(MAKE) -f make/experiment.mk SET=mnist ARCH=$(MNIST_EDITOR) paired
 
 # the same tables on the validation set, to choose settings by
 .PHONY: compare-faces-validation compare-mnist-validation

@@ -4,7 +4,7 @@
 include make/settings.mk
 include make/conditions.mk
 
-.PHONY: data judge generator synthetic of-seeds compare compare-pseudo results results-generator
+.PHONY: data judge generator synthetic of-seeds compare compare-pseudo paired results results-generator
 data:  # the goal where none is named
 
 ARCH ?= $(EDITOR)
@@ -26,12 +26,14 @@ of_editor = $(patsubst upsampled-em%,upsampled-$(em)%,$(patsubst em%,$(em)%,$(pa
 folder = $(of_editor:$(em)-ratio=$(em)-ratio-$(RATIO))
 
 # truth: as pseudo, with the true labels of the unlabelled images, which only sets made here have
-# BESIDES="em-mixed balanced": other conditions of this file, in the tables as well
+# CONDITIONS="supervised em": these alone in the tables;  BESIDES="em-mixed em-rare": these in the tables as well
 # ARCHS="ganimation stargan": the conditions of other editors, each by a make of its own
 other_editors := $(filter-out $(ARCH),$(ARCHS))
 of_others := $(other_editors:%=%-g$(GENERATOR_SEED))
-listed := supervised upsampled pseudo reweighted em $(if $(own),,truth)
-compared := $(foreach name,$(listed) $(filter-out $(listed),$(BESIDES)),$(folder))
+compared := $(foreach name,$(CONDITIONS) $(filter-out $(CONDITIONS),$(BESIDES)),$(folder))
+# BEST="em-first" BASE="upsampled-longer": the two whose paired differences stand below the tables
+best := $(foreach name,$(BEST),$(folder))
+base := $(foreach name,$(BASE),$(folder))
 conditions := $(filter-out $(if $(own),truth pseudo-5x) $(if $(FACES_DIR),,pseudo-5x),$(WITHOUT_EDITS) $(WITH_EDITS))
 # what is measured: both tests. REPORTS=report_validation.json (compare-faces-validation): the validation set
 REPORTS ?= report.json $(if $(test_natural),report_natural.json)
@@ -273,10 +275,19 @@ $(run)/%/report_natural.json: $(run)/%/classifier.onnx
 # condition/seed1/report.json …, below $(run)
 of_seeds = $(foreach c,$1,$(foreach s,$(SEEDS),$(addprefix $c/seed$s/,$(REPORTS))))
 made_here := $(addprefix $(run)/,$(call of_seeds,$(compared)))
-tables := $(call of_seeds,$(compared) $(of_others))
+listed := $(compared) $(of_others)
+tables := $(call of_seeds,$(listed))
 
 compare: $(made_here) $(other_editors:%=condition-of-%)
 	$(PY) evaluate.py --compare $(addprefix $(run)/,$(tables))
+	$(if $(and $(filter $(best),$(listed)),$(filter $(base),$(listed))),$(paired))
+
+# a table for each test: first - second, both the mean of SEEDS, on the same images
+paired = for file in $(REPORTS:report%.json=predictions%.csv); do echo; \
+	  $(PY) evaluate.py --compare $(SEEDS:%=$(run)/$(best)/seed%/$$file) \
+	    --against $(SEEDS:%=$(run)/$(base)/seed%/$$file); done
+paired: $(addprefix $(run)/,$(call of_seeds,$(best) $(base)))
+	$(paired)
 
 of-seeds: $(addprefix $(run)/,$(call of_seeds,$(em)))
 

@@ -52,6 +52,13 @@ test_natural := $(or $(TEST_NATURAL),$(if $(own),,$(FACES_DIR)/test_natural.csv)
 data := $(if $(own),$(FACES_RUN)/.checked,$(FACES_DIR)/.done)
 
 # ---- options of each stage -------------------------------------------------------------------------------
+# the tables of compare-faces. em-first is the use of edits that was chosen, and upsampled-longer learns as long without
+# them. Personal models have tables of their own (make/personal.mk): their test leaves out neutral frames
+CONDITIONS ?= supervised upsampled upsampled-longer pseudo $(if $(own),,pseudo-5x) reweighted em em-first \
+  balanced-real balanced $(if $(own),,truth)
+BEST ?= em-first
+BASE ?= upsampled-longer
+
 # as many synthetic (or repeated) images as pseudo-labelled ones
 COUNT_faces = $(if $(own),$$($(PY) -m lib.manifest count $(UNLABELLED)),$(FACES_COUNT_$(PRESET)))
 SYNTHESIS_faces := --recipe single-au --level 0.7 --sources neutral

@@ -50,6 +50,11 @@ test_natural := $(MNIST_DIR)/test_natural.csv
 data := $(MNIST_DIR)/.done
 
 # ---- options of each stage -------------------------------------------------------------------------------
+# the tables of compare-mnist
+CONDITIONS ?= supervised upsampled pseudo reweighted em truth
+BEST ?= em
+BASE ?= upsampled
+
 # as many synthetic (or repeated) images as pseudo-labelled ones
 COUNT_mnist := $$((3 * $(MNIST_N)))
 SYNTHESIS_mnist := --recipe single-au --level 1 --sources all

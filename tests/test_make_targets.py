@@ -101,6 +101,12 @@ def plan(folder, *arguments):
     return done.stdout.replace("\\\n", " ")
 
 
+def table(text):
+    """The reports that make puts in its last tables."""
+    lines = [line for line in text.splitlines() if "evaluate.py --compare" in line]
+    return [line for line in lines if ".json" in line][-1].split()
+
+
 @pytest.mark.parametrize("target", EXPECTED)
 def test_target_runs_what_it_says(target, tmp_path):
     text = " ".join(plan(tmp_path, *target.split()).split())
@@ -122,9 +128,50 @@ def test_folds_split_people_first(tmp_path):
 
 
 def test_further_conditions_stand_in_the_tables(tmp_path):
-    line = plan(tmp_path, "compare-faces", "BESIDES=em-first balanced", "SEEDS=1").splitlines()[-1]
-    for condition in ("supervised", "em", "em-first", "balanced", "truth"):
-        assert f"runs/quick/faces/{condition}/seed1/report_natural.json" in line, condition
+    besides = "BESIDES=em-first em-rare"
+    reports = table(plan(tmp_path, "compare-faces", besides, "SEEDS=1"))
+    for condition in ("supervised", "em", "em-first", "em-rare", "truth"):
+        assert reports.count(f"runs/quick/faces/{condition}/seed1/report_natural.json") == 1
+    two = ["compare-faces", "CONDITIONS=supervised em", "SEEDS=1"]
+    reports = table(plan(tmp_path, *two)) + table(plan(tmp_path, *two, "BESIDES=em-rare"))
+    names = [word.split("/")[3] for word in reports if word.endswith("/report.json")]
+    assert names == ["supervised", "em", "supervised", "em", "em-rare"]
+
+
+def test_the_tables_of_faces_have_what_a_reader_expects(tmp_path):
+    reports = table(plan(tmp_path, "compare-faces", "SEEDS=1"))
+    names = [word.split("/")[3] for word in reports if word.endswith("/report.json")]
+    assert names == ["supervised", "upsampled", "upsampled-longer", "pseudo", "pseudo-5x",
+                     "reweighted", "em", "em-first", "balanced-real", "balanced", "truth"]
+    (tmp_path / "x.csv").touch()
+    own = [f"{part}=x.csv" for part in ("LABELLED", "UNLABELLED", "VALIDATION", "TEST")]
+    own_names = [word.split("/")[3] for word in table(plan(tmp_path, "compare-faces", *own))
+                 if word.endswith("/seed1/report.json")]
+    assert own_names == [name for name in names if name not in ("pseudo-5x", "truth")]
+
+
+def paired(text):
+    """The commands behind the paired differences, as words; the loop's variable is $file."""
+    text = " ".join(text.split())
+    return [part.split("; done")[0] for part in text.split("for file in ")[1:]]
+
+
+def test_differences_of_two_conditions_stand_below_the_tables(tmp_path):
+    def files(condition):
+        return " ".join(f"runs/quick/faces/{condition}/seed{seed}/$file" for seed in (1, 2))
+
+    both = ["compare-faces", "SEEDS=1 2"]
+    (command,) = paired(plan(tmp_path, *both))
+    assert command.startswith("predictions.csv predictions_natural.csv; do")
+    assert f"--compare {files('em-first')} --against {files('upsampled-longer')}" in command
+    (command,) = paired(plan(tmp_path, *both, "GENERATOR_SEED=2"))
+    assert f"--compare {files('warp-editor-g2-first')} --against" in command
+    (command,) = paired(plan(tmp_path, "compare-faces-paired", "SEEDS=1 2", "BEST=em", "BASE=pseudo"))
+    assert f"--compare {files('em')} --against {files('pseudo')}" in command
+    (command,) = paired(plan(tmp_path, *both, "REPORTS=report_validation.json"))
+    assert command.startswith("predictions_validation.csv; do")
+    assert not paired(plan(tmp_path, *both, "CONDITIONS=supervised em"))
+    assert "mnist-medium-3000/em/seed3/$file" in paired(plan(tmp_path, "compare-mnist"))[0]
 
 
 @pytest.mark.parametrize("name, place", [("faces", "faces"), ("mnist", "mnist-medium-3000")])
@@ -148,24 +195,26 @@ def test_uses_of_unlabelled_images_stand_in_order(tmp_path):
 
 def test_other_editors_are_made_and_stand_in_the_table(tmp_path):
     arguments = ["ARCHS=ganimation warp-editor stargan", "SEEDS=1 2"]
-    lines = plan(tmp_path, "compare-faces", *arguments).splitlines()
+    text = plan(tmp_path, "compare-faces", *arguments)
+    lines, reports = text.splitlines(), " ".join(table(text))
     for seed in (1, 2):
         for condition in ("em", "ganimation-g1", "stargan-g1"):
             place = f"runs/quick/faces/{condition}/seed{seed}"
-            assert f"{place}/report.json {place}/report_natural.json" in lines[-1], place
+            assert f"{place}/report.json {place}/report_natural.json" in reports, place
             assert any(f"--out {place}/classifier.pt" in line for line in lines), place
     trained = [line.split("--arch ")[1].split()[0] for line in lines if "--arch " in line]
     editors = [name for name in trained if name != "judge"]
     assert editors == ["warp-editor", "ganimation", "stargan"]
-    assert "warp-editor-g1" not in lines[-1] and "ganimation" not in " ".join(
+    assert "warp-editor-g1" not in reports and "ganimation" not in " ".join(
         plan(tmp_path, "compare-faces").splitlines()
     )
 
 
 def test_the_usual_editor_from_another_seed_is_one_of_them(tmp_path):
-    last = plan(tmp_path, "compare-faces", "ARCHS=ganimation", "SEEDS=1", "GENERATOR_SEED=2")
+    arguments = ["ARCHS=ganimation", "SEEDS=1", "GENERATOR_SEED=2"]
+    reports = table(plan(tmp_path, "compare-faces", *arguments))
     for condition in ("warp-editor-g2", "ganimation-g2"):
-        assert f"runs/quick/faces/{condition}/seed1/report.json" in last.splitlines()[-1]
+        assert f"runs/quick/faces/{condition}/seed1/report.json" in reports
 
 
 OF_SEED_2 = {  # goal: the folder of its classifier, with the edits of generator seed 2
@@ -207,9 +256,9 @@ def test_reweighted_has_the_aus_of_em_whatever_else_is_compared(tmp_path):
 
 def test_an_editor_of_another_seed_is_made_and_listed_once(tmp_path):
     arguments = ["ARCHS=ganimation warp-editor", "SEEDS=1", "GENERATOR_SEED=2"]
-    table = plan(tmp_path, "compare-faces", *arguments).splitlines()[-1]
+    reports = table(plan(tmp_path, "compare-faces", *arguments))
     for condition in ("warp-editor-g2", "ganimation-g2"):
-        assert table.split().count(f"runs/quick/faces/{condition}/seed1/report.json") == 1
+        assert reports.count(f"runs/quick/faces/{condition}/seed1/report.json") == 1
 
 
 def test_all_conditions_of_the_grid_have_a_goal(tmp_path):
@@ -267,7 +316,7 @@ FACES = "faces-em faces-ganimation faces-fexgan compare-editors idiosyncratic sw
 SETS = {  # targets that work in the same folders
     "faces": FACES + " discriminators fexgan-table results-fexgan compare-faces faces-va faces-personalised"
     " faces-folds compare-pseudo compare-affect compare-personal compare-expressions precision faces-sources"
-    " compare-faces-validation"
+    " compare-faces-validation compare-faces-paired"
     " compare-sources results-sources faces-domain compare-domain results-domain",
     "mnist": "mnist-em mnist-tune compare-mnist compare-mnist-validation results-mnist",
     "samplers": "compare-samplers results-samplers compare-sampled results-sampled sampler-data"
