@@ -48,6 +48,13 @@ PERSONAL := faces-personalised faces-normalised
   idiosyncratic sweep-ganimation discriminators fexgan-table results-fexgan precision precision-classifier precision-editor \
   results-registration faces-registration faces-registration-check
 
+# conditions and their tables alone know EPOCHS
+KNOW_EPOCHS := $(addprefix faces-,$(WITHOUT_EDITS) $(WITH_EDITS)) $(addprefix mnist-,$(WITHOUT_EDITS) $(WITH_EDITS)) \
+  $(BY_GENERATOR) compare-faces% compare-mnist% results-faces results-mnist compare-pseudo
+ifneq ($(if $(EPOCHS),$(filter-out $(KNOW_EPOCHS),$(MAKECMDGOALS))),)
+$(error EPOCHS=$(EPOCHS): $(filter-out $(KNOW_EPOCHS),$(MAKECMDGOALS)) does not depend on it)
+endif
+
 help:
 	@echo 'make faces-em                 rendered faces: label, pseudo-label, train an editor, synthesise, train, report'
 	@echo 'make faces-CONDITION          another condition: what the classifier learns from'
@@ -84,6 +91,7 @@ help:
 	@echo 'make setup [TORCH=cpu] | setup-faces | setup-photos | test | bench | clean'
 	@echo '                              environment; face detection for photos and videos; tests; remove data/ and runs/ of this PRESET'
 	@echo 'make test-faults | test-browser | test-cluster | test-hosts | gpu-check | precision   what stands outside make test'
+	@echo 'EPOCHS=30                     as many epochs for every classifier, in place of as many steps: runs/PRESET/faces-epochs30'
 	@echo 'PRESET=smoke|quick|long|paper SEED=1 SEEDS="1 2 3" GENERATOR_SEED=1 DEVICE=auto|cpu|cuda'
 	@echo 'Your own data: make faces-em NAME=disfa LABELLED=l.csv UNLABELLED=u.csv VALIDATION=v.csv TEST=t.csv'
 	@echo '  (ALLOW_SHARED_SUBJECTS=1 if people are meant to be in several of them; COUNT_faces=N synthetic images [rows of UNLABELLED])'

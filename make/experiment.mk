@@ -15,7 +15,7 @@ usual := $(if $(filter mnist,$(SET)),$(MNIST_EDITOR),$(EDITOR))
 # VARIANT=no-pairs CONFIG="w_pair=0": the same generator with other settings, under a name of its own
 variant := $(ARCH)$(VARIANT:%=-%)
 em := $(if $(filter $(usual)-1,$(variant)-$(GENERATOR_SEED)),em,$(variant)-g$(GENERATOR_SEED))
-generator = $(run)/generators/$(variant)/seed$(GENERATOR_SEED)
+generator = $(edits)/generators/$(variant)/seed$(GENERATOR_SEED)
 
 include make/$(SET).mk
 
@@ -41,7 +41,7 @@ REPORTS ?= report.json $(if $(test_natural),report_natural.json)
 
 data: $(data)
 synthetic: em
-ifneq ($(judge),)
+ifneq ($(if $(EPOCHS),,$(judge)),)
 generator em: $(generator)/report.json
 else
 generator em: $(generator)/generator.onnx
@@ -71,18 +71,19 @@ $(run)/pseudo/seed%/classifier.pt: $(run)/pseudo/seed%/pseudo.csv
 	$(PY) train_classifier.py --train $(labelled) $< $(learn)
 
 # of any generator's table, the counterpart of em
-$(run)/reweighted/seed%/reweighted.csv: $(run)/pseudo/seed%/pseudo.csv $(run)/em/synthetic/manifest.csv
-	$(PY) -m lib.balance $< --like $(run)/em/synthetic/manifest.csv --out $@
+$(run)/reweighted/seed%/reweighted.csv: $(run)/pseudo/seed%/pseudo.csv $(edits)/em/synthetic/manifest.csv
+	$(PY) -m lib.balance $< --like $(edits)/em/synthetic/manifest.csv --out $@
 
 $(run)/reweighted/seed%/classifier.pt: $(run)/reweighted/seed%/reweighted.csv
 	$(PY) train_classifier.py --train $(labelled) $< $(learn)
 
-$(run)/generators/$(variant)/seed%/generator.pt: $(run)/pseudo/seed1/pseudo.csv $(run)/supervised/seed1/classifier.onnx
+$(edits)/generators/$(variant)/seed%/generator.pt: $(run)/pseudo/seed1/pseudo.csv \
+  $(run)/supervised/seed1/classifier.onnx
 	$(PY) train_generator.py --arch $(ARCH) --train $(labelled) $< --validation $(validation) --out $@ \
 	  --reader $(run)/supervised/seed1/classifier.onnx --seed $* --device $(DEVICE) --resume $(generator_options) \
 	  $(if $(CONFIG),--config $(CONFIG))
 
-$(run)/$(em)/seed%/classifier.pt: $(run)/$(em)/synthetic/manifest.csv
+$(run)/$(em)/seed%/classifier.pt: $(edits)/$(em)/synthetic/manifest.csv
 	$(PY) train_classifier.py --train $(labelled) $< $(learn)
 
 # ---- Table 1 of the thesis, as printed ---------------------------------------------------------------------
@@ -94,12 +95,12 @@ as_printed = --validation $(validation) --out $@ --seed $(seed) --device $(DEVIC
 $(run)/printed/seed%/classifier.pt: $(data) | $(READY)
 	$(PY) train_classifier.py --train $(labelled) $(as_printed)
 
-$(run)/$(em)-printed/seed%/classifier.pt: $(run)/$(em)/synthetic/manifest.csv
+$(run)/$(em)-printed/seed%/classifier.pt: $(edits)/$(em)/synthetic/manifest.csv
 	$(PY) train_classifier.py --train $(labelled) $< $(as_printed)
 
 # ---- other ways to use edits -----------------------------------------------------------------------------
 # rare AUs more often, and edits of one AU at any level in place of the thesis's 0.7
-$(run)/upsampled-$(em)/seed%/classifier.pt: $(run)/$(em)-range/synthetic/manifest.csv
+$(run)/upsampled-$(em)/seed%/classifier.pt: $(edits)/$(em)-range/synthetic/manifest.csv
 	$(PY) train_classifier.py --train $(labelled) $< --upsample $(count) $(learn)
 
 # edits first, then labelled images alone, at a smaller rate; and as many steps without edits
@@ -110,44 +111,45 @@ $(run)/upsampled-longer/seed%/classifier.pt: $(run)/upsampled/seed%/classifier.p
 	$(PY) train_classifier.py --train $(labelled) --upsample $(count) --init $< $(learn) $(second)
 
 # the same as upsampled-em, and edits towards true rows of which every level of every AU comes equally often
-$(run)/upsampled-$(em)-mixed/seed%/classifier.pt: $(run)/$(em)-range/synthetic/manifest.csv \
-  $(run)/$(em)-reweight/synthetic/manifest.csv
+$(run)/upsampled-$(em)-mixed/seed%/classifier.pt: $(edits)/$(em)-range/synthetic/manifest.csv \
+  $(edits)/$(em)-reweight/synthetic/manifest.csv
 	$(PY) train_classifier.py --train $(labelled) $^ --upsample $(count) $(learn)
 
 # only edits that a second classifier confirms. It is not the one that taught the generator, but not independent of it:
 # it has learnt from the same labelled images, from another seed
-checker := $(run)/supervised/seed2/classifier.onnx
-$(run)/$(em)-checked/seed%/classifier.pt: $(run)/$(em)-checked/synthetic/manifest.csv
+checker := $(edits)/supervised/seed2/classifier.onnx
+$(run)/$(em)-checked/seed%/classifier.pt: $(edits)/$(em)-checked/synthetic/manifest.csv
 	$(PY) train_classifier.py --train $(labelled) $< $(learn)
 
 # the labels are what this classifier reads in the edits
-$(run)/$(em)-relabelled/seed%/classifier.pt: $(run)/$(em)-relabelled/synthetic/manifest.csv
+$(run)/$(em)-relabelled/seed%/classifier.pt: $(edits)/$(em)-relabelled/synthetic/manifest.csv
 	$(PY) train_classifier.py --train $(labelled) $< $(learn)
 
 # and the surer it is, the more an edit counts
 $(run)/$(em)-confident/seed%/classifier.pt: $(run)/$(em)-confident/weighted.csv
 	$(PY) train_classifier.py --train $(labelled) $< $(learn)
 
-$(run)/$(em)-confident/weighted.csv: $(run)/$(em)-relabelled/synthetic/manifest.csv
+$(run)/$(em)-confident/weighted.csv: $(edits)/$(em)-relabelled/synthetic/manifest.csv
 	$(PY) -m lib.balance $< --by confidence --out $@
 
 # as many edits as em has, all of the rarest AUs
-$(run)/$(em)-rare/seed%/classifier.pt: $(run)/$(em)-rare/synthetic/manifest.csv
+$(run)/$(em)-rare/seed%/classifier.pt: $(edits)/$(em)-rare/synthetic/manifest.csv
 	$(PY) train_classifier.py --train $(labelled) $< $(learn)
 
 # edits of any weight: em-ratio-0.3/seed1; em itself is em-ratio-1
-$(run)/$(em)-ratio-%/classifier.pt: $(run)/$(em)/synthetic/manifest.csv
+$(run)/$(em)-ratio-%/classifier.pt: $(edits)/$(em)/synthetic/manifest.csv
 	$(PY) train_classifier.py --train $(labelled) $< --weights $(labelled:%=1) $(*D) $(learn)
 
 # AUs together, as they stand in labelled rows, as well as alone
-$(run)/$(em)-mixed/seed%/classifier.pt: $(run)/$(em)/synthetic/manifest.csv $(run)/$(em)-mixed/synthetic/manifest.csv
+$(run)/$(em)-mixed/seed%/classifier.pt: $(edits)/$(em)/synthetic/manifest.csv \
+  $(edits)/$(em)-mixed/synthetic/manifest.csv
 	$(PY) train_classifier.py --train $(labelled) $^ --weights $(labelled:%=1) 0.5 0.5 $(learn)
 
 # one AU of a face switched off; the AUs of an emotion together
-$(run)/$(em)-deactivate/seed%/classifier.pt: $(run)/$(em)-deactivate/synthetic/manifest.csv
+$(run)/$(em)-deactivate/seed%/classifier.pt: $(edits)/$(em)-deactivate/synthetic/manifest.csv
 	$(PY) train_classifier.py --train $(labelled) $< $(learn)
 
-$(run)/$(em)-emotions/seed%/classifier.pt: $(run)/$(em)-emotions/synthetic/manifest.csv
+$(run)/$(em)-emotions/seed%/classifier.pt: $(edits)/$(em)-emotions/synthetic/manifest.csv
 	$(PY) train_classifier.py --train $(labelled) $< $(learn)
 
 # ---- other ways to use images without labels ---------------------------------------------------------------
@@ -200,7 +202,7 @@ $(run)/pseudo-5x/seed%/classifier.pt: $(run)/pseudo-5x/seed%/pseudo.csv
 	$(PY) train_classifier.py --train $(labelled) $< --upsample $(count) $(learn)
 
 # ---- balanced levels ------------------------------------------------------------------------------------
-$(run)/$(balanced)/seed%/classifier.pt: $(run)/$(balanced)/synthetic/manifest.csv
+$(run)/$(balanced)/seed%/classifier.pt: $(edits)/$(balanced)/synthetic/manifest.csv
 	$(PY) train_classifier.py --train $< $(learn)
 
 $(run)/balanced-real/seed%/classifier.pt: $(run)/balanced-real/balanced.csv
@@ -209,43 +211,54 @@ $(run)/balanced-real/seed%/classifier.pt: $(run)/balanced-real/balanced.csv
 $(run)/balanced-real/balanced.csv: $(data) | $(READY)
 	$(PY) -m lib.balance $(firstword $(labelled)) --levels --count $(count) --out $@
 
-$(run)/$(balanced)/synthetic/manifest.csv: $(generator)/generator.onnx
-	$(synthesize) --recipe balanced --targets $(firstword $(labelled)) --sources all
-
 # ---- synthetic images ------------------------------------------------------------------------------------
+ifneq ($(EPOCHS),)
+# they do not depend on EPOCHS: by a make of its own, as is the generator
+$(generator)/generator.onnx $(checker): | $(data)
+	$(MAKE) -f make/experiment.mk SET=$(SET) ARCH=$(ARCH) EPOCHS= $@
+
+$(edits)/%/synthetic/manifest.csv: $(generator)/generator.onnx
+	$(MAKE) -f make/experiment.mk SET=$(SET) ARCH=$(ARCH) EPOCHS= $@
+
+$(edits)/$(em)-checked/synthetic/manifest.csv $(edits)/$(em)-relabelled/synthetic/manifest.csv: $(checker)
+else
 synthesize = $(PY) synthesize.py --model $(generator)/generator.onnx \
   --source $(labelled) --count $(count) --out $(@D) --device $(DEVICE)
 
-$(run)/$(em)/synthetic/manifest.csv: $(generator)/generator.onnx
+$(edits)/$(em)/synthetic/manifest.csv: $(generator)/generator.onnx
 	$(synthesize) --sheet $(@D)/sheet.png $(synthesis_options)
 
-$(run)/$(em)-range/synthetic/manifest.csv: $(generator)/generator.onnx
+$(edits)/$(em)-range/synthetic/manifest.csv: $(generator)/generator.onnx
 	$(synthesize) --recipe single-au --level-range 0.3 1
 
-$(run)/$(em)-reweight/synthetic/manifest.csv: $(generator)/generator.onnx
+$(edits)/$(em)-reweight/synthetic/manifest.csv: $(generator)/generator.onnx
 	$(synthesize) --recipe reweight --seed 5
 
-$(run)/$(em)-checked/synthetic/manifest.csv: $(generator)/generator.onnx $(checker)
+$(edits)/$(em)-checked/synthetic/manifest.csv: $(generator)/generator.onnx $(checker)
 	$(synthesize) --check $(checker) $(synthesis_options)
 
-$(run)/$(em)-relabelled/synthetic/manifest.csv: $(generator)/generator.onnx $(checker)
+$(edits)/$(em)-relabelled/synthetic/manifest.csv: $(generator)/generator.onnx $(checker)
 	$(synthesize) --check $(checker) --relabel $(synthesis_options)
 
-$(run)/$(em)-rare/synthetic/manifest.csv: $(generator)/generator.onnx
+$(edits)/$(em)-rare/synthetic/manifest.csv: $(generator)/generator.onnx
 	$(synthesize) --aus $(RARE) $(synthesis_options)
 
-$(run)/$(em)-mixed/synthetic/manifest.csv: $(generator)/generator.onnx
+$(edits)/$(balanced)/synthetic/manifest.csv: $(generator)/generator.onnx
+	$(synthesize) --recipe balanced --targets $(firstword $(labelled)) --sources all
+
+$(edits)/$(em)-mixed/synthetic/manifest.csv: $(generator)/generator.onnx
 	$(synthesize) --recipe random --targets $(firstword $(labelled)) --sources all
 
 # the thesis's other two synthetic sets
-others := $(run)/$(em)-deactivate/synthetic/manifest.csv $(run)/$(em)-emotions/synthetic/manifest.csv
-$(others): $(run)/$(em)-%/synthetic/manifest.csv: $(generator)/generator.onnx
+others := $(edits)/$(em)-deactivate/synthetic/manifest.csv $(edits)/$(em)-emotions/synthetic/manifest.csv
+$(others): $(edits)/$(em)-%/synthetic/manifest.csv: $(generator)/generator.onnx
 	$(synthesize) --recipe $*
+endif
 
 # em of faces-em, for reweighted: by a make of its own, once the steps that both share are done
 ifneq ($(em),em)
-$(run)/em/synthetic/manifest.csv: | $(generator)/generator.onnx
-	$(MAKE) -f make/experiment.mk SET=$(SET) ARCH=$(usual) GENERATOR_SEED=1 VARIANT= CONFIG= $@
+$(edits)/em/synthetic/manifest.csv: | $(if $(EPOCHS),$(generator)/generator.onnx,$(run)/pseudo/seed1/pseudo.csv)
+	$(MAKE) -f make/experiment.mk SET=$(SET) ARCH=$(usual) GENERATOR_SEED=1 VARIANT= CONFIG= EPOCHS= $@
 endif
 
 # ---- exports and reports ---------------------------------------------------------------------------------
@@ -255,8 +268,8 @@ endif
 %/generator.onnx: %/generator.pt
 	$(PY) export_onnx.py $< --out $@
 
-# On the validation set settings are chosen, so that the tests are looked at once. A model's thresholds are chosen on the
-# same images: its F1 and FDR there flatter all conditions, and only their differences mean something
+# On the validation set settings are chosen, so that the tests are looked at once. A model's thresholds are chosen on
+# the same images: F1 and FDR there flatter all conditions, and only their differences mean something
 $(run)/%/report_validation.json: $(run)/%/classifier.onnx
 	$(PY) evaluate.py --model $< --test $(validation) --predictions $(@D)/predictions_validation.csv \
 	  --device $(DEVICE) > $@.tmp && mv $@.tmp $@

@@ -10,9 +10,13 @@ FACES_DATA_smoke := --labelled 300 --unlabelled 300 --validation 90 --test 210 -
 FACES_DATA_quick :=
 FACES_DATA_long := $(FACES_DATA_quick)
 FACES_DATA_paper := --labelled 30000 --unlabelled 60000 --validation 3000 --judge 40000
-FACES_CLASSIFIER_smoke := --max-steps 40
-FACES_CLASSIFIER_quick := --max-steps 900 --schedule cosine --ema 0.99 --patience 99
-FACES_CLASSIFIER_long := --max-steps 3000 --schedule cosine --ema 0.99 --patience 99
+FACES_STEPS_smoke := --max-steps 40
+FACES_STEPS_quick := --max-steps 900
+FACES_STEPS_long := --max-steps 3000
+FACES_STEPS_paper :=
+FACES_CLASSIFIER_smoke :=
+FACES_CLASSIFIER_quick := --schedule cosine --ema 0.99 --patience 99
+FACES_CLASSIFIER_long := --schedule cosine --ema 0.99 --patience 99
 FACES_CLASSIFIER_paper :=
 # bce reads AUs better than the thesis's mse: 68.8 against 63.3 F1 on natural faces (RESULTS.md); `paper` is as printed
 VA_LOSS := ccc
@@ -42,8 +46,10 @@ FACES := $(or $(NAME),$(if $(own),mine,faces))
 FACES_RUN := runs/$(PRESET)/$(FACES)
 FACES_DIR := data/$(PRESET)/$(FACES)
 
-run := $(FACES_RUN)
-results := runs/results/$(PRESET)/$(FACES)
+# generators, edits, the judge; and classifiers and their reports, which with EPOCHS=30 have a folder of their own
+edits := $(FACES_RUN)
+run := $(FACES_RUN)$(EPOCHS:%=-epochs%)
+results := runs/results/$(PRESET)/$(FACES)$(EPOCHS:%=-epochs%)
 labelled := $(or $(LABELLED),$(FACES_DIR)/labelled.csv)
 unlabelled := $(or $(UNLABELLED),$(FACES_DIR)/unlabelled.csv)
 validation := $(or $(VALIDATION),$(FACES_DIR)/validation.csv)
@@ -67,7 +73,8 @@ own_options := $(if $(own),--size $(FACES_SIZE_$(PRESET)) $(shared))
 
 count = $(COUNT_faces)
 synthesis_options = $(SYNTHESIS_faces)
-classifier_options = $(FACES_CLASSIFIER_$(PRESET)) --augment faces $(own_options)
+classifier_options = $(if $(EPOCHS),--epochs $(EPOCHS),$(FACES_STEPS_$(PRESET))) $(FACES_CLASSIFIER_$(PRESET)) \
+  --augment faces $(own_options)
 ifeq ($(ARCH),$(EDITOR))
 generator_options = $(FACES_GENERATOR_$(PRESET)) $(own_options)
 else
@@ -98,30 +105,30 @@ ifneq ($(own),)
 $(warning $(FACES): your own data have no judge and no true images of edits; those checks are skipped)
 else
 # ---- the judge and the true images of edits: rendered faces only -----------------------------------------
-judge := $(run)/judge/seed1000
+judge := $(edits)/judge/seed1000
 
 $(judge)/classifier.pt: $(data) | $(READY)
 	$(PY) train_classifier.py --arch judge --train $(FACES_DIR)/judge.csv --validation $(FACES_DIR)/judge_validation.csv \
 	  --out $@ --seed 1000 --augment faces --device $(DEVICE) --resume $(FACES_JUDGE_$(PRESET))
 
 judged = --judge $(judge)/classifier.onnx --judge-report $(judge)/report.json --device $(DEVICE) > $@.tmp && mv $@.tmp $@
-$(run)/generators/%/report.json: $(run)/generators/%/generator.onnx $(judge)/classifier.onnx $(judge)/report.json
+$(edits)/generators/%/report.json: $(edits)/generators/%/generator.onnx $(judge)/classifier.onnx $(judge)/report.json
 	$(PY) evaluate.py --model $< --pairs $(FACES_DIR)/pairs.csv --report $(@D)/plots $(judged)
 
 # the same editor, asked for more of what it does less of (lib/strength.py): by pairs of other people than the report's
-$(run)/generators/%/report_validation.json: $(run)/generators/%/generator.onnx $(judge)/classifier.onnx \
+$(edits)/generators/%/report_validation.json: $(edits)/generators/%/generator.onnx $(judge)/classifier.onnx \
   $(judge)/report.json
 	$(PY) evaluate.py --model $< --pairs $(FACES_DIR)/pairs_validation.csv $(judged)
 
-$(run)/generators/$(variant)-strong/seed%/generator.onnx: $(run)/generators/$(variant)/seed%/generator.onnx \
-  $(run)/generators/$(variant)/seed%/report_validation.json
+$(edits)/generators/$(variant)-strong/seed%/generator.onnx: $(edits)/generators/$(variant)/seed%/generator.onnx \
+  $(edits)/generators/$(variant)/seed%/report_validation.json
 	$(PY) -m lib.strength $< --report $(word 2,$^) --out $@
 
 strong := $(variant)-strong/seed$(GENERATOR_SEED)
-results-generator: $(generator)/report.json $(run)/generators/$(strong)/report.json  # reports and sheets, to commit
+results-generator: $(generator)/report.json $(edits)/generators/$(strong)/report.json  # reports and sheets, to commit
 	@mkdir -p $(results)/generators/$(variant)/seed$(GENERATOR_SEED) $(results)/generators/$(strong)
 	cp $< $(<D)/plots/sheet.png $(results)/generators/$(variant)/seed$(GENERATOR_SEED)
-	cp $(run)/generators/$(strong)/report.json $(run)/generators/$(strong)/plots/sheet.png $(results)/generators/$(strong)
+	cp $(addprefix $(edits)/generators/$(strong)/,report.json plots/sheet.png) $(results)/generators/$(strong)
 
 judge: $(judge)/report.json
 endif

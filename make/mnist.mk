@@ -9,12 +9,14 @@ MNIST_DATA_smoke := --validation 200 --test-per-au 40
 MNIST_DATA_quick :=
 MNIST_DATA_long :=
 MNIST_DATA_paper :=
-MNIST_CLASSIFIER_smoke := --max-steps 40
+MNIST_STEPS_smoke := --max-steps 40
+MNIST_STEPS_quick := --max-steps 300
+MNIST_STEPS_long := --max-steps 3000
+MNIST_STEPS_paper :=
+MNIST_CLASSIFIER_smoke :=
 # half size and shifted by pixels: noise cannot be learnt by heart
-MNIST_CLASSIFIER_quick := --max-steps 300 --schedule cosine --learning-rate 2e-3 --weight-decay 0.05 --ema 0.99 \
-  --patience 99 --size 48
-MNIST_CLASSIFIER_long := --max-steps 3000 --schedule cosine --learning-rate 2e-3 --weight-decay 0.05 --ema 0.99 \
-  --patience 99 --size 48
+MNIST_CLASSIFIER_quick := --schedule cosine --learning-rate 2e-3 --weight-decay 0.05 --ema 0.99 --patience 99 --size 48
+MNIST_CLASSIFIER_long := $(MNIST_CLASSIFIER_quick)
 MNIST_CLASSIFIER_paper :=
 # without noise edits are compared with the answer itself (the mean change asks black pixels to darken, without end),
 # and 400 steps are enough; many more drive pixels out of range
@@ -40,8 +42,10 @@ MNIST := mnist-$(if $(NOISE),noise$(NOISE),$(LEVEL))-$(MNIST_N)$(if $(DIGITS),-w
 MNIST_RUN := runs/$(PRESET)/$(MNIST)
 MNIST_DIR := data/$(PRESET)/$(MNIST)
 
-run := $(MNIST_RUN)
-results := runs/results/$(PRESET)/$(MNIST)
+# generators and edits; and classifiers and their reports, which with EPOCHS=10 have a folder of their own
+edits := $(MNIST_RUN)
+run := $(MNIST_RUN)$(EPOCHS:%=-epochs%)
+results := runs/results/$(PRESET)/$(MNIST)$(EPOCHS:%=-epochs%)
 labelled := $(MNIST_DIR)/labelled.csv
 unlabelled := $(MNIST_DIR)/unlabelled.csv
 validation := $(MNIST_DIR)/validation.csv
@@ -61,7 +65,8 @@ SYNTHESIS_mnist := --recipe single-au --level 1 --sources all
 
 count = $(COUNT_mnist)
 synthesis_options = $(SYNTHESIS_mnist)
-classifier_options = $(MNIST_CLASSIFIER_$(PRESET)) --augment grid
+classifier_options = $(if $(EPOCHS),--epochs $(EPOCHS),$(MNIST_STEPS_$(PRESET))) $(MNIST_CLASSIFIER_$(PRESET)) \
+  --augment grid
 generator_options = $(MNIST_GENERATOR_$(PRESET)) --level 1 --no-flip
 
 # ---- data ------------------------------------------------------------------------------------------------

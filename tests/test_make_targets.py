@@ -185,6 +185,32 @@ def test_settings_are_chosen_on_validation_without_the_tests(name, place, tmp_pa
     assert "test.csv" not in text and "test_natural.csv" not in text
 
 
+def test_equal_epochs_have_a_folder_of_their_own_and_the_same_edits(tmp_path):
+    text = plan(tmp_path, "compare-faces", "EPOCHS=30", "SEEDS=1", "BESIDES=em-checked")
+    of_epochs = [line for line in text.splitlines() if "--out runs/quick/faces-epochs30/" in line]
+    trained = [line for line in of_epochs if "train_classifier.py" in line]
+    assert len(trained) == 13  # the table's, em-checked and what em-first begins with
+    assert all("--epochs 30 --schedule cosine" in line for line in trained)
+    # the second part of em-first and upsampled-longer
+    assert sum("--max-steps 300 " in line for line in trained) == 2
+    assert sum("--max-steps" in line for line in trained) == 2
+    usual = plan(tmp_path, "compare-faces", "SEEDS=1", "BESIDES=em-checked")
+    for stage in ("train_generator.py", "synthesize.py"):
+        made = [{line for line in lines.splitlines() if f" {stage} " in line}
+                for lines in (text, usual)]
+        assert made[0] == made[1] and all("epochs30" not in line for line in made[0]), stage
+    assert all("/faces-epochs30/" in word for word in table(text) if word.endswith(".json"))
+    results = plan(tmp_path, "results-mnist", "EPOCHS=10", "SEEDS=1").splitlines()
+    assert any("runs/results/quick/mnist-medium-3000-epochs10" in line for line in results)
+
+
+def test_what_does_not_depend_on_epochs_says_so(tmp_path):
+    plan(tmp_path, "faces-em", "EPOCHS=30")
+    done = subprocess.run(["make", "-n", "faces-va", "EPOCHS=30"], cwd=tmp_path,
+                          capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and "EPOCHS=30: faces-va does not depend on it" in done.stderr
+
+
 def test_uses_of_unlabelled_images_stand_in_order(tmp_path):
     last = plan(tmp_path, "compare-pseudo", "SEEDS=1").splitlines()[-1]
     reports = [word for word in last.split() if word.endswith("/report.json")]
@@ -252,6 +278,11 @@ def test_reweighted_has_the_aus_of_em_whatever_else_is_compared(tmp_path):
         assert "--like runs/quick/faces/em/synthetic/manifest.csv" in line
         (made,) = [line for line in text.splitlines() if "--out runs/quick/faces/em/" in line]
         assert "--model runs/quick/faces/generators/warp-editor/seed1/generator.onnx" in made
+
+
+def test_reweighted_alone_trains_the_usual_generator_alone(tmp_path):
+    text = plan(tmp_path, "faces-reweighted", "GENERATOR_SEED=2")
+    assert "generators/warp-editor/seed1/generator.pt" in text and "/seed2/" not in text
 
 
 def test_an_editor_of_another_seed_is_made_and_listed_once(tmp_path):
