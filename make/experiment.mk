@@ -99,7 +99,7 @@ $(run)/$(em)-printed/seed%/classifier.pt: $(edits)/$(em)/synthetic/manifest.csv
 	$(PY) train_classifier.py --train $(labelled) $< $(as_printed)
 
 # ---- other ways to use edits -----------------------------------------------------------------------------
-# rare AUs more often, and edits of one AU at any level in place of the thesis's 0.7
+# rare AUs more often, and edits of one AU: on faces at any level in place of the thesis's 0.7
 $(run)/upsampled-$(em)/seed%/classifier.pt: $(edits)/$(em)-range/synthetic/manifest.csv
 	$(PY) train_classifier.py --train $(labelled) $< --upsample $(count) $(learn)
 
@@ -229,7 +229,7 @@ $(edits)/$(em)/synthetic/manifest.csv: $(generator)/generator.onnx
 	$(synthesize) --sheet $(@D)/sheet.png $(synthesis_options)
 
 $(edits)/$(em)-range/synthetic/manifest.csv: $(generator)/generator.onnx
-	$(synthesize) --recipe single-au --level-range 0.3 1
+	$(synthesize) $(range_options)
 
 $(edits)/$(em)-reweight/synthetic/manifest.csv: $(generator)/generator.onnx
 	$(synthesize) --recipe reweight --seed 5

@@ -9,9 +9,10 @@ MNIST_DATA_smoke := --validation 200 --test-per-au 40
 MNIST_DATA_quick :=
 MNIST_DATA_long :=
 MNIST_DATA_paper :=
+# 300 steps are 10 epochs of 3,000 grids, 3,600 steps 12 epochs of 30,000
 MNIST_STEPS_smoke := --max-steps 40
-MNIST_STEPS_quick := --max-steps 300
-MNIST_STEPS_long := --max-steps 3000
+MNIST_STEPS_quick = --max-steps $(if $(filter 30000,$(MNIST_N)),3600,300)
+MNIST_STEPS_long = --max-steps $(if $(filter 30000,$(MNIST_N)),3600,3000)
 MNIST_STEPS_paper :=
 MNIST_CLASSIFIER_smoke :=
 # half size and shifted by pixels: noise cannot be learnt by heart
@@ -65,6 +66,8 @@ SYNTHESIS_mnist := --recipe single-au --level 1 --sources all
 
 count = $(COUNT_mnist)
 synthesis_options = $(SYNTHESIS_mnist)
+# a digit is there or not: no levels between
+range_options = $(SYNTHESIS_mnist)
 classifier_options = $(if $(EPOCHS),--epochs $(EPOCHS),$(MNIST_STEPS_$(PRESET))) $(MNIST_CLASSIFIER_$(PRESET)) \
   --augment grid
 generator_options = $(MNIST_GENERATOR_$(PRESET)) --level 1 --no-flip
