@@ -1,5 +1,6 @@
 # Every condition: what a classifier learns from, one line each. `make help` prints these lines (see docs/results.md).
-# `make faces-em` makes the condition em, `make mnist-em` the same on the MNIST grid.
+# `make faces-em` makes the condition em, `make mnist-em` the same on the MNIST grid, where edits are of all grids and
+# set a digit to 1.
 #
 # without generated images
 #   supervised          labelled images

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from lib.evaluation import comparison
+
 ROOT = Path(__file__).parents[1]
 EXPECTED = {  # target and variables: pieces of the commands that it runs
     "faces-supervised": ["train_classifier.py", "--losses au=bce"],
@@ -173,7 +175,8 @@ def test_differences_of_two_conditions_stand_below_the_tables(tmp_path):
     assert f"--compare {files('em-first')} --against {files('upsampled-longer')}" in command
     (command,) = paired(plan(tmp_path, *both, "GENERATOR_SEED=2"))
     assert f"--compare {files('warp-editor-g2-first')} --against" in command
-    (command,) = paired(plan(tmp_path, "compare-faces-paired", "SEEDS=1 2", "BEST=em", "BASE=pseudo"))
+    given = ["SEEDS=1 2", "BEST=em", "BASE=pseudo"]
+    (command,) = paired(plan(tmp_path, "compare-faces-paired", *given))
     assert f"--compare {files('em')} --against {files('pseudo')}" in command
     (command,) = paired(plan(tmp_path, *both, "REPORTS=report_validation.json"))
     assert command.startswith("predictions_validation.csv; do")
@@ -216,6 +219,45 @@ def test_what_does_not_depend_on_epochs_says_so(tmp_path):
     done = subprocess.run(["make", "-n", "faces-va", "EPOCHS=30"], cwd=tmp_path,
                           capture_output=True, text=True, check=False)
     assert done.returncode == 2 and "EPOCHS=30: faces-va does not depend on it" in done.stderr
+
+
+def conditions(tmp_path):
+    """The names in make/conditions.mk: (those without edits, those with them)."""
+    rule = "print: ; @echo '$(WITHOUT_EDITS)|$(WITH_EDITS)'"
+    command = ["make", "-s", "-f", ROOT / "make/conditions.mk", "--eval", rule, "print"]
+    said = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    without, with_edits = said.split("|")
+    return without.split(), with_edits.split()
+
+
+def test_every_condition_has_a_line_where_people_look(tmp_path):
+    without, with_edits = conditions(tmp_path)
+    said = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
+    listed = [line.split()[0] for line in said.stdout.splitlines() if line.startswith("    ")
+              and not line.startswith("     ")]
+    assert sorted(listed) == sorted([*without, *with_edits])
+    results, classifiers = ((ROOT / f"docs/{name}.md").read_text(encoding="utf-8")
+                            for name in ("results", "classifiers"))
+    for name in listed:
+        assert results.count(f"\n| `{name}` |") == 1, name
+        assert f"`{name}`" in classifiers, name
+
+
+def test_conditions_without_edits_are_baselines_of_the_tables(tmp_path):
+    assert {*conditions(tmp_path)[0]} == {*comparison.BASELINES, *comparison.CEILINGS}
+
+
+def test_in_a_table_without_edits_every_use_of_unlabelled_images_is_compared():
+    runs = {name: [comparison.Run("quick", "faces", name, "1", "test",
+                                  {"au": {"mean": {"f1": f1}}})]
+            for name, f1 in (("supervised", 0.4), ("pseudo", 0.3), ("pseudo-5x", 0.5))}
+    assert comparison.difference_notes(runs) == [
+        "pseudo-5x - supervised: 10.0 F1 (1 seeds that both have). "
+        "pseudo-5x - pseudo: 20.0 F1 (1 seeds that both have)."]
+    runs["em"] = [comparison.Run("quick", "faces", "em", "1", "test",
+                                 {"au": {"mean": {"f1": 0.6}}})]
+    (line,) = comparison.difference_notes(runs)
+    assert line.startswith("em - supervised: 20.0") and "em - pseudo-5x: 10.0 F1" in line
 
 
 def test_uses_of_unlabelled_images_stand_in_order(tmp_path):
