@@ -87,7 +87,7 @@ tune: $(TUNE_RUN)/report.json
 
 $(TUNE_DIR)/.done: | $(READY)
 	$(PY) -m lib.datasets.mnist_grid --out $(@D) $(if $(NOISE),--noise $(NOISE),--level $(LEVEL)) --labelled $(MNIST_N) \
-	  --unlabelled 1 --test-per-au 1 --test-natural 1 --tuning-per-au 200 --size $(MNIST_SIZE_$(PRESET)) --seed 7 \
+	  --unlabelled 1 --test-per-au 1 --test-natural 1 --tuning-per-au 200 --size $(MNIST_SIZE_$(PRESET)) --seed 7 --pool-seed 0 \
 	  $(if $(DIGITS),--digits $(DIGITS))
 	@touch $@
 
