@@ -44,7 +44,7 @@ PERSONAL := faces-personalised faces-normalised
 
 .PHONY: help setup setup-faces setup-photos test clean tables $(FACES) $(MNIST) $(BY_GENERATOR) $(BY_CLASS_GENERATOR) \
   compare-expressions results-expressions \
-  compare-faces compare-mnist compare-editors compare-registration results-faces results-mnist results-generator \
+  compare-faces compare-mnist compare-editors results-editors compare-registration results-faces results-mnist results-generator \
   idiosyncratic sweep-ganimation discriminators fexgan-table results-fexgan precision precision-classifier precision-editor \
   results-registration faces-registration faces-registration-check
 
@@ -68,11 +68,11 @@ help:
 	@echo 'make faces-GENERATOR          another generator in place of that of faces-em: $(EDITORS)'
 	@echo 'make faces-CLASS_GENERATOR    an expression classifier on real faces and theirs: $(OF_CLASSES)'
 	@echo 'make compare-expressions ARCHS="fexgan stargan"   real, up-sampled, and with the faces of each (SEEDS="1 2 3")'
-	@echo 'make compare-editors          every editor of AUs and of expressions, on the same people (EDITOR_SEEDS="1 2")'
+	@echo 'make compare-editors          every editor of AUs and of expressions, on the same people (EDITOR_SEEDS="1 2"); results-editors'
 	@echo 'make mnist-em …               the same on the MNIST grid (LEVEL=easy|medium|hard N=300|3000|30000 DIGITS=dir NOISE=0..1)'
 	@echo 'make mnist-tune NOISE=t       F1 of supervised at a noise, on grids of its own: which t is as hard as the thesis says'
 	@echo 'make idiosyncratic | sweep-ganimation | discriminators   what Niinuma et al. (2022) ask of GANimation'
-	@echo 'make fexgan-table             FExGAN: the four accuracies of its discriminator, and sheets as Siddiqui (2021) shows them'
+	@echo 'make fexgan-table             FExGAN: the four accuracies of its discriminator, and sheets as Siddiqui (2022) shows them'
 	@echo 'make compare-pseudo           what images without labels bring: all the pseudo-…, and mean-teacher (SEEDS="1 2 3")'
 	@echo 'make faces-va|-expressions|-joint|-emotions   valence/arousal, expressions, all with AUs; compare-affect, results-affect'
 	@echo 'make faces-personalised|-normalised   models of one neutral image a person; compare-personal, results-personal'
@@ -192,7 +192,7 @@ compare-mnist results-mnist: %-mnist: | $(READY)
 results-generator: | $(READY)
 	$(ALONE_FACES) $(MAKE) -f make/experiment.mk SET=faces ARCH=$(EDITOR) results-generator
 
-compare-editors idiosyncratic sweep-ganimation discriminators fexgan-table results-fexgan: | $(READY)
+compare-editors results-editors idiosyncratic sweep-ganimation discriminators fexgan-table results-fexgan: | $(READY)
 	$(ALONE_FACES) $(MAKE) -f make/editors.mk $@
 
 precision precision-classifier precision-editor: | $(READY)  # fp16 and int8: size, speed, drop on a test manifest

@@ -87,6 +87,24 @@ EXPECTED = {  # target and variables: pieces of the commands that it runs
         "learning_rate=0.001 update_rate=2 alpha=0.9",
         "lib.evaluation.loss_curves",
     ],
+    "compare-editors EDITOR_SEEDS=2": [
+        "GENERATOR_SEED=2 runs/quick/faces/generators/stargan/seed2/generator.onnx",
+        "> runs/quick/faces/generators/warp-editor/seed2/report_aus.json.tmp",
+        "--out runs/quick/faces/generators/aus.png",
+    ],
+    "results-editors EDITOR_SEEDS=1": [
+        "cp --parents warp-editor/seed1/report_aus.json",
+        "fexgan-expressions/seed1/report_expressions.json aus.png expressions.png",
+    ],
+    "idiosyncratic": [
+        "--out runs/quick/faces/generators/ganimation-no-pairs/seed1/generator.pt",
+        "w_pair=0 shares=single=1,permuted=1 critic_every=1 cycle_every=1",
+    ],
+    "discriminators": [
+        "--as classifier --validation data/quick/faces/validation.csv "
+        "--out runs/quick/faces/ganimation-discriminator-g1/seed1/classifier.onnx",
+        "runs/quick/faces/stargan-discriminator-g1/seed1/report_natural.json",
+    ],
     "fexgan-table EDITOR_SEEDS=2": [
         "fexgan-expressions/seed2/generator.pt --as classifier",
         "--recipe expressions --sources all --count $(",
@@ -392,7 +410,8 @@ echo begins >> work
 for i in $(seq 600); do [ -e go ] && break; sleep 0.1; done
 echo ends >> work; exit 1
 """
-FACES = "faces-em faces-ganimation faces-fexgan compare-editors idiosyncratic sweep-ganimation"
+FACES = ("faces-em faces-ganimation faces-fexgan compare-editors results-editors idiosyncratic"
+         " sweep-ganimation")
 SETS = {  # targets that work in the same folders
     "faces": FACES + " discriminators fexgan-table results-fexgan compare-faces faces-va faces-personalised"
     " faces-folds compare-pseudo compare-affect compare-personal compare-expressions precision faces-sources"

@@ -255,7 +255,7 @@ FINE = {"change": 5.0, "variety": 0.6, "d_target_rise": 0.5, "target_rise": 0.4}
                            "edits hardly show what is asked (target read +0.08 of 0.7)"),
                           ({}, {"g_adversarial": 5.0, "d_gap": 7.0}, "the discriminator has won")])
 def test_alarms(seen, means, alarm):
-    watch = SimpleNamespace(level=0.7, reader=object())
+    watch = SimpleNamespace(level=0.7, reader=object(), sums=())
     assert Watch.alarms(watch, {**FINE, **seen}, means, epoch=1) == []  # too early to tell
     texts = Watch.alarms(watch, {**FINE, **seen}, means, epoch=5)
     assert len(texts) == (alarm is not None) and all(alarm in text for text in texts)
