@@ -208,8 +208,14 @@ $(run)/$(balanced)/seed%/classifier.pt: $(edits)/$(balanced)/synthetic/manifest.
 $(run)/balanced-real/seed%/classifier.pt: $(run)/balanced-real/balanced.csv
 	$(PY) train_classifier.py --train $< $(learn)
 
-$(run)/balanced-real/balanced.csv: $(data) | $(READY)
-	$(PY) -m lib.balance $(firstword $(labelled)) --levels --count $(count) --out $@
+# several files of your own as one: rows to draw from, and to take as targets of edits
+merged := $(if $(word 2,$(labelled)),$(edits)/labelled.csv)
+rows := $(or $(merged),$(labelled))
+$(edits)/labelled.csv: $(data)
+	$(PY) -m lib.manifest merge $(labelled) --out $@
+
+$(run)/balanced-real/balanced.csv: $(data) $(merged) | $(READY)
+	$(PY) -m lib.balance $(rows) --levels --count $(count) --out $@
 
 # ---- synthetic images ------------------------------------------------------------------------------------
 ifneq ($(EPOCHS),)
@@ -224,6 +230,8 @@ $(edits)/$(em)-checked/synthetic/manifest.csv $(edits)/$(em)-relabelled/syntheti
 else
 synthesize = $(PY) synthesize.py --model $(generator)/generator.onnx \
   --source $(labelled) --count $(count) --out $(@D) --device $(DEVICE)
+# where any face is edited: what supervised reads in cells that your own data leave empty
+any_face = --sources all $(if $(own),--classifier $(edits)/supervised/seed1/classifier.onnx)
 
 $(edits)/$(em)/synthetic/manifest.csv: $(generator)/generator.onnx
 	$(synthesize) --sheet $(@D)/sheet.png $(synthesis_options)
@@ -232,7 +240,7 @@ $(edits)/$(em)-range/synthetic/manifest.csv: $(generator)/generator.onnx
 	$(synthesize) $(range_options)
 
 $(edits)/$(em)-reweight/synthetic/manifest.csv: $(generator)/generator.onnx
-	$(synthesize) --recipe reweight --seed 5
+	$(synthesize) --recipe reweight $(any_face) --seed 5
 
 $(edits)/$(em)-checked/synthetic/manifest.csv: $(generator)/generator.onnx $(checker)
 	$(synthesize) --check $(checker) $(synthesis_options)
@@ -243,16 +251,18 @@ $(edits)/$(em)-relabelled/synthetic/manifest.csv: $(generator)/generator.onnx $(
 $(edits)/$(em)-rare/synthetic/manifest.csv: $(generator)/generator.onnx
 	$(synthesize) --aus $(RARE) $(synthesis_options)
 
-$(edits)/$(balanced)/synthetic/manifest.csv: $(generator)/generator.onnx
-	$(synthesize) --recipe balanced --targets $(firstword $(labelled)) --sources all
+$(edits)/$(balanced)/synthetic/manifest.csv: $(generator)/generator.onnx $(merged)
+	$(synthesize) --recipe balanced --targets $(rows) $(any_face)
 
-$(edits)/$(em)-mixed/synthetic/manifest.csv: $(generator)/generator.onnx
-	$(synthesize) --recipe random --targets $(firstword $(labelled)) --sources all
+$(edits)/$(em)-mixed/synthetic/manifest.csv: $(generator)/generator.onnx $(merged)
+	$(synthesize) --recipe random --targets $(rows) $(any_face)
 
 # the thesis's other two synthetic sets
-others := $(edits)/$(em)-deactivate/synthetic/manifest.csv $(edits)/$(em)-emotions/synthetic/manifest.csv
-$(others): $(edits)/$(em)-%/synthetic/manifest.csv: $(generator)/generator.onnx
-	$(synthesize) --recipe $*
+$(edits)/$(em)-deactivate/synthetic/manifest.csv: $(generator)/generator.onnx
+	$(synthesize) --recipe deactivate $(any_face)
+
+$(edits)/$(em)-emotions/synthetic/manifest.csv: $(generator)/generator.onnx
+	$(synthesize) --recipe emotions
 endif
 
 # em of faces-em, for reweighted: by a make of its own, once the steps that both share are done

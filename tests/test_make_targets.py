@@ -177,6 +177,18 @@ def test_the_tables_of_faces_have_what_a_reader_expects(tmp_path):
     assert own_names == [name for name in names if name not in ("pseudo-5x", "truth")]
 
 
+def test_edits_of_your_own_data_start_from_what_they_have(tmp_path):
+    (tmp_path / "x.csv").touch()
+    own = [f"{part}=x.csv" for part in ("LABELLED", "UNLABELLED", "VALIDATION", "TEST")]
+    sources = "SYNTHESIS_faces=--recipe single-au --level 0.7 --sources all"
+    text = plan(tmp_path, "compare-faces", "SEEDS=1", "NAME=own", sources, *own)
+    made = [line for line in text.splitlines() if " synthesize.py " in line]
+    assert len(made) == 3 and all("--sources all" in line for line in made)
+    (balanced,) = [line for line in made if "--recipe balanced" in line]
+    assert "--classifier runs/quick/own/supervised/seed1/classifier.onnx" in balanced
+    assert "--classifier" not in plan(tmp_path, "faces-balanced")
+
+
 def paired(text):
     """The commands behind the paired differences, as words; the loop's variable is $file."""
     text = " ".join(text.split())

@@ -218,6 +218,11 @@ def test_several_files_under_make(domains, tmp_path):
     done = make(tmp_path, "-n", "compare-faces", **own, SEEDS=1)
     assert done.returncode == 0
     lines = done.stdout.replace("\\\n", " ").splitlines()
+    merged = tmp_path / "labelled.csv"  # for what is drawn from their rows
+    assert any(f"lib.manifest merge {a} {b} --out {merged}" in line for line in lines)
+    assert any(f"lib.balance {merged} --levels" in line for line in lines)
+    assert any(f"--recipe balanced --targets {merged}" in line for line in lines)
+    lines = [line for line in lines if "/balanced" not in line]
     for stage, option in (("train_classifier.py", "--train"), ("train_generator.py", "--train"),
                           ("synthesize.py", "--source"), ("-m lib.manifest", "check")):
         ran = [line.split() for line in lines if f" {stage} " in line and f" {option} " in line]
