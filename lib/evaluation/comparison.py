@@ -357,7 +357,7 @@ def by_condition(runs):
     known = [*dict.fromkeys([*published.conditions(), *BASELINES])]
     place_of = {name: (0, k) for k, name in enumerate(known)} | {name: (2, 0) for name in CEILINGS}
     names = sorted({run.condition for run in runs},
-                   key=lambda name: (*place_of.get(name, (1, 0)), in_order(name)))
+                   key=lambda name: (*place_of.get(name, (1, 0)), in_order(name), name))
     return {name: sorted((run for run in runs if run.condition == name), key=lambda run: run.seed)
             for name in names}
 
