@@ -214,19 +214,22 @@ class LabelReader(nn.Module):
     0 or 1 that each class has, as shares of their sum), and `real`, the mean score, or the
     sigmoid of a mean logit.
 
-    real_kind: probability | score, see System.real_kind."""
+    real_kind: probability | score, see System.real_kind. clamp: AUs to [0, 1], valence and
+    arousal to [-1, 1]; False: as the network reads them."""
 
-    def __init__(self, net, labels, real_kind):
+    def __init__(self, net, labels, real_kind, clamp=True):
         super().__init__()
-        self.net, self.labels, self.real_kind = net, labels, real_kind
+        self.net, self.labels, self.real_kind, self.clamp = net, labels, real_kind, clamp
 
     def forward(self, image):
         score, reading = self.net(image)
         out = {}
         if self.labels.aus:
-            out["au"] = reading[:, self.labels.columns("au")].clamp(0, 1)
+            levels = reading[:, self.labels.columns("au")]
+            out["au"] = levels.clamp(0, 1) if self.clamp else levels
         if self.labels.valence_arousal:
-            out["valence_arousal"] = reading[:, self.labels.columns("va")].clamp(-1, 1)
+            values = reading[:, self.labels.columns("va")]
+            out["valence_arousal"] = values.clamp(-1, 1) if self.clamp else values
         if self.labels.expressions:
             shares = reading[:, self.labels.columns("expression")].clamp(min=1e-6)
             out["expression"] = shares / shares.sum(1, keepdim=True)

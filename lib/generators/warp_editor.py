@@ -294,7 +294,7 @@ class System(contract.System):
     def exports(self):
         return {"editor": Editor(self.generator),
                 "classifier": contract.LabelReader(self.discriminator, self.labels,
-                                                   self.real_kind)}
+                                                   self.real_kind, clamp=False)}
 
     def asks_critic(self, step):
         """Whether the discriminator has a say at this step."""
