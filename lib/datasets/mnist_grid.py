@@ -11,9 +11,9 @@ digits), test_natural.csv (distributed like labelled), set.json (the correlated 
 sheet.png. AUs are 0 or 1. They are intensities (`au_kind` is left empty), not occurrences: a digit
 is drawn at its full level 1, so an editor may be asked for that level, and both thresholds, 0.4
 and 0.5, read them alike. Grids show nobody, so that an editor may compare any of them with any
-other (warp-editor's preset `grid`). The four pools of digits are disjoint; another --seed deals them
-anew, unless --pool-seed says otherwise. A killed run goes on
-where it was and ends byte for byte alike; a smaller set is the beginning of a larger one.
+other (warp-editor's preset `grid`). The four pools of digits are disjoint; another --seed deals
+them anew, unless --pool-seed says otherwise. A killed run goes on where it was and ends byte for
+byte alike; a smaller set is the beginning of a larger one.
 """
 import functools
 import json
@@ -38,7 +38,8 @@ SETS = ("labelled", "unlabelled", "validation", "test", "test_natural")
 SEEDS = {name: place for place, name in enumerate((*SETS, "tuning"))}
 # shares of each digit's drawings
 POOL = {"labelled": 0.3, "unlabelled": 0.35, "validation": 0.1, "test": 0.25}
-UNSET = {"noise": None, "tuning_per_au": 0, "pool_seed": None}  # settings that sets made earlier do not name
+# settings that sets made earlier do not name
+UNSET = {"noise": None, "tuning_per_au": 0, "pool_seed": None}
 CHUNK = 500    # images drawn from one seed
 FOLDER = 1000  # image files in one folder
 

@@ -105,7 +105,5 @@ def modern(checkpoint):
         architecture = "warp-editor"
     if architecture == "expression-manipulator":
         config = {"fusion_norm": False, "d_bias": True, **config}
-    if "nets" in checkpoint:
-        return {**checkpoint, "config": config}
-    return {**checkpoint, "architecture": architecture, "config": config,
-            "nets": {"generator": checkpoint["weights"]}}
+    nets = checkpoint["nets"] if "nets" in checkpoint else {"generator": checkpoint["weights"]}
+    return {**checkpoint, "architecture": architecture, "config": config, "nets": nets}

@@ -169,9 +169,7 @@ class System(StarSystem):
             if config.w_pair and pair is not None:
                 terms["g_pair"] = self.pair_loss(x_fake[pair], batch, x_real[pair])
                 g_loss = g_loss + config.w_pair * terms["g_pair"]
-            if self.draw.world > 1:
-                # where other processes have a loss, this one takes the step with them
-                g_loss = g_loss + 0 * x_fake.sum()
+            g_loss = self.due(g_loss, x_fake)
             if torch.is_tensor(g_loss) and g_loss.requires_grad:  # some steps ask for nothing
                 self.update("generator", g_loss)
             terms["g_change"] = (x_fake - x_real).abs().mean()

@@ -355,9 +355,7 @@ class System(contract.System):
             # mean |flow - true flow|, where the true image shows what the source shows
             terms["g_motion"] = motion.motion_loss(flow[paired], batch.motion)
             g_loss = g_loss + config.w_motion * terms["g_motion"]
-        if not torch.is_tensor(g_loss) and self.draw.world > 1:
-            # other processes have a loss: this one takes the step with them
-            g_loss = 0 * x_fake.sum()
+        g_loss = self.due(g_loss, x_fake)
         # no loss is due where pairs are few and the discriminator is not asked
         if torch.is_tensor(g_loss):
             self.update("g", g_loss)
