@@ -35,6 +35,7 @@ class Config:
     halvings: int = 2
     blocks: int = 6                # residual blocks
     stem: int = 1                  # s: the generator takes s x s pixels as one
+    enlarge: str = "shuffle"       # after a stem: shuffle | bilinear (see ResidualHead)
     norm: str = "instance"         # instance | group (see blocks.normalisation)
     mask: bool = True              # False: no mask, the output is C
     # the tiled conditions are times this: a condition that is small beside the image is learnt late
@@ -92,8 +93,9 @@ class Generator(nn.Module):
         super().__init__()
         self.trunk = ResidualTrunk(conditions, config.width, config.halvings, config.blocks,
                                    config.stem, config.norm, config.louder)
-        self.colour = ResidualHead(config.width, 3, config.stem)
-        self.attention = ResidualHead(config.width, 1, config.stem) if config.mask else None
+        self.colour = ResidualHead(config.width, 3, config.stem, config.enlarge)
+        self.attention = (ResidualHead(config.width, 1, config.stem, config.enlarge)
+                          if config.mask else None)
 
     def forward(self, image, y_trg):
         features = self.trunk(image, y_trg)

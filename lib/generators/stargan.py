@@ -31,6 +31,8 @@ class Config:
     halvings: int = 2
     blocks: int = 6                # residual blocks
     stem: int = 1                  # s: the generator takes s x s pixels as one
+    enlarge: str = "shuffle"       # after a stem: shuffle | bilinear (see ResidualHead)
+    residual: bool = False         # ours: what is painted is added to the image (see Generator)
     norm: str = "instance"         # instance | group (see blocks.normalisation)
     # the tiled conditions are times this: a condition that is small beside the image is learnt late
     louder: float = 1.0
@@ -74,17 +76,31 @@ SCHEDULES = {"paper": {"epochs": 16, "decay_epochs": 8, "batch": 16},
              "quick": {"epochs": 10, "decay_epochs": 5, "batch": 16}}
 
 
+MOST = 0.99  # of an image's pixels, where edits are added to them
+
+
 class Generator(nn.Module):
-    """(image [N,3,S,S] in [-1, 1], y_trg [N,C]) -> edited image [N,3,S,S] in [-1, 1]."""
+    """(image [N,3,S,S] in [-1, 1], y_trg [N,C]) -> edited image [N,3,S,S] in [-1, 1].
+
+    Published, it paints every pixel anew: tanh(C). That takes many steps to become sharp. With
+    `residual`, the image is where it begins: tanh(C + atanh(image)), C = 0 at first."""
 
     def __init__(self, conditions, config):
         super().__init__()
+        self.residual = config.residual
         self.trunk = ResidualTrunk(conditions, config.width, config.halvings, config.blocks,
                                    config.stem, config.norm, config.louder)
-        self.colour = ResidualHead(config.width, 3, config.stem)
+        self.colour = ResidualHead(config.width, 3, config.stem, config.enlarge)
+
+        if self.residual:
+            nn.init.zeros_(self.colour.weight)
 
     def forward(self, image, y_trg):
-        return self.colour(self.trunk(image, y_trg)).tanh()
+        colour = self.colour(self.trunk(image, y_trg))
+        if self.residual:
+            # atanh of 1 is infinite
+            colour = colour + torch.atanh(image.clamp(-MOST, MOST))
+        return colour.tanh()
 
     def edit(self, image, source, target):
         """The edited image; StarGAN does not use the source's conditions."""
