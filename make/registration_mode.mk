@@ -10,8 +10,13 @@ $(faces)/% $(real)/% $(editor)/% $(synthetic)/%: faces := $(faces)
 $(faces)/%/manifest.csv: $(POSES_DIR)/.done | $(READY_FACES)
 	$(PY) -m lib.faces.register $(POSES_DIR)/$*.csv --mode $(mode) --size $(POSES_SIZE_$(PRESET)) --out $(@D)
 
-$(real)/seed%/classifier.pt: $(faces)/training/manifest.csv $(faces)/validation/manifest.csv
-	$(PY) train_classifier.py --train $< --upsample $(POSES_COUNT_$(PRESET)) --validation $(faces)/validation/manifest.csv \
+# real and synthetic: as many images, every level of every AU equally often (4.2.2)
+$(real)/balanced.csv: $(faces)/training/manifest.csv
+	@mkdir -p $(@D)
+	$(PY) -m lib.balance $< --levels --count $(POSES_COUNT_$(PRESET)) --out $@
+
+$(real)/seed%/classifier.pt: $(real)/balanced.csv $(faces)/validation/manifest.csv
+	$(PY) train_classifier.py --train $< --validation $(faces)/validation/manifest.csv \
 	  --out $@ --seed $* --device $(DEVICE) --resume $(POSES_CLASSIFIER_$(PRESET))
 
 $(editor)/seed%/generator.pt: $(real)/seed1/classifier.onnx
@@ -20,8 +25,8 @@ $(editor)/seed%/generator.pt: $(real)/seed1/classifier.onnx
 	  $(POSES_GENERATOR_$(PRESET))
 
 $(synthetic)/synthetic/manifest.csv: $(editor)/seed$(GENERATOR_SEED)/generator.onnx
-	$(PY) synthesize.py --model $< --source $(faces)/training/manifest.csv --recipe reweight \
-	  --count $(POSES_COUNT_$(PRESET)) --out $(@D) --sheet $(@D)/sheet.png --device $(DEVICE)
+	$(PY) synthesize.py --model $< --source $(faces)/training/manifest.csv --recipe balanced \
+	  --targets $(faces)/training/manifest.csv --count $(POSES_COUNT_$(PRESET)) --out $(@D) --sheet $(@D)/sheet.png --device $(DEVICE)
 
 $(synthetic)/seed%/classifier.pt: $(synthetic)/synthetic/manifest.csv
 	$(PY) train_classifier.py --train $< --validation $(faces)/validation/manifest.csv --out $@ --seed $* \

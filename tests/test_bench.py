@@ -9,7 +9,7 @@ from commands import ROOT
 sys.path.insert(0, str(ROOT))
 from lib import manifest
 from tests.bench import __main__ as main
-from tests.bench import inference, tables, training
+from tests.bench import editors, inference, tables, training
 from tests.bench.common import HEADER, Row, interleaved, speedup
 
 
@@ -51,3 +51,8 @@ def test_every_part_of_the_bench_makes_rows():
     assert {"tables", "start", "inference", "training"} <= set(
         main.PARTS
     ) and "cores" in main.machine()
+
+
+def test_editors_of_the_bench_learn_labels_that_they_know():
+    au = ("warp-editor", "expression-manipulator", "ganimation", "stargan")
+    assert editors.editors() == {**dict.fromkeys(au, "au"), "fexgan": "expression"}

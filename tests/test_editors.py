@@ -17,8 +17,9 @@ from lib.classifiers import thresholds
 from lib.cli import BadInput
 from lib.generators import (expression_manipulator, fexgan, frame_alignment, ganimation, losses,
                             stargan, warp_editor)
+from lib.generators.blocks import MOST, painted
 from lib.generators.contract import EditBatch, LabelReader
-from lib.generators.residual_blocks import ResidualHead, StarDiscriminator, shares_of
+from lib.generators.residual_blocks import StarDiscriminator, shares_of
 from lib.labels import Labels
 
 AUS = Labels(aus=("AU04", "AU12", "AU26"))
@@ -95,11 +96,10 @@ SYSTEMS = [
     (stargan, MIXED, {"au_loss": "mse", "w_pair": 1.0}),
     (stargan, AUS, {"norm": "instance", "stem": 1, "halvings": 2}),
     (stargan, CLASSES, {"residual": True}),
-    (ganimation, AUS, {"enlarge": "bilinear"}),
     (fexgan, CLASSES, {}),
     (fexgan, CLASSES, {"scale_label": False}),
     (expression_manipulator, AUS, {}),
-    (expression_manipulator, AUS, {"msf": False}),
+    (expression_manipulator, AUS, {"msf": False, "residual": True}),
     (expression_manipulator, AUS, {"relative": False, "norm": "group", "begin": "uniform"}),
 ]
 
@@ -506,37 +506,16 @@ def test_an_expression_manipulator_of_before_still_opens():
     assert torch.equal(edited, expected)
 
 
-@pytest.mark.parametrize("name", BOTH)
-def test_a_ganimation_or_stargan_of_before_still_opens(name):
-    """Features that came out of its stem were enlarged bilinearly."""
-    system = make(BOTH[name], AUS, enlarge="bilinear")
-    config = {key: value for key, value in system.config_dict().items()
-              if key not in ("enlarge", "residual")}
-    old = {"kind": "generator", "architecture": name, "config": config,
-           "labels": {"aus": list(AUS.aus)}, "nets": weights(system)}
-    opened, batch = generators.build(old), make_batch(AUS)
-    expected = system.generator.edit(batch.x_real, batch.y_org, batch.y_trg)
-    edited = opened.exports["editor"](batch.x_real, batch.y_org, batch.y_trg)
-    assert torch.equal(edited, expected)
-
-
-def test_a_head_after_a_stem_paints_its_pixels():
-    """Channel 4·c + 2·i + j of a place is colour c of pixel (i, j) there."""
-    head = ResidualHead(12, 3, stem=2)
-    with torch.no_grad():
-        head.weight.zero_()
-        head.weight[range(12), range(12), 1, 1] = 1.0
-    painted = head(torch.arange(12.0).reshape(1, 12, 1, 1))
-    assert painted[0].tolist() == [[[0, 1], [2, 3]], [[4, 5], [6, 7]], [[8, 9], [10, 11]]]
-
-
-def test_a_residual_stargan_begins_with_the_image():
-    system, batch = make(stargan, AUS, residual=True), make_batch(AUS)
+@pytest.mark.parametrize("module, last", [(stargan, "colour"), (expression_manipulator, "head")])
+def test_a_residual_generator_adds_to_the_image(module, last):
+    system, batch = make(module, AUS, residual=True), make_batch(AUS)
+    torch.nn.init.zeros_(getattr(system.generator, last).weight)  # nothing is added
     image = batch.x_real.clone()
     image[0, 0, 0, 0] = 1.0  # whose atanh is infinite
     edited = system.generator.edit(image, batch.y_org, batch.y_trg)
-    assert torch.allclose(edited, image.clamp(-stargan.MOST, stargan.MOST), atol=1e-6)
-    assert edited[0, 0, 0, 0].item() == pytest.approx(stargan.MOST)
+    assert torch.allclose(edited, image.clamp(-MOST, MOST), atol=1e-6)
+    assert edited[0, 0, 0, 0].item() == pytest.approx(MOST)
+    assert painted(torch.tensor([[0.5]])).item() == pytest.approx(math.tanh(0.5))
 
 
 def test_a_reader_of_squared_errors_gives_shares_and_probabilities():
@@ -563,7 +542,6 @@ def test_settings_that_do_not_fit_are_refused_in_a_line():
         (fexgan, CLASSES, {"size": 24}, "--size 64 or 128"),
         (stargan, AUS, {"size": 18}, "a multiple of 4"),
         (stargan, AUS, {"shares": "pair"}, "shares=pair"),
-        (stargan, AUS, {"enlarge": "nearest"}, "shuffle or bilinear"),
     ):
         with pytest.raises(BadInput, match=mentions):
             make(module, labels, **settings)

@@ -95,8 +95,7 @@ def modern(checkpoint):
     """A checkpoint in today's form. Earlier ones have the generator's weights alone, call the
     warp editor `expression-manipulator` (its settings have a `head`), and the multitask GAN
     `categorical-gan` (its settings differ from CATEGORICAL); in the Expression Manipulator,
-    fusion had biases in place of norms, and D's label head a bias; GANimation and StarGAN enlarged
-    what came out of their stem bilinearly."""
+    fusion had biases in place of norms, and D's label head a bias."""
     config, architecture = dict(checkpoint["config"]), checkpoint["architecture"]
     if architecture == "categorical-gan":
         had = {**CATEGORICAL, **config}
@@ -106,7 +105,5 @@ def modern(checkpoint):
         architecture = "warp-editor"
     if architecture == "expression-manipulator":
         config = {"fusion_norm": False, "d_bias": True, **config}
-    if architecture in ("ganimation", "stargan"):
-        config = {"enlarge": "bilinear", **config}
     nets = checkpoint["nets"] if "nets" in checkpoint else {"generator": checkpoint["weights"]}
     return {**checkpoint, "architecture": architecture, "config": config, "nets": nets}

@@ -91,3 +91,14 @@ class PatchDiscriminator(nn.Module):
             pictures = F.pixel_unshuffle(pictures, self.stem)
         features = self.body(pictures)
         return self.patch(features), self.labels(features).flatten(1)
+
+
+MOST = 0.99  # of an image's pixels, where edits are added to them: atanh of 1 is infinite
+
+
+def painted(colour, image=None):
+    """What a generator's last convolution gives, [N,3,S,S], as a picture in [-1, 1]: tanh(colour),
+    every pixel anew; or, added to an image, tanh(colour + atanh(image)): 0 leaves the image."""
+    if image is None:
+        return colour.tanh()
+    return (colour + torch.atanh(image.clamp(-MOST, MOST))).tanh()

@@ -50,6 +50,9 @@ class Batches:
         kinds = pairs.share_out(total, self.shares)
         kinds.sort(key=lambda kind: kind != "pair")
         paired = kinds.count("pair")
+        if 0 < paired < draw.world:  # one process would wait for what another never computes
+            raise BadInput(f"{paired} of a batch's {total} rows are pairs of one person's images: "
+                           f"too few for {draw.world} processes; raise --batch")
         rows = self.pairs.rows(total)
         if paired:
             rows[:paired], partners = self.pairs.draw(paired)

@@ -35,7 +35,6 @@ class Config:
     halvings: int = 2
     blocks: int = 6                # residual blocks
     stem: int = 1                  # s: the generator takes s x s pixels as one
-    enlarge: str = "shuffle"       # after a stem: shuffle | bilinear (see ResidualHead)
     norm: str = "instance"         # instance | group (see blocks.normalisation)
     mask: bool = True              # False: no mask, the output is C
     # the tiled conditions are times this: a condition that is small beside the image is learnt late
@@ -55,6 +54,7 @@ class Config:
     pair_emphasis: float = 0.0     # over 0: at three scales, and more where I and J differ
     # epoch from which on the head's movement between I and J is taken out of that loss; -1: never
     registered_from: int = -1
+    isolate: float = 0.0           # share of pairs that differ in one condition where they can
     n_critic: int = 5              # discriminator steps a generator step
     critic_every: int = 1          # the discriminator is asked, and learns, on every so many steps
     cycle_every: int = 1           # the cycle's loss, times this, on every so many steps
@@ -76,7 +76,7 @@ QUICK = {"size": 64, "width": 32, "halvings": 1, "blocks": 4, "stem": 2, "norm":
          "d_width": 64, "d_layers": 3, "d_stem": 4, "adversarial": "nonsaturating",
          "w_adversarial": 0.1, "w_penalty": 0.02, "penalty_every": 4, "w_condition": 1.0,
          "w_cycle": 5.0, "w_mask": 1.0, "w_smooth": 0.0, "w_pair": 40.0, "pair_emphasis": 5.0,
-         "louder": 3.0, "registered_from": 4, "n_critic": 1, "critic_every": 4, "cycle_every": 8,
+         "louder": 3.0, "isolate": 0.7, "registered_from": 4, "n_critic": 1, "critic_every": 4, "cycle_every": 8,
          "augment": True, "shares": "pair=14,single=2", "learning_rate": 1e-3,
          "d_learning_rate": 5e-4}
 PRESETS = {"paper": {}, "niinuma": NIINUMA, "quick": QUICK}
@@ -93,9 +93,8 @@ class Generator(nn.Module):
         super().__init__()
         self.trunk = ResidualTrunk(conditions, config.width, config.halvings, config.blocks,
                                    config.stem, config.norm, config.louder)
-        self.colour = ResidualHead(config.width, 3, config.stem, config.enlarge)
-        self.attention = (ResidualHead(config.width, 1, config.stem, config.enlarge)
-                          if config.mask else None)
+        self.colour = ResidualHead(config.width, 3, config.stem)
+        self.attention = ResidualHead(config.width, 1, config.stem) if config.mask else None
 
     def forward(self, image, y_trg):
         features = self.trunk(image, y_trg)
@@ -117,7 +116,8 @@ class System(StarSystem):
         if labels.expressions:
             raise BadInput("ganimation edits AUs, valence and arousal; "
                            "for expression classes take stargan or fexgan")
-        super().__init__(labels, config, Generator, target_noise=config.target_noise)
+        super().__init__(labels, config, Generator, target_noise=config.target_noise,
+                         isolate=config.isolate)
 
     def step(self, batch, step):
         config = self.config

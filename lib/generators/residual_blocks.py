@@ -29,13 +29,12 @@ class ResidualBlock(nn.Module):
 
 
 class ResidualTrunk(nn.Module):
-    """image [N,3,S,S] in [-1, 1], conditions [N,C] -> features
-    [N,width,S/stem,S/stem].
+    """image [N,3,S,S] in [-1, 1], conditions [N,C] -> features [N,width,S,S].
 
     Published: conv7 to `width`, two conv4 of stride 2 to 4·width, six residual blocks, two
     transposed convolutions back. `stem` s begins with s x s pixels as one (space-to-depth) and
-    conv3, and gives features [N,width,S/s,S/s]: with stem=2 and halvings=1 the residual blocks
-    have the published quarter of the resolution, without the cost of convolutions at the whole of
+    conv3, and ends with bilinear enlargement: with stem=2 and halvings=1 the residual blocks have
+    the published quarter of the resolution, without the cost of convolutions at the whole of
     it. The tiled conditions are times `louder`."""
 
     def __init__(self, conditions, width, halvings=2, blocks=6, stem=1, norm="instance",
@@ -52,31 +51,18 @@ class ResidualTrunk(nn.Module):
 
     def forward(self, image, conditions):
         x = F.pixel_unshuffle(image, self.stem) if self.stem > 1 else image
-        return self.layers(torch.cat([x, tile(conditions * self.louder, x)], 1))
+        x = self.layers(torch.cat([x, tile(conditions * self.louder, x)], 1))
+        if self.stem == 1:
+            return x
+        return F.interpolate(x, scale_factor=self.stem, mode="bilinear", align_corners=False)
 
 
 class ResidualHead(nn.Conv2d):
-    """The trunk's features -> [N,outputs,S,S], before its tanh or sigmoid: conv7 as published.
+    """[N,width,S,S] -> [N,outputs,S,S], before its tanh or sigmoid: conv7 as published, conv3
+    after a stem."""
 
-    After a stem of s, a conv3 whose channels become s x s pixels (depth-to-space, the stem's
-    inverse). With enlarge="bilinear" features are enlarged before it, as in models made before:
-    what has no detail is then painted without any, and every picture is a little blurred."""
-
-    def __init__(self, width, outputs, stem=1, enlarge="shuffle"):
-        if enlarge not in ("shuffle", "bilinear"):
-            raise BadInput(f"setting enlarge={enlarge}: say shuffle or bilinear")
-        shuffles = enlarge == "shuffle"
-        super().__init__(width, outputs * stem ** 2 if shuffles else outputs,
-                         7 if stem == 1 else 3, padding="same", bias=False)
-        self.stem, self.shuffles = stem, shuffles
-
-    def forward(self, features):
-        if self.stem == 1:
-            return super().forward(features)
-        if self.shuffles:
-            return F.pixel_shuffle(super().forward(features), self.stem)
-        return super().forward(F.interpolate(features, scale_factor=self.stem, mode="bilinear",
-                                             align_corners=False))
+    def __init__(self, width, outputs, stem=1):
+        super().__init__(width, outputs, 7 if stem == 1 else 3, padding="same", bias=False)
 
 
 class StarDiscriminator(nn.Module):

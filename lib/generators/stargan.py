@@ -16,6 +16,7 @@ from torch import nn
 
 from lib.generators import losses
 from lib.generators.contract import Editor
+from lib.generators.blocks import painted
 from lib.generators.residual_blocks import ResidualHead, ResidualTrunk, StarSystem
 from lib.generators.sampler_blocks import condition_loss, probabilities
 
@@ -31,8 +32,7 @@ class Config:
     halvings: int = 2
     blocks: int = 6                # residual blocks
     stem: int = 1                  # s: the generator takes s x s pixels as one
-    enlarge: str = "shuffle"       # after a stem: shuffle | bilinear (see ResidualHead)
-    residual: bool = False         # ours: what is painted is added to the image (see Generator)
+    residual: bool = False         # ours: what is painted is added to the image
     norm: str = "instance"         # instance | group (see blocks.normalisation)
     # the tiled conditions are times this: a condition that is small beside the image is learnt late
     louder: float = 1.0
@@ -51,6 +51,7 @@ class Config:
     # epoch from which on the head's movement between I and J is taken out of that loss; -1: never
     registered_from: int = -1
     pair_by: str = "session"       # images of one session | subject are a pair
+    isolate: float = 0.0           # share of pairs that differ in one condition where they can
     n_critic: int = 5              # discriminator steps a generator step
     critic_every: int = 1          # the discriminator is asked, and learns, on every so many steps
     cycle_every: int = 1           # the cycle's loss, times this, on every so many steps
@@ -62,12 +63,13 @@ class Config:
 
 
 # CPU: ours has true images of the same person as further teachers; without them few steps make
-# patterns that the discriminator takes for AUs. GroupNorm lets the tiled condition through.
+# patterns that the discriminator takes for AUs. GroupNorm lets the tiled condition through. Few
+# steps do not teach it to paint a sharp image anew, so it changes the pixels of the one it has.
 QUICK = {"size": 64, "width": 32, "halvings": 1, "blocks": 4, "stem": 2, "norm": "group",
          "d_width": 64, "d_layers": 3, "d_stem": 4, "adversarial": "nonsaturating",
          "au_loss": "mse", "w_adversarial": 0.1, "w_penalty": 0.02, "penalty_every": 4,
          "w_condition": 1.0, "w_cycle": 5.0, "w_pair": 40.0, "pair_emphasis": 5.0,
-         "louder": 3.0, "registered_from": 4, "n_critic": 1, "critic_every": 4, "cycle_every": 8,
+         "louder": 3.0, "residual": True, "isolate": 0.7, "registered_from": 4, "n_critic": 1, "critic_every": 4, "cycle_every": 8,
          "augment": True, "shares": "pair=14,permuted=2", "learning_rate": 1e-3,
          "d_learning_rate": 5e-4}
 PRESETS = {"paper": {}, "quick": QUICK}
@@ -76,31 +78,22 @@ SCHEDULES = {"paper": {"epochs": 16, "decay_epochs": 8, "batch": 16},
              "quick": {"epochs": 10, "decay_epochs": 5, "batch": 16}}
 
 
-MOST = 0.99  # of an image's pixels, where edits are added to them
-
-
 class Generator(nn.Module):
     """(image [N,3,S,S] in [-1, 1], y_trg [N,C]) -> edited image [N,3,S,S] in [-1, 1].
 
-    Published, it paints every pixel anew: tanh(C). That takes many steps to become sharp. With
-    `residual`, the image is where it begins: tanh(C + atanh(image)), C = 0 at first."""
+    Published, it paints every pixel anew, which takes many steps to become sharp. With `residual`
+    it changes those of the image (blocks.painted)."""
 
     def __init__(self, conditions, config):
         super().__init__()
         self.residual = config.residual
         self.trunk = ResidualTrunk(conditions, config.width, config.halvings, config.blocks,
                                    config.stem, config.norm, config.louder)
-        self.colour = ResidualHead(config.width, 3, config.stem, config.enlarge)
+        self.colour = ResidualHead(config.width, 3, config.stem)
 
-        if self.residual:
-            nn.init.zeros_(self.colour.weight)
 
     def forward(self, image, y_trg):
-        colour = self.colour(self.trunk(image, y_trg))
-        if self.residual:
-            # atanh of 1 is infinite
-            colour = colour + torch.atanh(image.clamp(-MOST, MOST))
-        return colour.tanh()
+        return painted(self.colour(self.trunk(image, y_trg)), image if self.residual else None)
 
     def edit(self, image, source, target):
         """The edited image; StarGAN does not use the source's conditions."""
@@ -128,7 +121,8 @@ class System(StarSystem):
     """Generator and discriminator, and one step of both on a batch."""
 
     def __init__(self, labels, config):
-        super().__init__(labels, config, Generator, pair_by=config.pair_by)
+        super().__init__(labels, config, Generator, pair_by=config.pair_by,
+                         isolate=config.isolate)
 
     def classify(self, readings, y, known):
         """L_cls of readings [N,C]: cross-entropy of expressions, BCE or MSE of AUs, MSE of valence

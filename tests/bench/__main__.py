@@ -5,6 +5,7 @@ python -m tests.bench start inference       some parts
 python -m tests.bench training              half an hour: the Expression Manipulator at paper
                                             size
 python -m tests.bench compiled              some minutes: steps by torch.compile
+python -m tests.bench editors               ten minutes: a training image of each editor
 """
 
 import importlib
@@ -20,7 +21,7 @@ from lib.files import write_text
 from tests.bench.common import HEADER
 
 ROUNDS = 10
-LONG = ("training", "compiled")  # only when they are named
+LONG = ("training", "compiled", "editors")  # only when they are named
 PARTS = [
     path.stem
     for path in sorted(Path(__file__).parent.glob("*.py"))
@@ -35,7 +36,7 @@ class Options:
         args=["parts"],
         nargs="*",
         metavar="PART",
-        help=f"some of {' '.join(PARTS)} [all but {' and '.join(LONG)}]",
+        help=f"some of {' '.join(PARTS)} [all but {', '.join(LONG)}]",
     )
     rounds: Optional[int] = arg(None, help="how often each thing is run [10, or less]", least=1)
 
