@@ -76,8 +76,9 @@ QUICK = {"size": 64, "width": 32, "halvings": 1, "blocks": 4, "stem": 2, "norm":
          "d_width": 64, "d_layers": 3, "d_stem": 4, "adversarial": "nonsaturating",
          "w_adversarial": 0.1, "w_penalty": 0.02, "penalty_every": 4, "w_condition": 1.0,
          "w_cycle": 5.0, "w_mask": 1.0, "w_smooth": 0.0, "w_pair": 40.0, "pair_emphasis": 5.0,
-         "louder": 3.0, "isolate": 0.7, "registered_from": 4, "n_critic": 1, "critic_every": 4, "cycle_every": 8,
-         "augment": True, "shares": "pair=14,single=2", "learning_rate": 1e-3,
+         "louder": 3.0, "isolate": 0.7, "registered_from": 4, "n_critic": 1,
+         "critic_every": 4, "cycle_every": 8, "augment": True,
+         "shares": "pair=14,single=2", "learning_rate": 1e-3,
          "d_learning_rate": 5e-4}
 PRESETS = {"paper": {}, "niinuma": NIINUMA, "quick": QUICK}
 SCHEDULES = {"paper": {"epochs": 30, "decay_epochs": 10, "batch": 25},

@@ -69,9 +69,9 @@ QUICK = {"size": 64, "width": 32, "halvings": 1, "blocks": 4, "stem": 2, "norm":
          "d_width": 64, "d_layers": 3, "d_stem": 4, "adversarial": "nonsaturating",
          "au_loss": "mse", "w_adversarial": 0.1, "w_penalty": 0.02, "penalty_every": 4,
          "w_condition": 1.0, "w_cycle": 5.0, "w_pair": 40.0, "pair_emphasis": 5.0,
-         "louder": 3.0, "residual": True, "isolate": 0.7, "registered_from": 4, "n_critic": 1, "critic_every": 4, "cycle_every": 8,
-         "augment": True, "shares": "pair=14,permuted=2", "learning_rate": 1e-3,
-         "d_learning_rate": 5e-4}
+         "louder": 3.0, "residual": True, "isolate": 0.7, "registered_from": 4, "n_critic": 1,
+         "critic_every": 4, "cycle_every": 8, "augment": True,
+         "shares": "pair=14,permuted=2", "learning_rate": 1e-3, "d_learning_rate": 5e-4}
 PRESETS = {"paper": {}, "quick": QUICK}
 # 200,000 steps of 16 images, of which the last half decays: epochs of the authors' 202,599 faces
 SCHEDULES = {"paper": {"epochs": 16, "decay_epochs": 8, "batch": 16},
