@@ -230,16 +230,27 @@ def test_isolated_pairs_differ_in_one_condition():
     assert first.float().mean() > 0.4  # half of the draws are of AU a: all those, and some of b's
 
 
-def toy_batch(aus, sessions, count=400, shares="pair=1", doubles=False):
+def toy_batch(aus, sessions, count=400, shares="pair=1", doubles=False, world=1):
     """A batch of images that are black but for their row's number."""
     manifest = Manifest("m", ".", {"path": ["x"] * len(sessions), "session": sessions})
     data = SimpleNamespace(manifest=manifest, weight=torch.ones(len(sessions)),
                            images=lambda rows: rows.float().view(-1, 1, 1, 1).expand(-1, 3, 2, 2))
     parts = (part.split("=") for part in shares.split(","))
     drawing = EditDrawing({kind: float(share) for kind, share in parts}, doubles=doubles)
-    system = SimpleNamespace(drawing=drawing, labels=labels_of(aus.shape[1]), draw=Draws())
+    system = SimpleNamespace(drawing=drawing, labels=labels_of(aus.shape[1]),
+                             draw=Draws(0, world))
     torch.manual_seed(0)
     return editing.Batches(data, aus, system, flip=False).draw(count)
+
+
+def test_every_process_needs_a_pair_where_any_has_one():
+    """Of 4 rows 3 are pairs: with 4 processes the last would have none, and the others would wait
+    for it."""
+    aus, sessions = torch.tensor([[0.8], [0.0], [0.4]]), ["a"] * 3
+    shares = "pair=3,permuted=1"
+    assert toy_batch(aus, sessions, 2, shares, world=2).kinds == ["pair"] * 2
+    with pytest.raises(BadInput, match="3 of a batch's 4 rows are pairs .* 4 processes"):
+        toy_batch(aus, sessions, 1, shares, world=4)
 
 
 def test_pairs_ask_only_for_what_both_images_label():
