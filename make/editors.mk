@@ -6,7 +6,8 @@ ARCH := $(EDITOR)
 include make/faces.mk
 
 EDITOR_SEEDS ?= 1 2
-AU_CELLS := $(foreach a,$(EDITORS),$(foreach g,$(EDITOR_SEEDS),$a/seed$g))
+# each editor of AUs as trained, and asked for more of what it does less of (lib.strength, by pairs of other people)
+AU_CELLS := $(foreach a,$(EDITORS),$(foreach g,$(EDITOR_SEEDS),$a/seed$g $a-strong/seed$g))
 EXPRESSION_CELLS := $(foreach a,stargan fexgan,$(foreach g,$(EDITOR_SEEDS),$a-expressions/seed$g))
 of = $(run)/generators
 reports := report.json $(if $(test_natural),report_natural.json)
@@ -25,7 +26,8 @@ FACES_PAIRS_EXPRESSION_paper := 700
 # out of date: what is new here is the report. The first cell also makes what all learn from.
 au_models := $(AU_CELLS:%=$(of)/%/generator.onnx)
 $(au_models): $(of)/%/generator.onnx: always | $(data)
-	$(MAKE) -s -f make/experiment.mk SET=faces ARCH=$(*D) GENERATOR_SEED=$(patsubst seed%,%,$(*F)) $@
+	$(MAKE) -s -f make/experiment.mk SET=faces ARCH=$(patsubst %-strong,%,$(*D)) \
+	  GENERATOR_SEED=$(patsubst seed%,%,$(*F)) $@
 $(wordlist 2,$(words $(au_models)),$(au_models)): | $(firstword $(au_models))
 
 $(judge)/report.json: $(judge)/classifier.onnx
@@ -72,8 +74,9 @@ $(identity)/classifier.pt: $(data) | $(READY)
 	$(PY) export_onnx.py $< --out $@
 
 # ---- tables and sheets -----------------------------------------------------------------------------------
-# a sheet shows the first generator of each editor
-models_of_first = $(filter %/seed$(firstword $(EDITOR_SEEDS))/generator.onnx,$(1:%=$(of)/%/generator.onnx))
+# a sheet shows the first generator of each editor, as trained
+models_of_first = $(filter-out %-strong/seed$(firstword $(EDITOR_SEEDS))/generator.onnx, \
+  $(filter %/seed$(firstword $(EDITOR_SEEDS))/generator.onnx,$(1:%=$(of)/%/generator.onnx)))
 sheets := $(of)/aus.png $(of)/expressions.png
 $(of)/aus.png: $(call models_of_first,$(AU_CELLS))
 $(of)/expressions.png: $(call models_of_first,$(EXPRESSION_CELLS))
