@@ -1,15 +1,16 @@
 """NAME.md beside an exported model: what it reads or makes, of whom it learnt, its figures and its
 limits.
 
-export_onnx.py writes a first card, which knows what the model's metadata say. Once there are
-reports, and for the facts that no file has, write it again:
+export_onnx.py writes a first card, which knows what the model's metadata and its checkpoint say.
+Once there are reports, and for the facts that no file has, write it again:
 
-    python -m lib.model_card classifier.onnx --train labelled.csv \\
+    python -m lib.model_card classifier.onnx \\
         --reports report.json report_natural.json --licence "rendered faces, CC0"
 
-Each figure says whether its data are held out: people of the training manifests are looked for in
-the test manifest that the report names. What is not known is said to be unknown. (After Mitchell
-et al. 2019.)
+What it learnt from stands in the checkpoint beside it (classifier.pt), or is named by --train. Each
+figure says whether its data are held out: people of the training manifests are looked for in the
+test manifest that the report names. What is not known is said to be unknown. (After Mitchell et
+al. 2019.)
 """
 import json
 from dataclasses import dataclass
@@ -41,15 +42,21 @@ class Options:
     reports: list[str] = arg([], nargs="+", metavar="REPORT.json",
                              help="reports of evaluate.py on this model")
     train: list[str] = arg([], nargs="+", metavar="FILE.csv",
-                           help="manifests that it was trained on")
+                           help="manifests that it was trained on [as its checkpoint says]")
     licence: str = arg("", help="licence of the training data, in words")
 
 
-def write(model, meta, train=(), reports=(), licence=""):
-    """Write NAME.md beside a model. meta: its metadata; train: Manifests; reports: (path, report)
-    pairs."""
+def facts(part):
+    """What a card says of a training Manifest, as a checkpoint keeps it: a dict."""
+    return {"file": part.name, "images": len(part), "people": len(set(part.text("subject")) - {""}),
+            "sources": sorted(set(part.text("source")) - {""})}
+
+
+def write(model, meta, sets=(), train=(), reports=(), licence=""):
+    """Write NAME.md beside a model. meta: its metadata; sets: `facts` of what it learnt from;
+    train: the Manifests of them that there are; reports: (path, report) pairs."""
     lines = [f"# {Path(model).stem}", "", *about(meta), "", "## Data", "",
-             *about_data(meta, train, licence), "", "## Figures", "", *figures(train, reports), "",
+             *about_data(meta, sets, licence), "", "## Figures", "", *figures(train, reports), "",
              "## Limits", "", LIMITS, ""]
     write_text(Path(model).with_suffix(".md"), "\n".join(lines))
 
@@ -69,15 +76,15 @@ def about(meta):
             f"- registration expected: {meta.get('registration') or 'none'}"]
 
 
-def about_data(meta, train, licence):
+def about_data(meta, sets, licence):
     """Of what and of whom it learnt."""
     lines = [f"- trained on (hash): {meta.get('trained_on') or UNKNOWN}"]
-    for part in train:
-        people = len(set(part.text("subject")) - {""})
-        sources = sorted(set(part.text("source")) - {""})
-        lines.append(f"- {part.name}: {len(part)} images, {people or 'unnamed'} people"
+    for each in sets:
+        sources = each["sources"]
+        lines.append(f"- {each['file']}: {each['images']} images, "
+                     f"{each['people'] or 'unnamed'} people"
                      + (f", column source: {' and '.join(sources)}" if sources else ""))
-    if not train:
+    if not sets:
         lines.append(f"- images and people: {UNKNOWN}; name the manifests with --train")
     return [*lines, f"- licence of the data: {licence or UNKNOWN}"]
 
@@ -122,6 +129,15 @@ def status(train, report):
     return f"train: {shared} of {len(test)} people" if shared else "held out"
 
 
+def sets_of(model):
+    """`facts` of what a model learnt from, as the checkpoint beside it says; [] where there is
+    none, or it does not say."""
+    from lib import checkpoints
+
+    path = Path(model).with_suffix(".pt")
+    return checkpoints.load(path).get("training_sets", []) if path.is_file() else []
+
+
 def read_json(path, remedy):
     """A JSON object from a file; BadInput names the remedy."""
     try:
@@ -141,8 +157,11 @@ def main(argv=None):
     for path, report in reports:
         if not isinstance(report, dict) or not {"data", "n"} <= set(report):
             raise BadInput(f"{path}: not a report of evaluate.py; write it with evaluate.py")
-    write(options.model, meta, [manifest.read(path) for path in options.train], reports,
-          options.licence)
+    train = [manifest.read(path) for path in options.train]
+    sets = [facts(part) for part in train] or sets_of(options.model)
+    if not train and all(Path(each["file"]).is_file() for each in sets):
+        train = [manifest.read(each["file"]) for each in sets]
+    write(options.model, meta, sets, train, reports, options.licence)
 
 
 if __name__ == "__main__":

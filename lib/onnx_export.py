@@ -325,5 +325,6 @@ def export(
             meta["thresholds"] = thresholds(temporary)
             onnx_precision.write_metadata(temporary, meta)
         beside.write_text(to_json(meta) + "\n", encoding="utf-8")
-        model_card.write(out, meta)  # the model takes its name last, when all is there
+        # the model takes its name last, when all is there
+        model_card.write(out, meta, checkpoint.get("training_sets", ()))
     return worst

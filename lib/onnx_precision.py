@@ -45,7 +45,8 @@ def shrink(source, out, precision, data, calibration=None, max_drop=0.01):
         meta = whole.meta | {"precision": precision, "drop": drop}
         write_metadata(temporary, meta)
         beside.write_text(to_json(meta) + "\n", encoding="utf-8")
-        model_card.write(out, meta)  # the model takes its name last, when all is there
+        # the model takes its name last, when all is there
+        model_card.write(out, meta, model_card.sets_of(source))
     return found
 
 

@@ -284,16 +284,19 @@ $(run)/%/report_validation.json: $(run)/%/classifier.onnx
 	$(PY) evaluate.py --model $< --test $(validation) --predictions $(@D)/predictions_validation.csv \
 	  --device $(DEVICE) > $@.tmp && mv $@.tmp $@
 
+card = $(call card_of,report.json report_natural.json)
 # a page of pictures for the seed of SEED; the others of SEEDS are for tables
 plots = $(if $(filter seed$(SEED),$(notdir $(@D))),--report $(@D)/plots)
 $(run)/%/report.json: $(run)/%/classifier.onnx
 	$(PY) evaluate.py --model $< --test $(test) --predictions $(@D)/predictions.csv $(plots) --device $(DEVICE) \
 	  > $@.tmp && mv $@.tmp $@
+	$(card)
 	@echo 'report: $@' >&2
 
 $(run)/%/report_natural.json: $(run)/%/classifier.onnx
 	$(PY) evaluate.py --model $< --test $(test_natural) --predictions $(@D)/predictions_natural.csv \
 	  --device $(DEVICE) > $@.tmp && mv $@.tmp $@
+	$(card)
 
 # condition/seed1/report.json …, below $(run)
 of_seeds = $(foreach c,$1,$(foreach s,$(SEEDS),$(addprefix $c/seed$s/,$(REPORTS))))

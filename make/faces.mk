@@ -55,6 +55,7 @@ unlabelled := $(or $(UNLABELLED),$(FACES_DIR)/unlabelled.csv)
 validation := $(or $(VALIDATION),$(FACES_DIR)/validation.csv)
 test := $(or $(TEST),$(FACES_DIR)/test.csv)
 test_natural := $(or $(TEST_NATURAL),$(if $(own),,$(FACES_DIR)/test_natural.csv))
+licence := $(or $(LICENCE),$(if $(own),,rendered faces: CC0))
 data := $(if $(own),$(FACES_RUN)/.checked,$(FACES_DIR)/.done)
 
 # ---- options of each stage -------------------------------------------------------------------------------
@@ -116,6 +117,7 @@ $(judge)/classifier.pt: $(data) | $(READY)
 judged = --judge $(judge)/classifier.onnx --judge-report $(judge)/report.json --device $(DEVICE) > $@.tmp && mv $@.tmp $@
 $(edits)/generators/%/report.json: $(edits)/generators/%/generator.onnx $(judge)/classifier.onnx $(judge)/report.json
 	$(PY) evaluate.py --model $< --pairs $(FACES_DIR)/pairs.csv --report $(@D)/plots $(judged)
+	$(call card_of,report.json)
 
 # the same editor, asked for more of what it does less of (lib/strength.py): by pairs of other people than the report's
 $(edits)/generators/%/report_validation.json: $(edits)/generators/%/generator.onnx $(judge)/classifier.onnx \

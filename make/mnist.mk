@@ -52,6 +52,7 @@ unlabelled := $(MNIST_DIR)/unlabelled.csv
 validation := $(MNIST_DIR)/validation.csv
 test := $(MNIST_DIR)/test.csv
 test_natural := $(MNIST_DIR)/test_natural.csv
+licence := $(LICENCE)
 data := $(MNIST_DIR)/.done
 
 # ---- options of each stage -------------------------------------------------------------------------------

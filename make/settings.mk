@@ -47,6 +47,8 @@ UNLABELLED ?=
 VALIDATION ?=
 TEST ?=
 TEST_NATURAL ?=
+# in words, for model cards: LICENCE="DISFA, research only"
+LICENCE ?=
 ALLOW_SHARED_SUBJECTS ?=
 # a second data set: a folder with labelled.csv, validation.csv and test.csv (make compare-sources)
 OTHER ?=
@@ -85,6 +87,10 @@ endif
 $(foreach v,UNLABELLED VALIDATION TEST TEST_NATURAL,$(if $(word 2,$($(v))),$(error \
   $(v)=$($(v)): name one file; join several with .venv/bin/python -m lib.manifest merge $($(v)) --out FILE.csv)))
 endif
+
+# the card of a model, once there are reports on it; $(1): which
+card_of = $(PY) -m lib.model_card $< $(if $(licence),--licence '$(licence)') \
+  --reports $$(for report in $(1); do if test -f $(@D)/$$report; then echo $(@D)/$$report; fi; done)
 
 # ---- environment -----------------------------------------------------------------------------------------
 DOWNLOAD_cuda := 5.8 GB with CUDA (without: make setup TORCH=cpu)

@@ -3,6 +3,7 @@ unknown."""
 import json
 
 import models
+import torch
 from commands import call
 
 from lib import manifest, model_card
@@ -35,6 +36,24 @@ def test_card_says_figures_people_and_what_is_held_out(tmp_path, capsys):
     row = f"| F1 of AUs | 0.750 | 0.400 to 0.600 | {known} | 2 | 2 | train: 1 of 2 people |"
     assert row in text
     assert "AU01, AU02, AU12, AU26, valence, arousal, joy" in text and "## Limits" in text
+
+
+def test_what_a_model_learnt_from_stands_in_the_checkpoint_beside_it(tmp_path, capsys):
+    (tmp_path / "c.json").write_text(json.dumps(META))
+    train = models.dataset(tmp_path, [[0] * 4] * 3, "train.csv", subjects=["a", "a", "b"])
+    sets = [model_card.facts(manifest.read(train))]
+    assert sets == [{"file": str(train), "images": 3, "people": 2, "sources": []}]
+    torch.save({"kind": "classifier", "training_sets": sets}, tmp_path / "c.pt")
+    seen = models.dataset(tmp_path, [[0] * 4] * 2, "seen.csv", subjects=["a", "d"])
+    line = ("--reports", report(tmp_path / "r.json", seen))
+    status, _, _ = call(model_card.main, capsys, tmp_path / "c.onnx", *line)
+    text = (tmp_path / "c.md").read_text()
+    assert status == 0 and f"{train}: 3 images, 2 people" in text
+    assert "| train: 1 of 2 people |" in text
+    train.unlink()  # who is in it is not known any more
+    call(model_card.main, capsys, tmp_path / "c.onnx", *line)
+    text = (tmp_path / "c.md").read_text()
+    assert f"{train}: 3 images, 2 people" in text and "| unknown |" in text
 
 
 def test_what_is_unknown_is_said(tmp_path, capsys):

@@ -11,7 +11,7 @@ import math
 
 import torch
 
-from lib import device_data, manifest
+from lib import device_data, manifest, model_card
 from lib.classifiers.training_data import References
 from lib.files import digest
 
@@ -32,6 +32,7 @@ class Unlabelled:
         self.pixels = device_data.joined(parts)
         self.reference = References(sets, size, device) if options.reference != "none" else None
         self.digest = digest(*(part.digest() for part in sets))
+        self.training_sets = [model_card.facts(part) for part in sets]
 
     def draw(self, count, generator):
         """Rows [count], drawn with replacement."""

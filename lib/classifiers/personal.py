@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lib import augment, checkpoints, classifiers, device_data, manifest, onnx_export
+from lib import (augment, checkpoints, classifiers, device_data, manifest, model_card,
+                 onnx_export)
 from lib.choices import SUBJECT
 from lib.classifiers import label_tensors, settings
 from lib.classifiers.objective import Objective
@@ -170,13 +171,13 @@ def personalise(options, device):
     log(f"learning rate {rate:g}: {len(subjects)} personal models")
     for subject in subjects:
         rows = people.rows[subject]
+        own = people.data.take(rows.cpu().numpy())
         state = {
             **generic,
             "weights": personal.fit(people, rows, rate),
             "personal": subject,
-            "trained_on": digest(
-                generic.get("trained_on", ""), people.data.take(rows.cpu().numpy()).digest()
-            ),
+            "trained_on": digest(generic.get("trained_on", ""), own.digest()),
+            "training_sets": [*generic.get("training_sets", []), model_card.facts(own)],
         }
         out = Path(options.out.replace(SUBJECT, subject))
         checkpoints.save(out, state)

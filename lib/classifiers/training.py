@@ -300,6 +300,7 @@ class Training:
             "thresholds": limits,
             "samples": data.check.pixels[spread],
             "trained_on": data.trained_on,
+            "training_sets": data.training_sets,
             "registration": data.registration,
             "run": self.run,
             "best_epoch": self.best.epoch,

@@ -5,7 +5,7 @@ import copy
 import numpy as np
 import torch
 
-from lib import device_data, images, manifest, references
+from lib import device_data, images, manifest, model_card, references
 from lib.classifiers import label_tensors
 from lib.cli import BadInput, note
 from lib.files import digest
@@ -47,6 +47,7 @@ class TrainingData:
             self.check_reference = References([self.checked], self.size, device)
         self.draw_rows(options)
         self.trained_on = digest(*(part.digest() for part in self.sets))
+        self.training_sets = [model_card.facts(part) for part in self.sets]
         self.digest = digest(self.trained_on, self.checked.digest())
         self.registration = manifest.registration(self.sets, self.checked)
 
@@ -54,6 +55,7 @@ class TrainingData:
         """Add images without labels (lib.classifiers.mean_teacher)."""
         self.unlabelled = unlabelled
         self.trained_on = digest(self.trained_on, unlabelled.digest)
+        self.training_sets += unlabelled.training_sets
         self.digest = digest(self.digest, unlabelled.digest)
 
     def presence_as_level(self):

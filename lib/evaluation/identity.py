@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from lib import augment, checkpoints, classifiers, device_data, images, manifest
+from lib import augment, checkpoints, classifiers, device_data, images, manifest, model_card
 from lib.cli import BadInput, GateFailed, arg, log, parse, progress, run
 from lib.files import digest
 from lib.training import learning_rate, set_learning_rate
@@ -187,7 +187,8 @@ def main():
                       "labels": {"aus": [], "valence_arousal": False, "expressions": []},
                       "architecture": options.arch, "thresholds": {},
                       "registration": manifest.registration(parts, checked), "identity_auc": auc,
-                      "trained_on": digest(*(part.digest() for part in parts))})
+                      "trained_on": digest(*(part.digest() for part in parts)),
+                      "training_sets": [model_card.facts(part) for part in parts]})
 
 
 if __name__ == "__main__":

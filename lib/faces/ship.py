@@ -84,9 +84,8 @@ def main(argv=None):
         "strength": dict(zip(names, strengths)),
     }
     strength.write(model, meta, options.out)
-    model_card.write(
-        options.out, meta, [manifest.read(path) for path in options.train], licence=LICENCE
-    )
+    sets = [model_card.facts(manifest.read(path)) for path in options.train]
+    model_card.write(options.out, meta, sets, licence=LICENCE)
     card = Path(options.out).with_suffix(".md")
     write_text(
         card,

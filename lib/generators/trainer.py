@@ -8,7 +8,8 @@ from pathlib import Path
 
 import torch
 
-from lib import checkpoints, compiling, device_data, generators, images, labels, manifest
+from lib import (checkpoints, compiling, device_data, generators, images, labels, manifest,
+                 model_card)
 from lib.classifiers.label_tensors import label_names
 from lib.cli import BadInput, GateFailed, log, progress
 from lib.files import digest
@@ -103,6 +104,7 @@ class Trainer:
         validation = manifest.read(options.validation)
         for part in parts:
             manifest.check_disjoint(part, validation, options.allow_shared_subjects)
+        self.training_sets = [model_card.facts(part) for part in parts]
         factors = [
             torch.full((len(part),), factor)
             for part, factor in zip(parts, options.weights or [1.0] * len(parts))
@@ -384,6 +386,7 @@ class Trainer:
                 "epoch": self.best["epoch"],
                 "condition_error": error,
                 "trained_on": self.trained_on,
+                "training_sets": self.training_sets,
                 "registration": self.registration,
                 "samples": self.watch.samples(),
                 "versions": {"torch": str(torch.__version__)},
