@@ -94,8 +94,7 @@ def figures(train, reports):
     if not reports:
         return ["Not measured yet. Measure with evaluate.py, then run python -m "
                 "lib.model_card with --reports."]
-    lines = ["| figure | value | 95 % interval | data | images | people | status |",
-             "|---|---|---|---|---|---|---|"]
+    lines = []
     for _, report in reports:
         held = status(train, report)
         for name, where in FIGURES.items():
@@ -105,7 +104,10 @@ def figures(train, reports):
                              + (f"{bounds[0]:.3f} to {bounds[1]:.3f}" if bounds else "–")
                              + f" | {report['data']['path']} | {report['n']} | "
                                f"{report['subjects'] or 'unnamed'} | {held} |")
-    return lines
+    if not lines:  # no AU was read well enough, say
+        return ["The reports hold none of the figures that stand here."]
+    return ["| figure | value | 95 % interval | data | images | people | status |",
+            "|---|---|---|---|---|---|---|", *lines]
 
 
 def value_at(report, where):

@@ -90,7 +90,7 @@ endif
 
 # the card of a model, once there are reports on it; $(1): which
 card_of = $(PY) -m lib.model_card $< $(if $(licence),--licence '$(licence)') \
-  --reports $$(for report in $(1); do if test -f $(@D)/$$report; then echo $(@D)/$$report; fi; done)
+  --reports $$(ls $(1:%=$(@D)/%) 2> /dev/null)
 
 # ---- environment -----------------------------------------------------------------------------------------
 DOWNLOAD_cuda := 5.8 GB with CUDA (without: make setup TORCH=cpu)

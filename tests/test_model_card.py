@@ -63,5 +63,8 @@ def test_what_is_unknown_is_said(tmp_path, capsys):
     train = manifest.read(models.dataset(tmp_path, [[0] * 4], subjects=["a"]))
     gone = json.loads(report(tmp_path / "r.json", tmp_path / "gone.csv").read_text())
     assert model_card.status([train], gone) == "unknown"
+    gone["au"] = None
+    assert model_card.figures([train], [("r.json", gone)]) == [
+        "The reports hold none of the figures that stand here."]
     status, _, said = call(model_card.main, capsys, tmp_path / "none.onnx")
     assert status == 3 and "none.json: no such file" in said and said.count("\n") == 1
