@@ -6,8 +6,9 @@ ARCH := $(EDITOR)
 include make/faces.mk
 
 EDITOR_SEEDS ?= 1 2
-# each editor of AUs as trained, and asked for more of what it does less of (lib.strength, by pairs of other people)
-AU_CELLS := $(foreach a,$(EDITORS),$(foreach g,$(EDITOR_SEEDS),$a/seed$g $a-strong/seed$g))
+AU_CELLS := $(foreach a,$(EDITORS),$(foreach g,$(EDITOR_SEEDS),$a/seed$g))
+# the same editors, asked for more of what they do less of (lib.strength, by pairs of other people)
+STRONG_CELLS := $(foreach a,$(EDITORS),$(foreach g,$(EDITOR_SEEDS),$a-strong/seed$g))
 EXPRESSION_CELLS := $(foreach a,stargan fexgan,$(foreach g,$(EDITOR_SEEDS),$a-expressions/seed$g))
 of = $(run)/generators
 reports := report.json $(if $(test_natural),report_natural.json)
@@ -24,7 +25,7 @@ FACES_PAIRS_EXPRESSION_paper := 700
 # ---- AUs -------------------------------------------------------------------------------------------------
 # the model of a cell is made as for faces-ARCH, by a make that knows what it depends on and writes it only where it is
 # out of date: what is new here is the report. The first cell also makes what all learn from.
-au_models := $(AU_CELLS:%=$(of)/%/generator.onnx)
+au_models := $(patsubst %,$(of)/%/generator.onnx,$(AU_CELLS) $(STRONG_CELLS))
 $(au_models): $(of)/%/generator.onnx: always | $(data)
 	$(MAKE) -s -f make/experiment.mk SET=faces ARCH=$(patsubst %-strong,%,$(*D)) \
 	  GENERATOR_SEED=$(patsubst seed%,%,$(*F)) $@
@@ -35,7 +36,7 @@ $(judge)/report.json: $(judge)/classifier.onnx
 	  && mv $@.tmp $@
 
 # its report here also says whether edits keep the person
-au_reports := $(AU_CELLS:%=$(of)/%/report_aus.json)
+au_reports := $(patsubst %,$(of)/%/report_aus.json,$(AU_CELLS) $(STRONG_CELLS))
 $(au_reports): %/report_aus.json: %/generator.onnx $(judge)/classifier.onnx $(judge)/report.json \
   $(identity)/classifier.onnx
 	$(PY) evaluate.py --model $< --pairs $(FACES_DIR)/pairs.csv --judge $(judge)/classifier.onnx \
@@ -75,8 +76,7 @@ $(identity)/classifier.pt: $(data) | $(READY)
 
 # ---- tables and sheets -----------------------------------------------------------------------------------
 # a sheet shows the first generator of each editor, as trained
-models_of_first = $(filter-out %-strong/seed$(firstword $(EDITOR_SEEDS))/generator.onnx, \
-  $(filter %/seed$(firstword $(EDITOR_SEEDS))/generator.onnx,$(1:%=$(of)/%/generator.onnx)))
+models_of_first = $(filter %/seed$(firstword $(EDITOR_SEEDS))/generator.onnx,$(1:%=$(of)/%/generator.onnx))
 sheets := $(of)/aus.png $(of)/expressions.png
 $(of)/aus.png: $(call models_of_first,$(AU_CELLS))
 $(of)/expressions.png: $(call models_of_first,$(EXPRESSION_CELLS))

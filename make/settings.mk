@@ -89,7 +89,7 @@ $(foreach v,UNLABELLED VALIDATION TEST TEST_NATURAL,$(if $(word 2,$($(v))),$(err
 endif
 
 # the card of a model, once there are reports on it; $(1): which
-card_of = $(PY) -m lib.model_card $< $(if $(licence),--licence '$(licence)') \
+card_of = $(PY) -m lib.model_card $< $(if $(licence),--licence '$(subst ','\'',$(licence))') \
   --reports $$(ls $(1:%=$(@D)/%) 2> /dev/null)
 
 # ---- environment -----------------------------------------------------------------------------------------

@@ -91,6 +91,7 @@ EXPECTED = {  # target and variables: pieces of the commands that it runs
     ],
     "compare-editors EDITOR_SEEDS=2": [
         "GENERATOR_SEED=2 runs/quick/faces/generators/stargan/seed2/generator.onnx",
+        "> runs/quick/faces/generators/stargan-strong/seed2/report_aus.json.tmp",
         "> runs/quick/faces/generators/warp-editor/seed2/report_aus.json.tmp",
         "--out runs/quick/faces/generators/aus.png",
     ],

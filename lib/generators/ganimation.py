@@ -117,8 +117,7 @@ class System(StarSystem):
         if labels.expressions:
             raise BadInput("ganimation edits AUs, valence and arousal; "
                            "for expression classes take stargan or fexgan")
-        super().__init__(labels, config, Generator, target_noise=config.target_noise,
-                         isolate=config.isolate)
+        super().__init__(labels, config, Generator, target_noise=config.target_noise)
 
     def step(self, batch, step):
         config = self.config

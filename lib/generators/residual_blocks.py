@@ -115,7 +115,7 @@ class StarSystem(System):
         rates = {"generator": config.learning_rate, "discriminator": config.d_learning_rate}
         self.optimisers = {name: adam(net, rates[name])
                            for name, net in self.nets.items()}
-        self.drawing = EditDrawing(shares_of(config.shares), **drawing)
+        self.drawing = EditDrawing(shares_of(config.shares), isolate=config.isolate, **drawing)
         self.real_kind = "score" if config.adversarial == "wgan-gp" else "probability"
 
     def learn_without_pairs(self):

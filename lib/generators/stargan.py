@@ -15,8 +15,8 @@ import torch
 from torch import nn
 
 from lib.generators import losses
-from lib.generators.contract import Editor
 from lib.generators.blocks import painted
+from lib.generators.contract import Editor
 from lib.generators.residual_blocks import ResidualHead, ResidualTrunk, StarSystem
 from lib.generators.sampler_blocks import condition_loss, probabilities
 
@@ -91,7 +91,6 @@ class Generator(nn.Module):
                                    config.stem, config.norm, config.louder)
         self.colour = ResidualHead(config.width, 3, config.stem)
 
-
     def forward(self, image, y_trg):
         return painted(self.colour(self.trunk(image, y_trg)), image if self.residual else None)
 
@@ -121,8 +120,7 @@ class System(StarSystem):
     """Generator and discriminator, and one step of both on a batch."""
 
     def __init__(self, labels, config):
-        super().__init__(labels, config, Generator, pair_by=config.pair_by,
-                         isolate=config.isolate)
+        super().__init__(labels, config, Generator, pair_by=config.pair_by)
 
     def classify(self, readings, y, known):
         """L_cls of readings [N,C]: cross-entropy of expressions, BCE or MSE of AUs, MSE of valence
