@@ -34,18 +34,23 @@ class Row:
 HEADER = "| what | this project | against | ratio: median (range) | aim |\n|---|---|---|---|---|"
 
 
+def in_turn(names, numbers):
+    """(number of the round, name) for every round and name.
+    Every other round goes backwards, so that a machine that grows slower favours nobody."""
+    for number in numbers:
+        for name in list(names) if number % 2 else list(reversed(names)):
+            yield number, name
+
+
 def interleaved(sides, rounds, clock=time.perf_counter, first=0):
     """{name: seconds of each round, by `clock`} of {name: function}, after one round that does not
-    count; first=1 leaves that one out, for sides that have run before.
-    Every other round goes backwards, so that a machine that grows slower favours nobody."""
+    count; first=1 leaves that one out, for sides that have run before."""
     seconds = {name: [] for name in sides}
-    for number in range(first, rounds + 1):
-        order = list(sides) if number % 2 else list(reversed(sides))
-        for name in order:
-            start = clock()
-            sides[name]()
-            if number:
-                seconds[name].append(clock() - start)
+    for number, name in in_turn(sides, range(first, rounds + 1)):
+        start = clock()
+        sides[name]()
+        if number:
+            seconds[name].append(clock() - start)
     return seconds
 
 
@@ -117,9 +122,8 @@ def process(*arguments, cwd=ROOT):
 def processes(sides, rounds):
     """{name: [Ran of each round]} of {name: arguments of Python}, in turn."""
     out = {name: [] for name in sides}
-    for number in range(rounds):
-        for name in list(sides) if number % 2 else list(reversed(sides)):
-            out[name].append(process(*sides[name]))
+    for _, name in in_turn(sides, range(rounds)):
+        out[name].append(process(*sides[name]))
     return out
 
 

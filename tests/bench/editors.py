@@ -6,7 +6,7 @@ import json
 import numpy as np
 
 from lib import generators
-from tests.bench.common import Row, process, speedup
+from tests.bench.common import Row, in_turn, process, speedup
 
 ROUNDS = 3
 FIRST = "warp-editor"
@@ -44,11 +44,9 @@ def rows(folder, rounds, size=64, images=640):
         *(text for name, count in sets.items() for text in (f"--{name}", count)),
     )
     rates = {name: [] for name in editors()}
-    for number in range(rounds):
-        order = list(rates) if number % 2 else list(reversed(rates))
-        for name in order:
-            out = folder / f"{name}-{number}"
-            rates[name].append(train(name, editors()[name], data, out, images))
+    for number, name in in_turn(rates, range(rounds)):
+        out = folder / f"{name}-{number}"
+        rates[name].append(train(name, editors()[name], data, out, images))
     seconds = {name: [1 / rate for rate in values] for name, values in rates.items()}
     for name, values in rates.items():
         if name != FIRST:
