@@ -13,10 +13,10 @@ labels.
 DIR gets images.npy (one pack, the fastest to write and to read; --format png makes files, 1,000 a
 folder) and, last, manifest.csv: source=synthetic, the target as label, and source_path, the image
 that was edited. Recipes: single-au (each source, one AU at a time, others 0), emotions (FACS
-combinations), deactivate (one active AU off), random (rows of --targets, or independent AUs),
-reweight (every level 1-5 of every AU equally often), balanced (level 0 too); for models of
-expressions, expressions (neutral faces to each) and mix (several at once). --aus AU09 AU23, or
---aus rarest:3, makes edits for some AUs only. --count edits are dealt evenly over AUs and sources.
+combinations), deactivate (one active AU off), activate (one absent AU on, the others kept), random
+(rows of --targets, or independent AUs), reweight (every level 1-5 of every AU equally often),
+balanced (level 0 too); for models of expressions, expressions (neutral faces to each) and mix
+(several at once). --aus AU09 AU23, or --aus rarest:3, makes edits for some AUs only. --count edits are dealt evenly over AUs and sources.
 --check drops the edits that a classifier does not confirm; with --relabel it drops none, and the
 labels are what the classifier reads, as pseudo_label.py --relabel would write them. Shards of one
 command (--shard i/n) may share DIR; they write manifest-iofn.csv, which `python -m lib.manifest
@@ -42,8 +42,8 @@ class Options:
     source: list[str] = arg([], nargs="+", help="manifests of the images to edit; - is stdin",
                             metavar="FILE.csv")
     recipe: str = arg(
-        "", choices=["single-au", "emotions", "deactivate", "random", "reweight", "balanced",
-                     "expressions", "mix"],
+        "", choices=["single-au", "emotions", "deactivate", "activate", "random", "reweight",
+                     "balanced", "expressions", "mix"],
         help="which edits to make [single-au; expressions where the model knows no AUs]"
     )
     set: list[str] = arg([], nargs="+", metavar="NAME=VALUE",
@@ -59,8 +59,8 @@ class Options:
                                    help="draw levels evenly from here instead")
     aus: list[str] = arg([], nargs="+", metavar="AUxx",
                          help="make edits for these AUs only; rarest:K: for the K AUs that the "
-                              "fewest rows of --source show. For single-au, deactivate, reweight "
-                              "and balanced [all]")
+                              "fewest rows of --source show. For single-au, deactivate, activate, "
+                              "reweight and balanced [all]")
     count: Optional[int] = arg(None, help="how many images [each edit of each source once]",
                                least=1)
     sources: str = arg(

@@ -7,6 +7,7 @@ made. Same seed, same plan.
                  neutral face)
     emotions     the AUs of a basic emotion together (FACS, EMFACS; Marinos 2023, table 1.1)
     deactivate   one AU that the source shows set to 0, the others kept
+    activate     one AU that the source does not show set to a level, the others kept
     random       target rows of a manifest, or independent AUs
     reweight     semantic resampling (Niinuma et al. 2022, 4.2.2): every level 1 to 5 of every AU
                  equally often, the targets being true label rows, the sources rows that do not
@@ -28,10 +29,10 @@ from lib.cli import BadInput, note
 from lib.labels import PRESENT_INTENSITY, au_name
 from lib.onnx_runtime import brief
 
-NAMES = ("single-au", "emotions", "deactivate", "random", "reweight", "balanced", "expressions",
-         "mix")
+NAMES = ("single-au", "emotions", "deactivate", "activate", "random", "reweight", "balanced",
+         "expressions", "mix")
 OF_CLASSES = ("expressions", "mix")
-OF_ONE_AU = ("single-au", "deactivate", "reweight", "balanced")  # each edit is for one AU
+OF_ONE_AU = ("single-au", "deactivate", "activate", "reweight", "balanced")  # each edit is for one AU
 MIXES = (("anger", "sadness"), ("happiness", "disgust"), ("joy", "disgust"), ("fear", "surprise"))
 EMOTIONS = {"happiness": (6, 12), "surprise": (1, 2, 5, 26), "fear": (1, 2, 4, 5, 7, 20, 26),
             "sadness": (1, 4, 15), "anger": (4, 5, 7, 23), "disgust": (9, 15, 17),
@@ -138,14 +139,16 @@ def rarest(present, names, count):
 
 
 def of_aus(recipe, source, names, kinds, count, levels, rng, targets, only=()):
-    """The plans of `deactivate`, `random`, `reweight` and `balanced`: on the AU columns, the
-    others keep the source's value."""
+    """The plans of `deactivate`, `activate`, `random`, `reweight` and `balanced`: on the AU
+    columns, the others keep the source's value."""
     if recipe == "random" and targets is not None:
         return random(source, names, count, levels, rng, targets)
     columns = np.flatnonzero(np.array(kinds) == "au")
     source, aus = source[:, columns], [names[k] for k in columns]
     if recipe == "deactivate":
         plan = deactivate(source, aus, count, rng, only)
+    elif recipe == "activate":
+        plan = activate(source, aus, count, levels, rng, only)
     elif recipe == "random":
         plan = random(source, aus, count, levels, rng, None)
     else:
@@ -247,15 +250,41 @@ def deactivate(source, aus, count, rng, only=()):
         raise BadInput(f"--recipe deactivate: no source shows {brief(only) if only else 'an AU'} "
                        f"at {PRESENT_INTENSITY:g} or more; give sources with expressions")
     if count is not None:
-        owners = {a: rng.permutation(rows[active == a]) for a in rng.permutation(np.unique(active))}
-        turns = [list(owners)[i % len(owners)] for i in range(count)]
-        rows = np.array(
-            [owners[a][i // len(owners) % len(owners[a])] for i, a in enumerate(turns)], int
-        )
-        active = np.array(turns, int)
+        rows, active = one_au_each(rows, active, count, rng)
     target = source[rows].copy()
     target[np.arange(len(rows)), active] = 0
     return Plan(rows, target, [f"{aus[a]}=0" for a in active], [""] * len(rows))
+
+
+def activate(source, aus, count, levels, rng, only=()):
+    """One AU that a source does not show (of `only`, where given) set to a level. A source that
+    shows an AU which cannot go with it is left out."""
+    able = (source < ABSENT) & np.array([not only or au in only for au in aus])  # NaN: false
+    for first, second in IMPOSSIBLE:
+        if first in aus and second in aus:
+            a, b = aus.index(first), aus.index(second)
+            able[:, a] &= ~(source[:, b] >= PRESENT_INTENSITY)
+            able[:, b] &= ~(source[:, a] >= PRESENT_INTENSITY)
+    rows, added = np.nonzero(able)
+    if not len(rows):
+        raise BadInput(f"--recipe activate: every source shows {brief(only) if only else 'all AUs'}"
+                       ", or an AU that cannot go with it; give sources that do not")
+    if count is not None:
+        rows, added = one_au_each(rows, added, count, rng)
+    level = rng.uniform(*levels, len(rows)).round(4)
+    target = source[rows].copy()
+    target[np.arange(len(rows)), added] = level
+    text = [f"{aus[a]}={at:g}" for a, at in zip(added, level)]
+    return Plan(rows, target, text, [""] * len(rows))
+
+
+def one_au_each(rows, columns, count, rng):
+    """`count` of the pairs (row, AU column), AU by AU in turn; those of an AU are repeated when
+    they have all been drawn. int [count], int [count]."""
+    owners = {a: rng.permutation(rows[columns == a]) for a in rng.permutation(np.unique(columns))}
+    turns = np.array([list(owners)[i % len(owners)] for i in range(count)], int)
+    drawn = [owners[a][i // len(owners) % len(owners[a])] for i, a in enumerate(turns)]
+    return np.array(drawn, int), turns
 
 
 def random(source, aus, count, levels, rng, targets):

@@ -145,8 +145,11 @@ $(run)/$(em)-mixed/seed%/classifier.pt: $(edits)/$(em)/synthetic/manifest.csv \
   $(edits)/$(em)-mixed/synthetic/manifest.csv
 	$(PY) train_classifier.py --train $(labelled) $^ --weights $(labelled:%=1) 0.5 0.5 $(learn)
 
-# one AU of a face switched off; the AUs of an emotion together
+# one AU of a face switched off; one switched on; the AUs of an emotion together
 $(run)/$(em)-deactivate/seed%/classifier.pt: $(edits)/$(em)-deactivate/synthetic/manifest.csv
+	$(PY) train_classifier.py --train $(labelled) $< $(learn)
+
+$(run)/$(em)-activate/seed%/classifier.pt: $(edits)/$(em)-activate/synthetic/manifest.csv
 	$(PY) train_classifier.py --train $(labelled) $< $(learn)
 
 $(run)/$(em)-emotions/seed%/classifier.pt: $(edits)/$(em)-emotions/synthetic/manifest.csv
@@ -256,6 +259,9 @@ $(edits)/$(balanced)/synthetic/manifest.csv: $(generator)/generator.onnx $(merge
 
 $(edits)/$(em)-mixed/synthetic/manifest.csv: $(generator)/generator.onnx $(merged)
 	$(synthesize) --recipe random --targets $(rows) $(any_face)
+
+$(edits)/$(em)-activate/synthetic/manifest.csv: $(generator)/generator.onnx
+	$(synthesize) --recipe activate $(levels) $(any_face)
 
 # the thesis's other two synthetic sets
 $(edits)/$(em)-deactivate/synthetic/manifest.csv: $(generator)/generator.onnx

@@ -75,7 +75,8 @@ own_options := $(if $(own),--size $(FACES_SIZE_$(PRESET)) $(shared))
 count = $(COUNT_faces)
 synthesis_options = $(SYNTHESIS_faces)
 # of the same sources
-range_options = --recipe single-au --level-range 0.3 1 $(if $(filter all,$(SYNTHESIS_faces)),--sources all)
+levels = --level-range 0.3 1
+range_options = --recipe single-au $(levels) $(if $(filter all,$(SYNTHESIS_faces)),--sources all)
 classifier_options = $(if $(EPOCHS),--epochs $(EPOCHS),$(FACES_STEPS_$(PRESET))) $(FACES_CLASSIFIER_$(PRESET)) \
   --augment faces $(own_options)
 ifeq ($(ARCH),$(EDITOR))

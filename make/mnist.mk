@@ -68,6 +68,7 @@ SYNTHESIS_mnist := --recipe single-au --level 1 --sources all
 count = $(COUNT_mnist)
 synthesis_options = $(SYNTHESIS_mnist)
 # a digit is there or not: no levels between
+levels = --level 1
 range_options = $(SYNTHESIS_mnist)
 classifier_options = $(if $(EPOCHS),--epochs $(EPOCHS),$(MNIST_STEPS_$(PRESET))) $(MNIST_CLASSIFIER_$(PRESET)) \
   --augment grid

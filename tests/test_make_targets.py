@@ -336,6 +336,7 @@ OF_SEED_2 = {  # goal: the folder of its classifier, with the edits of generator
     "em-confident": "warp-editor-g2-confident",
     "em-ratio": "warp-editor-g2-ratio-0.5",
     "em-deactivate": "warp-editor-g2-deactivate",
+    "em-activate": "warp-editor-g2-activate",
     "em-emotions": "warp-editor-g2-emotions",
     "upsampled-em": "upsampled-warp-editor-g2",
     "upsampled-em-mixed": "upsampled-warp-editor-g2-mixed",

@@ -88,6 +88,30 @@ def test_deactivate_switches_one_active_au_off_and_keeps_the_others():
         recipes.make("deactivate", NEUTRAL, AUS)
 
 
+def test_activate_switches_one_absent_au_on_and_keeps_the_others():
+    """AU01 and AU02 of the first row are there already; what is unlabelled is not absent."""
+    source = np.array([[.8, .4, .1, 0], [np.nan, 1, 0, .3]], np.float32)
+    plan = recipes.make("activate", source, AUS, levels=(0.7, 0.7))
+    absent = [(0, f"{AUS[2]}=0.7"), (0, f"{AUS[3]}=0.7"), (1, f"{AUS[2]}=0.7")]
+    assert list(zip(plan.source, plan.edit)) == absent
+    assert plan.target[0] == pytest.approx([.8, .4, .7, 0])
+    assert plan.target[2, 1:] == pytest.approx([1, .7, .3]) and np.isnan(plan.target[2, 0])
+    many = recipes.make("activate", source, AUS, count=9, levels=(0.3, 1), only=[AUS[3], AUS[2]])
+    assert even(Counter(edit[:4] for edit in many.edit), AUS[2:])
+    assert all(0.3 <= float(edit[5:]) <= 1 for edit in many.edit)
+    assert {float(edit[5:]) for edit in many.edit} <= {round(float(v), 4) for v in np.nan_to_num(
+        many.target).ravel()}
+    with pytest.raises(BadInput, match="every source shows AU02, or an AU that cannot"):
+        recipes.make("activate", source, AUS, only=["AU02"])
+
+
+def test_activate_adds_no_au_that_cannot_go_with_another():
+    """One jaw: a face with AU27 gets no AU26; a face with a trace of it may."""
+    source = np.array([[0, .8], [0, .1]], np.float32)
+    plan = recipes.make("activate", source, ["AU26", "AU27"])
+    assert list(zip(plan.source, plan.edit)) == [(1, "AU26=0.7"), (1, "AU27=0.7")]
+
+
 def test_random_draws_target_rows_or_independent_aus():
     targets = np.array([[1, 0, 0, 0], [0, .5, .5, 0]], np.float32)
     plan = recipes.make("random", NEUTRAL, AUS, count=8, targets=targets)
