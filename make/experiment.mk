@@ -290,6 +290,17 @@ $(run)/%/report_validation.json: $(run)/%/classifier.onnx
 	$(PY) evaluate.py --model $< --test $(validation) --predictions $(@D)/predictions_validation.csv \
 	  --device $(DEVICE) > $@.tmp && mv $@.tmp $@
 
+# where faces are rendered there are also two sets like the tests, of other people, in which no threshold was chosen
+ifneq ($(development),)
+develop = $(PY) evaluate.py --model $< --device $(DEVICE)
+$(run)/%/report_development.json: $(run)/%/classifier.onnx $(development)/.done
+	$(develop) --test $(development)/test.csv --predictions $(@D)/predictions_development.csv > $@.tmp && mv $@.tmp $@
+
+$(run)/%/report_development_natural.json: $(run)/%/classifier.onnx $(development)/.done
+	$(develop) --test $(development)/test_natural.csv --predictions $(@D)/predictions_development_natural.csv > $@.tmp \
+	  && mv $@.tmp $@
+endif
+
 card = $(call card_of,report.json report_natural.json)
 # a page of pictures for the seed of SEED; the others of SEEDS are for tables
 plots = $(if $(filter seed$(SEED),$(notdir $(@D))),--report $(@D)/plots)

@@ -96,6 +96,18 @@ $(FACES_DIR)/5x/unlabelled.csv: | $(READY)
 	$(PY) -m lib.datasets.rendered_faces --out $(@D) --size $(FACES_SIZE_$(PRESET)) --device $(DEVICE) --labelled 0 \
 	  --validation 0 --test 0 --test-natural 0 --pairs 0 --pairs-validation 0 --judge 0 --judge-validation 0 \
 	  --unlabelled $$((5 * $(FACES_COUNT_$(PRESET))))
+
+# as the two tests, of other people: to choose by (compare-faces-development)
+development := $(FACES_DIR)/development
+FACES_DEVELOPMENT_smoke := --test 210 --test-natural 120
+FACES_DEVELOPMENT_quick :=
+FACES_DEVELOPMENT_long :=
+FACES_DEVELOPMENT_paper :=
+$(development)/.done: | $(READY)
+	$(PY) -m lib.datasets.rendered_faces --out $(@D) --size $(FACES_SIZE_$(PRESET)) --device $(DEVICE) --seed 101 \
+	  --labelled 0 --unlabelled 0 --validation 0 --pairs 0 --pairs-validation 0 --judge 0 --judge-validation 0 \
+	  $(FACES_DEVELOPMENT_$(PRESET))
+	@touch $@
 endif
 
 # your own data: nobody whose images are learnt from is in the validation or test set

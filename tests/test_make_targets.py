@@ -228,6 +228,17 @@ def test_settings_are_chosen_on_validation_without_the_tests(name, place, tmp_pa
     assert "test.csv" not in text and "test_natural.csv" not in text
 
 
+def test_development_sets_are_rendered_like_the_tests(tmp_path):
+    text = plan(tmp_path, "compare-faces-development", "SEEDS=1", "PRESET=smoke",
+                "CONDITIONS=supervised em", "BEST=em", "BASE=supervised")
+    assert "--seed 101" in text
+    data = "data/smoke/faces/"
+    for name in ("test", "test_natural"):
+        assert f"--test {data}development/{name}.csv" in text
+        assert f"--test {data}{name}.csv" not in text
+    assert "predictions_development.csv predictions_development_natural.csv; do" in text
+
+
 def test_equal_epochs_have_a_folder_of_their_own_and_the_same_edits(tmp_path):
     text = plan(tmp_path, "compare-faces", "EPOCHS=30", "SEEDS=1", "BESIDES=em-checked")
     of_epochs = [line for line in text.splitlines() if "--out runs/quick/faces-epochs30/" in line]
@@ -431,7 +442,7 @@ FACES = ("faces-em faces-ganimation faces-fexgan compare-editors results-editors
 SETS = {  # targets that work in the same folders
     "faces": FACES + " discriminators fexgan-table results-fexgan compare-faces faces-va faces-personalised"
     " faces-folds compare-pseudo compare-affect compare-personal compare-expressions precision faces-sources"
-    " compare-faces-validation compare-faces-paired"
+    " compare-faces-validation compare-faces-development compare-faces-paired"
     " compare-sources results-sources faces-domain compare-domain results-domain",
     "mnist": "mnist-em mnist-tune compare-mnist compare-mnist-validation results-mnist",
     "samplers": "compare-samplers results-samplers compare-sampled results-sampled sampler-data"

@@ -85,7 +85,8 @@ def plans(options):
     from lib.rendering.plan import draw
 
     def share(count, least):
-        return max(least, round(options.people * count / max(options.labelled, 1)))
+        """As many images of a person as the labelled set has (without one: as the default has)."""
+        return max(least, round(options.people * count / (options.labelled or Options.labelled)))
 
     natural = options.behaviour
     kinds = {"labelled": (natural, options.people),
