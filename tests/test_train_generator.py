@@ -101,7 +101,8 @@ def test_killed_and_resumed_equals_uninterrupted_bit_for_bit(data, tmp_path):
     assert {"g_adversarial", "g_condition", "g_pair", "g_cycle", "d_adversarial", "d_condition",
             "d_penalty", "condition_error", "target_rise", "change"} <= set(lines[0])
     errors = [line["condition_error"] for line in lines]
-    close = [epoch for epoch, error in enumerate(errors) if error <= 1.02 * min(errors[:epoch + 1])]
+    shares = [line["condition_error"] / line["unedited_error"] for line in lines]
+    close = [epoch for epoch, share in enumerate(shares) if share <= 1.02 * min(shares[:epoch + 1])]
     # the last one within 2 % of the least until then
     assert first["epoch"] == lines[-1]["best_epoch"] == close[-1]
     assert first["condition_error"] == errors[close[-1]]
@@ -242,6 +243,15 @@ def test_last_pt_of_another_run_is_refused(data, tmp_path, monkeypatch, capsys):
     assert status == 3
     assert "another run" in said.splitlines()[-1]
     assert not (tmp_path / "g.pt").exists()
+
+
+def test_epochs_without_any_error_are_as_good_as_each_other():
+    """2 % of the unedited faces' error and less is no error; above that the smaller is better."""
+    def score(error):
+        return Watch.score(None, {"condition_error": error, "unedited_error": 0.1})
+
+    assert score(0.002) == score(0.0001) == pytest.approx(0.02)
+    assert score(0.05) == pytest.approx(0.5)
 
 
 FINE = {"change": 5.0, "variety": 0.6, "d_target_rise": 0.5, "target_rise": 0.4}

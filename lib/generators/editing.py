@@ -12,6 +12,7 @@ from lib.onnx_runtime import Model, au_scores
 
 NEUTRAL = 0.1          # a face whose AUs are all below this is neutral
 FACES, SHOWN = 240, 6  # validation faces edited each epoch, and how many of them the sheet shows
+SOLVED = 0.02          # of the unedited faces' error; what is left below says nothing of an epoch
 BATCH = 32             # of them at a time, as training steps leave little memory at paper size
 
 
@@ -26,7 +27,7 @@ class Batches:
         self.device = table.device
         drawing = system.drawing
         self.pairs = pairs.Pairs(data.manifest, table, weight=data.weight, by=drawing.pair_by,
-                                 isolate=drawing.isolate)
+                                 isolate=drawing.isolate, alone=drawing.alone)
         self.shares = dict(drawing.shares)
         self.motion = motion.Motion(data.manifest, data.pixels.device) if drawing.motion else None
         if "pair" in self.shares and not self.pairs.count:
@@ -41,7 +42,7 @@ class Batches:
         """What there is to draw from, for people."""
         by = self.system.drawing.pair_by
         return (f"any two of {self.pairs.count} images are a pair" if by == "any"
-                else f"{self.pairs.count} images have others of the same {by}")
+                else f"{self.pairs.together} images have others of the same {by}")
 
     def draw(self, count, epoch=0):
         """An EditBatch of `count` rows for each process: drawn for all of them, then cut."""
@@ -235,8 +236,11 @@ class Watch:
         return images.sheet(rows), torch.stack(variety).mean().item()
 
     def score(self, figures):
-        """What chooses the epoch; lower is better."""
-        return figures["condition_error"]
+        """What chooses the epoch, lower is better: the error as a share of the unedited faces'.
+
+        A discriminator that reads its own generator's edits soon finds no error at all. Epochs
+        below SOLVED are therefore as good as each other."""
+        return max(figures["condition_error"] / max(figures["unedited_error"], 1e-6), SOLVED)
 
     def said(self, figures):
         """An epoch's figures, for people."""

@@ -34,6 +34,8 @@ class Config:
     w_pair: float = 100.0          # γ, of the mean over pixels
     # images of one subject | session are a pair; the paper's sets have one session a person
     pair_by: str = "subject"
+    # an image whose person has no other image is to come out as it is
+    alone: bool = False
     w_binary: float = 1.0          # of real against generated within the generator's GAN loss
     w_binary_late: float = 0.1     # the same from `late` on (the paper: it is reduced)
     late: int = 50                 # epoch
@@ -171,7 +173,8 @@ class System(Contract):
         generator = [*self.encoder.parameters(), *self.decoder.parameters()]
         self.optimisers = {"generator": adam(generator, rate, betas),
                            "discriminator": adam(self.discriminator, rate, betas)}
-        self.drawing = EditDrawing({"pair": 1.0}, pair_by=config.pair_by, crop=config.crop)
+        self.drawing = EditDrawing({"pair": 1.0}, pair_by=config.pair_by, alone=config.alone,
+                                   crop=config.crop)
 
     @property
     def noise_drawing(self):

@@ -18,7 +18,7 @@ from lib.termination import EpochSums, Termination
 from lib.training import Average, Draws, History, Processes, restore_optimiser
 
 KINDS = {"editor": editing, "sampler": sampling}
-# an epoch within 2 % of the least error is kept: the later of two that are as good has learnt
+# an epoch within 2 % of the best score is kept: the later of two that are as good has learnt
 # longer
 CLOSE = 0.02
 NOT_OF_THE_RUN = (
@@ -74,7 +74,7 @@ class Trainer:
         self.steps = max(1, (options.epoch_images or len(self.data)) // options.batch)
         self.epoch = self.step = 0
         self.within, self.termination = EpochSums(), Termination(self.processes)
-        self.best = {"error": math.inf, "least": math.inf, "epoch": -1, "nets": None}
+        self.best = {"error": math.inf, "score": math.inf, "epoch": -1, "nets": None}
         self.trained_on, self.registration = (
             train.digest(),
             manifest.registration([train], validation),
@@ -283,13 +283,13 @@ class Trainer:
                         "lower the learning rates by --config")
             history.write(self.line(epoch, means, figures, speed, [diverged]))
             raise GateFailed(diverged)
-        least = min(self.best["least"], math.inf if score is None else score)
+        least = min(self.best["score"], math.inf if score is None else score)
         better = score is None or score <= least * (1 + CLOSE)
-        self.best["least"] = least
+        self.best["score"] = least
         if better:
             self.best = {
-                "error": score,
-                "least": least,
+                "error": figures.get("condition_error"),
+                "score": least,
                 "epoch": epoch,
                 "nets": {
                     name: {key: value.clone() for key, value in net.state_dict().items()}
@@ -359,7 +359,8 @@ class Trainer:
             average.restore(state["averages"][name])
         for name, optimiser in self.system.optimisers.items():
             restore_optimiser(optimiser, state["optimisers"][name])
-        self.best, self.epoch, self.step = state["best"], state["epoch"], state["step"]
+        self.epoch, self.step = state["epoch"], state["step"]
+        self.best = {"score": math.inf, **state["best"]}  # runs of before scored otherwise
         self.within = EpochSums(**state.get("within", {})).on(self.device)
         checkpoints.restore_random_states(state["random"])
         if self.processes.first:
