@@ -35,8 +35,9 @@ WITHOUT_EDITS := supervised upsampled upsampled-longer printed balanced-real \
 #   em-activate         labelled images, and labelled faces that show one AU more, at levels 0.3 to 1
 #   em-emotions         labelled images, and neutral faces with the AUs of an emotion
 #   upsampled-em        upsampled, and edits to one AU each at levels 0.3 to 1
+#   upsampled-em-activate  upsampled, and labelled faces that show one AU more
 #   upsampled-em-mixed  upsampled-em, and edits to true rows, so that levels 1 to 5 of every AU come equally often
 #   em-first            upsampled-em, then 300 steps with labelled images alone
 #   balanced            edits alone, with six levels of every AU equally often
 WITH_EDITS := em em-printed em-checked em-relabelled em-confident em-rare em-ratio em-mixed em-deactivate \
-  em-activate em-emotions upsampled-em upsampled-em-mixed em-first balanced
+  em-activate em-emotions upsampled-em upsampled-em-activate upsampled-em-mixed em-first balanced

@@ -110,6 +110,10 @@ $(run)/$(em)-first/seed%/classifier.pt: $(run)/upsampled-$(em)/seed%/classifier.
 $(run)/upsampled-longer/seed%/classifier.pt: $(run)/upsampled/seed%/classifier.pt
 	$(PY) train_classifier.py --train $(labelled) --upsample $(count) --init $< $(learn) $(second)
 
+# rare AUs more often, and labelled faces with one AU more: what is shown beside it stays natural
+$(run)/upsampled-$(em)-activate/seed%/classifier.pt: $(edits)/$(em)-activate/synthetic/manifest.csv
+	$(PY) train_classifier.py --train $(labelled) $< --upsample $(count) $(learn)
+
 # the same as upsampled-em, and edits towards true rows of which every level of every AU comes equally often
 $(run)/upsampled-$(em)-mixed/seed%/classifier.pt: $(edits)/$(em)-range/synthetic/manifest.csv \
   $(edits)/$(em)-reweight/synthetic/manifest.csv

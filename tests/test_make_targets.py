@@ -350,6 +350,7 @@ OF_SEED_2 = {  # goal: the folder of its classifier, with the edits of generator
     "em-activate": "warp-editor-g2-activate",
     "em-emotions": "warp-editor-g2-emotions",
     "upsampled-em": "upsampled-warp-editor-g2",
+    "upsampled-em-activate": "upsampled-warp-editor-g2-activate",
     "upsampled-em-mixed": "upsampled-warp-editor-g2-mixed",
     "balanced": "balanced-warp-editor-g2",
     "pseudo-balanced": "pseudo-balanced",
