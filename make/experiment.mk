@@ -107,6 +107,9 @@ $(run)/upsampled-$(em)/seed%/classifier.pt: $(edits)/$(em)-range/synthetic/manif
 $(run)/$(em)-first/seed%/classifier.pt: $(run)/upsampled-$(em)/seed%/classifier.pt
 	$(PY) train_classifier.py --train $(labelled) --upsample $(count) --init $< $(learn) $(second)
 
+$(run)/$(em)-activate-first/seed%/classifier.pt: $(run)/upsampled-$(em)-activate/seed%/classifier.pt
+	$(PY) train_classifier.py --train $(labelled) --upsample $(count) --init $< $(learn) $(second)
+
 $(run)/upsampled-longer/seed%/classifier.pt: $(run)/upsampled/seed%/classifier.pt
 	$(PY) train_classifier.py --train $(labelled) --upsample $(count) --init $< $(learn) $(second)
 

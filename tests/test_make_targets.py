@@ -348,6 +348,7 @@ OF_SEED_2 = {  # goal: the folder of its classifier, with the edits of generator
     "em-ratio": "warp-editor-g2-ratio-0.5",
     "em-deactivate": "warp-editor-g2-deactivate",
     "em-activate": "warp-editor-g2-activate",
+    "em-activate-first": "warp-editor-g2-activate-first",
     "em-emotions": "warp-editor-g2-emotions",
     "upsampled-em": "upsampled-warp-editor-g2",
     "upsampled-em-activate": "upsampled-warp-editor-g2-activate",
