@@ -59,7 +59,7 @@ help:
 	@echo 'make faces-em                 rendered faces: label, pseudo-label, train an editor, synthesise, train, report'
 	@echo 'make faces-CONDITION          another condition: what the classifier learns from'
 	@sed -n 's/^#   /    /p' make/conditions.mk
-	@echo 'make compare-faces            tables of conditions, and the paired differences of BEST=em-first and BASE=upsampled-longer'
+	@echo 'make compare-faces            tables of conditions, and the paired differences of BEST=em-activate-first and BASE=upsampled-longer'
 	@echo '                              (CONDITIONS="supervised em": these alone; BESIDES="em-rare em-mixed": these, too;'
 	@echo '                              ARCHS="ganimation stargan": those of other editors, too); personal models: compare-personal'
 	@echo 'make compare-faces-paired | compare-mnist-paired   the differences alone, of any two: BEST=em-mixed BASE=em'

@@ -5,7 +5,7 @@
 # without generated images
 #   supervised          labelled images
 #   upsampled           labelled images, rare AUs more often
-#   upsampled-longer    upsampled, then 300 steps more: the counterpart of em-first
+#   upsampled-longer    upsampled, then 300 steps more: the counterpart of em-first and em-activate-first
 #   printed             labelled images, with the thesis's Table 1 as printed: no dropout, augmentation, averaging
 #   balanced-real       labelled images, drawn so that six levels of every AU come equally often
 #   pseudo              labelled images, and unlabelled ones as supervised reads them

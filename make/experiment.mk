@@ -31,7 +31,7 @@ folder = $(of_editor:$(em)-ratio=$(em)-ratio-$(RATIO))
 other_editors := $(filter-out $(ARCH),$(ARCHS))
 of_others := $(other_editors:%=%-g$(GENERATOR_SEED))
 compared := $(foreach name,$(CONDITIONS) $(filter-out $(CONDITIONS),$(BESIDES)),$(folder))
-# BEST="em-first" BASE="upsampled-longer": the two whose paired differences stand below the tables
+# BEST="em-activate-first" BASE="upsampled-longer": the two whose paired differences stand below the tables
 best := $(foreach name,$(BEST),$(folder))
 base := $(foreach name,$(BASE),$(folder))
 conditions := $(filter-out $(if $(own),truth pseudo-5x) $(if $(FACES_DIR),,pseudo-5x),$(WITHOUT_EDITS) $(WITH_EDITS))

@@ -59,11 +59,11 @@ licence := $(or $(LICENCE),$(if $(own),,rendered faces: CC0))
 data := $(if $(own),$(FACES_RUN)/.checked,$(FACES_DIR)/.done)
 
 # ---- options of each stage -------------------------------------------------------------------------------
-# the tables of compare-faces. em-first is the use of edits that was chosen, and upsampled-longer learns as long without
-# them. Personal models have tables of their own (make/personal.mk): their test leaves out neutral frames
-CONDITIONS ?= supervised upsampled upsampled-longer pseudo $(if $(own),,pseudo-5x) reweighted em em-first \
+# the tables of compare-faces. em-activate-first is the use of edits that was chosen, and upsampled-longer learns as long
+# without them. Personal models have tables of their own (make/personal.mk): their test leaves out neutral frames
+CONDITIONS ?= supervised upsampled upsampled-longer pseudo $(if $(own),,pseudo-5x) reweighted em em-activate-first \
   balanced-real balanced $(if $(own),,truth)
-BEST ?= em-first
+BEST ?= em-activate-first
 BASE ?= upsampled-longer
 
 # as many synthetic (or repeated) images as pseudo-labelled ones

@@ -19,6 +19,8 @@ EXPECTED = {  # target and variables: pieces of the commands that it runs
     "faces-printed": ["--resume --dropout 0"],
     "faces-em-printed": ["em/synthetic/manifest.csv", "--resume --dropout 0"],
     "faces-balanced-real": ["lib.balance data/quick/faces/labelled.csv --levels --count 3000"],
+    "faces-em-activate-first": ["--recipe activate --level-range 0.3 1", "--upsample 3000",
+                                "--init runs/"],
     "faces-em-first": ["--recipe single-au --level-range 0.3 1", "--upsample 3000", "--init runs/"],
     "faces-em-rare": ["--aus rarest:5 --recipe single-au",
                       "--train data/quick/faces/labelled.csv runs/quick/faces/em-rare/synthetic"],
@@ -172,7 +174,7 @@ def test_the_tables_of_faces_have_what_a_reader_expects(tmp_path):
     reports = table(plan(tmp_path, "compare-faces", "SEEDS=1"))
     names = [word.split("/")[3] for word in reports if word.endswith("/report.json")]
     assert names == ["supervised", "upsampled", "upsampled-longer", "pseudo", "pseudo-5x",
-                     "reweighted", "em", "em-first", "balanced-real", "balanced", "truth"]
+                     "reweighted", "em", "em-activate-first", "balanced-real", "balanced", "truth"]
     (tmp_path / "x.csv").touch()
     own = [f"{part}=x.csv" for part in ("LABELLED", "UNLABELLED", "VALIDATION", "TEST")]
     own_names = [word.split("/")[3] for word in table(plan(tmp_path, "compare-faces", *own))
@@ -205,9 +207,9 @@ def test_differences_of_two_conditions_stand_below_the_tables(tmp_path):
     both = ["compare-faces", "SEEDS=1 2"]
     (command,) = paired(plan(tmp_path, *both))
     assert command.startswith("predictions.csv predictions_natural.csv; do")
-    assert f"--compare {files('em-first')} --against {files('upsampled-longer')}" in command
+    assert f"--compare {files('em-activate-first')} --against {files('upsampled-longer')}" in command
     (command,) = paired(plan(tmp_path, *both, "GENERATOR_SEED=2"))
-    assert f"--compare {files('warp-editor-g2-first')} --against" in command
+    assert f"--compare {files('warp-editor-g2-activate-first')} --against" in command
     given = ["SEEDS=1 2", "BEST=em", "BASE=pseudo"]
     (command,) = paired(plan(tmp_path, "compare-faces-paired", *given))
     assert f"--compare {files('em')} --against {files('pseudo')}" in command
@@ -243,9 +245,9 @@ def test_equal_epochs_have_a_folder_of_their_own_and_the_same_edits(tmp_path):
     text = plan(tmp_path, "compare-faces", "EPOCHS=30", "SEEDS=1", "BESIDES=em-checked")
     of_epochs = [line for line in text.splitlines() if "--out runs/quick/faces-epochs30/" in line]
     trained = [line for line in of_epochs if "train_classifier.py" in line]
-    assert len(trained) == 13  # the table's, em-checked and what em-first begins with
+    assert len(trained) == 13  # the table's, em-checked and what em-activate-first begins with
     assert all("--epochs 30 --schedule cosine" in line for line in trained)
-    # the second part of em-first and upsampled-longer
+    # the second part of em-activate-first and upsampled-longer
     assert sum("--max-steps 300 " in line for line in trained) == 2
     assert sum("--max-steps" in line for line in trained) == 2
     usual = plan(tmp_path, "compare-faces", "SEEDS=1", "BESIDES=em-checked")
