@@ -97,7 +97,7 @@ SYSTEMS = [
     (stargan, AUS, {"norm": "instance", "stem": 1, "halvings": 2}),
     (stargan, CLASSES, {"residual": True}),
     (fexgan, CLASSES, {}),
-    (fexgan, CLASSES, {"scale_label": False}),
+    (fexgan, CLASSES, {"scale_label": False, "w_difference": 1.0}),
     (expression_manipulator, AUS, {}),
     (expression_manipulator, AUS, {"msf": False, "residual": True}),
     (expression_manipulator, AUS, {"relative": False, "norm": "group", "begin": "uniform"}),
@@ -269,6 +269,28 @@ def test_fexgan_draws_around_mu_by_the_log_variance_and_scales_the_label():
     assert torch.equal(a_t, 2 * batch.y_trg)
 
 
+def test_fexgan_may_add_the_difference_of_two_decodings_to_the_image():
+    """The edit is x + G(z, A_t) - G(z, A_s): of a decoder that gives the label's first number
+    everywhere, 0.5 - 0.2 more; and x itself where the label stays. The loss is its mean distance
+    from I_t, of the pairs alone."""
+    system = make(fexgan, CLASSES, w_difference=1.0, scale_label=False)
+    batch = make_batch(CLASSES, ("pair",) * 4 + ("permuted",) * 2)
+    for net in system.nets.values():
+        net.eval()
+    editor = system.exports["editor"]
+    assert torch.equal(editor(batch.x_real, batch.y_org, batch.y_org), batch.x_real)
+    system.decoder.forward = lambda z, label: label[:, :1, None, None].expand(-1, 3, 16, 16)
+    source, target = batch.y_org.clone(), batch.y_trg.clone()
+    source[:, 0], target[:, 0] = 0.2, 0.5
+    expected = (batch.x_real + 0.3).clamp(-1, 1)
+    assert torch.allclose(editor(batch.x_real, source, target), expected, atol=1e-6)
+    wanted = batch.x_real[:4] + (batch.y_trg - batch.y_org)[:4, :1, None, None] - batch.x_true
+    system.update = lambda *_: None
+    terms = system.step(batch, 0)
+    assert terms["g_difference"].item() == pytest.approx(wanted.abs().mean().item(), rel=1e-5)
+    assert "g_difference" not in make(fexgan, CLASSES).step(batch, 0)
+
+
 def test_fexgan_teaches_the_class_of_fakes_and_lowers_only_the_binary_weight():
     system = make(fexgan, CLASSES, w_pair=0.0, w_kl=0.0, w_binary_late=0.0)
     torch.nn.init.zeros_(system.discriminator.expression.weight)
@@ -314,7 +336,10 @@ def test_exports_have_their_shapes(module, labels, settings):
         assert exports["sampler"](noise, batch.y_trg).shape == (6, 3, 16, 16)
         mu, _ = system.encoder(batch.x_real, batch.y_org)
         edited = exports["editor"](batch.x_real, batch.y_org, batch.y_trg)
-        assert torch.equal(exports["sampler"](mu, batch.y_trg), edited)
+        decoded = exports["sampler"](mu, batch.y_trg)
+        if system.config.w_difference:
+            decoded = (batch.x_real + (decoded - system.decoder(mu, batch.y_org))).clamp(-1, 1)
+        assert torch.equal(decoded, edited)
     assert set(exports) == {"editor", "classifier"} | ({"sampler"} if module is fexgan else set())
 
 
