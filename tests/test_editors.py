@@ -270,10 +270,10 @@ def test_fexgan_draws_around_mu_by_the_log_variance_and_scales_the_label():
 
 
 def test_fexgan_may_add_the_difference_of_two_decodings_to_the_image():
-    """The edit is x + G(z, A_t) - G(z, A_s): of a decoder that gives the label's first number
-    everywhere, 0.5 - 0.2 more; and x itself where the label stays. The loss is its mean distance
-    from I_t, of the pairs alone."""
-    system = make(fexgan, CLASSES, w_difference=1.0, scale_label=False)
+    """The edit is x + gain (G(z, A_t) - G(z, A_s)): of a decoder that gives the label's first
+    number everywhere, twice 0.5 - 0.2 more; and x itself where the label stays. The loss is the
+    mean distance of the edit with gain 1 from I_t, of the pairs alone."""
+    system = make(fexgan, CLASSES, w_difference=1.0, gain=2.0, scale_label=False)
     batch = make_batch(CLASSES, ("pair",) * 4 + ("permuted",) * 2)
     for net in system.nets.values():
         net.eval()
@@ -282,7 +282,7 @@ def test_fexgan_may_add_the_difference_of_two_decodings_to_the_image():
     system.decoder.forward = lambda z, label: label[:, :1, None, None].expand(-1, 3, 16, 16)
     source, target = batch.y_org.clone(), batch.y_trg.clone()
     source[:, 0], target[:, 0] = 0.2, 0.5
-    expected = (batch.x_real + 0.3).clamp(-1, 1)
+    expected = (batch.x_real + 0.6).clamp(-1, 1)
     assert torch.allclose(editor(batch.x_real, source, target), expected, atol=1e-6)
     wanted = batch.x_real[:4] + (batch.y_trg - batch.y_org)[:4, :1, None, None] - batch.x_true
     system.update = lambda *_: None

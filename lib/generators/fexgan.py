@@ -43,6 +43,7 @@ class Config:
     # ours, of the mean over pixels of |x + G(z, A_t) - G(z, A_s) - I_t|. Where it is not 0, the
     # exported editor gives this edit and not G(z, A_t): what z forgets of the person stays
     w_difference: float = 0.0
+    gain: float = 1.0              # the exported editor adds this many times the difference
     # pad and crop at random; the paper also jitters images, and does not say how: left out
     crop: bool = True
     learning_rate: float = 2e-4
@@ -53,10 +54,11 @@ class Config:
 # people are too few for the discriminator to teach more than the pairs do, so that it counts less.
 # Light and background change between the sessions of a person, so that answers from any session
 # teach their mean, a blur. A latent vector that 60 people have taught makes another person of
-# somebody new: so the image is changed by the difference of two decodings.
+# somebody new: so the image is changed by the difference of two decodings, which is weak, twice.
 QUICK = {"size": 64, "width": 32, "code": 128, "d_width": 32, "w_binary": 0.2,
          "w_binary_late": 0.02, "late": 6, "scale_label": False, "crop": False, "w_kl": 1e-3,
-         "pair_by": "session", "w_difference": 100.0, "learning_rate": 1e-3}
+         "pair_by": "session", "w_difference": 100.0, "gain": 2.0,
+         "learning_rate": 1e-3}
 PRESETS = {"paper": {}, "quick": QUICK}
 SCHEDULES = {"paper": {"epochs": 100, "decay_epochs": 0, "batch": 32},
              "quick": {"epochs": 10, "decay_epochs": 4, "batch": 32}}
@@ -129,16 +131,17 @@ class Editor(nn.Module):
     """The exported editor: the latent vector is mu, without chance. With `difference` the image
     changes as its decoding does from label to label."""
 
-    def __init__(self, encoder, decoder, difference=False):
+    def __init__(self, encoder, decoder, difference=False, gain=1.0):
         super().__init__()
-        self.encoder, self.decoder, self.difference = encoder, decoder, difference
+        self.encoder, self.decoder = encoder, decoder
+        self.difference, self.gain = difference, gain
 
     def forward(self, image, source, target):
         z = self.encoder(image, source)[0]
         decoded = self.decoder(z, target)  # [N,3,S,S]
         if not self.difference:
             return decoded
-        return (image + (decoded - self.decoder(z, source))).clamp(-1, 1)
+        return (image + self.gain * (decoded - self.decoder(z, source))).clamp(-1, 1)
 
 
 class Reader(nn.Module):
@@ -239,7 +242,8 @@ class System(Contract):
 
     @property
     def exports(self):
-        return {"editor": Editor(self.encoder, self.decoder, self.config.w_difference > 0),
+        return {"editor": Editor(self.encoder, self.decoder, self.config.w_difference > 0,
+                                 self.config.gain),
                 "sampler": self.decoder,
                 "classifier": Reader(self.discriminator)}
 
