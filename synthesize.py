@@ -16,12 +16,13 @@ that was edited. Recipes: single-au (each source, one AU at a time, others 0), e
 combinations), deactivate (one active AU off), activate (one absent AU on, the others kept), random
 (rows of --targets, or independent AUs), reweight (every level 1-5 of every AU equally often),
 balanced (level 0 too); for models of expressions, expressions (neutral faces to each) and mix
-(several at once). --aus AU09 AU23, or --aus rarest:3, makes edits for some AUs only. --count edits are dealt evenly over AUs and sources.
---check drops the edits that a classifier does not confirm; with --relabel it drops none, and the
-labels are what the classifier reads, as pseudo_label.py --relabel would write them. Shards of one
-command (--shard i/n) may share DIR; they write manifest-iofn.csv, which `python -m lib.manifest
-merge DIR/manifest-*.csv --out DIR/manifest.csv` joins. Sampling generators (noise in place of
-images) need no --source. Runs on ONNX Runtime, without torch.
+(several at once). --aus AU09 AU23, or --aus rarest:3, makes edits for some AUs only. --count edits
+are dealt evenly over AUs, and over sources where the AU does not choose them. --check drops the
+edits that a classifier does not confirm; with --relabel it drops none, and the labels are what the
+classifier reads, as pseudo_label.py --relabel would write them. Shards of one command (--shard i/n)
+may share DIR; they write manifest-iofn.csv, which `python -m lib.manifest merge DIR/manifest-*.csv
+--out DIR/manifest.csv` joins. Sampling generators (noise in place of images) need no --source. Runs
+on ONNX Runtime, without torch.
 """
 import os
 from collections import Counter

@@ -7,7 +7,8 @@ made. Same seed, same plan.
                  neutral face)
     emotions     the AUs of a basic emotion together (FACS, EMFACS; Marinos 2023, table 1.1)
     deactivate   one AU that the source shows set to 0, the others kept
-    activate     one AU that the source does not show set to a level, the others kept
+    activate     one AU that the source does not show set to a level, the others kept; evenly over
+                 AUs, each of which draws its sources
     random       target rows of a manifest, or independent AUs
     reweight     semantic resampling (Niinuma et al. 2022, 4.2.2): every level 1 to 5 of every AU
                  equally often, the targets being true label rows, the sources rows that do not
@@ -32,7 +33,8 @@ from lib.onnx_runtime import brief
 NAMES = ("single-au", "emotions", "deactivate", "activate", "random", "reweight", "balanced",
          "expressions", "mix")
 OF_CLASSES = ("expressions", "mix")
-OF_ONE_AU = ("single-au", "deactivate", "activate", "reweight", "balanced")  # each edit is for one AU
+# each edit is for one AU
+OF_ONE_AU = ("single-au", "deactivate", "activate", "reweight", "balanced")
 MIXES = (("anger", "sadness"), ("happiness", "disgust"), ("joy", "disgust"), ("fear", "surprise"))
 EMOTIONS = {"happiness": (6, 12), "surprise": (1, 2, 5, 26), "fear": (1, 2, 4, 5, 7, 20, 26),
             "sadness": (1, 4, 15), "anger": (4, 5, 7, 23), "disgust": (9, 15, 17),

@@ -32,7 +32,7 @@ WITHOUT_EDITS := supervised upsampled upsampled-longer printed balanced-real \
 #   em-ratio            em, with edits of weight RATIO=0.5 (the condition em-ratio-0.5); labelled images have weight 1
 #   em-mixed            em, and edits to the AUs of labelled rows; edits have half the weight
 #   em-deactivate       labelled images, and faces with one of their AUs switched off
-#   em-activate         labelled images, and labelled faces that show one AU more, at levels 0.3 to 1
+#   em-activate         labelled images, and labelled faces that show one AU more, at levels 0.3 to 1 (MNIST: at 1)
 #   em-emotions         labelled images, and neutral faces with the AUs of an emotion
 #   upsampled-em        upsampled, and edits to one AU each at levels 0.3 to 1
 #   upsampled-em-activate  upsampled, and labelled faces that show one AU more

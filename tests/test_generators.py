@@ -214,20 +214,6 @@ def test_pairs_stay_in_their_session_and_show_rare_aus():
     assert rare > 0.4  # one image of five, yet in half of the pairs
 
 
-def test_a_lone_image_may_be_a_pair_with_itself():
-    """Rows 0 and 1 are a session, row 2 is alone, and row 3 has no label at all."""
-    aus = torch.tensor([[0.8], [0.0], [0.9], [float("nan")]])
-    manifest = Manifest("m", ".", {"path": list("uvwx"), "session": ["a", "a", "b", "c"]})
-    torch.manual_seed(0)
-    i, j = pairs.Pairs(manifest, aus).draw(100)
-    assert set(i.tolist()) | set(j.tolist()) == {0, 1}
-    drawn = pairs.Pairs(manifest, aus, alone=True)
-    i, j = drawn.draw(300)
-    found = set(zip(i.tolist(), j.tolist()))
-    assert (2, 2) in found and {(0, 1), (1, 0)} <= found <= {(0, 0), (0, 1), (1, 0), (2, 2)}
-    assert drawn.together == 2 and drawn.count == 3
-
-
 def test_isolated_pairs_differ_in_one_condition():
     """J = row 0 shows AU a beside b. Rows 1-3 lack a and differ in b by 0.1, 0.2 and 0.3; row 4 by
     0.8, row 5 has a."""

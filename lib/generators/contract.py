@@ -41,7 +41,6 @@ class EditDrawing:
     doubles: bool = False
     # images of one session | subject | any are a pair (falls back to subject)
     pair_by: str = "session"
-    alone: bool = False         # an image without others of its session is a pair with itself
     # share of pairs that differ in one condition, as far as the session allows
     isolate: float = 0.0
     # also where pixels of a pair's images lie in each other (lib.generators.motion)

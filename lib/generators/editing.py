@@ -27,7 +27,7 @@ class Batches:
         self.device = table.device
         drawing = system.drawing
         self.pairs = pairs.Pairs(data.manifest, table, weight=data.weight, by=drawing.pair_by,
-                                 isolate=drawing.isolate, alone=drawing.alone)
+                                 isolate=drawing.isolate)
         self.shares = dict(drawing.shares)
         self.motion = motion.Motion(data.manifest, data.pixels.device) if drawing.motion else None
         if "pair" in self.shares and not self.pairs.count:
@@ -42,7 +42,7 @@ class Batches:
         """What there is to draw from, for people."""
         by = self.system.drawing.pair_by
         return (f"any two of {self.pairs.count} images are a pair" if by == "any"
-                else f"{self.pairs.together} images have others of the same {by}")
+                else f"{self.pairs.count} images have others of the same {by}")
 
     def draw(self, count, epoch=0):
         """An EditBatch of `count` rows for each process: drawn for all of them, then cut."""

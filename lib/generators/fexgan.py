@@ -34,8 +34,6 @@ class Config:
     w_pair: float = 100.0          # γ, of the mean over pixels
     # images of one subject | session are a pair; the paper's sets have one session a person
     pair_by: str = "subject"
-    # an image whose person has no other image is to come out as it is
-    alone: bool = False
     w_binary: float = 1.0          # of real against generated within the generator's GAN loss
     w_binary_late: float = 0.1     # the same from `late` on (the paper: it is reduced)
     late: int = 50                 # epoch
@@ -53,8 +51,8 @@ class Config:
 # CPU: a label times λ says nothing where λ is near 0, and the opposite where it is negative; 60
 # people are too few for the discriminator to teach more than the pairs do, so that it counts less.
 # Light and background change between the sessions of a person, so that answers from any session
-# teach their mean, a blur. A latent vector that 60 people have taught makes another person of
-# somebody new: so the image is changed by the difference of two decodings, which is weak, twice.
+# teach their mean, a blur. The latent vector, learnt from 60 people, turns a new face into another
+# person. So the difference of two decodings is added to the image, twice, as it is weak.
 QUICK = {"size": 64, "width": 32, "code": 128, "d_width": 32, "w_binary": 0.2,
          "w_binary_late": 0.02, "late": 6, "scale_label": False, "crop": False, "w_kl": 1e-3,
          "pair_by": "session", "w_difference": 100.0, "gain": 2.0,
@@ -185,8 +183,7 @@ class System(Contract):
         generator = [*self.encoder.parameters(), *self.decoder.parameters()]
         self.optimisers = {"generator": adam(generator, rate, betas),
                            "discriminator": adam(self.discriminator, rate, betas)}
-        self.drawing = EditDrawing({"pair": 1.0}, pair_by=config.pair_by, alone=config.alone,
-                                   crop=config.crop)
+        self.drawing = EditDrawing({"pair": 1.0}, pair_by=config.pair_by, crop=config.crop)
 
     @property
     def noise_drawing(self):

@@ -29,14 +29,10 @@ class Pairs:
     of a smile. `isolate` is the share of pairs whose I is one of those that lack the condition and
     otherwise are nearest to J.
 
-    `alone`: an image without others of its session is a pair with itself, and asked for as it is.
-    Such a pair says nothing of a change, but much of people.
-
     table [N,C]: conditions, NaN unknown; weight [N]: J, and the rows of other kinds, are drawn in
     proportion."""
 
-    def __init__(self, manifest, table, present=0.15, weight=None, by="session", isolate=0.0,
-                 alone=False):
+    def __init__(self, manifest, table, present=0.15, weight=None, by="session", isolate=0.0):
         column = by if by in manifest.columns else "subject"
         group = np.zeros(len(manifest), np.int64) if by == "any" else codes(manifest.text(column))
         even = weight is None or bool((weight == weight[0]).all())
@@ -48,8 +44,7 @@ class Pairs:
         if self.weight is not None:
             usable &= (self.weight > 0).numpy()
         members = [np.flatnonzero(usable & (group == g)) for g in np.unique(group[usable])]
-        self.together = sum(len(rows) for rows in members if len(rows) > 1)
-        members = [rows for rows in members if len(rows) > 1 or alone]
+        members = [rows for rows in members if len(rows) > 1]
         self.count = sum(map(len, members))
         if not self.count:
             return

@@ -284,12 +284,11 @@ class Trainer:
             history.write(self.line(epoch, means, figures, speed, [diverged]))
             raise GateFailed(diverged)
         least = min(self.best["score"], math.inf if score is None else score)
-        better = score is None or score <= least * (1 + CLOSE)
         self.best["score"] = least
+        better = score is None or score <= least * (1 + CLOSE)
         if better:
-            self.best = {
+            self.best |= {
                 "error": figures.get("condition_error"),
-                "score": least,
                 "epoch": epoch,
                 "nets": {
                     name: {key: value.clone() for key, value in net.state_dict().items()}
@@ -360,7 +359,7 @@ class Trainer:
         for name, optimiser in self.system.optimisers.items():
             restore_optimiser(optimiser, state["optimisers"][name])
         self.epoch, self.step = state["epoch"], state["step"]
-        self.best = {"score": math.inf, **state["best"]}  # runs of before scored otherwise
+        self.best = {"score": math.inf, **state["best"]}  # older runs have no score
         self.within = EpochSums(**state.get("within", {})).on(self.device)
         checkpoints.restore_random_states(state["random"])
         if self.processes.first:
