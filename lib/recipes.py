@@ -262,11 +262,9 @@ def activate(source, aus, count, levels, rng, only=()):
     """One AU that a source does not show (of `only`, where given) set to a level. A source that
     shows an AU which cannot go with it is left out."""
     able = (source < ABSENT) & np.array([not only or au in only for au in aus])  # NaN: false
-    for first, second in IMPOSSIBLE:
-        if first in aus and second in aus:
-            a, b = aus.index(first), aus.index(second)
-            able[:, a] &= ~(source[:, b] >= PRESENT_INTENSITY)
-            able[:, b] &= ~(source[:, a] >= PRESENT_INTENSITY)
+    for a, b in impossible_pairs(aus):
+        able[:, a] &= ~(source[:, b] >= PRESENT_INTENSITY)
+        able[:, b] &= ~(source[:, a] >= PRESENT_INTENSITY)
     rows, added = np.nonzero(able)
     if not len(rows):
         raise BadInput(f"--recipe activate: every source shows {brief(only) if only else 'all AUs'}"
@@ -278,6 +276,12 @@ def activate(source, aus, count, levels, rng, only=()):
     target[np.arange(len(rows)), added] = level
     text = [f"{aus[a]}={at:g}" for a, at in zip(added, level)]
     return Plan(rows, target, text, [""] * len(rows))
+
+
+def impossible_pairs(aus):
+    """Columns (a, b) of the AUs that cannot go together, of those that there are."""
+    return [(aus.index(first), aus.index(second)) for first, second in IMPOSSIBLE
+            if first in aus and second in aus]
 
 
 def one_au_each(rows, columns, count, rng):
@@ -298,13 +302,11 @@ def random(source, aus, count, levels, rng, targets):
         return Plan(which, targets[rng.permutation(len(targets))[np.arange(count) % len(targets)]],
                     ["random"] * count, [""] * count)
     target = (rng.random((count, len(aus))) < INDEPENDENT) * rng.uniform(*levels, (count, len(aus)))
-    for first, second in IMPOSSIBLE:
-        if first in aus and second in aus:
-            a, b = aus.index(first), aus.index(second)
-            both = (target[:, a] > 0) & (target[:, b] > 0)
-            drop_first = rng.random(count) < 0.5
-            target[both & drop_first, a] = 0
-            target[both & ~drop_first, b] = 0
+    for a, b in impossible_pairs(aus):
+        both = (target[:, a] > 0) & (target[:, b] > 0)
+        drop_first = rng.random(count) < 0.5
+        target[both & drop_first, a] = 0
+        target[both & ~drop_first, b] = 0
     return Plan(which, target, ["random"] * count, [""] * count)
 
 

@@ -99,8 +99,8 @@ results-editors: compare-editors  # reports and sheets, to commit
 #   make discriminators     GANimation, StarGAN, and their discriminators as classifiers (4.9, Table 7)
 WEIGHTS := adversarial-0.03 adversarial-0.3 condition-0.3 condition-3 cycle-1.5 cycle-15
 # without true images only the discriminator and the cycle teach: both have their say at every step, which `quick` gives
-# them at every fourth and eighth, and AUs weigh more, towards the paper's 160. (So the two cells differ in this, too.) Else
-# nothing is learnt: with w_condition=1 the edit is the input painted anew, with w_mask=0 as well it is the input
+# them at every fourth and eighth, and AUs weigh more, towards the paper's 160. (So the two cells differ in this, too.)
+# Else nothing is learnt: with w_condition=1 the edit is the input painted anew, with w_mask=0 it is the input
 CONFIG_no-pairs := w_pair=0 shares=single=1,permuted=1 critic_every=1 cycle_every=1 w_condition=20
 weighted = $(if $(CONFIG_$1),$(CONFIG_$1),w_$(subst -,=,$1))
 

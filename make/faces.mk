@@ -74,8 +74,8 @@ own_options := $(if $(own),--size $(FACES_SIZE_$(PRESET)) $(shared))
 
 count = $(COUNT_faces)
 synthesis_options = $(SYNTHESIS_faces)
-# of the same sources
 levels = --level-range 0.3 1
+# of the same sources
 range_options = --recipe single-au $(levels) $(if $(filter all,$(SYNTHESIS_faces)),--sources all)
 classifier_options = $(if $(EPOCHS),--epochs $(EPOCHS),$(FACES_STEPS_$(PRESET))) $(FACES_CLASSIFIER_$(PRESET)) \
   --augment faces $(own_options)
@@ -92,10 +92,10 @@ $(FACES_DIR)/.done: | $(READY)
 	@touch $@
 
 ifeq ($(own),)
+no_other_sets := --labelled 0 --validation 0 --pairs 0 --pairs-validation 0 --judge 0 --judge-validation 0
 $(FACES_DIR)/5x/unlabelled.csv: | $(READY)
-	$(PY) -m lib.datasets.rendered_faces --out $(@D) --size $(FACES_SIZE_$(PRESET)) --device $(DEVICE) --labelled 0 \
-	  --validation 0 --test 0 --test-natural 0 --pairs 0 --pairs-validation 0 --judge 0 --judge-validation 0 \
-	  --unlabelled $$((5 * $(FACES_COUNT_$(PRESET))))
+	$(PY) -m lib.datasets.rendered_faces --out $(@D) --size $(FACES_SIZE_$(PRESET)) --device $(DEVICE) \
+	  $(no_other_sets) --test 0 --test-natural 0 --unlabelled $$((5 * $(FACES_COUNT_$(PRESET))))
 
 # as the two tests, of other people: to choose by (compare-faces-development)
 development := $(FACES_DIR)/development
@@ -105,8 +105,7 @@ FACES_DEVELOPMENT_long :=
 FACES_DEVELOPMENT_paper :=
 $(development)/.done: | $(READY)
 	$(PY) -m lib.datasets.rendered_faces --out $(@D) --size $(FACES_SIZE_$(PRESET)) --device $(DEVICE) --seed 101 \
-	  --labelled 0 --unlabelled 0 --validation 0 --pairs 0 --pairs-validation 0 --judge 0 --judge-validation 0 \
-	  $(FACES_DEVELOPMENT_$(PRESET))
+	  $(no_other_sets) --unlabelled 0 $(FACES_DEVELOPMENT_$(PRESET))
 	@touch $@
 endif
 

@@ -331,7 +331,7 @@ def test_exports_have_their_shapes(module, labels, settings):
     score = (module is expression_manipulator
              or getattr(system.config, "adversarial", "") == "wgan-gp")
     assert system.real_kind == ("score" if score else "probability")
-    if module is fexgan:  # the decoder alone: the edit is what it makes of mu, or of that and the image
+    if module is fexgan:  # the edit is what the decoder makes of mu, or of that and the image
         noise = torch.randn(6, system.noise_drawing.noise_size)
         assert exports["sampler"](noise, batch.y_trg).shape == (6, 3, 16, 16)
         mu, _ = system.encoder(batch.x_real, batch.y_org)

@@ -207,7 +207,8 @@ def test_differences_of_two_conditions_stand_below_the_tables(tmp_path):
     both = ["compare-faces", "SEEDS=1 2"]
     (command,) = paired(plan(tmp_path, *both))
     assert command.startswith("predictions.csv predictions_natural.csv; do")
-    assert f"--compare {files('em-activate-first')} --against {files('upsampled-longer')}" in command
+    best, base = files("em-activate-first"), files("upsampled-longer")
+    assert f"--compare {best} --against {base}" in command
     (command,) = paired(plan(tmp_path, *both, "GENERATOR_SEED=2"))
     assert f"--compare {files('warp-editor-g2-activate-first')} --against" in command
     given = ["SEEDS=1 2", "BEST=em", "BASE=pseudo"]
