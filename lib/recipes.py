@@ -261,7 +261,11 @@ def deactivate(source, aus, count, rng, only=()):
 def activate(source, aus, count, levels, rng, only=()):
     """One AU that a source does not show (of `only`, where given) set to a level. A source that
     shows an AU which cannot go with it is left out."""
-    able = (source < ABSENT) & np.array([not only or au in only for au in aus])  # NaN: false
+    chosen = np.array([not only or au in only for au in aus])
+    if np.isnan(source[:, chosen]).all():
+        raise BadInput(f"--recipe activate: no source has labels of {brief(only or aus)}; "
+                       "read them with --classifier FILE.onnx")
+    able = (source < ABSENT) & chosen  # NaN: false
     for a, b in impossible_pairs(aus):
         able[:, a] &= ~(source[:, b] >= PRESENT_INTENSITY)
         able[:, b] &= ~(source[:, a] >= PRESENT_INTENSITY)

@@ -103,6 +103,8 @@ def test_activate_switches_one_absent_au_on_and_keeps_the_others():
         many.target).ravel()}
     with pytest.raises(BadInput, match="every source shows AU02, or an AU that cannot"):
         recipes.make("activate", source, AUS, only=["AU02"])
+    with pytest.raises(BadInput, match="no source has labels of AU01; read them with"):
+        recipes.make("activate", source[1:], AUS, only=["AU01"])
 
 
 def test_activate_adds_no_au_that_cannot_go_with_another():
