@@ -65,7 +65,7 @@ help:
 	@echo 'make compare-faces-paired | compare-mnist-paired   the differences alone, of any two: BEST=em-mixed BASE=em'
 	@echo 'make results-faces            copies the reports behind the tables to runs/results/'
 	@echo 'make compare-faces-validation | compare-mnist-validation   the same tables on the validation set, to choose settings by'
-	@echo 'make compare-faces-development   the same tables on two sets rendered like the tests, of other people'
+	@echo 'make compare-faces-development | compare-mnist-development   the same tables on two sets like the tests, of other people or digits'
 	@echo 'make faces-GENERATOR          another generator in place of that of faces-em: $(EDITORS)'
 	@echo 'make faces-CLASS_GENERATOR    an expression classifier on real faces and theirs: $(OF_CLASSES)'
 	@echo 'make compare-expressions ARCHS="fexgan stargan"   real, up-sampled, and with the faces of each (SEEDS="1 2 3")'
@@ -179,16 +179,20 @@ compare-mnist-paired: | $(READY)
 	$(ALONE_MNIST) $(MAKE) -f make/experiment.mk SET=mnist ARCH=$(MNIST_EDITOR) paired
 
 # the same tables on the validation set, to choose settings by
-.PHONY: compare-faces-validation compare-mnist-validation compare-faces-development
+.PHONY: compare-faces-validation compare-mnist-validation compare-faces-development compare-mnist-development
 compare-faces-validation: | $(READY)
 	$(call KNOWN,$(EDITORS))
 	$(ALONE_FACES) $(MAKE) -f make/experiment.mk SET=faces ARCH=$(EDITOR) REPORTS=report_validation.json compare
 
-# and on two sets that are rendered like the tests, of other people
+# and on two sets that are made like the tests, of other people, or of validation digits
 compare-faces-development: | $(READY)
 	$(call KNOWN,$(EDITORS))
 	$(if $(LABELLED),$(error your own data have no development sets; choose by make compare-faces-validation))
 	$(ALONE_FACES) $(MAKE) -f make/experiment.mk SET=faces ARCH=$(EDITOR) \
+	  REPORTS="report_development.json report_development_natural.json" compare
+
+compare-mnist-development: | $(READY)
+	$(ALONE_MNIST) $(MAKE) -f make/experiment.mk SET=mnist ARCH=$(MNIST_EDITOR) \
 	  REPORTS="report_development.json report_development_natural.json" compare
 
 compare-mnist-validation: | $(READY)

@@ -297,14 +297,14 @@ $(run)/%/report_validation.json: $(run)/%/classifier.onnx
 	$(PY) evaluate.py --model $< --test $(validation) --predictions $(@D)/predictions_validation.csv \
 	  --device $(DEVICE) > $@.tmp && mv $@.tmp $@
 
-# where faces are rendered there are also two sets like the tests, of other people, in which no threshold was chosen
+# of sets made here there are also two like the tests, of other people (or digits), in which no threshold was chosen
 ifneq ($(development),)
 develop = $(PY) evaluate.py --model $< --device $(DEVICE)
 $(run)/%/report_development.json: $(run)/%/classifier.onnx $(development)/.done
-	$(develop) --test $(development)/test.csv --predictions $(@D)/predictions_development.csv > $@.tmp && mv $@.tmp $@
+	$(develop) --test $(development_test) --predictions $(@D)/predictions_development.csv > $@.tmp && mv $@.tmp $@
 
 $(run)/%/report_development_natural.json: $(run)/%/classifier.onnx $(development)/.done
-	$(develop) --test $(development)/test_natural.csv --predictions $(@D)/predictions_development_natural.csv > $@.tmp \
+	$(develop) --test $(development_natural) --predictions $(@D)/predictions_development_natural.csv > $@.tmp \
 	  && mv $@.tmp $@
 endif
 

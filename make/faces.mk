@@ -99,6 +99,8 @@ $(FACES_DIR)/5x/unlabelled.csv: | $(READY)
 
 # as the two tests, of other people: to choose by (compare-faces-development)
 development := $(FACES_DIR)/development
+development_test := $(development)/test.csv
+development_natural := $(development)/test_natural.csv
 FACES_DEVELOPMENT_smoke := --test 210 --test-natural 120
 FACES_DEVELOPMENT_quick :=
 FACES_DEVELOPMENT_long :=

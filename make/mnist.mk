@@ -80,6 +80,22 @@ $(MNIST_DIR)/.done: | $(READY)
 	  --labelled $(MNIST_N) --size $(MNIST_SIZE_$(PRESET)) $(if $(DIGITS),--digits $(DIGITS)) $(MNIST_DATA_$(PRESET))
 	@touch $@
 
+# as the two tests, of validation digits: to choose by (compare-mnist-development)
+development := $(MNIST_DIR)/development
+development_test := $(development)/tuning.csv
+development_natural := $(development)/validation.csv
+# of sets besides labelled.csv: drawings as there, other grids
+OTHER_GRIDS = $(PY) -m lib.datasets.mnist_grid --out $(@D) $(if $(NOISE),--noise $(NOISE),--level $(LEVEL)) \
+  --unlabelled 1 --test-per-au 1 --test-natural 1 --size $(MNIST_SIZE_$(PRESET)) --seed 7 --pool-seed 0 \
+  $(if $(DIGITS),--digits $(DIGITS))
+MNIST_DEVELOPMENT_smoke := --validation 200 --tuning-per-au 40
+MNIST_DEVELOPMENT_quick := --validation 3000 --tuning-per-au 1000
+MNIST_DEVELOPMENT_long := $(MNIST_DEVELOPMENT_quick)
+MNIST_DEVELOPMENT_paper := $(MNIST_DEVELOPMENT_quick)
+$(development)/.done: | $(READY)
+	$(OTHER_GRIDS) --labelled 1 $(MNIST_DEVELOPMENT_$(PRESET))
+	@touch $@
+
 # ---- which noise is as hard as the thesis's? ---------------------------------------------------------------
 # F1 of `supervised` on one-AU grids of another seed and of validation digits: the test is not looked at
 TUNE_DIR := data/$(PRESET)/$(MNIST)-tune
@@ -88,9 +104,7 @@ TUNE_RUN := runs/$(PRESET)/$(MNIST)-tune
 tune: $(TUNE_RUN)/report.json
 
 $(TUNE_DIR)/.done: | $(READY)
-	$(PY) -m lib.datasets.mnist_grid --out $(@D) $(if $(NOISE),--noise $(NOISE),--level $(LEVEL)) --labelled $(MNIST_N) \
-	  --unlabelled 1 --test-per-au 1 --test-natural 1 --tuning-per-au 200 --size $(MNIST_SIZE_$(PRESET)) --seed 7 --pool-seed 0 \
-	  $(if $(DIGITS),--digits $(DIGITS))
+	$(OTHER_GRIDS) --labelled $(MNIST_N) --tuning-per-au 200
 	@touch $@
 
 $(TUNE_RUN)/classifier.pt: $(TUNE_DIR)/.done
