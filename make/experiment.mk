@@ -30,7 +30,10 @@ folder = $(of_editor:$(em)-ratio=$(em)-ratio-$(RATIO))
 # ARCHS="ganimation stargan": the conditions of other editors, each by a make of its own
 other_editors := $(filter-out $(ARCH),$(ARCHS))
 of_others := $(other_editors:%=%-g$(GENERATOR_SEED))
-compared := $(foreach name,$(CONDITIONS) $(filter-out $(CONDITIONS),$(BESIDES)),$(folder))
+named := $(filter-out personalised,$(CONDITIONS) $(filter-out $(CONDITIONS),$(BESIDES)))
+compared := $(foreach name,$(named),$(folder))
+# personalised: tables of their own, as their test leaves out each person's neutral frame; one seed, one editor
+personal = $(and $(filter personalised,$(CONDITIONS) $(BESIDES)),$(filter faces-em,$(SET)-$(em)),$(filter report.json,$(REPORTS)))
 # BEST="em-activate-first" BASE="upsampled-longer": the two whose paired differences stand below the tables
 best := $(foreach name,$(BEST),$(folder))
 base := $(foreach name,$(BASE),$(folder))
@@ -331,6 +334,7 @@ tables := $(call of_seeds,$(listed))
 compare: $(made_here) $(other_editors:%=condition-of-%)
 	$(PY) evaluate.py --compare $(addprefix $(run)/,$(tables))
 	$(if $(and $(filter $(best),$(listed)),$(filter $(base),$(listed))),$(paired))
+	$(if $(personal),echo && $(MAKE) -f make/personal.mk SEED=$(firstword $(SEEDS)) beside)
 
 # a table for each test: first - second, both the mean of SEEDS, on the same images
 paired = for file in $(REPORTS:report%.json=predictions%.csv); do echo; \

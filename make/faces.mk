@@ -60,9 +60,9 @@ data := $(if $(own),$(FACES_RUN)/.checked,$(FACES_DIR)/.done)
 
 # ---- options of each stage -------------------------------------------------------------------------------
 # the tables of compare-faces. em-activate-first is the use of edits that was chosen, and upsampled-longer learns as long
-# without them. Personal models have tables of their own (make/personal.mk): their test leaves out neutral frames
+# without them. Personal models stand in tables of their own below the others: their test leaves out neutral frames
 CONDITIONS ?= supervised upsampled upsampled-longer pseudo $(if $(own),,pseudo-5x) reweighted em em-activate-first \
-  balanced-real balanced $(if $(own),,truth)
+  balanced-real balanced $(if $(own),,personalised truth)
 BEST ?= em-activate-first
 BASE ?= upsampled-longer
 

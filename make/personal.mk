@@ -1,26 +1,30 @@
-# Personal and normalised models (Niinuma et al. 2022, 4.2.3, 4.5, 4.10). Each person of the natural test gives one
-# neutral image: the frame of least activity, as the generic model reads it. It is left out of the test of every row.
+# Personal and normalised models (Niinuma et al. 2022, 4.2.3, 4.5, 4.10). Each person of the tests gives one neutral
+# image: the frame of least activity, as the generic model reads it. It is left out of the test of every row.
 # target-domain is what a personal model competes with where the test set is another data set: a model of its other people.
 #   make -f make/personal.mk personalised | normalised | compare | results
+#   make -f make/personal.mk beside     generic and personal models alone: the last tables of compare-faces
 include make/settings.mk
 
-.PHONY: personalised normalised compare results
+.PHONY: personalised normalised compare results beside
 personalised:  # the goal where none is named
 
 ARCH ?= $(EDITOR)
 include make/faces.mk
 
 generic := $(run)/supervised/seed$(SEED)
-generator := $(run)/generators/$(ARCH)/seed$(GENERATOR_SEED)/generator.onnx
+generator := $(edits)/generators/$(ARCH)/seed$(GENERATOR_SEED)/generator.onnx
 at := $(run)/personal/seed$(SEED)
 PERSONAL_LEVELS := 0 0.2 0.4 0.6 0.8 1
 PERSONAL := --batch 25 --personal-steps 50 --personal-rates 1e-5 1e-4 1e-3 $(au_loss) --augment faces
 learn = --validation $(word 2,$^) --out $@ --seed $(SEED) --device $(DEVICE) --resume $(classifier_options) $(au_loss)
 
+# tests are at/test.csv and, where there is one, at/test_natural.csv; their reports have the names of other conditions'
+tests := test $(if $(test_natural),test_natural)
+files := $(tests:test%=report%.json)
 rows := generic target-domain personal last-layer calibrated normalised-neutral normalised-mean
-reports := $(rows:%=$(at)/%/report.json)
-personalised: $(filter %/generic/report.json %/personal/report.json %/last-layer/report.json,$(reports))
-normalised: $(filter %/generic/report.json %/calibrated/report.json,$(reports)) $(filter $(at)/normalised-%,$(reports))
+reports_of = $(foreach row,$1,$(files:%=$(at)/$(row)/%))
+personalised: $(call reports_of,generic personal last-layer)
+normalised: $(call reports_of,generic calibrated normalised-neutral normalised-mean)
 
 # ---- the generic model, and the editor --------------------------------------------------------------------
 $(generic)/classifier.onnx:
@@ -29,14 +33,11 @@ $(generic)/classifier.onnx:
 $(generic)/classifier.pt: $(generic)/classifier.onnx ;
 
 $(generator):
-	$(MAKE) -f make/experiment.mk SET=faces ARCH=$(ARCH) GENERATOR_SEED=$(GENERATOR_SEED) generator
+	$(MAKE) -f make/experiment.mk SET=faces ARCH=$(ARCH) GENERATOR_SEED=$(GENERATOR_SEED) EPOCHS= generator
 
 # ---- reference images: neutral frames, and means ----------------------------------------------------------
-$(at)/test.csv: $(generic)/classifier.onnx
-	$(PY) -m lib.references $(or $(test_natural),$(test)) --by least --model $< --drop --frames $(at)/test_neutral.csv --out $@
-
-$(at)/validation.csv: $(generic)/classifier.onnx
-	$(PY) -m lib.references $(validation) --by least --model $< --drop --frames $(at)/validation_neutral.csv --out $@
+$(at)/%.csv: $(generic)/classifier.onnx
+	$(PY) -m lib.references $($*) --by least --model $< --drop --frames $(at)/$*_neutral.csv --out $@
 
 $(at)/labelled.csv: $(data)  # people who are learnt from have labels
 	$(PY) -m lib.references $(firstword $(labelled)) --by labels --out $@
@@ -44,13 +45,14 @@ $(at)/labelled.csv: $(data)  # people who are learnt from have labels
 $(at)/labelled-mean.csv: $(data)
 	$(PY) -m lib.references $(firstword $(labelled)) --by mean --out $@
 
-$(at)/test-mean.csv $(at)/validation-mean.csv: $(at)/%-mean.csv: $(at)/%.csv
+$(at)/%-mean.csv: $(at)/%.csv
 	$(PY) -m lib.references $< --by mean --out $@
 
 # ---- personal models: six levels of each AU, made from the neutral image ----------------------------------
-$(at)/people.csv: $(generator) $(at)/test.csv $(at)/validation.csv
+read := $(tests) validation
+$(at)/people.csv: $(generator) $(read:%=$(at)/%.csv)
 	for level in $(PERSONAL_LEVELS); do \
-	  $(PY) synthesize.py --model $< --source $(at)/test_neutral.csv $(at)/validation_neutral.csv --assume-neutral \
+	  $(PY) synthesize.py --model $< --source $(read:%=$(at)/%_neutral.csv) --assume-neutral \
 	    --recipe single-au --level $$level --out $(at)/edits/$$level --device $(DEVICE) || exit; done
 	$(PY) -m lib.manifest merge $(PERSONAL_LEVELS:%=$(at)/edits/%/manifest.csv) --out $@
 
@@ -68,7 +70,7 @@ $(at)/last-layer/.done: $(at)/people.csv $(generic)/classifier.pt
 # ---- models of the test set's own domain: each third of its people is read by a model of the other two thirds ----------
 domain := $(at)/target-domain
 thirds := fold1 fold2 fold3
-$(domain)/.split: $(at)/test.csv
+$(domain)/.split: $(at)/$(lastword $(tests)).csv
 	$(PY) -m lib.datasets.split $< --out $(@D) --folds $(words $(thirds))
 	@touch $@
 
@@ -95,32 +97,50 @@ $(at)/normalised-mean/classifier.pt: $(at)/labelled-mean.csv $(at)/validation-me
 %/classifier.onnx: %/classifier.pt
 	$(PY) export_onnx.py $< --out $@
 
-# ---- reports ----------------------------------------------------------------------------------------------
-evaluate = $(PY) evaluate.py --predictions $(@D)/predictions.csv --device $(DEVICE)
 
-$(at)/generic/report.json: $(generic)/classifier.onnx $(at)/test.csv
-	@mkdir -p $(@D)
-	$(evaluate) --model $< --test $(at)/test.csv > $@.tmp && mv $@.tmp $@
+# ---- reports: $1 is the name of the test -------------------------------------------------------------------
+define reports_on
+evaluate_$1 = $$(PY) evaluate.py --test $$(lastword $$^) --predictions $$(@D)/$(1:test%=predictions%).csv \
+  --device $$(DEVICE)
 
-$(at)/personal/report.json $(at)/last-layer/report.json $(domain)/report.json: %/report.json: %/.done
-	$(evaluate) --model '$(@D)/{subject}.onnx' --test $(at)/test.csv > $@.tmp && mv $@.tmp $@
+$(at)/generic/$(1:test%=report%.json): $(generic)/classifier.onnx $(at)/$1.csv
+	@mkdir -p $$(@D)
+	$$(evaluate_$1) --model $$< > $$@.tmp && mv $$@.tmp $$@
 
-$(at)/normalised-mean/report.json: $(at)/normalised-mean/classifier.onnx $(at)/test-mean.csv
-	$(evaluate) --model $< --test $(at)/test-mean.csv > $@.tmp && mv $@.tmp $@
+$(of_people:%=$(at)/%/$(1:test%=report%.json)): %/$(1:test%=report%.json): %/.done $(at)/$1.csv
+	$$(evaluate_$1) --model '$$(@D)/{subject}.onnx' > $$@.tmp && mv $$@.tmp $$@
 
-$(at)/calibrated/report.json $(at)/normalised-neutral/report.json: %/report.json: %/classifier.onnx $(at)/test.csv
-	$(evaluate) --model $< --test $(at)/test.csv > $@.tmp && mv $@.tmp $@
+$(at)/normalised-mean/$(1:test%=report%.json): $(at)/normalised-mean/classifier.onnx $(at)/$1-mean.csv
+	$$(evaluate_$1) --model $$< > $$@.tmp && mv $$@.tmp $$@
+
+$(of_references:%=$(at)/%/$(1:test%=report%.json)): %/$(1:test%=report%.json): %/classifier.onnx $(at)/$1.csv
+	$$(evaluate_$1) --model $$< > $$@.tmp && mv $$@.tmp $$@
+endef
+of_people := personal last-layer target-domain
+of_references := calibrated normalised-neutral
+$(foreach name,$(tests),$(eval $(call reports_on,$(name))))
 
 # what the features of one person's images tell apart, by the generic and by the personal model
 page := $(at)/features/index.html
-$(page): $(generic)/classifier.onnx $(at)/test.csv $(at)/personal/.done
+$(page): $(generic)/classifier.onnx $(at)/$(lastword $(tests)).csv $(at)/personal/.done
 	$(PY) -m lib.evaluation.feature_maps $< '$(at)/personal/{subject}.onnx' --test $(word 2,$^) --out $(@D)
 
-# every row against the generic model, person by person
-compare: $(reports) $(page)
-	$(PY) -m lib.evaluation.personal_table $(reports) --out -
+# Every row against the generic model, person by person, a table for each test. Models of the test's own domain learn
+# from it, and are read on the last one only
+natural := $(lastword $(tests))
+rows_of = $(if $(filter $(natural),$1),$(rows),$(filter-out target-domain,$(rows)))
+table_of = $(foreach row,$(rows_of),$(at)/$(row)/$(1:test%=report%.json))
+compare: $(foreach name,$(tests),$(call table_of,$(name))) $(page)
+	$(foreach name,$(tests),$(PY) -m lib.evaluation.personal_table $(call table_of,$(name)) --out - && echo &&) true
 
-results: $(reports) $(page)
-	@mkdir -p $(results)/personal/seed$(SEED)
-	$(PY) -m lib.evaluation.personal_table $(reports) --out $(results)/personal/seed$(SEED)/table.md
-	cp $(at)/features/features.png $(results)/personal/seed$(SEED)
+kept := $(results)/personal/seed$(SEED)
+results: $(foreach name,$(tests),$(call table_of,$(name))) $(page)
+	@mkdir -p $(kept)
+	$(foreach name,$(tests),$(PY) -m lib.evaluation.personal_table $(call table_of,$(name)) \
+	  --out $(kept)/$(name:test%=table%).md &&) cp $(at)/features/features.png $(kept)
+	cd $(run) && cp --parents $(foreach name,$(tests),$(patsubst $(run)/%,%,$(call table_of,$(name)))) $(CURDIR)/$(results)
+
+beside: $(call reports_of,generic personal)
+	$(PY) evaluate.py --compare $^
+	for file in $(tests:test%=predictions%.csv); do echo; \
+	  $(PY) evaluate.py --compare $(at)/personal/$$file --against $(at)/generic/$$file; done

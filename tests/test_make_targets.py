@@ -66,7 +66,11 @@ EXPECTED = {  # target and variables: pieces of the commands that it runs
                            "--licence 'rendered faces: CC0'"],
     "faces-personalised": ["lib.references", "synthesize.py", "--assume-neutral", "--personalise"],
     "faces-normalised": ["lib.references", "--reference"],
-    "compare-personal": ["lib.datasets.split runs/quick/faces/personal/seed1/test.csv",
+    "compare-faces SEEDS=2": [
+        "personal/seed2/generic/report.json", "runs/quick/faces/personal/seed2/personal/{subject}",
+        "--compare runs/quick/faces/personal/seed2/personal/$file --against"
+        " runs/quick/faces/personal/seed2/generic/$file"],
+    "compare-personal": ["lib.datasets.split runs/quick/faces/personal/seed1/test_natural.csv",
                          "--folds 3", "--train runs/quick/faces/personal/seed1/target-domain/fold3",
                          "--model 'runs/quick/faces/personal/seed1/target-domain/{subject}.onnx'",
                          "lib.evaluation.feature_maps runs/quick/faces/supervised/seed1/"],
@@ -134,9 +138,14 @@ def plan(folder, *arguments):
     return done.stdout.replace("\\\n", " ")
 
 
+def before_personal(text):
+    """What is planned before the personal models, whose tables stand below the others."""
+    return text.split("make -f make/personal.mk")[0]
+
+
 def table(text):
-    """The reports that make puts in its last tables."""
-    lines = [line for line in text.splitlines() if "evaluate.py --compare" in line]
+    """The reports that make puts in its last tables, but those of personal models."""
+    lines = [line for line in before_personal(text).splitlines() if "evaluate.py --compare" in line]
     return [line for line in lines if ".json" in line][-1].split()
 
 
@@ -197,7 +206,7 @@ def test_edits_of_your_own_data_start_from_what_they_have(tmp_path):
 
 def paired(text):
     """The commands behind the paired differences, as words; the loop's variable is $file."""
-    text = " ".join(text.split())
+    text = " ".join(before_personal(text).split())
     return [part.split("; done")[0] for part in text.split("for file in ")[1:]]
 
 
@@ -232,6 +241,13 @@ def test_settings_are_chosen_on_validation_without_the_tests(name, place, tmp_pa
     assert "test.csv" not in text and "test_natural.csv" not in text
 
 
+def test_personal_models_are_read_on_the_tests_alone(tmp_path):
+    for goal, given in [("compare-faces-development", "PRESET=smoke"),
+                        ("compare-faces", "CONDITIONS=supervised em"),
+                        ("compare-mnist", "BESIDES=personalised")]:
+        assert "personal" not in plan(tmp_path, goal, given, "SEEDS=1"), goal
+
+
 def test_development_sets_are_rendered_like_the_tests(tmp_path):
     text = plan(tmp_path, "compare-faces-development", "SEEDS=1", "PRESET=smoke",
                 "CONDITIONS=supervised em", "BEST=em", "BASE=supervised")
@@ -256,7 +272,8 @@ def test_development_grids_are_of_validation_digits(tmp_path):
 
 
 def test_equal_epochs_have_a_folder_of_their_own_and_the_same_edits(tmp_path):
-    text = plan(tmp_path, "compare-faces", "EPOCHS=30", "SEEDS=1", "BESIDES=em-checked")
+    text = before_personal(
+        plan(tmp_path, "compare-faces", "EPOCHS=30", "SEEDS=1", "BESIDES=em-checked"))
     of_epochs = [line for line in text.splitlines() if "--out runs/quick/faces-epochs30/" in line]
     trained = [line for line in of_epochs if "train_classifier.py" in line]
     assert len(trained) == 13  # the table's, em-checked and what em-activate-first begins with
@@ -264,7 +281,7 @@ def test_equal_epochs_have_a_folder_of_their_own_and_the_same_edits(tmp_path):
     # the second part of em-activate-first and upsampled-longer
     assert sum("--max-steps 300 " in line for line in trained) == 2
     assert sum("--max-steps" in line for line in trained) == 2
-    usual = plan(tmp_path, "compare-faces", "SEEDS=1", "BESIDES=em-checked")
+    usual = before_personal(plan(tmp_path, "compare-faces", "SEEDS=1", "BESIDES=em-checked"))
     for stage in ("train_generator.py", "synthesize.py"):
         made = [{line for line in lines.splitlines() if f" {stage} " in line}
                 for lines in (text, usual)]
@@ -330,7 +347,7 @@ def test_uses_of_unlabelled_images_stand_in_order(tmp_path):
 
 def test_other_editors_are_made_and_stand_in_the_table(tmp_path):
     arguments = ["ARCHS=ganimation warp-editor stargan", "SEEDS=1 2"]
-    text = plan(tmp_path, "compare-faces", *arguments)
+    text = before_personal(plan(tmp_path, "compare-faces", *arguments))
     lines, reports = text.splitlines(), " ".join(table(text))
     for seed in (1, 2):
         for condition in ("em", "ganimation-g1", "stargan-g1"):

@@ -2,6 +2,7 @@
 case."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -69,6 +70,17 @@ def test_every_row_is_compared_with_the_generic_model(tmp_path):
     assert float(rows["personal"]["at B"]) == pytest.approx(
         metrics.two_afc(truth, own)["B"], abs=6e-4
     )
+
+
+def test_predictions_are_those_of_the_same_test(tmp_path):
+    truth, subjects = np.tile([0, 0.2, 0.6, 1], 2), ["p0"] * 4 + ["p1"] * 4
+    for name, scores in (("generic", truth[::-1]), ("personal", truth)):
+        place = Path(model(tmp_path, name, truth, scores, subjects)).parent
+        for kind in ("report.json", "predictions.csv"):
+            stem, ending = kind.split(".")
+            (place / kind).rename(place / f"{stem}_natural.{ending}")
+    paths = [str(tmp_path / name / "report_natural.json") for name in ("generic", "personal")]
+    assert cells(personal_table.table(paths))["personal"]["people who gain"] == "2"
 
 
 @pytest.mark.parametrize("generic, icc, difference", [

@@ -2,8 +2,8 @@
 
     python -m lib.evaluation.personal_table generic/report.json own/report.json … --out table.md
 
-The first report is the generic model's. Beside each report stands predictions.csv, of the same
-images. A row: ICC and 2AFC at levels A to C (means over AUs), the difference of ICC to the generic
+The first report is the generic model's. Beside each report (report.json, report_natural.json)
+stand predictions of the same images (predictions.csv, predictions_natural.csv). A row: ICC and 2AFC at levels A to C (means over AUs), the difference of ICC to the generic
 model with a paired bootstrap interval over people, and how many people gain or lose
 (lib.evaluation.gains).
 """
@@ -78,10 +78,16 @@ def against(first, generic, people):
     ]
 
 
+def predictions_of(report):
+    """The file of predictions beside a report."""
+    name = Path(report).stem.replace("report", "predictions", 1)
+    return Path(report).with_name(f"{name}.csv")
+
+
 def table(paths):
     """Markdown of reports and the predictions beside them."""
     reports = [comparison.read(path).report for path in paths]
-    files = [paired.Predictions.read(Path(path).with_name("predictions.csv")) for path in paths]
+    files = [paired.Predictions.read(predictions_of(path)) for path in paths]
     generic = files[0]
     if any(file.images != generic.images for file in files):
         raise BadInput(
