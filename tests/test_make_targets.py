@@ -227,7 +227,7 @@ def test_differences_of_two_conditions_stand_below_the_tables(tmp_path):
     (command,) = paired(plan(tmp_path, *both, "REPORTS=report_validation.json"))
     assert command.startswith("predictions_validation.csv; do")
     assert not paired(plan(tmp_path, *both, "CONDITIONS=supervised em"))
-    assert "mnist-medium-3000/em/seed3/$file" in paired(plan(tmp_path, "compare-mnist"))[0]
+    assert "mnist-medium-3000/em-activate/seed3/$file" in paired(plan(tmp_path, "compare-mnist"))[0]
 
 
 @pytest.mark.parametrize("name, place", [("faces", "faces"), ("mnist", "mnist-medium-3000")])
