@@ -292,7 +292,7 @@ def test_sets_as_hard_as_the_thesiss_stand_beside_its_figures(name, table, f1, t
     path.write_text(json.dumps({"n": 4, "subjects": 0, "au": {"mean": {"f1": 0.5}}}))
     text = comparison.tables([path])
     assert f"thesis F1 ({table})" in text and f" {f1} " in text
-    assert f"as good as the thesis's on mnist-{'medium' if '23' in name else 'hard'}-3000." in text
+    assert f"as good as the thesis's on mnist-{'medium' if '24' in name else 'hard'}-3000." in text
 
 
 def test_places_of_reports():
