@@ -31,6 +31,21 @@ def test_a_picture_that_is_the_reference_says_nothing_of_the_person(how):
     assert not torch.allclose(net(one, other)["au"], same, atol=1e-4)
 
 
+def test_norms_see_pictures_and_references_in_one_batch():
+    """Statistics of neutral faces alone would be gone when running ones take their place."""
+    net = classifiers.build({"architecture": "tiny", "size": 16, "aus": 2, "dropout": 0,
+                             "reference": "features"})
+    norm = next(part for part in net.modules() if isinstance(part, torch.nn.BatchNorm2d))
+    seen = []
+    norm.register_forward_hook(lambda module, given, out: seen.append((given[0], out)))
+    pictures, references_ = torch.rand(3, 3, 16, 16), torch.rand(3, 3, 16, 16) + 2
+    out = net.train()(pictures, references_)
+    ((given, normed),) = seen
+    assert len(given) == 6 and out["features"].shape[0] == 3
+    assert torch.allclose(normed.mean((0, 2, 3)), norm.bias, atol=1e-5)
+    assert float((normed[:3].mean() - normed[3:].mean()).abs()) > 0.1  # the two are told apart
+
+
 @pytest.mark.parametrize("how", ["image", "features"])
 def test_reference_trains_exports_and_is_fed_by_every_reader(data, tmp_path, capsys, how):
     train(data, tmp_path / "c.pt", capsys, "--reference", how)

@@ -110,11 +110,16 @@ class Classifier(nn.Module):
         references."""
         if self.reference == "image":
             pictures = pictures - reference
-        maps = self.backbone.maps(pictures)
         if self.reference != "features":
+            maps = self.backbone.maps(pictures)
             return lambda stage: stage(maps)
-        compared = self.backbone.maps(reference)
-        return lambda stage: stage(maps) - stage(compared)
+        if not self.training:
+            maps, compared = self.backbone.maps(pictures), self.backbone.maps(reference)
+            return lambda stage: stage(maps) - stage(compared)
+        # in one batch: if norms took statistics of neutral faces alone, the difference would come
+        # to stand on what running statistics, the same for both, do not give it
+        both = self.backbone.maps(torch.cat([pictures, reference]))
+        return lambda stage: torch.sub(*stage(both).chunk(2))
 
     def forward(self, pictures, reference=None):
         read = self.reader(pictures, reference)
