@@ -37,7 +37,7 @@ def test_norms_see_pictures_and_references_in_one_batch():
                              "reference": "features"})
     norm = next(part for part in net.modules() if isinstance(part, torch.nn.BatchNorm2d))
     seen = []
-    norm.register_forward_hook(lambda module, given, out: seen.append((given[0], out)))
+    norm.register_forward_hook(lambda module, given, out: seen.append((given[0], out.clone())))
     pictures, references_ = torch.rand(3, 3, 16, 16), torch.rand(3, 3, 16, 16) + 2
     out = net.train()(pictures, references_)
     ((given, normed),) = seen
