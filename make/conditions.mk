@@ -5,7 +5,7 @@
 # without generated images
 #   supervised          labelled images
 #   upsampled           labelled images, rare AUs more often
-#   upsampled-longer    upsampled, then 300 steps more: the counterpart of em-first and em-activate-first
+#   upsampled-longer    upsampled, then 300 steps more: the counterpart of those that end in -first
 #   printed             labelled images, with the thesis's Table 1 as printed: no dropout, augmentation, averaging
 #   balanced-real       labelled images, drawn so that six levels of every AU come equally often
 #   pseudo              labelled images, and unlabelled ones as supervised reads them
@@ -13,14 +13,15 @@
 #   pseudo-balanced     pseudo, with the surest labels of each AU only
 #   pseudo-masked       pseudo, without labels that are unsure (MASK=0.5)
 #   pseudo-upsampled    pseudo, as upsampled reads them, rare AUs more often
+#   pseudo-first        pseudo-upsampled, then 300 steps with labelled images alone
 #   pseudo-5x           pseudo-upsampled (not pseudo), with five times as many unlabelled images (rendered faces only)
 #   pseudo-round2       pseudo-upsampled once more, with unlabelled images as pseudo-upsampled reads them
 #   mean-teacher        upsampled, and unlabelled images that the averaged weights label while training goes on
 #   reweighted          pseudo, weighted until AUs are as frequent as in em
 #   truth               pseudo, with true labels: a ceiling (not with your own data)
 WITHOUT_EDITS := supervised upsampled upsampled-longer printed balanced-real \
-  pseudo pseudo-hard pseudo-balanced pseudo-masked pseudo-upsampled pseudo-5x pseudo-round2 mean-teacher \
-  reweighted truth
+  pseudo pseudo-hard pseudo-balanced pseudo-masked pseudo-upsampled pseudo-first pseudo-5x pseudo-round2 \
+  mean-teacher reweighted truth
 
 # with edits
 #   em                  labelled images, and neutral faces edited to one AU each at level 0.7

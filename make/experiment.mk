@@ -194,6 +194,10 @@ $(run)/pseudo-upsampled/seed%/pseudo.csv: $(run)/upsampled/seed%/classifier.onnx
 $(run)/pseudo-upsampled/seed%/classifier.pt: $(run)/pseudo-upsampled/seed%/pseudo.csv
 	$(PY) train_classifier.py --train $(labelled) $< --upsample $(count) $(learn)
 
+# and then labelled images alone, at a smaller rate
+$(run)/pseudo-first/seed%/classifier.pt: $(run)/pseudo-upsampled/seed%/classifier.pt
+	$(PY) train_classifier.py --train $(labelled) --upsample $(count) --init $< $(learn) $(second)
+
 # a second round: the readings of that classifier
 $(run)/pseudo-round2/seed%/pseudo.csv: $(run)/pseudo-upsampled/seed%/classifier.onnx
 	$(PY) pseudo_label.py --model $< --images $(unlabelled) --out $@ --device $(DEVICE)

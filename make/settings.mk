@@ -23,7 +23,7 @@ endif
 # all classifiers make as many steps; EPOCHS=30: all make as many epochs, so that more images are more steps
 EPOCHS ?=
 
-# what is learnt first goes on with labelled images alone, at a smaller rate (em-first, em-activate-first, home-first)
+# what is learnt first goes on with labelled images alone, at a smaller rate (em-first, pseudo-first, home-first …)
 SECOND_STEPS := $(if $(filter smoke,$(PRESET)),20,300)
 second = --max-steps $(SECOND_STEPS) --learning-rate 3e-4
 

@@ -57,6 +57,8 @@ EXPECTED = {  # target and variables: pieces of the commands that it runs
     "faces-pseudo-round2": ["--model runs/quick/faces/pseudo-upsampled/seed1/classifier.onnx",
                             "labelled.csv runs/quick/faces/pseudo-round2/seed1/pseudo.csv --ups"],
     "faces-pseudo-round2 SEED=4": ["--model runs/quick/faces/pseudo-upsampled/seed4/"],
+    "faces-pseudo-first": ["--init runs/quick/faces/pseudo-upsampled/seed1/classifier.pt",
+                           "--max-steps 300 --learning-rate 3e-4"],
     "mnist-pseudo-round2": ["--model runs/quick/mnist-medium-3000/pseudo-upsampled/seed1/"],
     "faces-mean-teacher PRESET=smoke": ["--unlabelled", "--ema 0.99"],
     "compare-pseudo SEEDS=3": ["pseudo-upsampled/seed3/report.json", "pseudo-5x/seed3/report.json"],
@@ -342,7 +344,7 @@ def test_uses_of_unlabelled_images_stand_in_order(tmp_path):
     reports = [word for word in last.split() if word.endswith("/report.json")]
     assert [word.split("/")[3] for word in reports] == [
         "supervised", "upsampled", "pseudo", "pseudo-hard", "pseudo-balanced", "pseudo-masked",
-        "pseudo-upsampled", "pseudo-5x", "pseudo-round2", "mean-teacher", "truth"]
+        "pseudo-upsampled", "pseudo-first", "pseudo-5x", "pseudo-round2", "mean-teacher", "truth"]
 
 
 def test_other_editors_are_made_and_stand_in_the_table(tmp_path):
