@@ -27,7 +27,7 @@ import pseudo_label
 import synthesize
 import train_classifier
 import train_generator
-from commands import ENVIRONMENT, ROOT, call, command, execute
+from commands import ENVIRONMENT, ROOT, call, command, execute, interruptible
 from lib import balance, checkpoints, cli, classifiers, manifest
 from lib.datasets import importing, mnist_grid, split
 
@@ -408,7 +408,7 @@ def test_a_signal_before_all_is_imported_shows_no_traceback(tmp_path):
         "import sys, time\nprint('imports', flush=True)\ntime.sleep(60)\n")
     process = subprocess.Popen(
         command("pseudo_label.py", "--help"), cwd=ROOT, stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE, text=True,
+        stderr=subprocess.PIPE, text=True, preexec_fn=interruptible,
         env=ENVIRONMENT | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
     )
     assert process.stdout.readline() == "imports\n"
