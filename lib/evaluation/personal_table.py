@@ -3,9 +3,9 @@
     python -m lib.evaluation.personal_table generic/report.json own/report.json … --out table.md
 
 The first report is the generic model's. Beside each report (report.json, report_natural.json)
-stand predictions of the same images (predictions.csv, predictions_natural.csv). A row: ICC and 2AFC at levels A to C (means over AUs), the difference of ICC to the generic
-model with a paired bootstrap interval over people, and how many people gain or lose
-(lib.evaluation.gains).
+stand predictions of the same images (predictions.csv, predictions_natural.csv). A row: ICC and
+2AFC at levels A to C (means over AUs), the difference of ICC to the generic model with a paired
+bootstrap interval over people, and how many people gain or lose (lib.evaluation.gains).
 """
 
 from dataclasses import dataclass
