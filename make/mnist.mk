@@ -75,25 +75,24 @@ classifier_options = $(if $(EPOCHS),--epochs $(EPOCHS),$(MNIST_STEPS_$(PRESET)))
 generator_options = $(MNIST_GENERATOR_$(PRESET)) --level 1 --no-flip
 
 # ---- data ------------------------------------------------------------------------------------------------
+grids = $(PY) -m lib.datasets.mnist_grid --out $(@D) $(if $(NOISE),--noise $(NOISE),--level $(LEVEL)) \
+  --size $(MNIST_SIZE_$(PRESET)) $(if $(DIGITS),--digits $(DIGITS))
 $(MNIST_DIR)/.done: | $(READY)
-	$(PY) -m lib.datasets.mnist_grid --out $(MNIST_DIR) $(if $(NOISE),--noise $(NOISE),--level $(LEVEL)) \
-	  --labelled $(MNIST_N) --size $(MNIST_SIZE_$(PRESET)) $(if $(DIGITS),--digits $(DIGITS)) $(MNIST_DATA_$(PRESET))
+	$(grids) --labelled $(MNIST_N) $(MNIST_DATA_$(PRESET))
 	@touch $@
 
 # as the two tests, of validation digits: to choose by (compare-mnist-development)
 development := $(MNIST_DIR)/development
 development_test := $(development)/tuning.csv
 development_natural := $(development)/validation.csv
-# of sets besides labelled.csv: drawings as there, other grids
-OTHER_GRIDS = $(PY) -m lib.datasets.mnist_grid --out $(@D) $(if $(NOISE),--noise $(NOISE),--level $(LEVEL)) \
-  --unlabelled 1 --test-per-au 1 --test-natural 1 --size $(MNIST_SIZE_$(PRESET)) --seed 7 --pool-seed 0 \
-  $(if $(DIGITS),--digits $(DIGITS))
+# the same drawings in each set, in other grids; no tests
+other_grids = $(grids) --unlabelled 1 --test-per-au 1 --test-natural 1 --seed 7 --pool-seed 0
 MNIST_DEVELOPMENT_smoke := --validation 200 --tuning-per-au 40
 MNIST_DEVELOPMENT_quick := --validation 3000 --tuning-per-au 1000
 MNIST_DEVELOPMENT_long := $(MNIST_DEVELOPMENT_quick)
 MNIST_DEVELOPMENT_paper := $(MNIST_DEVELOPMENT_quick)
 $(development)/.done: | $(READY)
-	$(OTHER_GRIDS) --labelled 1 $(MNIST_DEVELOPMENT_$(PRESET))
+	$(other_grids) --labelled 1 $(MNIST_DEVELOPMENT_$(PRESET))
 	@touch $@
 
 # ---- which noise is as hard as the thesis's? ---------------------------------------------------------------
@@ -104,7 +103,7 @@ TUNE_RUN := runs/$(PRESET)/$(MNIST)-tune
 tune: $(TUNE_RUN)/report.json
 
 $(TUNE_DIR)/.done: | $(READY)
-	$(OTHER_GRIDS) --labelled $(MNIST_N) --tuning-per-au 200
+	$(other_grids) --labelled $(MNIST_N) --tuning-per-au 200
 	@touch $@
 
 $(TUNE_RUN)/classifier.pt: $(TUNE_DIR)/.done

@@ -21,6 +21,7 @@ learn = --validation $(word 2,$^) --out $@ --seed $(SEED) --device $(DEVICE) --r
 # tests are at/test.csv and, where there is one, at/test_natural.csv; their reports have the names of other conditions'
 tests := test $(if $(test_natural),test_natural)
 files := $(tests:test%=report%.json)
+natural := $(lastword $(tests))
 rows := generic target-domain personal last-layer calibrated normalised-neutral normalised-mean
 reports_of = $(foreach row,$1,$(files:%=$(at)/$(row)/%))
 personalised: $(call reports_of,generic personal last-layer)
@@ -70,7 +71,7 @@ $(at)/last-layer/.done: $(at)/people.csv $(generic)/classifier.pt
 # ---- models of the test set's own domain: each third of its people is read by a model of the other two thirds ----------
 domain := $(at)/target-domain
 thirds := fold1 fold2 fold3
-$(domain)/.split: $(at)/$(lastword $(tests)).csv
+$(domain)/.split: $(at)/$(natural).csv
 	$(PY) -m lib.datasets.split $< --out $(@D) --folds $(words $(thirds))
 	@touch $@
 
@@ -97,7 +98,6 @@ $(at)/normalised-mean/classifier.pt: $(at)/labelled-mean.csv $(at)/validation-me
 %/classifier.onnx: %/classifier.pt
 	$(PY) export_onnx.py $< --out $@
 
-
 # ---- reports: $1 is the name of the test -------------------------------------------------------------------
 define reports_on
 evaluate_$1 = $$(PY) evaluate.py --test $$(lastword $$^) --predictions $$(@D)/$(1:test%=predictions%).csv \
@@ -122,12 +122,11 @@ $(foreach name,$(tests),$(eval $(call reports_on,$(name))))
 
 # what the features of one person's images tell apart, by the generic and by the personal model
 page := $(at)/features/index.html
-$(page): $(generic)/classifier.onnx $(at)/$(lastword $(tests)).csv $(at)/personal/.done
+$(page): $(generic)/classifier.onnx $(at)/$(natural).csv $(at)/personal/.done
 	$(PY) -m lib.evaluation.feature_maps $< '$(at)/personal/{subject}.onnx' --test $(word 2,$^) --out $(@D)
 
 # Every row against the generic model, person by person, a table for each test. Models of the test's own domain learn
-# from it, and are read on the last one only
-natural := $(lastword $(tests))
+# from it, and are read on the natural one only
 rows_of = $(if $(filter $(natural),$1),$(rows),$(filter-out target-domain,$(rows)))
 table_of = $(foreach row,$(rows_of),$(at)/$(row)/$(1:test%=report%.json))
 compare: $(foreach name,$(tests),$(call table_of,$(name))) $(page)

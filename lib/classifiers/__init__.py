@@ -116,8 +116,8 @@ class Classifier(nn.Module):
         if not self.training:
             maps, compared = self.backbone.maps(pictures), self.backbone.maps(reference)
             return lambda stage: stage(maps) - stage(compared)
-        # in one batch: if norms took statistics of neutral faces alone, the difference would come
-        # to stand on what running statistics, the same for both, do not give it
+        # In one batch, so that norms treat both alike, as in use. In batches of their own, pictures
+        # and neutral references would each be normalised by statistics of their own.
         both = self.backbone.maps(torch.cat([pictures, reference]))
         return lambda stage: torch.sub(*stage(both).chunk(2))
 
