@@ -7,8 +7,8 @@ Once there are reports, and for the facts that no file has, write it again:
     python -m lib.model_card classifier.onnx \\
         --reports report.json report_natural.json --licence "rendered faces, CC0"
 
-What it learnt from stands in the checkpoint beside it (classifier.pt), or is named by --train. Each
-figure says whether its data are held out: people of the training manifests are looked for in the
+What it learnt from stands in its checkpoint: the one beside it (classifier.pt), or --checkpoint, or
+--train names the manifests. Each figure says whether its data are held out: people of the training manifests are looked for in the
 test manifest that the report names. What is not known is said to be unknown. (After Mitchell et
 al. 2019.)
 """
@@ -43,6 +43,7 @@ class Options:
                              help="reports of evaluate.py on this model")
     train: list[str] = arg([], nargs="+", metavar="FILE.csv",
                            help="manifests that it was trained on [as its checkpoint says]")
+    checkpoint: str = arg("", help="the checkpoint it was made from [NAME.pt]", metavar="FILE.pt")
     licence: str = arg("", help="licence of the training data, in words")
 
 
@@ -131,13 +132,14 @@ def status(train, report):
     return f"train: {shared} of {len(test)} people" if shared else "held out"
 
 
-def sets_of(model):
-    """`facts` of what a model learnt from, as the checkpoint beside it says; [] where there is
-    none, or it does not say."""
+def sets_of(model, checkpoint=""):
+    """`facts` of what a model learnt from, as its checkpoint says: the one named, else the one
+    beside it. [] where that does not say, or none is beside it."""
     from lib import checkpoints
 
-    path = Path(model).with_suffix(".pt")
-    return checkpoints.load(path).get("training_sets", []) if path.is_file() else []
+    path = Path(checkpoint or Path(model).with_suffix(".pt"))
+    there = checkpoint or path.is_file()
+    return checkpoints.load(path).get("training_sets", []) if there else []
 
 
 def read_json(path, remedy):
@@ -160,7 +162,7 @@ def main(argv=None):
         if not isinstance(report, dict) or not {"data", "n"} <= set(report):
             raise BadInput(f"{path}: not a report of evaluate.py; write it with evaluate.py")
     train = [manifest.read(path) for path in options.train]
-    sets = [facts(part) for part in train] or sets_of(options.model)
+    sets = [facts(part) for part in train] or sets_of(options.model, options.checkpoint)
     if not train and all(Path(each["file"]).is_file() for each in sets):
         train = [manifest.read(each["file"]) for each in sets]
     write(options.model, meta, sets, train, reports, options.licence)

@@ -131,7 +131,7 @@ $(judge)/classifier.pt: $(data) | $(READY)
 judged = --judge $(judge)/classifier.onnx --judge-report $(judge)/report.json --device $(DEVICE) > $@.tmp && mv $@.tmp $@
 $(edits)/generators/%/report.json: $(edits)/generators/%/generator.onnx $(judge)/classifier.onnx $(judge)/report.json
 	$(PY) evaluate.py --model $< --pairs $(FACES_DIR)/pairs.csv --report $(@D)/plots $(judged)
-	$(call card_of,report.json)
+	$(call card_of,report.json,$(subst $(variant)-strong/,$(variant)/,$(<:.onnx=.pt)))
 
 # the same editor, asked for more of what it does less of (lib/strength.py): by pairs of other people than the report's.
 # The warp editor needs no more than 1.5 times; of others 2.5 times was chosen on these pairs (RESULTS.md)

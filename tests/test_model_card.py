@@ -56,6 +56,19 @@ def test_what_a_model_learnt_from_stands_in_the_checkpoint_beside_it(tmp_path, c
     assert f"{train}: 3 images, 2 people" in text and "| unknown |" in text
 
 
+def test_a_checkpoint_elsewhere_is_named(tmp_path, capsys):
+    (tmp_path / "strong.json").write_text(json.dumps(META))
+    sets = [{"file": "gone.csv", "images": 3, "people": 2, "sources": ["disfa"]}]
+    torch.save({"kind": "generator", "training_sets": sets}, tmp_path / "generator.pt")
+    model = tmp_path / "strong.onnx"
+    status, _, _ = call(model_card.main, capsys, model, "--checkpoint", tmp_path / "generator.pt")
+    assert status == 0
+    text = (tmp_path / "strong.md").read_text()
+    assert "gone.csv: 3 images, 2 people, column source: disfa" in text
+    status, _, said = call(model_card.main, capsys, model, "--checkpoint", tmp_path / "none.pt")
+    assert status == 3 and "none.pt" in said and said.count("\n") == 1
+
+
 def test_what_is_unknown_is_said(tmp_path, capsys):
     model_card.write(tmp_path / "c.onnx", META)
     text = (tmp_path / "c.md").read_text()
