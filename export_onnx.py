@@ -158,7 +158,13 @@ def smaller(options, checkpoint, labelled):
         whole = Path(folder) / "float32.onnx"
         export(options, checkpoint, whole, labelled)
         found = onnx_precision.shrink(
-            whole, options.out, options.precision, test, calibration, options.max_drop
+            whole,
+            options.out,
+            options.precision,
+            test,
+            calibration,
+            options.max_drop,
+            checkpoint.get("training_sets", ()),
         )
         sizes = [path.stat().st_size / 1e6 for path in (whole, Path(options.out))]
     log(

@@ -19,23 +19,32 @@ from lib.onnx_runtime import Model, au_scores, shared_aus
 
 CALIBRATION_IMAGES, BATCH = 256, 32
 LEVELS = 255  # of an image
+PICTURES = ("edited", "sampled")
+# the outputs that figures are made of; others, such as an editor's flow, are as large as all images
+COMPARED = (*PICTURES, "au", "au_level", "valence_arousal", "expression")
 
 
-def shrink(source, out, precision, data, calibration=None, max_drop=0.01):
+def shrink(source, out, precision, data, calibration=None, max_drop=0.01, sets=()):
     """Write OUT.onnx and OUT.json, a float32 model `source` in fp16 or int8; {figure: (before,
     after)}.
 
-    data: test Manifest; calibration: Manifest for int8. GateFailed, and nothing written, when a
-    figure of `figures` is more than max_drop lower."""
+    data: test Manifest; calibration: Manifest for int8; sets: `model_card.facts` of what the model
+    learnt from, for its card. GateFailed, and nothing written, when a figure of `figures` is more
+    than max_drop lower or undefined, or when an output of either model has NaN or infinity."""
     out, whole = Path(out), Model.open(source, "cpu")
     convert = {"fp16": half, "int8": eight_bit}[precision]
     with replacing(out) as temporary, replacing(out.with_suffix(".json")) as beside:
         convert(whole, temporary, calibration)
         write_metadata(temporary, whole.meta)  # quantisation loses it
-        before = outputs(whole, data)
+        before = outputs(whole, data, "float32")
         small = Model.open(temporary, "cpu")
-        found = compared(whole, before, outputs(small, data), data)
+        found = compared(whole, before, outputs(small, data, precision), data)
         for name, (full, less) in found.items():
+            if less is None:
+                raise GateFailed(
+                    f"{precision}: {name}, {full:.4f} in float32, is undefined on {data.name}; "
+                    "nothing was written"
+                )
             if full - less > max_drop:
                 raise GateFailed(
                     f"{precision}: {name} falls from {full:.4f} to {less:.4f} on {data.name} "
@@ -46,7 +55,7 @@ def shrink(source, out, precision, data, calibration=None, max_drop=0.01):
         write_metadata(temporary, meta)
         beside.write_text(to_json(meta) + "\n", encoding="utf-8")
         # the model takes its name last, when all is there
-        model_card.write(out, meta, model_card.sets_of(source))
+        model_card.write(out, meta, sets)
     return found
 
 
@@ -136,26 +145,36 @@ def conditions(model, count):
     return found
 
 
-def outputs(model, data):
-    """All outputs of a model on a manifest's images, {name: array}."""
+def outputs(model, data, precision):
+    """Outputs of a model on a manifest's images, {name: array}, those that are compared.
+
+    GateFailed, which names the precision, when any output has NaN or infinity: the numbers that
+    are compared leave out what is undefined, and would not see it."""
     found = {}
     for inputs in batches(model, data):
         for name, values in model.once(**inputs).items():
-            found.setdefault(name, []).append(values)
+            if not np.isfinite(values).all():
+                raise GateFailed(
+                    f"{precision}: output {name!r} has NaN or infinity on {data.name}; "
+                    "nothing was written"
+                )
+            if name in COMPARED:
+                found.setdefault(name, []).append(values)
     return {name: np.concatenate(values) for name, values in found.items()}
 
 
 def compared(model, before, after, data):
-    """{figure: (of float32, of the smaller model)}, more is better. Of a classifier those of
-    `figures`; of a generator how like its pictures are: 1 - mean difference / 255."""
-    for name in ("edited", "sampled"):
+    """{figure: (of float32, of the smaller model)}, more is better; None where the smaller model
+    has none. Of a classifier those of `figures`; of a generator how like its pictures are: 1 - mean
+    difference / 255."""
+    for name in PICTURES:
         if name in before:
             apart = np.abs(before[name].astype(np.float32) - after[name]).mean() / LEVELS
             return {"likeness of pictures": (1.0, 1.0 - float(apart))}
     ours, theirs = figures(model, before, data), figures(model, after, data)
     if not ours:
         raise BadInput(f"{data.name}: has none of the labels of {model.path}; give a labelled set")
-    return {name: (ours[name], theirs[name]) for name in ours}
+    return {name: (value, theirs.get(name)) for name, value in ours.items()}
 
 
 def figures(model, found, data):

@@ -3,6 +3,7 @@
 import json
 from types import SimpleNamespace
 
+import models
 import numpy as np
 import onnx
 import onnxruntime
@@ -12,6 +13,7 @@ from stripes import make_set
 
 import export_onnx
 from lib import manifest, onnx_precision
+from lib.cli import GateFailed
 from lib.onnx_runtime import Model
 
 
@@ -142,3 +144,62 @@ def test_what_two_nodes_share_is_cast_once(tmp_path):
     x = np.array([[[[1, 2], [3, 4]]]], np.float32)
     expected = np.array([[2, 2, 6, 6], [2, 2, 6, 6], [12, 12, 20, 20], [12, 12, 20, 20]])
     np.testing.assert_allclose(session.run(None, {"x": x})[0][0, 0], expected)
+
+
+def affect_set(folder):
+    """Two faces: AU01 0 and 1, so that valence is -1 and 1, arousal 1 and -1."""
+    path = models.dataset(folder, [[0, 0, 0, 0], [1, 0, 0, 0]])
+    columns = manifest.read(path).columns
+    manifest.write(path, {**columns, "valence": [-1.0, 1.0], "arousal": [1.0, -1.0]})
+    return manifest.read(path)
+
+
+def with_constants(whole, path, **changed):
+    """The model with other numbers in some of its constants, {name: array}."""
+    model = onnx.load(whole.path)
+    for item in model.graph.initializer:
+        if item.name in changed:
+            values = np.array(changed[item.name], np.float32)
+            item.CopyFrom(onnx.numpy_helper.from_array(values, item.name))
+    onnx.save(model, path)
+
+
+@pytest.mark.parametrize("bias", [[np.nan, 1], [np.nan, np.nan], [np.inf, 1]])
+def test_readings_that_are_no_numbers_do_not_pass(bias, tmp_path, monkeypatch):
+    """NaN has no CCC, and what is undefined stays out of the mean: arousal alone would pass."""
+    source, data = models.classifier(tmp_path / "c.onnx"), affect_set(tmp_path)
+    monkeypatch.setattr(onnx_precision, "half", lambda whole, path, _: with_constants(
+        whole, path, va_bias=bias
+    ))
+    with pytest.raises(GateFailed, match="fp16: output 'valence_arousal' has NaN or infinity"):
+        onnx_precision.shrink(source, tmp_path / "half.onnx", "fp16", data)
+    assert not list(tmp_path.glob("half*"))
+
+
+def test_a_figure_that_the_smaller_model_lacks_does_not_pass(tmp_path, monkeypatch):
+    """The truth is always 0. A model that always reads 0 has no CCC (0 / 0)."""
+    source, path = models.classifier(tmp_path / "c.onnx"), models.dataset(tmp_path, [[1, 0, 0, 0]])
+    columns = manifest.merge([manifest.read(path)] * 2, tmp_path).columns
+    columns = {name: columns[name] for name in ("path", "subject")}
+    manifest.write(path, {**columns, "valence": [0.0, 0.0], "arousal": [0.0, 0.0]})
+    monkeypatch.setattr(onnx_precision, "half", lambda whole, path, _: with_constants(
+        whole, path, va_weights=np.zeros((4, 2)), va_bias=[0, 0]
+    ))
+    with pytest.raises(GateFailed, match="fp16: CCC, 0.0000 in float32, is undefined"):
+        onnx_precision.shrink(source, tmp_path / "half.onnx", "fp16", manifest.read(path))
+    assert not list(tmp_path.glob("half*"))
+
+
+def test_only_what_is_compared_is_kept(tmp_path):
+    model, data = Model.open(models.classifier(tmp_path / "c.onnx"), "cpu"), affect_set(tmp_path)
+    found = onnx_precision.outputs(model, data, "float32")
+    assert set(found) == {"au", "valence_arousal", "expression"}  # no features
+    np.testing.assert_allclose(found["valence_arousal"], [[-1, 1], [1, -1]], atol=1e-6)
+
+
+def test_the_card_of_a_smaller_model_says_whom_it_learnt_from(trained, tmp_path, capsys):
+    more = ("--precision", "fp16", "--max-drop", 0.05)
+    status, said = export(trained, tmp_path / "half.onnx", capsys, *more)
+    assert status == 0, said
+    text = (tmp_path / "half.md").read_text()
+    assert f"{trained / 'train.csv'}: 60 images" in text and "images and people" not in text
