@@ -23,6 +23,7 @@ from lib.generators import conditions
 from lib.labels import Labels
 
 PARITY_BATCHES = (1, 2, 7)
+PICTURES = onnx_precision.PICTURES  # uint8 outputs, which are compared in whole levels
 
 
 class ClassifierGraph(nn.Module):
@@ -107,7 +108,9 @@ def wrap(checkpoint, name="the checkpoint", which=None):
     """The graph to export for a finished checkpoint, in evaluation mode on the CPU.
 
     which: of a generator's exports (editor, sampler, classifier); None is the system's own
-    kind."""
+    kind. A classifier's checkpoint holds a classifier only."""
+    if checkpoint["kind"] != "generator" and which not in (None, "classifier"):
+        raise BadInput(f"{name}: is a classifier, not a generator; leave --as {which} out")
     try:
         if checkpoint["kind"] == "generator":
             return generator_graph(checkpoint, name, which)
@@ -280,13 +283,26 @@ def check_parity(worst, size, tolerance):
 
     `cover` and `paint` are quotients of small numbers: ten times the tolerance moves a pixel by a
     quarter of a level at most."""
-    ranges = {"edited": 1 / tolerance, "sampled": 1 / tolerance, "paint": 2550, "flow": size,
-              "cover": 10}
+    ranges = {"paint": 2550, "flow": size, "cover": 10}
     for name, difference in worst.items():
-        limit = tolerance * ranges.get(name, 1)
+        limit = 1.0 if name in PICTURES else tolerance * ranges.get(name, 1)
         if difference > limit:
             raise GateFailed(f"output {name!r} differs by {difference:.3g} between PyTorch and "
                              f"ONNX Runtime (allowed: {limit:g}); nothing was written")
+
+
+def check_reads(graph, checkpoint, name):
+    """BadInput where the graph is no classifier, whose thresholds could be chosen."""
+    kind = getattr(graph, "kind", checkpoint["kind"])
+    if kind == "classifier":
+        return
+    article = "an" if kind == "editor" else "a"
+    reader = "classifier" in generators.build(checkpoint).exports
+    remedy = "say --as classifier for its discriminator" if reader else "leave it out"
+    raise BadInput(
+        f"{name}: --validation chooses thresholds of a classifier, and this gives {article} {kind};"
+        f" {remedy}"
+    )
 
 
 def export(
@@ -302,6 +318,8 @@ def export(
     import onnx
 
     graph, size = wrap(checkpoint, name, which), checkpoint["config"]["size"]
+    if thresholds:
+        check_reads(graph, checkpoint, name)
     if "image" in graph.inputs and pictures is None:
         raise BadInput(f"{name}: keeps no sample images; give --parity-images FILE.csv")
     inputs = example(graph, checkpoint, pictures)

@@ -15,7 +15,7 @@ from torch import nn
 from lib import checkpoints, classifiers, generators, onnx_export
 from lib.generators import conditions, contract
 from lib.labels import Labels
-from lib.cli import GateFailed
+from lib.cli import BadInput, GateFailed
 
 ROOT = Path(__file__).parent.parent
 AUS = ["AU01", "AU12"]
@@ -139,6 +139,42 @@ def test_editor_keeps_what_is_unknown(editor, tmp_path):
     assert np.abs(edited.reshape(7, -1) - expected[:, None]).max() <= 0.51
     assert edited.dtype == np.uint8
     assert (edited[[2, 3, 4]] == 100).all()
+
+
+@pytest.mark.parametrize("tolerance", [1e-3, 1e-4, 1e-5, 3e-5, 0.5])
+def test_a_picture_may_be_one_level_off_at_any_tolerance(tolerance):
+    """1e-5 x (1 / 1e-5) is 0.9999999999999999 in floating point."""
+    onnx_export.check_parity({"edited": 1.0, "sampled": 1.0}, 96, tolerance)
+    for name in ("edited", "sampled"):
+        with pytest.raises(GateFailed, match=r"differs by 2 .*\(allowed: 1\)"):
+            onnx_export.check_parity({name: 2.0}, 96, tolerance)
+    with pytest.raises(GateFailed, match="'flow' differs by"):
+        onnx_export.check_parity({"flow": tolerance * 97}, 96, tolerance)
+
+
+def test_thresholds_are_chosen_of_classifiers_alone(editor, tmp_path):
+    """Nothing is run or written before it is known that the graph reads."""
+    out = tmp_path / "g.onnx"
+    arguments = (editor, out, editor["samples"].numpy(), 1e-4, "g.pt")
+    with pytest.raises(BadInput, match="g.pt: --validation .* this gives an editor; leave it out"):
+        onnx_export.export(*arguments, thresholds=lambda model: {})
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_discriminator_that_reads_is_named(editor, tmp_path, monkeypatch):
+    system = generators.build(editor)
+    system.exports["classifier"] = nn.Identity()
+    monkeypatch.setattr(generators, "build", lambda checkpoint: system)
+    with pytest.raises(BadInput, match="gives an editor; say --as classifier"):
+        onnx_export.export(editor, tmp_path / "g.onnx", editor["samples"].numpy(),
+                           thresholds=lambda model: {})
+
+
+@pytest.mark.parametrize("which", ["editor", "sampler"])
+def test_a_classifier_is_exported_as_nothing_else(classifier, which):
+    with pytest.raises(BadInput, match=f"c.pt: is a classifier, .* leave --as {which} out"):
+        onnx_export.wrap(classifier, "c.pt", which)
+    assert "au" in onnx_export.wrap(classifier, "c.pt", "classifier").outputs
 
 
 def test_unknown_labels_become_equal():
