@@ -287,16 +287,20 @@ def checked(plan, data, known, model):
 def write_set(data, known, plan, model, check, options, references=None):
     """Make the images of a plan and write them with their manifest. Returns how many were dropped,
     by reason. references: the sources' reference images, where `check` compares with them."""
+    import os
+
     import numpy as np
 
+    from lib.images import pack_of
     from lib.image_sets import ImageSet
     from lib.manifest import refuse_overwriting
     from lib.pseudo_labels import READ
-    from lib.synthesis import inputs, label_columns, rejected, relabelled, write_sheet
+    from lib.synthesis import (inputs, is_changed, label_columns, rejected, relabelled,
+                               write_sheet)
 
     from_source = known[plan.source] if model.edits else np.zeros_like(plan.target)
     labels = np.where(np.isnan(plan.target), from_source, plan.target)
-    changed = np.abs(labels - from_source) > 1e-3
+    changed = is_changed(labels, from_source)
     tag = ""
     if options.shard:
         part, parts = options.shard.split("/")
@@ -304,8 +308,8 @@ def write_set(data, known, plan, model, check, options, references=None):
     kept, dropped, output = [], Counter(), "edited" if model.edits else "sampled"
     read = {}  # what `check` reads in the images, {output: arrays [n,...]}
     with ImageSet(options.out, len(plan), model.image_size, options.format, tag) as out:
-        packs = {image.rpartition("#")[0] for image in data.images()}
-        refuse_overwriting([*options.source, *packs], out.manifest, out.target)
+        files = {pack_of(image) or os.path.dirname(image) for image in data.images()}
+        refuse_overwriting([*options.source, *files], out.manifest, out.target)
         for rows, results in model.stream(
             batch=options.batch, what="synthesizing", outputs=[output],
             **inputs(data, known, plan, model, options)

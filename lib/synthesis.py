@@ -168,6 +168,12 @@ def check_references(check, data, model):
     return reference_images(check, data)
 
 
+def is_changed(labels, source):
+    """bool [N,C]: the conditions that edits change, of labels [N,C] of the edits and of their
+    sources. A label that the source lacks (NaN) is changed where the edit has one."""
+    return ~np.isnan(labels) & ~(np.abs(labels - source) <= 1e-3)
+
+
 def rejected(outputs, check, model, labels, changed, limit):
     """Why each edit is dropped, '' for those to keep: outputs are what `check` says of n edits,
     labels [n,C] are wanted, changed bool [n,C] marks the edited conditions."""

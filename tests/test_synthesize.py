@@ -15,6 +15,7 @@ import pseudo_label
 import synthesize
 from commands import ENVIRONMENT, NO_TORCH, call, command, fail, files, interruptible, succeed
 from lib import images, manifest
+from lib.synthesis import is_changed
 
 LEVELS = [[0, 0, 0, 0], [0, .2, 0, 0], [.6, .2, 0, 1], [0, 0, 0, 0]]  # exact in 8 bits
 SUBJECTS = ["ann", "bob", "cyn", "dan"]
@@ -198,6 +199,27 @@ def test_the_pack_that_is_edited_is_not_overwritten(place, capsys):
     said = make(place, capsys, source="more.csv", out=".", status=3)
     assert "images.npy: would be overwritten by what is made of it" in said
     assert files(place) == before
+
+
+def test_the_folder_that_is_edited_is_not_overwritten(place, capsys):
+    make(place, capsys, "--format", "png", out="first")
+    before = files(place)
+    for source in ("first/manifest.csv", "all.csv"):
+        if source == "all.csv":  # only its images lie there
+            manifest.read(place / "first/manifest.csv").write(place / "all.csv")
+            before = files(place)
+        said = make(place, capsys, "--format", "png", "--sources", "all", source=source,
+                    out="first", status=3)
+        assert "would be overwritten by what is made of it" in said
+        assert files(place) == before
+
+
+def test_what_is_asked_of_an_unknown_source_is_a_change():
+    nan = np.nan
+    labels = np.array([[0.5, 1, 0, nan], [0.5, 0, 1, nan]])
+    source = np.array([[0.5, nan, nan, nan], [0, 0, 1, nan]])
+    assert is_changed(labels, source).tolist() == [[False, True, True, False],
+                                                   [True, False, False, False]]
 
 
 def test_several_sources_are_edited_together(place, capsys):
