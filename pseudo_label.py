@@ -57,7 +57,8 @@ class Options:
         least=0,
         metavar="N",
     )
-    relabel: bool = arg(False, help="also overwrite labels that are there")
+    relabel: bool = arg(False, help="also overwrite labels that are there; one stays "
+                               "where the new one is left out as unsure")
     register: bool = arg(
         False,
         help="find the largest face in each image, and register it as the model was trained "

@@ -237,10 +237,17 @@ def decoded_once(references, size, what):
     return np.asarray(np.load(cached, mmap_mode="r"))
 
 
+def pack_of(reference):
+    """The pack's path of "pack.npy#7"; "" for an image file, whose path may have a # of its
+    own."""
+    path, _, _ = reference.rpartition("#")
+    return path if path.endswith(".npy") else ""
+
+
 def stamp(reference):
     """A text that changes when an image file does."""
     try:
-        status = os.stat(reference.rpartition("#")[0] or reference)
+        status = os.stat(pack_of(reference) or reference)
     except OSError:
         raise BadInput(f"{reference}: no such image; correct its path") from None
     return f"{os.path.abspath(reference)} {status.st_mtime_ns} {status.st_size}"

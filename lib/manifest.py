@@ -109,7 +109,10 @@ class Manifest:
 
     def take(self, indices):
         """The manifest of the given rows (indices, a slice or a bool mask), in that order."""
-        rows = np.arange(len(self))[indices if isinstance(indices, slice) else np.asarray(indices)]
+        if not isinstance(indices, slice):
+            indices = np.asarray(indices)
+            indices = indices if indices.size else indices.astype(int)  # [] is of floats
+        rows = np.arange(len(self))[indices]
         return Manifest(self.name, self.folder, self.columns.take(rows))
 
     def relocated(self, folder):
@@ -226,11 +229,12 @@ def merge(manifests, folder):
 
 
 def refuse_overwriting(sources, *targets):
-    """BadInput when a file to write is one of the manifests that were read; `-` and '' name no
-    file."""
-    places = {os.path.realpath(target) for target in targets}
+    """BadInput when a file or folder that was read is one of those to write, or lies in one; `-`
+    and '' name no file."""
+    places = [Path(os.path.realpath(target)) for target in targets]
     for source in sources:
-        if source not in ("", "-") and os.path.realpath(source) in places:
+        real = Path(os.path.realpath(source))
+        if source not in ("", "-") and any(real.is_relative_to(place) for place in places):
             raise BadInput(
                 f"{source}: would be overwritten by what is made of it; choose another --out"
             )

@@ -50,14 +50,20 @@ def confidences(model, outputs):
 
 
 def fill(data, found, relabel=False):
-    """Put the found labels into empty cells (or all, to relabel); bool [N]: rows of which a cell
-    was filled."""
+    """Put the found labels into empty cells (to relabel, into all: a label stays only where
+    nothing was found); bool [N]: rows of which a cell was filled."""
     filled = np.zeros(len(data), bool)
     for column, values in found.items():
-        take = np.full(len(data), True) if relabel else data.empty(column)
+        take = is_there(values) if relabel else data.empty(column)
         data.columns.put(column, take, values)
         filled |= take & ~data.empty(column)
     return filled
+
+
+def is_there(values):
+    """bool [N]: which of N found labels, numbers or texts, were not left out."""
+    values = np.asarray(values)
+    return ~np.isnan(values) if values.dtype.kind == "f" else values != ""
 
 
 def write_labels(data, model, found, outputs, *, relabel=False, occurs=False, source=""):
@@ -68,8 +74,8 @@ def write_labels(data, model, found, outputs, *, relabel=False, occurs=False, so
     overwrite labels that are there; source: what filled rows get in that column, '' leaves it."""
     own = np.zeros(len(data), bool)  # rows that keep AU labels of their own
     for name in data.au_names:
-        if not (relabel and name in model.aus):
-            own |= ~data.empty(name)
+        mine = ~data.empty(name)
+        own |= mine & ~is_there(found[name]) if relabel and name in found else mine
     filled = fill(data, found, relabel)
     if source:
         data.columns.put("source", filled, source)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import models
 from commands import ENVIRONMENT, execute, fail, files, succeed
 from lib import files as writing
 from lib import cli, images, labels, manifest
@@ -227,6 +228,25 @@ def test_sets_are_decoded_once_and_anew_when_a_file_changes(tmp_path, monkeypatc
     assert len(files(tmp_path / "cache")) == 1
     images.save(tmp_path / "0.png", np.full((9, 9, 3), 9, np.uint8))
     assert images.load_all(references, 4)[0, 0, 0, 0] == 9
+
+
+def test_a_folder_with_a_hash_in_its_name_is_no_pack(tmp_path, monkeypatch):
+    monkeypatch.setenv("FACES_EM_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(images, "CACHED_FROM", 2)
+    assert images.pack_of("a#1/b.png") == "" and images.pack_of("a#1/b.npy#7") == "a#1/b.npy"
+    (tmp_path / "set").mkdir()  # its date must not stand for that of the images
+    for value in (7, 9):
+        for i in range(2):
+            images.save(tmp_path / f"set#1/{i}.png", np.full((8 + value, 8, 3), value, np.uint8))
+        references = [str(tmp_path / f"set#1/{i}.png") for i in range(2)]
+        assert list(images.load_all(references, 4)[:, 0, 0, 0]) == [value] * 2
+
+
+def test_no_rows_are_an_empty_manifest(tmp_path):
+    models.dataset(tmp_path, [[0] * 4] * 2)
+    whole = manifest.read(tmp_path / "set.csv")
+    assert len(whole.take([])) == 0 and len(whole.take(np.zeros(2, bool))) == 0
+    assert whole.take([1]).text("path") == ["set.npy#1"]
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path):

@@ -80,6 +80,16 @@ def test_only_empty_cells_are_filled_and_columns_pass_through(place, capsys):
     assert [row["au_kind"] for row in rows] == ["intensity", "", "intensity"]
 
 
+def test_a_label_stays_where_the_new_one_is_unsure(place, capsys):
+    """Of AU01 0, 1 and 0.2 are read: at threshold 0.4 the confidence is 1, 1 and 0.5."""
+    (place / "part.csv").write_text("path,AU01,au_kind\nimages.npy#0,0.9,occurrence\n"
+                                    "images.npy#1,,\nimages.npy#2,0.7,occurrence\n")
+    rows = label(place, capsys, "--images", place / "part.csv", "--relabel",
+                 "--mask-confidence", 0.8)
+    assert [row["AU01"] for row in rows] == ["0", "1", "0.7"]
+    assert [row["au_kind"] for row in rows] == ["intensity", "intensity", "occurrence"]
+
+
 def test_what_was_labelled_is_named():
     judge = SimpleNamespace(aus=[], outputs=["valence_arousal", "expression", "features"],
                             expressions=["anger", "joy"])
