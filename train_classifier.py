@@ -155,6 +155,9 @@ class Options:
     def __post_init__(self):
         if not self.out.endswith(".pt"):
             raise ValueError(f"--out {self.out}: a checkpoint's name ends in .pt")
+        if Path(self.out).name == "last.pt":
+            raise ValueError(f"--out {self.out}: last.pt is what --resume goes on from; choose "
+                             "another name")
         if self.weights and len(self.weights) != len(self.train):
             raise ValueError(
                 f"--weights: {len(self.weights)} weights for {len(self.train)} manifests; "
@@ -222,6 +225,11 @@ def train(options, data, device, processes):
     with Termination(processes) as termination:
         while not training.finished():
             train_epoch(training, history if processes.first else None, last, termination)
+            if not training.finished() and termination.anywhere():
+                if processes.first:
+                    log(f"terminated: saved after epoch {training.epoch}; --resume goes on from "
+                        "there")
+                termination.leave()
     if processes.first:
         checkpoints.save(options.out, training.product())
         last.unlink(missing_ok=True)  # finished: nothing to resume
@@ -237,7 +245,7 @@ def train_epoch(training, history, last, termination):
     loss = training.train_epoch(termination)
     taken = time.perf_counter() - started
     if loss is None:
-        training.seconds += taken
+        training.take_time(taken)
         if history:
             training.save_last(last)
             log(f"terminated: saved after step {training.within['steps']} of "
@@ -245,7 +253,7 @@ def train_epoch(training, history, last, termination):
         termination.leave()
     rate = (training.step - before) * training.batch / taken
     row = training.validate(loss)
-    training.seconds += time.perf_counter() - started
+    training.take_time(time.perf_counter() - started)
     if history:
         # the history first: a line too many is dropped on resuming, one too few would be lost
         history.write(row | {"images_per_second": rate, "seconds": training.seconds})
@@ -280,12 +288,15 @@ def main():
         data.teach_also(mean_teacher.Unlabelled(options, data.checked, data.size, device))
     if not options.per_au:
         train(options, data, device, processes)
+    models = []
     for au in data.names["aus"] if options.per_au else ():
         one = dataclasses.replace(options, per_au=False, aus=[au], out=options.out.replace(AU, au))
+        models.append((one, data.only(au, one)))
+    for one, part in models:
         if options.resume and Path(one.out).exists():
             log(f"{one.out}: is there already")
-            continue
-        train(one, data.only(au, one), device, processes)
+        else:
+            train(one, part, device, processes)
     processes.close()
 
 

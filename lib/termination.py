@@ -76,7 +76,12 @@ class Termination:
         each other at every TOGETHER-th step."""
         if self.processes.world == 1:
             return self.asked
-        return step % TOGETHER == 0 and self.processes.any(self.asked)
+        return step % TOGETHER == 0 and self.anywhere()
+
+    def anywhere(self):
+        """Whether any process was asked to leave; all of them have to ask. Epochs may end before
+        the first of the steps of `at`, so this stands at each epoch's end."""
+        return self.processes.any(self.asked)
 
     def leave(self):
         """Leave with status 143."""

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from commands import call
+from commands import call, files
 from stripes import make_set, train
 from torch import nn
 
@@ -182,6 +182,14 @@ def test_one_model_an_au(data, tmp_path, capsys):
     )
 
 
+def test_an_au_that_a_set_lacks_has_no_model_of_its_own(data, tmp_path, capsys):
+    lacks = make_set(tmp_path, "lacks", 20, "c", 3, AU12=[""] * 20)
+    before = files(tmp_path)
+    said = train((data[0], lacks), tmp_path / "{au}" / "c.pt", capsys, "--per-au", "--tasks", "au",
+                 status=3)
+    assert "lacks.csv: has no label of AU12" in said and files(tmp_path) == before
+
+
 @pytest.mark.parametrize("name", ["vgg16", "resnet18", "resnet50", "mobilenet_v3", "convnext_tiny"])
 def test_torchvisions_networks_have_features(name):
     with torch.device("meta"):  # shapes without numbers: quick
@@ -284,7 +292,10 @@ def test_the_teacher_gives_soft_labels_and_sure_expressions_only():
     true = mean_teacher.soft_truth(teacher, [None])
     assert torch.equal(true["au"], torch.tensor([[0.3], [0.6]]))
     assert true["au_present"].tolist() == [[0], [1]] and true["expression"].tolist() == [0, -1]
-    weights = [mean_teacher.weight(2.0, step, 100) for step in (0, 15, 30, 90)]
+    weights = [mean_teacher.weight(2.0, step, 100, 50) for step in (0, 15, 30, 90)]
+    assert weights == pytest.approx([2 * np.exp(-5), 2 * np.exp(-5 / 4), 2, 2])
+    # of 10,000 steps 3,000 would be the rise: 10 epochs of 3 steps are soon enough
+    weights = [mean_teacher.weight(2.0, step, 10_000, 3) for step in (0, 15, 30, 90)]
     assert weights == pytest.approx([2 * np.exp(-5), 2 * np.exp(-5 / 4), 2, 2])
 
 

@@ -9,6 +9,7 @@ from commands import call
 import evaluate
 import train_classifier
 from lib import checkpoints, images, manifest
+from lib.classifiers import personal
 
 AUS = ("AU01", "AU12")
 
@@ -180,6 +181,18 @@ def test_a_training_starts_from_a_finished_one(sets, generic, capsys, tmp_path):
     code, _, said = call(train_classifier.main, capsys, *arguments, "--arch", "compact",
                          "--out", tmp_path / "d.pt")
     assert code == 3 and "differs in architecture" in said
+
+
+def test_presence_is_learnt_as_the_generic_model_learnt_it(sets):
+    """A classifier that only occurrences taught reads presence, from 0.4 on."""
+    state = {"config": {"size": 16}, "au_kind": "occurrence",
+             "labels": {"aus": list(AUS), "valence_arousal": False, "expressions": []}}
+    read = personal.People(sets["people"], state, torch.device("cpu")).true
+    levels = manifest.read(sets["people"]).aus(list(AUS))
+    assert np.array_equal(read["au"].numpy(), levels >= 0.4)
+    state["au_kind"] = "intensity"
+    read = personal.People(sets["people"], state, torch.device("cpu")).true
+    assert np.allclose(read["au"].numpy(), levels)
 
 
 def test_what_is_wrong_is_said(sets, generic, capsys, tmp_path):

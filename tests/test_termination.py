@@ -107,6 +107,21 @@ def test_terminated_and_resumed_equals_untouched(sets, tmp_path, name):
     assert equal(whole, cut)
 
 
+@pytest.mark.parametrize("name", list(TRAINERS))
+def test_a_signal_in_an_epochs_only_step_ends_it(sets, tmp_path, name):
+    """No step is in the middle of such an epoch."""
+    script, options, last, stop = TRAINERS[name]
+    options = [32 if value == 4 else value for value in options if value != "width=4"]
+    options = [value for value in options if value != "--config"]
+    line = [script, *sets, *options, "--out", tmp_path / "out.pt"]
+    status, said = run(*line, stop=2)
+    assert status == 143 and "terminated: saved after epoch" in said, said
+    done = len(history(tmp_path))
+    assert done < 3 and (tmp_path / last).exists() and not (tmp_path / "out.pt").exists()
+    status, said = run(*line)
+    assert status == 0 and len(history(tmp_path)) == 3, said
+
+
 def test_a_second_signal_leaves_at_once():
     with pytest.raises(SystemExit) as left, Termination(Processes("cpu")) as termination:
         os.kill(os.getpid(), 15)

@@ -122,6 +122,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(data, tmp_path):
 @pytest.mark.parametrize("more, error, told", [
     (("--weights", "1", "2"), SystemExit, "--weights"), (("--tasks", "va"), BadInput, "valence"),
     (("--validation", "nowhere.csv"), BadInput, "nowhere.csv"),
+    (("--out", "m/last.pt"), SystemExit, "choose another name"),
     (("--ema", "1"), SystemExit, "--ema")
 ])
 def test_what_is_wrong_is_said(data, tmp_path, monkeypatch, capsys, more, error, told):

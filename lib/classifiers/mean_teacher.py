@@ -3,8 +3,8 @@
 Tarvainen and Valpola 2017, "Mean teachers are better role models". The teacher reads each image
 under other random changes than the network; its readings are soft labels of the network's own
 losses (with squared errors that is the paper's consistency cost). An expression is taught only
-where the teacher is sure of it. The weight of this loss rises over the first part of training,
-while the teacher knows little: w(t) = w exp(-5 (1 - t/T)²).
+where the teacher is sure of it. The weight of this loss rises over the first T steps, while the
+teacher knows little: w(t) = w exp(-5 (1 - t/T)²).
 """
 
 import math
@@ -16,7 +16,8 @@ from lib.classifiers.training_data import References
 from lib.files import digest
 
 SURE = 0.8  # least probability of an expression that is taught
-RISE = 0.3  # share of all steps over which the weight rises
+RISE = 0.3  # share of all steps over which the weight rises, but
+RISE_EPOCHS = 10  # no more epochs: most trainings end by patience, long before their last step
 PRESENT = 0.4  # an AU reading that counts as present, for --rare-weight
 
 
@@ -40,9 +41,10 @@ class Unlabelled:
         return device_data.sent(rows, self.pixels.device)
 
 
-def weight(most, step, steps):
-    """The weight of the teacher's labels at a step of `steps`."""
-    done = min(1.0, step / max(1.0, RISE * steps))
+def weight(most, step, steps, epoch_steps):
+    """The weight of the teacher's labels at a step of `steps`, of which an epoch has
+    `epoch_steps`."""
+    done = min(1.0, step / max(1.0, min(RISE * steps, RISE_EPOCHS * epoch_steps)))
     return most * math.exp(-5 * (1 - done) ** 2)
 
 

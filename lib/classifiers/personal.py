@@ -42,6 +42,8 @@ class People:
         found = device_data.Set(self.data, [], size, device)
         self.pixels, self.weight = found.pixels, found.weight
         self.true = label_tensors.truth(self.data, names, device)
+        if generic.get("au_kind") == "occurrence" and "au" in self.true:
+            self.true["au"] = self.true["au_present"]  # as the generic model learnt
         if not label_tensors.any_label(self.true):
             raise BadInput(
                 f"{self.data.name}: has none of the classifier's labels; give labelled rows"

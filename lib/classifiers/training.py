@@ -20,6 +20,7 @@ NOT_OF_THE_RUN = (
     "device",
     "threads",
     "max_minutes",
+    "tensorboard",
     "train",
     "validation",
     "unlabelled",
@@ -115,6 +116,13 @@ class Training:
             or self.epoch >= max(self.best.epoch + options.patience, options.min_epochs)
         )
 
+    def take_time(self, seconds):
+        """Add what was spent, the mean of the processes: they stop at the same epoch by
+        --max-minutes, as one that went on would wait for the others for ever."""
+        spent = torch.tensor(seconds, dtype=torch.float64, device=self.device)
+        self.processes.average([spent])
+        self.seconds += float(spent)
+
     def train_epoch(self, termination):
         """One pass over the rows, or what was left of it; the mean loss as a tensor, None where
         the epoch was cut and `within` remembers it."""
@@ -191,7 +199,8 @@ class Training:
         with torch.autocast("cuda", torch.bfloat16, enabled=self.on_gpu):
             out = self.forward(*self.pictures(images, rows, draws))
         loss, _ = self.objective(out, true, torch.ones(len(rows), device=self.device))
-        return loss * mean_teacher.weight(self.options.consistency, self.step, self.most_steps)
+        return loss * mean_teacher.weight(self.options.consistency, self.step, self.most_steps,
+                                          self.epoch_steps)
 
     def predict(self):
         """What the weights that would be kept say of the validation images."""

@@ -99,7 +99,8 @@ class TrainingData:
         return np.array(part.text("expression"))[:, None] == np.array(self.names["expressions"])
 
     def only(self, au, options):
-        """The same images with the labels of one AU, for --per-au."""
+        """The same images with the labels of one AU, for --per-au. BadInput where a set has none
+        of it."""
         one = copy.copy(self)
         column = self.names["aus"].index(au)
         one.names = {**self.names, "aus": [au]}
@@ -113,6 +114,10 @@ class TrainingData:
                     for key, value in whole.items()
                 },
             )
+        for true, name in ((one.check_true, self.checked.name), (one.true, "--train")):
+            if not label_tensors.any_label(true):
+                raise BadInput(f"{name}: has no label of {au}, so it cannot have a model of its "
+                               "own; label it, or name the others by --aus")
         one.draw_rows(options)
         return one
 

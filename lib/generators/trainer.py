@@ -197,6 +197,10 @@ class Trainer:
             for epoch in range(self.epoch, self.options.epochs):
                 means, speed = self.train_epoch(epoch)
                 self.finish_epoch(epoch, means, speed, history)
+                if self.epoch < self.options.epochs and self.termination.anywhere():
+                    if first:
+                        log(f"terminated: saved after epoch {epoch}; --resume goes on from there")
+                    self.termination.leave()
         if first:
             self.write_result()
 
