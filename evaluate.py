@@ -125,6 +125,11 @@ class Options:
             raise ValueError(
                 "--against compares files of --predictions: --compare A.csv … --against B.csv …"
             )
+        if (self.report or self.predictions) and self.compare:
+            raise ValueError("--report and --predictions are of one test: leave them out beside "
+                             "--compare")
+        if self.predictions and self.samples:
+            raise ValueError("--predictions needs --test or --pairs")
         if self.predictions == "-":
             raise ValueError("--predictions needs a file: stdout is the report's")
         if len(set(self.pair)) == 1:
@@ -150,6 +155,8 @@ def evaluate_classifier(options):
     comparable = set(readers.aus) & set(data.columns) or not (has_va or has_expression)
     # raises when nothing at all can be compared
     names = shared_aus(readers, data) if comparable else []
+    if (has_va or has_expression) and not labelled(data, names):
+        names = []  # their columns are there, and empty
     check_aus(options, readers, data, names)
     found = readers.read(options.batch, classifier_report.FIXED)
     out = {"model": readers.describe(), "data": describe_data(data), "n": len(data),
@@ -170,10 +177,15 @@ def evaluate_classifier(options):
     return out, table, data, found
 
 
+def labelled(data, names):
+    """Whether a manifest has a label in any of these columns."""
+    return not all(data.empty(name).all() for name in names)
+
+
 def check_aus(options, readers, data, names):
     """BadInput, before anything runs, when no AU is labelled or --pair names one that is not
     there."""
-    if names and not any(cell for name in names for cell in data.columns[name]):
+    if names and not labelled(data, names):
         raise BadInput(f"{data.name}: no AU cell is labelled, so there is nothing to compare "
                        "with; give the set that has the truth")
     if options.pair and not set(options.pair) <= set(names):
@@ -384,6 +396,11 @@ def show(value):
 
 def main(argv=None):
     options = parse(Options, __doc__, argv)
+    if options.predictions:
+        from lib import manifest
+
+        manifest.refuse_overwriting(filter(None, (options.test, options.pairs)),
+                                    options.predictions)
     if options.compare and all(map(is_predictions, options.compare)):
         from lib.evaluation import paired
 

@@ -12,6 +12,7 @@ import models
 import numpy as np
 import pytest
 
+import evaluate as evaluate_script
 from lib import manifest
 from lib.evaluation import comparison, edit_report, edit_targets, reading
 from lib.cli import BadInput
@@ -132,6 +133,29 @@ def test_bad_input_is_one_line(folder, tmp_path):
         text, said = evaluate(*arguments, status=status)
         assert text == "" and part in said
         assert status == 2 or said.count("\n") == 1, said
+
+
+def test_the_truth_is_not_overwritten_by_predictions(folder):
+    model, test = folder / "classifier.onnx", folder / "test.csv"
+    before = test.read_bytes()
+    _, said = evaluate("--model", model, "--test", test, "--predictions", test, status=3)
+    assert "would be overwritten" in said and test.read_bytes() == before
+
+
+def test_empty_au_columns_do_not_hide_other_labels(folder, tmp_path):
+    rows = (f"{folder}/set.npy#0,,1,-1", f"{folder}/set.npy#1,,-0.3,0.3")
+    (tmp_path / "va.csv").write_text("\n".join(("path,AU01,valence,arousal", *rows, "")))
+    text, _ = evaluate("--model", folder / "classifier.onnx", "--test", tmp_path / "va.csv")
+    report = json.loads(text)
+    assert "au" not in report and report["va"]["valence"]["ccc"] == pytest.approx(1, abs=0.001)
+
+
+@pytest.mark.parametrize("line", [("--compare", "r.json", "--report", "pages"),
+                                  ("--compare", "r.json", "--predictions", "p.csv")])
+def test_options_that_would_do_nothing_are_refused(line, capsys):
+    with pytest.raises(SystemExit) as left:
+        evaluate_script.main(list(line))
+    assert left.value.code == 2 and "leave them out beside --compare" in capsys.readouterr().err
 
 
 def test_levels_are_read_as_their_mean():
