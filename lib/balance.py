@@ -64,10 +64,21 @@ def rake(present, shares, *, cap=20.0, rounds=100, tolerance=1e-4):
             now = np.average(shown[known[:, a], a], weights=weights[known[:, a]])
             factor = np.where(shown[:, a], share / now, (1 - share) / (1 - now))
             weights = weights * np.where(known[:, a], factor, 1.0)
-        weights = np.minimum(weights / weights.mean(), cap)
-        weights /= weights.mean()
+        weights = capped(weights, cap)
         if np.abs(weights - before).max() < tolerance:
             break
+    return weights
+
+
+def capped(weights, cap):
+    """Weights [N] of mean 1 and at most cap: what those above it lose, the others gain, in
+    proportion."""
+    weights = weights / weights.mean()
+    at_cap = np.zeros(len(weights), bool)
+    while (weights > cap * (1 + 1e-9)).any():
+        at_cap |= weights > cap
+        weights[at_cap] = cap
+        weights[~at_cap] *= (len(weights) - cap * at_cap.sum()) / weights[~at_cap].sum()
     return weights
 
 

@@ -26,6 +26,18 @@ def test_an_absent_label_is_left_alone_and_weights_stay_finite():
     assert weights == pytest.approx(np.ones(5))
 
 
+def test_no_weight_is_above_the_cap():
+    """Of 6 + 2 + 1 + 1 + 0 six is cut to 2.5 means; the rest share 2.5 as 2 : 1 : 1, with nothing
+    above the cap; a second round cuts what the first one raised."""
+    assert balance.capped(np.array([6, 2, 1, 1, 0.0]), 2.5) == pytest.approx(
+        [2.5, 1.25, 0.625, 0.625, 0])
+    assert balance.capped(np.array([7, 3, 1.0]), 1.2) == pytest.approx([1.2, 1.2, 0.6])
+    rare = np.zeros((200, 1), bool)
+    rare[:2] = True  # a hundredth; half is wanted, which takes weights of 50
+    weights = rake(rare, [0.5], cap=5)
+    assert weights.max() == pytest.approx(5) and weights.mean() == pytest.approx(1)
+
+
 def test_unlabelled_rows_are_in_no_share_and_keep_their_weight():
     # a quarter of those labelled; half is wanted
     present = np.array([[1], [0], [0], [0], [np.nan], [np.nan]])
