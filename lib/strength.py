@@ -76,7 +76,11 @@ def editor_of_aus(path):
         model = onnx.load(path)
     except Exception:  # protobuf raises kinds of its own for files that are no model
         raise BadInput(f"{path}: is no ONNX model; export it again") from None
-    meta = {item.key: json.loads(item.value) for item in model.metadata_props}
+    try:
+        meta = {item.key: json.loads(item.value) for item in model.metadata_props}
+    except ValueError as error:  # models of other tools hold plain text there
+        raise BadInput(f"{path}: its metadata is not JSON ({error}); export one with "
+                       "export_onnx.py") from None
     if (meta.get("kind") not in ("editor", "generator")
         or {*meta.get("condition_kind", ["au"])} != {"au"}):
         raise BadInput(f"{path}: is no editor of AUs; export one with export_onnx.py")

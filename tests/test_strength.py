@@ -3,6 +3,7 @@ import json
 
 import models
 import numpy as np
+import onnx
 import pytest
 
 from lib import strength
@@ -68,3 +69,13 @@ def test_what_is_wrong_is_said(tmp_path):
     strength.main([str(tmp_path / "g.onnx"), "--report", good, "--out", out])
     with pytest.raises(BadInput, match="strengthened already"):
         strength.main([out, "--report", good, "--out", str(tmp_path / "t.onnx")])
+
+
+def test_metadata_of_other_tools_are_one_line(tmp_path):
+    """Other tools write plain text there, author=Jane, which is no JSON."""
+    model = onnx.load(models.generator(tmp_path / "g.onnx"))
+    model.metadata_props.add(key="author", value="Jane")
+    onnx.save(model, tmp_path / "foreign.onnx")
+    with pytest.raises(BadInput, match="foreign.onnx: its metadata is not JSON .* export one with"):
+        strength.main([str(tmp_path / "foreign.onnx"), "--report", report(tmp_path, AU01=0.1),
+                       "--out", str(tmp_path / "s.onnx")])
