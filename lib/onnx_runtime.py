@@ -48,8 +48,8 @@ class Model:
     @classmethod
     def open(cls, path, device="auto", threads=None, kind=None):
         """Open a model file. device: auto (a GPU when there is one), cpu or cuda. threads: of the
-        CPU, None is OMP_NUM_THREADS or else all cores. kind: what it must be, when given
-        (generator: editor or sampler).
+        CPU, None is OMP_NUM_THREADS (see `threads_of_openmp`) or else all cores. kind: what it must
+        be, when given (generator: editor or sampler).
 
         BadInput when it is missing, no ONNX model, without metadata, of another kind, or when the
         GPU that was asked for is not there."""
@@ -63,7 +63,7 @@ class Model:
         onnxruntime.set_default_logger_severity(4)
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4
-        options.intra_op_num_threads = int(threads or os.environ.get("OMP_NUM_THREADS") or 0)
+        options.intra_op_num_threads = threads or threads_of_openmp()
         available = onnxruntime.get_available_providers()
         gpu = device != "cpu" and "CUDAExecutionProvider" in available and has_gpu()
         if device == "cuda" and not gpu:
@@ -179,6 +179,13 @@ class Model:
             else:
                 out[name] = np.ascontiguousarray(rows[part], np.float32)
         return out
+
+
+def threads_of_openmp():
+    """The first number of OMP_NUM_THREADS, which may be a list ("4,2": four threads, each with two
+    below it); 0, all cores, where it is not set or no number, as OpenMP takes it."""
+    first = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    return int(first) if first.isdecimal() else 0
 
 
 def has_gpu():
