@@ -8,8 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 VALENCE_AROUSAL = ("valence", "arousal")
-TEXT_COLUMNS = ("path", "subject", "reference", "au_kind", "expression", "source")
+TEXT_COLUMNS = ("path", "subject", "session", "registration", "reference", "au_kind", "expression",
+                "source")
 NUMBER_COLUMNS = ("valence", "arousal", "confidence", "weight")
+TARGET = "target_"  # before the name of a label in pairs.csv: the value asked for
 AU_KINDS = ("intensity", "occurrence")
 SOURCES = ("real", "pseudo", "synthetic")
 PRESENT_INTENSITY = 0.4  # level 2 of 5 counts as present (DISFA's convention)
@@ -51,7 +53,12 @@ def value_range(column):
 
 def misspelt(column):
     """What a column is probably meant to be called, or None: 'AU1' -> 'AU01', 'Valence' ->
-    'valence'."""
+    'valence', 'target_AU1' -> 'target_AU01'."""
+    if column.lower().startswith(TARGET):
+        label = column[len(TARGET):]
+        label = misspelt(label) or label
+        known = is_au(label) or label in (*VALENCE_AROUSAL, "expression")
+        return TARGET + label if known and TARGET + label != column else None
     match = _ANY_AU.fullmatch(column)
     if match and 1 <= int(match.group(1)) <= 64 and not is_au(column):
         return au_name(match.group(1))
