@@ -32,7 +32,8 @@ class GateFailed(Exception):
 
 
 def arg(default=dataclasses.MISSING, *, help, **meta):
-    """A dataclass field that becomes an option; `help` shows the default (None shows as nothing).
+    """A dataclass field that becomes an option; `help` shows the default. None, "", [], False and
+    True show as nothing.
 
     meta: argparse-dataclass's metadata keys (args, type, choices, nargs, metavar, required), and
     what `parse` checks: `least`, the smallest number allowed; `writes`, 'file' or 'folder', for
@@ -41,7 +42,8 @@ def arg(default=dataclasses.MISSING, *, help, **meta):
     text = help.replace("%", "%%")  # argparse formats help with %, and a bare one crashes --help
     if default is dataclasses.MISSING:
         return dataclasses.field(metadata={"help": text, **meta})
-    if default not in (None, "", False, True) and default != []:
+    # by identity: 0 == False and 1 == True, and both are shown
+    if not any(default is one for one in (None, False, True)) and default not in ("", []):
         shown = " ".join(map(str, default)) if isinstance(default, (list, tuple)) else default
         text += f" [{shown}]"
     meta = {"help": text, **meta}

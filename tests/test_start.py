@@ -7,7 +7,7 @@ import sys
 import pytest
 from commands import ENVIRONMENT, NO_TORCH, ROOT
 
-from lib import augment, choices, classifiers
+from lib import augment, choices, classifiers, cli
 from lib.classifiers import settings, torchvision_backbone
 from lib.classifiers.heads import HEADS
 
@@ -33,6 +33,16 @@ def test_no_option_is_defined_twice(script):
     options = next(node for node in tree.body if getattr(node, "name", "") == "Options")
     names = [node.target.id for node in options.body if isinstance(node, ast.AnnAssign)]
     assert len(names) > 5 and sorted(names) == sorted(set(names))
+
+
+@pytest.mark.parametrize(
+    "default, shown",
+    [(0, "x [0]"), (1, "x [1]"), (0.0, "x [0.0]"), (1.0, "x [1.0]"), ("auto", "x [auto]"),
+     (["a", "b"], "x [a b]"), (None, "x"), ("", "x"), ([], "x"), (False, "x"), (True, "x")],
+)
+def test_help_shows_the_default(default, shown):
+    """0 and 1 are defaults, though they equal False and True."""
+    assert cli.arg(default, help="x").metadata["help"] == shown
 
 
 def test_choices_are_the_tables_names():
