@@ -37,7 +37,6 @@ class Head(nn.Linear):
     """A linear layer from features [N,F] to readings. Subclasses fill in what follows."""
 
     losses = {}  # name: function of (prediction, truth, weight); the first is the default
-    label = ""  # which entry of the truth it learns
     outputs = ()  # what forward gives
     counts = 1  # how much a label counts beside those of other heads
 
@@ -71,7 +70,6 @@ class Intensity(Head):
     Rows with an occurrence in place of a level teach presence only
     (lib.classifiers.losses.masked_presence)."""
 
-    label = "au"
     outputs = ("au",)
     counts = AU_SHARE
     losses = {
@@ -108,7 +106,6 @@ class Level(Head):
     is their expected value / 5 (Niinuma et al. 2022). A row with an occurrence teaches P(level >=
     2)."""
 
-    label = "au"
     outputs = ("au", "au_level")
     counts = AU_SHARE
     losses = {"ordinal": losses.masked_ordinal, "ce": losses.masked_level_cross_entropy}
@@ -151,7 +148,6 @@ class Occurrence(Head):
     """AU occurrence: `au_present` [N,A], the probability that the AU is there (level 2 or
     above)."""
 
-    label = "au_present"
     outputs = ("au_present",)
     counts = AU_SHARE
     losses = {"bce": losses.masked_bce, "mse": losses.masked_mse}
@@ -174,7 +170,6 @@ class Occurrence(Head):
 class ValenceArousal(Head):
     """`valence_arousal` [N,2] in [-1, 1]."""
 
-    label = "valence_arousal"
     outputs = ("valence_arousal",)
     losses = {"mse": losses.masked_mse, "huber": losses.masked_huber, "ccc": losses.masked_ccc}
 
@@ -197,7 +192,6 @@ class ValenceArousal(Head):
 class Expression(Head):
     """`expression` [N,E], the probabilities of the classes."""
 
-    label = "expression"
     outputs = ("expression",)
     share = 1  # one class a row
     losses = {"ce": losses.masked_cross_entropy}
