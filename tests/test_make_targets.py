@@ -171,6 +171,27 @@ def test_folds_split_people_first(tmp_path):
     assert "--folds 3" in plan(tmp_path, "-f", "make/folds.mk", "folds")
 
 
+def test_where_the_environment_is_ready_folds_are_made_and_make_alone_helps(copy):
+    text = plan(copy, "faces-folds", "FOLDS=3")
+    assert "lib.datasets.split data/quick/faces/labelled.csv" in text and "evaluate.py" in text
+    assert plan(copy).startswith("echo 'make faces-em ")
+
+
+def test_each_fold_is_trained_and_all_are_pooled(copy):
+    split = copy / "runs/quick/faces/folds-3"
+    for fold in ("fold1", "fold2"):
+        (split / fold).mkdir(parents=True)
+        (split / fold / "test.csv").touch()
+    text = plan(copy, "faces-folds", "STRIDE=5")
+    for fold in ("fold1", "fold2"):
+        place = f"runs/quick/faces/folds-3/{fold}"
+        assert f"--train {place}/labelled.csv --validation {place}/validation.csv" in text
+        assert f"--test {place}/test.csv --stride 5" in text
+    last = [line for line in text.splitlines() if "--compare" in line][-1]
+    assert last.split()[-2:] == [f"runs/quick/faces/folds-3/{fold}/seed1/predictions-5.csv"
+                                 for fold in ("fold1", "fold2")]
+
+
 def test_further_conditions_stand_in_the_tables(tmp_path):
     besides = "BESIDES=em-first em-rare"
     reports = table(plan(tmp_path, "compare-faces", besides, "SEEDS=1"))
