@@ -172,6 +172,9 @@ class Options:
             raise ValueError(
                 "--personalise, and nothing else, needs --init FILE.pt and an --out with {subject}"
             )
+        if self.personalise and (ignored := self.given(OF_A_TRAINING)):
+            raise ValueError(f"--personalise: {' '.join(ignored)} would change nothing; leave it "
+                             "out (--personal-steps and --personal-rates say how it learns)")
         if self.per_au != (AU in str(Path(self.out).parent)):
             raise ValueError(
                 f"--out {self.out}: with --per-au, and only then, its folder has {AU} in it, "
@@ -179,6 +182,9 @@ class Options:
             )
         if len(set(self.tasks) & set(choices.AU_HEADS)) < 1 and self.per_au:
             raise ValueError("--per-au needs a task of AUs: au, au_level or au_present")
+        if self.per_au and not {*self.tasks} <= {*choices.AU_HEADS}:
+            raise ValueError("--per-au is for tasks of AUs alone: valence, arousal and expressions "
+                             "are of no AU; train them apart")
         if self.unlabelled and not self.ema:
             raise ValueError(
                 "--unlabelled needs --ema, such as --ema 0.99: the average is the teacher"
@@ -194,6 +200,26 @@ class Options:
         settings.loss_kinds(self.losses, self.tasks)
         settings.task_weights(self.task_weights, self.tasks)
         self.aus = [labels.parse_au(name) for name in self.aus]
+
+
+    def given(self, names):
+        """Those of some options that differ from their defaults, as they are typed."""
+        defaults = {each.name: each for each in dataclasses.fields(self)}
+        found = []
+        for name in names:
+            each = defaults[name]
+            usual = each.default_factory() if each.default is dataclasses.MISSING else each.default
+            if getattr(self, name) != usual:
+                found.append(f"--{name.replace('_', '-')}")
+        return found
+
+
+# what a personal model takes over from the generic one, or does not do
+OF_A_TRAINING = (
+    "weights", "tasks", "aus", "upsample", "unlabelled", "arch", "pretrained", "size", "reference",
+    "epochs", "patience", "min_epochs", "max_steps", "max_minutes", "learning_rate", "schedule",
+    "ema", "resume", "tensorboard", "shared",
+)
 
 
 def say_start(training, device):

@@ -3,6 +3,7 @@
 import itertools
 import json
 import urllib.error
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -13,8 +14,8 @@ from stripes import make_set, train
 from torch import nn
 
 import evaluate
-from lib import checkpoints, choices, classifiers, onnx_export
-from lib.classifiers import mean_teacher, torchvision_backbone
+from lib import checkpoints, choices, classifiers, manifest, onnx_export
+from lib.classifiers import heads, mean_teacher, settings, torchvision_backbone
 from lib.cli import BadInput
 
 AU_HEADS = [
@@ -182,6 +183,12 @@ def test_one_model_an_au(data, tmp_path, capsys):
     )
 
 
+def test_models_of_one_au_read_aus_alone(data, tmp_path, capsys):
+    said = train(data, tmp_path / "{au}" / "c.pt", capsys, "--per-au", "--tasks", "au", "va",
+                 status=2)
+    assert "for tasks of AUs alone" in said
+
+
 def test_an_au_that_a_set_lacks_has_no_model_of_its_own(data, tmp_path, capsys):
     lacks = make_set(tmp_path, "lacks", 20, "c", 3, AU12=[""] * 20)
     before = files(tmp_path)
@@ -299,7 +306,52 @@ def test_the_teacher_gives_soft_labels_and_sure_expressions_only():
     assert weights == pytest.approx([2 * np.exp(-5), 2 * np.exp(-5 / 4), 2, 2])
 
 
-def test_unlabelled_images_teach_and_resume_repeats(data, tmp_path, capsys):
+@pytest.mark.parametrize("kind", ["ordinal", "ce"])
+def test_a_network_that_equals_its_teacher_is_left_alone(kind):
+    """A teacher that wavers between levels 0 and 5 teaches that, not the level between."""
+    head = heads.Level(3, 1)
+    features = torch.zeros(1, 3)
+    with torch.no_grad():
+        head.bias.copy_(torch.tensor([4.0, 0, 0, 0, 0, 4]))
+    teacher = {key: value.detach() for key, value in head(features).items()}
+    true = mean_teacher.soft_truth(lambda _: teacher, [None])
+    loss = head.loss(kind, head(features), true, torch.ones(1))
+    loss.backward()
+    assert head.bias.grad.abs().max() < 1e-6
+    levels = teacher["au_level"][0, 0]
+    if kind == "ce":
+        assert loss.item() == pytest.approx(-(levels * levels.log()).sum().item(), rel=1e-5)
+
+
+def test_weight_decay_leaves_learnt_weights_of_tasks_alone():
+    options = SimpleNamespace(learning_rate=0.1, weight_decay=0.5, optimiser="adamw")
+    layer, learnt = nn.Parameter(torch.ones(1)), nn.Parameter(torch.ones(1))
+    optimiser = settings.optimiser(options, [layer], [learnt])
+    for each in (layer, learnt):
+        each.grad = torch.zeros(1)
+    optimiser.step()
+    assert layer.item() == pytest.approx(0.95) and learnt.item() == 1
+
+
+def test_an_au_of_occurrences_alone_is_read_as_such(data, tmp_path, capsys):
+    """Beside AU01's levels; --per-au makes of it what --aus AU12 makes."""
+    both = []
+    for name, folder in (("train", 30), ("checked", 20)):
+        levels = make_set(tmp_path, f"{name}_levels", folder, name[0], 1, AU12=[""] * folder)
+        occurs = make_set(tmp_path, f"{name}_occurs", folder, name[0], 2, AU01=[""] * folder,
+                          AU12=[0, 1] * (folder // 2), au_kind=["occurrence"] * folder)
+        both.append(tmp_path / f"{name}.csv")
+        manifest.merge([manifest.read(levels), manifest.read(occurs)], tmp_path).write(both[-1])
+    train(both, tmp_path / "{au}" / "c.pt", capsys, "--per-au", "--aus", "AU01", "AU12",
+          "--max-steps", 2)
+    kinds = [checkpoints.load(tmp_path / au / "c.pt")["au_kind"] for au in ("AU01", "AU12")]
+    assert kinds == ["intensity", "occurrence"]
+    said = train(both, tmp_path / "{au}" / "d.pt", capsys, "--per-au", "--aus", "AU01", "AU12",
+                 "--tasks", "au_level", status=3)
+    assert "AU12 has no level" in said and not list(tmp_path.glob("*/d.pt"))
+
+
+def test_unlabelled_images_teach_and_a_run_repeats(data, tmp_path, capsys):
     extra = make_set(tmp_path, "extra", 30, "f", 7)
     more = (
         "--unlabelled",

@@ -198,6 +198,8 @@ def test_presence_is_learnt_as_the_generic_model_learnt_it(sets):
 def test_what_is_wrong_is_said(sets, generic, capsys, tmp_path):
     out = tmp_path / "{subject}.pt"
     assert "--out with {subject}" in personalise(sets, generic, capsys, tmp_path / "x.pt", status=2)
+    ignored = personalise(sets, generic, capsys, out, "--ema", 0.9, "--tasks", "au", "va", status=2)
+    assert "--tasks --ema would change nothing" in ignored
     assert "no such checkpoint" in personalise(sets, tmp_path / "no.pt", capsys, out, status=3)
     stranger = {**sets, "validation": sets["test"], "people": sets["generic"]}
     assert "cannot be chosen" in personalise(stranger, generic, capsys, out, status=3)

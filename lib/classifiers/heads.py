@@ -5,7 +5,7 @@ the default), and what it would read if it knew nothing but the marginals of the
 
 The truth is a dict of tensors, as lib.classifiers.label_tensors.truth makes it: `au` [N,A] (FACS
 level / 5, NaN where there is no level), `au_present` [N,A] (1, 0 or NaN), `valence_arousal` [N,2],
-`expression` [N].
+`expression` [N]. A mean teacher adds `au_level` [N,A,6], what it reads.
 """
 
 import torch
@@ -139,7 +139,7 @@ class Level(Head):
         return {"au_level": shares[None], "au": (shares * steps).sum(1)[None] / (losses.LEVELS - 1)}
 
     def loss(self, kind, out, true, weight):
-        level = self.losses[kind](out["au_level"], true["au"], weight)
+        level = self.losses[kind](out["au_level"], true.get("au_level", true["au"]), weight)
         chance = out["au_level"][..., PRESENT_LEVEL:].sum(2)  # [N,A], P(level >= 2)
         return level + losses.masked_bce(chance, occurrences_only(true), weight)
 

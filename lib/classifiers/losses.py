@@ -101,23 +101,32 @@ def level_tails(levels):
     return levels.float().flip(2).cumsum(2).flip(2)[..., 1:]
 
 
+def tails_of(true):
+    """P(level >= k), [N,A,5], of a truth in either form: levels / 5 [N,A], or what a teacher
+    reads, the probabilities of the levels [N,A,6]."""
+    return level_tails(true) if true.dim() == 3 else tails(true)
+
+
 def masked_ordinal(levels, true, weight):
     """Ordinal loss: the mean binary cross-entropy of the five questions "is the level at least
     k?".
 
     The questions are those of Frank and Hall (2001) and Niu et al. (2016). An error of several
-    levels costs more than one of a single level. levels: [N,A,6]; true: levels / 5 [N,A]."""
-    flat = spread(weight).expand_as(true).reshape(-1, 1)
-    asked = level_tails(levels).reshape(-1, LEVELS - 1)
-    return masked_bce(asked, tails(true).reshape(-1, LEVELS - 1), flat)
+    levels costs more than one of a single level. levels: [N,A,6]; true: as `tails_of` takes it."""
+    asked = level_tails(levels)  # [N,A,5]
+    flat = spread(weight).expand(asked.shape[:2]).reshape(-1, 1)
+    steps = LEVELS - 1
+    return masked_bce(asked.reshape(-1, steps), tails_of(true).reshape(-1, steps), flat)
 
 
 def masked_level_cross_entropy(levels, true, weight):
     """Mean of -weight * log p(true level), as in 6-way classification (Niinuma et al. 2022).
 
-    levels: [N,A,6]; true: levels / 5 [N,A]; a label between two levels is shared between them."""
-    known = ~true.isnan()  # [N,A]
-    at_least = tails(torch.where(known, true, 0.0))  # [N,A,5]
+    levels: [N,A,6]; true: as `tails_of` takes it; a label between two levels is shared between
+    them."""
+    at_least = tails_of(true)  # [N,A,5]
+    known = ~at_least[..., 0].isnan()  # [N,A]
+    at_least = torch.where(known[..., None], at_least, 0.0)
     ones, zeros = torch.ones_like(at_least[..., :1]), torch.zeros_like(at_least[..., :1])
     share = torch.cat([ones, at_least], 2) - torch.cat([at_least, zeros], 2)  # [N,A,6]
     loss = -(share * levels.float().clamp(min=LEAST).log()).sum(2)  # [N,A]

@@ -57,6 +57,8 @@ def soft_truth(teacher, pictures):
     if "au" in out:
         true["au"] = out["au"].float()
         true["au_present"] = out.get("au_present", (out["au"] >= PRESENT)).float()
+    if "au_level" in out:
+        true["au_level"] = out["au_level"].float()
     if "valence_arousal" in out:
         true["valence_arousal"] = out["valence_arousal"].float()
     if "expression" in out:

@@ -47,9 +47,12 @@ def task_weights(texts, tasks):
     return found
 
 
-def optimiser(options, parameters):
-    """The optimiser of --optimiser over the parameters that are trained."""
+def optimiser(options, parameters, undecayed=()):
+    """The optimiser of --optimiser over the parameters that are trained. undecayed: those that
+    --weight-decay is not for."""
     rate, decay = options.learning_rate, options.weight_decay
+    if undecayed := list(undecayed):
+        parameters = [{"params": list(parameters)}, {"params": undecayed, "weight_decay": 0.0}]
     if options.optimiser == "radam":
         return torch.optim.RAdam(
             parameters, rate, weight_decay=decay, decoupled_weight_decay=True, foreach=True

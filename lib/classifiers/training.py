@@ -73,7 +73,13 @@ class Training:
             for parameter in module.parameters()
             if parameter.requires_grad
         ]
-        self.optimiser = settings.optimiser(options, self.parameters)
+        # decay would pull learnt weights of tasks towards 1
+        learnt = {id(parameter) for parameter in self.objective.parameters()}
+        self.optimiser = settings.optimiser(
+            options,
+            [each for each in self.parameters if id(each) not in learnt],
+            [each for each in self.parameters if id(each) in learnt],
+        )
         self.average = Average(self.net, options.ema) if options.ema else None
         self.batch = max(min(options.batch, len(data.rows)), processes.world)
         self.epoch_steps = math.ceil(len(data.rows) / self.batch)

@@ -114,6 +114,11 @@ class TrainingData:
                     for key, value in whole.items()
                 },
             )
+        if self.has_levels:  # of other AUs, perhaps
+            one.presence_as_level()
+        if "au_level" in options.tasks and not one.has_levels:
+            raise BadInput(f"--train: {au} has no level, only occurrences; say --tasks au_present, "
+                           "or name the others by --aus")
         for true, name in ((one.check_true, self.checked.name), (one.true, "--train")):
             if not label_tensors.any_label(true):
                 raise BadInput(f"{name}: has no label of {au}, so it cannot have a model of its "
