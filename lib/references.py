@@ -157,6 +157,11 @@ def main():
         }
     else:
         chosen, references = least_active(subjects, activity(data, options)), data.images()
+        if not chosen:
+            raise BadInput(f"{data.name}: no row has a subject and a label of an AU, so nobody's "
+                           "frame can be chosen; label it, or say --by mean")
+        if options.by == "labels":
+            note(f"{options.out}: chosen by labels; for people of a test set that is an oracle")
         cells = {subject: references[row] for subject, row in chosen.items()}
         if options.drop:
             keep[list(chosen.values())] = False

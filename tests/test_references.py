@@ -158,3 +158,15 @@ def test_a_row_without_subject_and_reference_is_bad_input(tmp_path, capsys):
     path.write_text(path.read_text().replace(",a1,", ",,"))
     with pytest.raises(BadInput, match="row 3: the model needs a person's reference image"):
         references.of_rows(manifest.read(path), 16)
+
+
+def test_without_any_label_nobody_can_be_chosen(tmp_path, capsys):
+    models.dataset(tmp_path, [[0.0] * 4] * 2, "set.csv", subjects=["a", "b"])
+    data = manifest.read(tmp_path / "set.csv")
+    for name in data.au_names:
+        data.columns[name] = ["", ""]
+    data.write(tmp_path / "bare.csv")
+    line = ("--by", "labels", "--frames", tmp_path / "frames.csv", "--out", tmp_path / "out.csv")
+    code, _, said = call(references.main, capsys, tmp_path / "bare.csv", *line)
+    assert code == 3 and "nobody's frame can be chosen" in said and said.count("\n") == 1
+    assert not (tmp_path / "out.csv").exists() and not (tmp_path / "frames.csv").exists()
