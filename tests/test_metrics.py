@@ -48,6 +48,16 @@ def test_undefined_is_none_and_a_mean_says_what_it_leaves_out():
     assert metrics.mse([NAN], [1]) is None and metrics.auc([1, 1], [0, 1]) is None
 
 
+def test_quotients_and_means_of_what_is_undefined():
+    assert metrics.ratio(1, 4) == 0.25 and metrics.ratio(0.0, 2.0) == 0.0
+    for numerator, denominator in (
+        (1, 0), (1, None), (None, 1), (NAN, 1), (1, NAN), (1, -2)
+    ):
+        assert metrics.ratio(numerator, denominator) is None
+    assert metrics.mean([1.0, None, NAN, 2.0]) == 1.5
+    assert metrics.mean([]) is None and metrics.mean([NAN, None]) is None
+
+
 def test_present_counts_level_two_of_five_in_float32():
     values = metrics.present(np.array([0.4, 0.3999, np.nan], np.float32), 0.4)
     assert values[:2].tolist() == [1, 0] and np.isnan(values[2])

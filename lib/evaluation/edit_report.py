@@ -30,6 +30,7 @@ from lib import images
 from lib.cli import BadInput, note
 from lib.evaluation import image_quality, metrics, sample_report
 from lib.evaluation.edit_targets import CALLED, CHANGED, asked_of
+from lib.evaluation.metrics import mean, ratio
 from lib.manifest import reference
 from lib.onnx_runtime import reference_images
 
@@ -100,16 +101,16 @@ def run(model, judge, data, batch=64, identity=None):
     compared = reference_images(judge, data)
     readings = {name: read(judge, asked.output, pictures, batch, compared)
                 for name, pictures in (("source", before), ("edited", edited), ("true", true))}
-    index = asked.index[rows]
+    index, region = asked.index[rows], changed_region(before, true)
     return Pairs(
         data, asked.judged, [asked.names[i] for i in index],
         np.sign(asked.direction[rows, index]), **readings,
         asked=target[:, model.labels.columns(asked.kind)][np.arange(len(rows)), index],
-        quality=image_quality.quality(before, edited, true, changed_region(before, true)),
+        quality=image_quality.quality(before, edited, true, region),
         person=person_kept(identity, before, edited, true, data.text("subject"), batch),
         change={name: np.abs(made.astype(np.float32) - before).mean((1, 2, 3))
                 for name, made in (("asked", edited), ("nothing_asked", kept))},
-        pixels=pixel_distances(before, edited, true),
+        pixels=pixel_distances(before, edited, true, region),
         pictures={"source": before, "edited": edited, "true": true}, kind=asked.kind,
         wanted=target[:, model.labels.columns(asked.kind)],
         notes={"pairs_left_out": int((~usable).sum())}
@@ -165,20 +166,21 @@ def changed_region(source, true):
                                  for y in range(3) for x in range(3)])
 
 
-def pixel_distances(source, edited, true):
+def pixel_distances(source, edited, true, region=None):
     """Mean absolute differences in levels of 255, float [N]: `edited` and `unedited` to the true
     image inside the truly changed region, `outside` what the edit changed elsewhere. NaN where
-    that region is empty."""
-    region = changed_region(source, true)
+    that region is empty.
+
+    region: `changed_region` of source and true image, where it is at hand."""
+    if region is None:
+        region = changed_region(source, true)
     source, edited, true = (pictures.astype(np.float32) for pictures in (source, edited, true))
 
-    def within(first, second, mask):
-        pixels = mask.sum((1, 2))
-        total = (np.abs(first - second).mean(3) * mask).sum((1, 2))
-        return np.divide(total, pixels, out=np.full(len(mask), np.nan), where=pixels > 0)
+    def apart(first, second, mask):
+        return image_quality.within(np.abs(first - second).mean(3), mask)
 
-    return {"edited": within(edited, true, region), "unedited": within(source, true, region),
-            "outside": within(edited, source, ~region), "region_share": region.mean((1, 2))}
+    return {"edited": apart(edited, true, region), "unedited": apart(source, true, region),
+            "outside": apart(edited, source, ~region), "region_share": region.mean((1, 2))}
 
 
 def judge_correlations(path):
@@ -266,7 +268,7 @@ def one_au(pairs, name, readable, correlation):
             "true_rise": true_rise,
             "fulfilment": rise / true_rise if true_rise >= LEAST_RISE else None,
             "leakage": leakage, "leakage_all": mean(away[others]),
-            "leakage_ratio": leakage / rise if leakage is not None and rise > 0 else None,
+            "leakage_ratio": ratio(leakage, rise),
             "l1_edited": pixels["edited"], "l1_unedited": pixels["unedited"],
             "l1_ratio": ratio(pixels["edited"], pixels["unedited"]),
             "outside_change": pixels["outside"], "region_share": pixels["region_share"],
@@ -327,19 +329,6 @@ def table(pairs):
                for name, values in pairs.pixels.items() if name != "region_share"}}
 
 
-def mean(values):
-    """The mean of what is not NaN, or None when nothing is left."""
-    values = np.asarray(values, np.float64)
-    values = values[~np.isnan(values)]
-    return float(values.mean()) if len(values) else None
-
-
 def median(values):
     """The median, or None of nothing."""
     return float(np.median(values)) if len(values) else None
-
-
-def ratio(numerator, denominator):
-    """A quotient, None when either side is undefined or the denominator is not positive."""
-    return (numerator / denominator if None not in (numerator, denominator) and denominator > 0
-            else None)

@@ -53,26 +53,24 @@ def within(values, region):
     return np.divide(total, pixels, out=np.full(len(region), np.nan), where=pixels > 0)
 
 
-def compare(picture, true, region):
-    """{psnr, ssim: float [N]} of uint8 images [N,H,W,3] against true ones, where region [N,H,W]
-    holds."""
+def compare(picture, true, regions):
+    """{place: {psnr, ssim: float [N]}} of uint8 images [N,H,W,3] against true ones, where each of
+    the regions {place: bool [N,H,W]} holds."""
     squared = ((picture.astype(np.float64) - true) ** 2).mean(3)
-    error = within(squared, region)
+    similar = ssim_map(picture, true)  # what takes long: once for all regions
     floor = 255 ** 2 / 10 ** (MOST_DECIBELS / 10)
-    return {"psnr": 10 * np.log10(255 ** 2 / np.maximum(error, floor)),
-            "ssim": within(ssim_map(picture, true), region)}
+    return {place: {"psnr": 10 * np.log10(255 ** 2 / np.maximum(within(squared, region), floor)),
+                    "ssim": within(similar, region)} for place, region in regions.items()}
 
 
 def quality(source, edited, true, region):
     """{psnr_inside, psnr_outside, ssim_…: {edited, unedited: float [N]}} against the true images.
 
     region: bool [N,H,W], where source and true image differ."""
-    out = {}
-    for place, mask in (("inside", region), ("outside", ~region)):
-        edits, unedited = compare(edited, true, mask), compare(source, true, mask)
-        for name in ("psnr", "ssim"):
-            out[f"{name}_{place}"] = {"edited": edits[name], "unedited": unedited[name]}
-    return out
+    regions = {"inside": region, "outside": ~region}
+    edits, unedited = (compare(picture, true, regions) for picture in (edited, source))
+    return {f"{name}_{place}": {"edited": edits[place][name], "unedited": unedited[place][name]}
+            for place in regions for name in ("psnr", "ssim")}
 
 
 def likeness(features, other):

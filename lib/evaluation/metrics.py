@@ -9,8 +9,18 @@ import numpy as np
 
 
 def ratio(numerator, denominator):
-    """numerator / denominator as float, or None where the denominator is 0."""
-    return float(numerator) / float(denominator) if denominator else None
+    """numerator / denominator as float; None where either is undefined (None or NaN) or the
+    denominator is not above 0."""
+    if numerator is None or denominator is None or numerator != numerator or not denominator > 0:
+        return None
+    return float(numerator) / float(denominator)
+
+
+def mean(values):
+    """The mean of what is neither None nor NaN, or None when nothing is left."""
+    values = np.asarray(values, np.float64)  # None becomes NaN
+    values = values[~np.isnan(values)]
+    return float(values.mean()) if len(values) else None
 
 
 def known(truth, *others):

@@ -6,9 +6,8 @@ their table 2, the nine cells are their figure 5. Means are over AUs, then over 
 deviation, divided by n - 1). The paper's own table and figure are pictures; what its text says of
 them is in published.csv.
 """
-import numpy as np
-
 from lib.evaluation import published
+from lib.evaluation.metrics import mean
 
 COLUMNS = ["yaw", "pitch"]
 SET = "registration"  # of published.csv
@@ -86,12 +85,6 @@ def grids(names, cells, poses, title, markdown, spread):
                        "mean of poses"], rows), "",
             "Degrees; yaw < 0 turns the nose to the picture's left, pitch < 0 lowers it. "
             "In brackets: test frames in which the face was found, of all."]
-
-
-def mean(values):
-    """The mean of what is defined, or None when nothing is."""
-    defined = [value for value in values if value is not None]
-    return float(np.mean(defined)) if defined else None
 
 
 def frames(seeds):
