@@ -9,6 +9,7 @@ import models
 from commands import fail, succeed
 from lib import images, manifest
 from lib.evaluation import edit_report, image_quality
+from lib.onnx_runtime import Model
 
 
 def test_ssim_is_that_of_scikit_image():
@@ -191,6 +192,54 @@ def test_a_sheet_has_a_row_an_editor_and_a_column_a_condition(tmp_path):
     assert np.array_equal(cell(1, 3), models.paint([1, 0], 16))
     assert (cell(0, 5) == 255).all() and (cell(1, 1) == 255).all()  # unknown to that editor
     fail(3, "has 4 images", *sheet, "--row", 9, "--out", tmp_path / "no.png")
+
+
+def test_a_row_is_blank_where_an_editor_knows_no_column(tmp_path):
+    """The second editor knows valence and arousal only, for which a sheet has no columns."""
+    pairs = pairs_of_one_au(tmp_path)
+    feelings = {"aus": [], "valence_arousal": True}
+    editors = [models.generator(tmp_path / "aus.onnx", ["AU12", "AU43"], size=16),
+               models.generator(tmp_path / "va.onnx", ["valence", "arousal"], 16, feelings)]
+    sheet = ("-m lib.evaluation.edit_sheet", "--models", *editors, "--images", pairs)
+    _, said = succeed(*sheet, "--out", tmp_path / "sheet.png", "--scale", 1)
+    assert "columns the image, AU12, AU43" in said
+    picture = images.load(str(tmp_path / "sheet.png"))
+    assert picture.shape == (16 * 2 + 2, 16 * 3 + 2 * 2, 3)
+    assert np.array_equal(picture[18:, :16], picture[:16, :16])  # the image as it is
+    assert (picture[18:, 18:] == 255).all()
+
+
+def test_similarity_is_taken_once_for_both_regions(monkeypatch):
+    """It takes longest; inside and outside are means of one map."""
+    taken, plain = [], image_quality.ssim_map
+    monkeypatch.setattr(image_quality, "ssim_map",
+                        lambda one, other: taken.append(one[0, 0, 0, 0]) or plain(one, other))
+    source = np.full((1, 8, 8, 3), 100, np.uint8)
+    region = np.zeros((1, 8, 8), bool)
+    region[0, :4] = True
+    found = image_quality.quality(source, source + 10, source, region)
+    assert taken == [110, 100]  # of the edit and of the unedited image
+    assert list(found) == ["psnr_inside", "ssim_inside", "psnr_outside", "ssim_outside"]
+    assert found["psnr_outside"]["edited"] == pytest.approx(20 * np.log10(25.5))
+    assert found["ssim_inside"]["unedited"] == pytest.approx(1)
+
+
+def test_the_changed_region_is_looked_for_once(tmp_path, monkeypatch):
+    """Quality and distances are of the same region."""
+    looked, plain = [], edit_report.changed_region
+    monkeypatch.setattr(edit_report, "changed_region",
+                        lambda source, true: looked.append(len(true)) or plain(source, true))
+    opened = [Model.open(path, "cpu") for path in (
+        models.generator(tmp_path / "g.onnx", size=16),
+        models.classifier(tmp_path / "judge.onnx", size=16))]
+    found = edit_report.run(*opened, manifest.read(pairs_of_one_au(tmp_path)))
+    assert looked == [4]
+    # a stripe of four with a pixel on either side; AU12 rises by half of 0.2 to 0.8
+    assert found.pixels["region_share"] == pytest.approx(6 / 16)
+    changed = np.round(255 * np.array([0.1, 0.2, 0.3, 0.4])) * 4 / 6
+    assert found.pixels["unedited"] == pytest.approx(2 * changed, abs=1)
+    assert found.pixels["edited"] == pytest.approx(changed, abs=1)
+    assert found.pixels["outside"].tolist() == [0] * 4
 
 
 def test_edits_of_expressions_by_hand(tmp_path):

@@ -28,19 +28,21 @@ class Options:
 
 
 def edits(model, pixels, data, columns, level):
-    """Edited images of one person, a column each, uint8 [S,S,3]; None where the editor lacks the
-    condition.
+    """The image and its edits, a column each, uint8 [S,S,3]; None where the editor lacks the
+    condition, which is every column of an editor of valence and arousal alone.
 
     One AU at a level has the other AUs at 0; an expression is asked for whole."""
     labels = model.labels
     known = [name for name in columns if name in labels.conditions]
+    shown = images.resize(pixels, model.image_size)
+    if not known:
+        return [shown, *[None] * len(columns)]
     source = np.repeat(labels.encode(data), len(known), 0)
     target = np.full_like(source, np.nan)
     for row, name in enumerate(known):
         k = labels.conditions.index(name)
         target[row, labels.columns(labels.kinds[k])] = 0
         target[row, k] = level if labels.kinds[k] == "au" else 1
-    shown = images.resize(pixels, model.image_size)
     made = model.predict(np.repeat(shown[None], len(known), 0), 64, "editing", ["edited"],
                          source=source, target=target)["edited"]
     made = dict(zip(known, made))
