@@ -8,6 +8,7 @@ people drawn from the validation people with replacement.
 import numpy as np
 
 from lib.classifiers import label_tensors
+from lib.evaluation import bootstrap
 
 RESAMPLES = 200
 
@@ -65,15 +66,12 @@ def mean_f1(predicted, present, weights):
     return (values[ends] + below) / 2, total / max(used, 1)
 
 
-def resampled_people(subjects, resamples=RESAMPLES, seed=0):
-    """How often each image is drawn when people are drawn with replacement, [B,N].
+def resampled_people(subjects):
+    """How often each image is drawn when people are drawn with replacement, [RESAMPLES,N].
 
     subjects: N names; an image without a name is alone."""
-    keys = [name or f"\0{row}" for row, name in enumerate(subjects)]
-    people = {key: k for k, key in enumerate(dict.fromkeys(keys))}
-    count = len(people)
-    draws = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), resamples)
-    return draws[:, [people[key] for key in keys]]
+    people = bootstrap.People.of(subjects, RESAMPLES)
+    return people.weights[:, people.of_image]
 
 
 def choose_steadily(predicted, part, names):

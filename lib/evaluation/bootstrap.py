@@ -18,6 +18,15 @@ LEVEL = 0.95
 MOST_FOR_AUC = 400  # people: the area under the ROC curve needs a matrix of people x people
 
 
+def persons(subjects):
+    """(int [N] who is in each image, how many people S), numbered as they first appear.
+
+    subjects: N names; an image without a name is alone."""
+    keys = [name or f"\0{row}" for row, name in enumerate(subjects)]  # no name starts like this
+    place = {key: k for k, key in enumerate(dict.fromkeys(keys))}
+    return np.array([place[key] for key in keys], int), len(place)
+
+
 @dataclass
 class People:
     """Who is in which image, and the resamples of them."""
@@ -29,12 +38,9 @@ class People:
     @classmethod
     def of(cls, subjects, resamples=RESAMPLES, seed=0):
         """subjects: N names; an image without a name is alone."""
-        named = any(subjects)
-        keys = [name or f"\0{i}" for i, name in enumerate(subjects)]
-        place = {key: k for k, key in enumerate(dict.fromkeys(keys))}
-        count = len(place)
+        of_image, count = persons(subjects)
         draws = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), resamples)
-        return cls(np.array([place[key] for key in keys]), count, "subject" if named else "image",
+        return cls(of_image, count, "subject" if any(subjects) else "image",
                    draws.astype(np.float64))
 
     def sums(self, values):
