@@ -21,7 +21,7 @@ import numpy as np
 
 from lib import images
 from lib.cli import BadInput, note
-from lib.evaluation import classifier_report, metrics
+from lib.evaluation import bootstrap, classifier_report, metrics
 from lib.labels import VALENCE_AROUSAL
 
 # side of the small images in which collapse is looked for: noise is averaged away there
@@ -104,10 +104,10 @@ def of_different_people(subjects, most):
     different people, and from fewer than three people come all rows.
 
     subjects: N texts, '' unknown."""
-    names = [subject or k for k, subject in enumerate(subjects)]
-    first = np.sort(np.unique(np.array(names, object).astype(str), return_index=True)[1])
-    if len(first) < 3:  # nothing to measure with
-        first = np.arange(len(names))
+    of_image, count = bootstrap.persons(subjects)
+    first = np.unique(of_image, return_index=True)[1]
+    if count < 3:  # nothing to measure with
+        first = np.arange(len(of_image))
     return first[np.linspace(0, len(first) - 1, min(most, len(first))).astype(int)]
 
 
@@ -167,11 +167,6 @@ def features(model, pictures, batch):
     return found["features"].astype(np.float64)
 
 
-def compare(samples, real):
-    """samples / real of two numbers, None where undefined."""
-    return samples / real if samples is not None and real else None
-
-
 def measure(samples, real, training, reader, identity, batch=64, inception=None):
     """The report's section `samples`.
 
@@ -184,7 +179,8 @@ def measure(samples, real, training, reader, identity, batch=64, inception=None)
     out = {"n": len(samples), "n_real": len(real), "n_training": len(training),
            "size": pictures.shape[1], "condition": shown[0], "condition_of_real": shown[1]}
     if "expression" in shown[0] and "expression" in shown[1]:
-        out["accuracy_ratio"] = compare(*(part["expression"]["mean_recall"] for part in shown))
+        out["accuracy_ratio"] = metrics.ratio(*(part["expression"]["mean_recall"]
+                                                for part in shown))
     if reader.expressions:
         out["class_entropy"] = {"samples": entropy(read[0]["expression"]),
                                 "real": entropy(read[1]["expression"])}
@@ -195,8 +191,8 @@ def measure(samples, real, training, reader, identity, batch=64, inception=None)
         classes = [[""] * len(names) for names in classes]
     spread = [within(rows, names) for rows, names in zip((place, of_real), classes)]
     gap = [nearest(rows, of_training) for rows in (place, of_real)]
-    out["diversity"] = {"samples": spread[0], "real": spread[1], "ratio": compare(*spread)}
-    out["nearest_training"] = {"samples": gap[0], "real": gap[1], "ratio": compare(*gap)}
+    out["diversity"] = {"samples": spread[0], "real": spread[1], "ratio": metrics.ratio(*spread)}
+    out["nearest_training"] = {"samples": gap[0], "real": gap[1], "ratio": metrics.ratio(*gap)}
     name = "fid" if inception else "frechet"
     model = inception or reader
     rows = [features(model, part, batch) for part in (pictures, held_out, learnt)]
