@@ -7,6 +7,7 @@ import math
 import os
 import subprocess
 import sys
+import tracemalloc
 
 import numpy as np
 import onnxruntime
@@ -541,6 +542,8 @@ def test_rows_of_different_people():
         5,
     ]
     assert sample_report.of_different_people([""] * 7, 3).tolist() == [0, 3, 6]
+    # people whose names are numbers, and row 2 without one: four people
+    assert sample_report.of_different_people(["7", "5", "", "2"], 9).tolist() == [0, 1, 2, 3]
 
 
 def test_distances_by_hand():
@@ -684,6 +687,17 @@ def test_repeated_samples_have_no_diversity(sample_set):
     found = json.loads(out)["samples"]
     assert found["diversity"]["ratio"] == pytest.approx(0, abs=1e-6)
     assert found["collapse"]["collapsed"] and "collapsed" in said
+
+
+def test_a_diversity_that_no_class_has_is_undefined(sample_set):
+    """Each class has one image: there are no two of one class, whose distance is measured."""
+    rows = [([0.1, 0.5, 0.9, 0.1], "neutral"), ([0.9, 0.2, 0.3, 0.9], "happiness"),
+            ([0.4, 0.8, 0.1, 0.4], "joy")]
+    painted(sample_set, "single", rows, "")
+    out, said = succeed("evaluate.py", *options_of(sample_set, "single"))
+    diversity = json.loads(out)["samples"]["diversity"]
+    assert diversity["samples"] is None and diversity["ratio"] is None
+    assert "diversity undefined, nearest" in said and "nan" not in said
 
 
 def test_samples_need_their_companions_and_other_people(sample_set):
@@ -844,6 +858,18 @@ def test_verification_by_hand():
     assert identity.verification(features[[0, 2, 1, 3]], people, np.array([0, 1, 2, 3])) == 0.25
     # pairs of one session do not count where there are others: person 0's pair is left out
     assert identity.verification(features, people, np.array([0, 0, 1, 2])) == 1
+
+
+def test_verification_needs_no_features_of_all_pairs():
+    """400 images are 79,800 pairs: their features would be 82 MB, three times over."""
+    features = np.random.default_rng(0).normal(size=(400, 256)).astype(np.float32)
+    people = np.arange(400) // 2
+    tracemalloc.start()
+    found = identity.verification(features, people, np.full(400, -1))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert 0.3 < found < 0.7  # nothing tells these people apart
+    assert peak < 40e6
 
 
 def test_fisherfaces_are_those_of_scikit_learn():
