@@ -8,9 +8,9 @@ Once there are reports, and for the facts that no file has, write it again:
         --reports report.json report_natural.json --licence "rendered faces, CC0"
 
 What it learnt from stands in its checkpoint: the one beside it (classifier.pt), or --checkpoint, or
---train names the manifests. Each figure says whether its data are held out: people of the training manifests are looked for in the
-test manifest that the report names. What is not known is said to be unknown. (After Mitchell et
-al. 2019.)
+--train names the manifests. Each figure says whether its data are held out: people of the training
+manifests are looked for in the test manifest that the report names. What is not known is said to be
+unknown. (After Mitchell et al. 2019.)
 """
 import json
 from dataclasses import dataclass
@@ -18,6 +18,7 @@ from pathlib import Path
 
 from lib import manifest
 from lib.cli import BadInput, arg, parse, run
+from lib.evaluation.sections import value_at
 from lib.files import write_text
 
 UNKNOWN = "unknown"
@@ -109,13 +110,6 @@ def figures(train, reports):
         return ["The reports hold none of the figures that stand here."]
     return ["| figure | value | 95 % interval | data | images | people | status |",
             "|---|---|---|---|---|---|---|", *lines]
-
-
-def value_at(report, where):
-    """report[a][b][c], None where any of them is missing."""
-    for key in where:
-        report = (report or {}).get(key)
-    return report
 
 
 def status(train, report):

@@ -15,9 +15,11 @@ import numpy as np
 
 from lib.cli import BadInput, note
 from lib.evaluation import pose_tables, published, sample_tables
+from lib.evaluation.sections import value_at
 
 THESIS = "thesis"  # the work of published.csv whose figures stand beside the conditions
-PLAIN = ("supervised", "upsampled", "pseudo")  # what every use of images without labels faces
+# the simplest baselines: in a table without generated images the others are compared with them
+PLAIN = ("supervised", "upsampled", "pseudo")
 # without generated images
 BASELINES = ("supervised", "upsampled", "upsampled-longer", "printed", "balanced-real", "pseudo",
              "pseudo-hard", "pseudo-balanced", "pseudo-masked", "pseudo-upsampled", "pseudo-first",
@@ -35,10 +37,10 @@ NUMBERS = {  # heading: where it is in a report
     "accuracy": ("expression", "accuracy"), "macro F1": ("expression", "macro_f1"),
     "real as real": ("real_as_real",),  # of a discriminator
 }
-OF_A_CORRELATION = ("ICC", *(f"{heading} {name}" for heading in ("CCC", "PCC", "MSE")
-                             # printed as they are, not in per cent
-                             for name in ("valence", "arousal")))
-SECTIONS = ("au", "va", "expression", "edits", "samples")  # a report has one of them
+# correlations and squared errors, which are printed as they are
+NOT_IN_PER_CENT = ("ICC", *(f"{heading} {name}" for heading in ("CCC", "PCC", "MSE")
+                            for name in ("valence", "arousal")))
+SECTIONS = ("au", "va", "expression", "edits", "samples")  # a report has at least one of them
 # numbers that have an interval beside them, where all reports have it
 INTERVALS = {heading: ("intervals", *NUMBERS[heading])
              for heading in ("F1", "FDR", "F1 at 0.5", "ICC", "CCC valence", "CCC arousal",
@@ -59,6 +61,11 @@ class Run:
     seed: str
     test: str      # 'test', or what follows report_ in the file's name
     report: dict
+
+    @property
+    def name(self):
+        """Its condition and, where there is one, its seed: 'em seed 1'."""
+        return " ".join(filter(None, [self.condition, self.seed and f"seed {self.seed}"]))
 
 
 def place(path):
@@ -119,7 +126,7 @@ def table(runs):
         return "\n\n".join(filter(None, [edit_table(runs), quality_table(runs),
                                         idiosyncratic(runs, ("ssim", "fid"))]))
     if "samples" in runs[0].report:
-        return sample_tables.table(runs, markdown)
+        return sample_tables.table(in_order_of_presets(runs), markdown)
     if all(pose_tables.is_by_pose(run.report) for run in runs):
         conditions = {name: [run.report for run in members]
                       for name, members in by_condition(runs).items()}
@@ -218,8 +225,10 @@ def reading(run, numbers, intervals, printed):
     if "partner rate" in numbers:
         said.append("Partner rate: an absent AU of the pair is predicted where only "
                     "its partner is present.")
-    if set(OF_A_CORRELATION) & set(numbers):
+    if set(NOT_IN_PER_CENT) & set(numbers):
         said.append("ICC(3,1) and CCC are correlations, not per cent.")
+    if any(heading.startswith("MSE") for heading in numbers):
+        said.append("MSE is a squared error, not per cent.")
     if "real as real" in numbers:
         said.append("Real as real: the share of real images that the discriminator takes for real.")
     if intervals:
@@ -234,8 +243,8 @@ def reading(run, numbers, intervals, printed):
 
 
 def scale_of(heading):
-    """100 for shares, which are printed in per cent, 1 for correlations."""
-    return 1 if heading in OF_A_CORRELATION else 100
+    """100 for shares, which are printed in per cent, 1 for correlations and squared errors."""
+    return 1 if heading in NOT_IN_PER_CENT else 100
 
 
 def edit_table(runs):
@@ -250,7 +259,7 @@ def edit_table(runs):
             read = run.report["edits"].get("expression", {}).get("mean") or {}
             cells += [None if read.get(name) is None else read[name] * 100
                       for name in ("edited", "true")]
-        rows.append([run.preset or "–", name_of(run), str(summary["aus"]),
+        rows.append([run.preset or "–", run.name, str(summary["aus"]),
                      *("undefined" if cell is None else f"{cell:.{2 if cell < 10 else 0}f}"
                        for cell in cells)])
     headings = ["preset", "generator", f"{called} read well",
@@ -299,11 +308,6 @@ def in_order_of_presets(runs):
                                          run.seed))
 
 
-def name_of(run):
-    """Its condition and, where there is one, its seed."""
-    return " ".join(filter(None, [run.condition, run.seed and f"seed {run.seed}"]))
-
-
 def people(report):
     """How many subjects a report's images show, in words."""
     return f"{report['subjects']} subjects" if report["subjects"] else "subjects not named"
@@ -315,7 +319,7 @@ def quality_table(runs):
     runs = [run for run in in_order_of_presets(runs) if "quality" in run.report["edits"]["summary"]]
     if not runs:
         return ""
-    rows = [[run.preset or "–", name_of(run),
+    rows = [[run.preset or "–", run.name,
              *(quality_cell(run.report["edits"]["summary"], place)
                for place in QUALITY_NUMBERS.values())] for run in runs]
     return "\n".join([f"{title_of_edits(runs)}: value asked, image quality, change, person", "",
@@ -360,13 +364,6 @@ def by_condition(runs):
                    key=lambda name: (*place_of.get(name, (1, 0)), in_order(name), name))
     return {name: sorted((run for run in runs if run.condition == name), key=lambda run: run.seed)
             for name in names}
-
-
-def value_at(report, where):
-    """report[a][b][c], None where any of them is missing."""
-    for key in where:
-        report = (report or {}).get(key)
-    return report
 
 
 def spread(values, scale=100):

@@ -9,6 +9,7 @@ import numpy as np
 from lib import images, labels
 from lib.evaluation import feature_maps, plots
 from lib.evaluation.page import Page
+from lib.evaluation.sections import value_at
 
 MISTAKES = 12      # images on the sheet of mistakes
 POINTS = 500       # images that t-SNE places
@@ -50,17 +51,10 @@ def headline(out):
     rows = []
     for name, where in wanted.items():
         if where[0] in out:
-            bounds = at(out["intervals"], where)
-            rows.append([name, number(at(out, where)),
+            bounds = value_at(out["intervals"], where)
+            rows.append([name, number(value_at(out, where)),
                          f"{number(bounds[0])} to {number(bounds[1])}" if bounds else "undefined"])
     return rows
-
-
-def at(report, where):
-    """report[a][b][c], None where any of them is missing."""
-    for key in where:
-        report = (report or {}).get(key)
-    return report
 
 
 def number(value):

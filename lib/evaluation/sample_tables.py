@@ -1,5 +1,6 @@
 """The table of samplers, for `evaluate.py --compare`: each with what `evaluate.py --samples`
 found."""
+from lib.evaluation.sections import value_at
 
 NUMBERS = {  # heading: place in a report's section `samples`
     "asked class read": ("condition", "expression", "mean_recall"),
@@ -20,13 +21,6 @@ NUMBERS = {  # heading: place in a report's section `samples`
 }
 
 
-def value_at(section, place):
-    """section[a][b][c], None where any of them is missing."""
-    for key in place:
-        section = section.get(key) if isinstance(section, dict) else None
-    return section
-
-
 def cell(value):
     """A number for people; – where a sampler has none (one without conditions is not asked for
     any)."""
@@ -37,14 +31,13 @@ def row_of(run, headings):
     """A sampler and its seed, its figures, and whether it has collapsed."""
     section = run.report["samples"]
     values = [value_at(section, NUMBERS[name]) for name in headings]
-    name = " ".join(filter(None, [run.condition, run.seed and f"seed {run.seed}"]))
     collapsed = value_at(section, ("collapse", "collapsed"))
-    return [run.preset or "–", name, *map(cell, values), "yes" if collapsed else "no"]
+    return [run.preset or "–", run.name, *map(cell, values), "yes" if collapsed else "no"]
 
 
 def table(runs, markdown):
-    """Samplers by row. runs: lib.evaluation.comparison.Run; markdown: (head, rows) -> lines."""
-    runs = sorted(runs, key=lambda run: (run.preset, run.condition, run.seed))
+    """Samplers by row. runs: lib.evaluation.comparison.Run, in the order of the rows; markdown:
+    (head, rows) -> lines."""
     headings = [name for name, place in NUMBERS.items()
                 if any(value_at(run.report["samples"], place) is not None for run in runs)]
     head = ["preset", "sampler", *headings, "collapsed"]

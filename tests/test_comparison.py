@@ -1,0 +1,41 @@
+"""Tables of reports: what stands where, in which order and unit."""
+
+from lib.evaluation import comparison
+from lib.evaluation.comparison import Run
+from lib.evaluation.sections import value_at
+
+
+def test_a_place_in_a_report():
+    report = {"au": {"mean": {"f1": 0.5}, "pair": None}, "n": 3}
+    assert value_at(report, ("au", "mean", "f1")) == 0.5
+    assert value_at(report, ()) == report
+    for where in (("va", "ccc"), ("au", "pair", "fdr"), ("n", "f1"), ("au", "mean", "icc")):
+        assert value_at(report, where) is None
+    assert value_at(None, ("au",)) is None
+
+
+def test_samplers_stand_in_the_order_of_presets():
+    """As edits do: not by the alphabet, which has long before quick and smoke last."""
+    section = {"n": 3, "n_real": 3, "n_training": 3, "size": 8}
+    runs = [Run(preset, "faces", "gan", seed, "test", {"samples": section})
+            for preset, seed in (("long", "1"), ("paper", "1"), ("quick", "2"), ("smoke", "1"),
+                                 ("quick", "1"))]
+    lines = [line for line in comparison.table(runs).splitlines() if line.startswith("|")]
+    cells = [[cell.strip() for cell in line.split("|")[1:3]] for line in lines[2:]]
+    assert cells == [["smoke", "gan seed 1"], ["quick", "gan seed 1"], ["quick", "gan seed 2"],
+                     ["long", "gan seed 1"], ["paper", "gan seed 1"]]
+
+
+def sentences(**sections):
+    """What is said below the table of one report."""
+    report = {"n": 2, "subjects": 1, **sections}
+    return comparison.table([Run("quick", "faces", "va", "1", "test", report)]).splitlines()[-1]
+
+
+def test_what_is_not_in_per_cent_is_said():
+    """MSE 0.25 is printed as it is, and only a table that has it speaks of it."""
+    said = sentences(va={"valence": {"ccc": 0.5, "mse": 0.25}})
+    assert "ICC(3,1) and CCC are correlations, not per cent. MSE is a squared error, not" in said
+    assert comparison.scale_of("MSE valence") == comparison.scale_of("ICC") == 1
+    assert comparison.scale_of("F1") == 100
+    assert "MSE" not in sentences(au={"mean": {"f1": 0.5, "icc": 0.5}})
