@@ -57,9 +57,10 @@ def pair_of_set(data):
 def au_numbers(truth, scores, names, truth_at, thresholds, pair=None, intensities=None):
     """Per AU, mean, pooled and pair.
 
-    truth [N,A] in [0, 1], NaN unlabelled; scores [N,A]; truth_at [N,1] and thresholds [A]: present
-    from there on; intensities: bool [N], rows with a level, which PCC, ICC, MSE and MAE are taken
-    over (None: presence only)."""
+    truth [N,A] in [0, 1], NaN unlabelled; scores [N,A]; truth_at [N,1] and thresholds ([A], one
+    number, or [N,A] where people have models of their own): present from there on; intensities:
+    bool [N], rows with a level, which PCC, ICC, MSE and MAE are taken over (None: presence
+    only)."""
     on, predicted = metrics.present(truth, truth_at), metrics.present(scores, thresholds)
     per_au = {}
     for k, name in enumerate(names):

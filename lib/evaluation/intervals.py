@@ -14,9 +14,9 @@ def au_resampled(truth, scores, truth_at, thresholds, levels, people, pair=None)
     """AU numbers in each resample: {'per_au': {metric: [B,A]}, 'mean': {metric: [B]}, 'pooled',
     'pair'}.
 
-    truth [N,A] in [0, 1], NaN unlabelled; scores [N,A]; truth_at [N,1] and thresholds [A]: present
-    from there on; levels: bool [N], rows with a level (None: presence only); pair: two column
-    numbers."""
+    truth [N,A] in [0, 1], NaN unlabelled; scores [N,A]; truth_at [N,1] and thresholds ([A], one
+    number, or [N,A] where people have models of their own): present from there on; levels: bool
+    [N], rows with a level (None: presence only); pair: two column numbers."""
     on, said = metrics.present(truth, truth_at), metrics.present(scores, thresholds)
     sums = people.resampled(bootstrap.detection_sums(people, on, said))  # [B,A,4]
     per_au = bootstrap.detection_numbers(sums)

@@ -19,7 +19,7 @@ from lib.cli import BadInput, note
 from lib.evaluation import bootstrap, gains, intervals
 from lib.evaluation.comparison import markdown, spread
 
-OF_A_CORRELATION = ("ICC", "PCC", "CCC", "MAE")  # beginnings of headings that are not in per cent
+NOT_IN_PER_CENT = ("ICC", "PCC", "CCC", "MAE")  # beginnings of headings
 
 
 @dataclass
@@ -114,7 +114,7 @@ def numbers(file, people):
 
 def scale_of(heading):
     """100 for shares, 1 for correlations and errors."""
-    return 1 if heading.startswith(OF_A_CORRELATION) else 100
+    return 1 if heading.startswith(NOT_IN_PER_CENT) else 100
 
 
 def point(file):
