@@ -52,6 +52,16 @@ def test_curves_are_the_histories_losses(tmp_path, capsys):
     assert status == 0 and Image.open(out).size[0] > 300
     status, _, said = call(loss_curves.main, capsys, first, "--terms", "d_fake", "--out", out)
     assert status == 3 and "d_fake" in said and "d_real" in said
+    classifier = history(tmp_path / "d" / "seed1", [{"step": 5, "loss": 1.0, "seconds": 2.0}])
+    status, _, _ = call(loss_curves.main, capsys, classifier, "--out", out)
+    assert status == 0
+    assert loss_curves.losses(classifier, ["step", "loss", "validation_loss"]) == [
+        "loss", "validation_loss"]
+    assert loss_curves.losses(first, ["step", "d_real", "loss", "g_fake"]) == ["d_real", "g_fake"]
+    nameless = history(tmp_path / "e" / "seed1", [{"step": 5, "change": 1.0}])
+    status, _, said = call(loss_curves.main, capsys, nameless, "--out", tmp_path / "x.png")
+    assert status == 3 and "no name is that of a loss" in said and said.count("\n") == 1
+    assert not (tmp_path / "x.png").exists()
     empty = history(tmp_path / "c" / "seed1", [])
     for bad, what in ((empty, "has not finished an epoch"), (out, "not a history")):
         status, _, said = call(loss_curves.main, capsys, bad, "--out", tmp_path / "x.png")

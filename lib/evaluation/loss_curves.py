@@ -4,6 +4,7 @@
     python -m lib.evaluation.loss_curves runs/*/history.jsonl --terms d_real d_fake --out curves.png
 
 One small chart a training, under the name of its folders; the mean of each epoch over the steps.
+Without --terms a generator shows its d_… and g_…, a classifier what has `loss` in its name.
 """
 
 import json
@@ -23,7 +24,7 @@ class Options:
         help="history.jsonl of trainings", args=["histories"], nargs="+", metavar="history.jsonl"
     )
     out: str = arg(help="where the picture goes", required=True, metavar="FILE.png", writes="file")
-    terms: list[str] = arg([], nargs="+", help="which terms [all losses: d_… and g_…]")
+    terms: list[str] = arg([], nargs="+", help="which terms [all losses: d_… and g_…, else …loss]")
 
 
 def read(path):
@@ -54,8 +55,18 @@ def title(path):
     return " ".join(Path(path).absolute().parts[-3:-1])
 
 
+def losses(path, names):
+    """Which of a history's names are losses; BadInput where none is known by its name."""
+    found = [name for name in names if name.startswith(("d_", "g_"))]
+    found = found or [name for name in names if "loss" in name]
+    if not found:
+        raise BadInput(f"{path}: no name is that of a loss (d_…, g_… or …loss…); "
+                       f"say --terms with some of {' '.join(names)}")
+    return found
+
+
 def draw(histories, terms, out):
-    """The picture. histories: paths; terms: names, or [] for every loss."""
+    """The picture. histories: paths; terms: names, or [] for every loss (see `losses`)."""
     from lib.evaluation import plots  # starts matplotlib
 
     found = [read(path) for path in histories]
@@ -64,7 +75,9 @@ def draw(histories, terms, out):
     if missing:
         raise BadInput(f"--terms {' '.join(missing)}: not in the histories; "
                        f"they have {' '.join(known)}")
-    shown = terms or [name for name in known if name.startswith(("d_", "g_"))]
+    shown = terms or list(dict.fromkeys(
+        name for path, (_, series) in zip(histories, found) for name in losses(path, series)
+    ))
     rows = -(-len(found) // COLUMNS)
     figure, axes = plots.pyplot.subplots(
         rows, min(COLUMNS, len(found)), figsize=(plots.WIDTH * 1.6, HEIGHT * rows + 0.5),
