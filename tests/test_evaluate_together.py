@@ -62,6 +62,52 @@ def test_models_of_different_labels_are_one(people, capsys):
     assert status == 3 and "reads AU01, as" in said and said.count("\n") == 1
 
 
+def test_every_model_is_asked_for_its_registration(people, capsys):
+    """The second of two models, or one person's, expects another than the images have."""
+    aus = without(models.classifier(people / "aus.onnx"), "valence_arousal", "expression")
+    feelings = without(models.classifier(people / "va.onnx"), "au", "expression", "features",
+                       aus=[], expressions=[], registration="3d-8")
+    _, _, said = call(script.main, capsys, "--model", aus, feelings, "--test", people / "set.csv")
+    assert "va.onnx expects registration '3d-8'" in said and said.count("expects") == 1
+    for name in "abc":
+        models.classifier(people / f"{name}.onnx", registration="3d-8" if name == "b" else None)
+    _, _, said = call(script.main, capsys, "--model", people / "{subject}.onnx",
+                      "--test", people / "set.csv")
+    assert "b.onnx expects registration '3d-8'" in said and said.count("expects") == 1
+
+
+def discriminator(path, **meta):
+    """A model that takes an image for real with a probability, its last stripe's brightness."""
+    import onnx
+    from onnx import helper, numpy_helper
+
+    models.classifier(path, **meta)
+    model = onnx.load(str(path))
+    model.graph.initializer.append(numpy_helper.from_array(np.array(3, np.int64), "which"))
+    model.graph.node.append(helper.make_node("Gather", ["au", "which"], ["real"], axis=1))
+    shape = helper.make_tensor_value_info("real", onnx.TensorProto.FLOAT, ["N"])
+    model.graph.output.append(shape)
+    onnx.save(model, str(path))
+    return path
+
+
+def test_a_discriminator_among_several_models_is_measured(people, capsys):
+    """Whatever its place, and where people have models of their own."""
+    aus = without(models.classifier(people / "aus.onnx"), "valence_arousal", "expression")
+    reader = discriminator(people / "d.onnx", real_kind="probability")
+    reader = without(reader, "au", "expression", "features", aus=[], expressions=[])
+    columns = manifest.read(people / "set.csv").numbers("AU26")
+    share = float((columns >= 0.5).mean())  # AU26 is the last stripe
+    assert 0 < share < 1
+    for paths in ((aus, reader), (reader, aus)):
+        report = measure(capsys, "--model", *paths, "--test", people / "set.csv")
+        assert report["real_as_real"] == pytest.approx(share)
+    for name in "abc":
+        discriminator(people / f"{name}.onnx", real_kind="probability")
+    report = measure(capsys, "--model", people / "{subject}.onnx", "--test", people / "set.csv")
+    assert report["real_as_real"] == pytest.approx(share)
+
+
 def one_au(path, k):
     """A model that gives AU k of four only."""
     import onnx

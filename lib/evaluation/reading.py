@@ -29,7 +29,7 @@ class Reading:
     expressions: list = field(default_factory=list)  # E names
     expression: np.ndarray = None                    # [N,E] probabilities
     features: np.ndarray = None                      # [N,F], of the first model that has any
-    real: np.ndarray = None                          # [N] in [0, 1], of a discriminator
+    real: np.ndarray = None                          # [N] in [0, 1], of the first discriminator
 
 
 class Readers:
@@ -58,7 +58,8 @@ class Readers:
         self.aus = [name for model in self.models for name in model.aus]
         self.expressions = [name for model in self.models for name in model.expressions]
         self.outputs = {name for model in self.models for name in model.outputs}
-        onnx_runtime.check_registration(self.models[0], data)
+        for model in self.models:
+            onnx_runtime.check_registration(model, data)
 
     def places(self, pattern):
         """{model's path: rows of its person}."""
@@ -92,7 +93,10 @@ class Readers:
             if (model.aus, model.expressions) != (self.aus, self.expressions):
                 raise BadInput(f"{path}: reads other labels than {self.models[0].path}; "
                                "export all personal models alike")
-            parts.append((rows, read_one(model, self.data.take(rows), batch, default)))
+            own = self.data.take(rows)
+            if model.meta.get("registration") != self.models[0].meta.get("registration"):
+                onnx_runtime.check_registration(model, own)
+            parts.append((rows, read_one(model, own, batch, default)))
         return scattered(parts, len(self.data))
 
     def describe(self):
@@ -151,7 +155,7 @@ def merged(readings):
                 np.concatenate([out.thresholds, other.thresholds]) if both else other.thresholds
             )
             out.aus = out.aus + other.aus
-        for name in ("valence_arousal", "expression", "features"):
+        for name in ("valence_arousal", "expression", "features", "real"):
             if getattr(out, name) is None:
                 setattr(out, name, getattr(other, name))
         out.expressions = out.expressions or other.expressions
@@ -163,11 +167,11 @@ def scattered(parts, count):
     …]."""
     first = parts[0][1]
     out = Reading(first.aus, expressions=first.expressions)
-    for name in ("au", "valence_arousal", "expression", "features", "thresholds"):
+    for name in ("au", "valence_arousal", "expression", "features", "real", "thresholds"):
         if getattr(first, name) is None:
             continue
-        width = getattr(first, name).shape[-1]
-        values = np.full((count, width), np.nan)
+        shape = () if name == "real" else getattr(first, name).shape[-1:]
+        values = np.full((count, *shape), np.nan)
         for rows, part in parts:
             values[rows] = getattr(part, name)
         setattr(out, name, values)
