@@ -14,14 +14,14 @@ PEOPLE = ["p0"] * 4 + ["p1"] * 4 + ["p2"] * 4
 WORSE = np.array([0, 0.2, 0.6, 1, 0.2, 0, 0.6, 1, 0, 0.2, 1, 0.6])
 
 
-def evaluated(folder, condition, test, scores, f1=0.5, seed=1):
-    """A report and the predictions beside it, of one AU; the path of the report."""
+def evaluated(folder, condition, test, scores, f1=0.5, seed=1, data=None):
+    """A report and the predictions beside it, of one AU; the path of the report. data: the digest
+    of what it was tested on."""
     place = folder / "quick" / "faces" / condition / f"seed{seed}"
     place.mkdir(parents=True, exist_ok=True)
     path = place / f"report_{test}.json"
-    path.write_text(
-        json.dumps({"au": {"mean": {"f1": f1, "icc": metrics.icc(TRUTH[: len(scores)], scores)}}})
-    )
+    report = {"au": {"mean": {"f1": f1, "icc": metrics.icc(TRUTH[: len(scores)], scores)}}}
+    path.write_text(json.dumps(report | ({"data": {"digest": data}} if data else {})))
     truth = TRUTH[: len(scores)]
     manifest.write(
         place / f"predictions_{test}.csv",
@@ -90,3 +90,34 @@ def test_reports_that_do_not_fit_are_refused(tmp_path):
         source_table.table([first, evaluated(tmp_path, "c", "home", TRUTH[:8])])
     with pytest.raises(BadInput, match="say CONDITION=FILE.csv"):
         source_table.table([first], ["a.csv"])
+
+
+def test_every_seed_was_tested_on_the_same_images(tmp_path):
+    """The second seed of either row has eight of the twelve images."""
+    whole = [evaluated(tmp_path, name, "home", TRUTH) for name in "ab"]
+    for name in "ab":
+        part = evaluated(tmp_path, name, "home", TRUTH[:8], seed=2)
+        with pytest.raises(BadInput, match=f"{name}/seed2/.* is of other images"):
+            source_table.table([*whole, part])
+
+
+def test_the_data_of_a_test_are_the_same(tmp_path):
+    """Images of one name may have got other labels."""
+    paths = [evaluated(tmp_path, name, "home", TRUTH, data="one") for name in "ab"]
+    paths.append(evaluated(tmp_path, "c", "home", TRUTH))  # does not say
+    assert len(rows(source_table.table(paths))) == 4
+    other = evaluated(tmp_path, "b", "home", TRUTH, seed=2, data="two")
+    with pytest.raises(BadInput, match="b/seed2/.*: was tested on other data than .*a/seed1"):
+        source_table.table([*paths, other])
+
+
+def test_tests_and_seeds_in_any_order(tmp_path):
+    given = [("a", "home", 10), ("a", "other", 2), ("a", "home", 2), ("a", "other", 10),
+             ("b", "other", 1), ("b", "home", 1)]
+    paths = [evaluated(tmp_path, name, test, TRUTH, seed=seed) for name, test, seed in given]
+    found = source_table.grouped(paths)
+    assert [run.seed for _, run in found["a"]["home"]] == ["2", "10"]
+    assert [run.seed for _, run in found["a"]["other"]] == ["2", "10"]
+    head, first, second = rows(source_table.table(paths))
+    assert [cell for cell in head if ": F1" in cell] == ["home: F1", "other: F1"]
+    assert first[2] == "2" and second[:4] == ["b", "–", "1", "50.0"]

@@ -52,7 +52,7 @@ def sizes(learnt):
 
 def grouped(paths):
     """{condition: {test: [(path, Run)]}}, seeds in order; BadInput for a report out of place, or
-    where a condition lacks a test or reports differ in what they were tested on."""
+    where a condition lacks a test or reports of a test differ in the data they were tested on."""
     found = {}
     for path in paths:
         one = comparison.read(path)
@@ -63,12 +63,28 @@ def grouped(paths):
         found.setdefault(one.condition, {}).setdefault(one.test, []).append((path, one))
     first = next(iter(found.values()))
     for condition, tests in found.items():
-        if list(tests) != list(first):
+        if set(tests) != set(first):
             raise BadInput(
                 f"{condition}: has reports of {', '.join(tests)}, and the first condition of "
                 f"{', '.join(first)}; give the same tests of all"
             )
+        for test, members in tests.items():
+            check_data(members, first[test][0])
+            members.sort(key=lambda member: comparison.in_order(member[1].seed))
     return found
+
+
+def check_data(members, first):
+    """BadInput where one of the reports [(path, Run)] was made on other data than the first; a
+    report that does not say on which is let be."""
+    path, one = first
+    for other, run in members:
+        digests = [each.report.get("data", {}).get("digest") for each in (one, run)]
+        if None not in digests and digests[0] != digests[1]:
+            raise BadInput(
+                f"{other}: was tested on other data than {path}; "
+                "evaluate all conditions on the same test"
+            )
 
 
 class Test:
@@ -77,8 +93,18 @@ class Test:
     def __init__(self, name, members):
         """members: [(path, Run)] of the condition that the others are compared with."""
         self.name, self.first = name, predictions(members, name)
+        self.check_images(self.first)
         self.people = bootstrap.People.of(self.first[0].subjects)
         self.resampled, self.point = self.icc(self.first)
+
+    def check_images(self, files):
+        """BadInput where one of the files has other images than the first of the table."""
+        for file in files:
+            if file.images != self.first[0].images:
+                raise BadInput(
+                    f"{file.name}: is of other images than {self.first[0].name}; "
+                    "evaluate all conditions on the same test"
+                )
 
     def icc(self, files):
         """(mean over files of the ICC of each resample [B], the same of the whole test)."""
@@ -102,11 +128,7 @@ class Test:
         files = predictions(members, self.name)
         if [file.name for file in files] == [file.name for file in self.first]:
             return [*out, "–", "–"]
-        if files[0].images != self.first[0].images:
-            raise BadInput(
-                f"{files[0].name}: is of other images than {self.first[0].name}; "
-                "evaluate all conditions on the same test"
-            )
+        self.check_images(files)
         resampled, point = self.icc(files)
         bounds = bootstrap.difference(resampled, self.resampled, self.people)["interval"]
         return [
