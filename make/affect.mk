@@ -9,13 +9,16 @@ va:  # the goal where none is named
 ARCH ?= $(EDITOR)
 include make/faces.mk
 
-generator := $(run)/generators/$(ARCH)/seed$(GENERATOR_SEED)/generator.onnx
+generator := $(run)/generators/$(variant)/seed$(GENERATOR_SEED)/generator.onnx
 affect := $(run)/affect
+emotions := $(affect)/emotions$(by_generator)
 compared ?= va expressions au emotions joint
 of_others ?=
 learn = --validation $(validation) --out $@ --seed $* --device $(DEVICE) --resume $(classifier_options)
 
-va expressions au joint emotions: %: $(affect)/%/seed$(SEED)/report_natural.json
+va expressions au joint: %: $(affect)/%/seed$(SEED)/report_natural.json
+
+emotions: $(emotions)/seed$(SEED)/report_natural.json
 
 $(affect)/va/seed%/classifier.pt: $(data) | $(READY)
 	$(PY) train_classifier.py --train $(labelled) --tasks va --losses va=$(VA_LOSS) $(learn)
@@ -31,10 +34,10 @@ $(affect)/joint/seed%/classifier.pt: $(data) | $(READY)
 	$(PY) train_classifier.py --train $(labelled) --tasks au va expression $(au_loss) $(learn)
 
 # expressions of labelled faces, and of edits that show the AUs of an emotion (FACS) and carry its name
-$(affect)/emotions/seed%/classifier.pt: $(affect)/emotions/synthetic/manifest.csv
+$(emotions)/seed%/classifier.pt: $(emotions)/synthetic/manifest.csv
 	$(PY) train_classifier.py --train $(labelled) $< --tasks expression $(learn)
 
-$(affect)/emotions/synthetic/manifest.csv: $(generator)
+$(emotions)/synthetic/manifest.csv: $(generator)
 	$(PY) synthesize.py --model $< --source $(labelled) --recipe emotions --level-range 0.3 1 --count $(count) \
 	  --out $(@D) --sheet $(@D)/sheet.png --device $(DEVICE)
 
@@ -51,8 +54,9 @@ $(affect)/%/report_natural.json: $(affect)/%/classifier.onnx
 	@echo 'report: $@' >&2
 
 of_seeds = $(foreach c,$1,$(foreach s,$(SEEDS),$c/seed$s/report_natural.json))
-made_here := $(addprefix $(affect)/,$(call of_seeds,$(compared)))
-tables := $(call of_seeds,$(compared) $(of_others))
+of_names := $(patsubst emotions,$(notdir $(emotions)),$(compared))
+made_here := $(addprefix $(affect)/,$(call of_seeds,$(of_names)))
+tables := $(call of_seeds,$(of_names) $(of_others))
 
 compare: $(made_here)
 	$(PY) evaluate.py --compare $(addprefix $(affect)/,$(tables))

@@ -11,10 +11,7 @@ ARCH ?= $(EDITOR)
 # em is the thesis's name for what the editor of faces-em makes, trained from seed 1; another generator, or another
 # seed of it, gives its name to the folder of a condition: ganimation-g1, warp-editor-g2-first. Goals go on saying em:
 # em-first GENERATOR_SEED=2 makes warp-editor-g2-first
-usual := $(if $(filter mnist,$(SET)),$(MNIST_EDITOR),$(EDITOR))
-# VARIANT=no-cycle CONFIG="w_cycle=0": the same generator with other settings, under a name of its own
-variant := $(ARCH)$(VARIANT:%=-%)
-em := $(if $(filter $(usual)-1,$(variant)-$(GENERATOR_SEED)),em,$(variant)-g$(GENERATOR_SEED))
+em := $(or $(named_generator),em)
 generator = $(edits)/generators/$(variant)/seed$(GENERATOR_SEED)
 
 include make/$(SET).mk

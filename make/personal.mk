@@ -12,7 +12,7 @@ ARCH ?= $(EDITOR)
 include make/faces.mk
 
 generic := $(run)/supervised/seed$(SEED)
-generator := $(edits)/generators/$(ARCH)/seed$(GENERATOR_SEED)/generator.onnx
+generator := $(edits)/generators/$(variant)/seed$(GENERATOR_SEED)/generator.onnx
 at := $(run)/personal/seed$(SEED)
 PERSONAL_LEVELS := 0 0.2 0.4 0.6 0.8 1
 PERSONAL := --batch 25 --personal-steps 50 --personal-rates 1e-5 1e-4 1e-3 $(au_loss) --augment faces
@@ -22,9 +22,12 @@ learn = --validation $(word 2,$^) --out $@ --seed $(SEED) --device $(DEVICE) --r
 tests := test $(if $(test_natural),test_natural)
 files := $(tests:test%=report%.json)
 natural := $(lastword $(tests))
-rows := generic target-domain personal last-layer calibrated normalised-neutral normalised-mean
+# these learn from edits
+personal := personal$(by_generator)
+last_layer := last-layer$(by_generator)
+rows := generic target-domain $(personal) $(last_layer) calibrated normalised-neutral normalised-mean
 reports_of = $(foreach row,$1,$(files:%=$(at)/$(row)/%))
-personalised: $(call reports_of,generic personal last-layer)
+personalised: $(call reports_of,generic $(personal) $(last_layer))
 normalised: $(call reports_of,generic calibrated normalised-neutral normalised-mean)
 
 # ---- the generic model, and the editor --------------------------------------------------------------------
@@ -51,21 +54,23 @@ $(at)/%-mean.csv: $(at)/%.csv
 
 # ---- personal models: six levels of each AU, made from the neutral image ----------------------------------
 read := $(tests) validation
-$(at)/people.csv: $(generator) $(read:%=$(at)/%.csv)
+people := $(at)/people$(by_generator).csv
+made := $(at)/edits$(by_generator)
+$(people): $(generator) $(read:%=$(at)/%.csv)
 	for level in $(PERSONAL_LEVELS); do \
 	  $(PY) synthesize.py --model $< --source $(read:%=$(at)/%_neutral.csv) --assume-neutral \
-	    --recipe single-au --level $$level --out $(at)/edits/$$level --device $(DEVICE) || exit; done
-	$(PY) -m lib.manifest merge $(PERSONAL_LEVELS:%=$(at)/edits/%/manifest.csv) --out $@
+	    --recipe single-au --level $$level --out $(made)/$$level --device $(DEVICE) || exit; done
+	$(PY) -m lib.manifest merge $(PERSONAL_LEVELS:%=$(made)/%/manifest.csv) --out $@
 
-personal = $(PY) train_classifier.py --init $(generic)/classifier.pt --personalise $< --validation $(at)/validation.csv \
-  --out '$(@D)/{subject}.pt' --seed $(SEED) --device $(DEVICE) $(PERSONAL)
+personalise = $(PY) train_classifier.py --init $(generic)/classifier.pt --personalise $< \
+  --validation $(at)/validation.csv --out '$(@D)/{subject}.pt' --seed $(SEED) --device $(DEVICE) $(PERSONAL)
 
-$(at)/personal/.done: $(at)/people.csv $(generic)/classifier.pt
-	$(personal)
+$(at)/$(personal)/.done: $(people) $(generic)/classifier.pt
+	$(personalise)
 	@touch $@
 
-$(at)/last-layer/.done: $(at)/people.csv $(generic)/classifier.pt
-	$(personal) --only-heads
+$(at)/$(last_layer)/.done: $(people) $(generic)/classifier.pt
+	$(personalise) --only-heads
 	@touch $@
 
 # ---- models of the test set's own domain: each third of its people is read by a model of the other two thirds ----------
@@ -116,14 +121,15 @@ $(at)/normalised-mean/$(1:test%=report%.json): $(at)/normalised-mean/classifier.
 $(of_references:%=$(at)/%/$(1:test%=report%.json)): %/$(1:test%=report%.json): %/classifier.onnx $(at)/$1.csv
 	$$(evaluate_$1) --model $$< > $$@.tmp && mv $$@.tmp $$@
 endef
-of_people := personal last-layer target-domain
+of_people := $(personal) $(last_layer) target-domain
 of_references := calibrated normalised-neutral
 $(foreach name,$(tests),$(eval $(call reports_on,$(name))))
 
 # what the features of one person's images tell apart, by the generic and by the personal model
-page := $(at)/features/index.html
-$(page): $(generic)/classifier.onnx $(at)/$(natural).csv $(at)/personal/.done
-	$(PY) -m lib.evaluation.feature_maps $< '$(at)/personal/{subject}.onnx' --test $(word 2,$^) --out $(@D)
+features := $(at)/features$(by_generator)
+page := $(features)/index.html
+$(page): $(generic)/classifier.onnx $(at)/$(natural).csv $(at)/$(personal)/.done
+	$(PY) -m lib.evaluation.feature_maps $< '$(at)/$(personal)/{subject}.onnx' --test $(word 2,$^) --out $(@D)
 
 # Every row against the generic model, person by person, a table for each test. Models of the test's own domain learn
 # from it, and are read on the natural one only
@@ -136,10 +142,11 @@ kept := $(results)/personal/seed$(SEED)
 results: $(foreach name,$(tests),$(call table_of,$(name))) $(page)
 	@mkdir -p $(kept)
 	$(foreach name,$(tests),$(PY) -m lib.evaluation.personal_table $(call table_of,$(name)) \
-	  --out $(kept)/$(name:test%=table%).md &&) cp $(at)/features/features.png $(kept)
+	  --out $(kept)/$(name:test%=table%)$(by_generator).md &&) \
+	  cp $(features)/features.png $(kept)/features$(by_generator).png
 	cd $(run) && cp --parents $(foreach name,$(tests),$(patsubst $(run)/%,%,$(call table_of,$(name)))) $(CURDIR)/$(results)
 
-beside: $(call reports_of,generic personal)
+beside: $(call reports_of,generic $(personal))
 	$(PY) evaluate.py --compare $^
 	for file in $(tests:test%=predictions%.csv); do echo; \
-	  $(PY) evaluate.py --compare $(at)/personal/$$file --against $(at)/generic/$$file; done
+	  $(PY) evaluate.py --compare $(at)/$(personal)/$$file --against $(at)/generic/$$file; done

@@ -45,7 +45,7 @@ POSES_TURNED_paper := 17500
 POSES_DIR := data/$(PRESET)/registration
 POSES_RUN := runs/$(PRESET)/registration
 results := runs/results/$(PRESET)/registration
-conditions := real-2d synthetic-2d real-3d synthetic-3d turned-2d
+conditions := real-2d synthetic$(by_generator)-2d real-3d synthetic$(by_generator)-3d turned$(by_generator)-2d
 reports = $(foreach c,$(conditions),$(foreach s,$(SEEDS),$(c)/seed$(s)/report.json))
 
 faces-registration: $(conditions:%=$(POSES_RUN)/%/seed$(SEED)/report.json)
@@ -68,7 +68,7 @@ mode := 3d
 include make/registration_mode.mk
 
 # synthetic 3D faces as FERA 2017's poses would show them, then 2D registered
-turned := $(POSES_RUN)/turned-2d
+turned := $(POSES_RUN)/turned$(by_generator)-2d
 
 $(turned)/frontal/manifest.csv: $(POSES_RUN)/generators/$(ARCH)-3d/seed$(GENERATOR_SEED)/generator.onnx
 	$(PY) synthesize.py --model $< --source $(POSES_DIR)/3d/training/manifest.csv --recipe reweight --seed 1 \

@@ -3,7 +3,7 @@
 faces := $(POSES_DIR)/$(mode)
 real := $(POSES_RUN)/real-$(mode)
 editor := $(POSES_RUN)/generators/$(ARCH)-$(mode)
-synthetic := $(POSES_RUN)/synthetic-$(mode)
+synthetic := $(POSES_RUN)/synthetic$(by_generator)-$(mode)
 $(faces)/% $(real)/% $(editor)/% $(synthetic)/%: mode := $(mode)
 $(faces)/% $(real)/% $(editor)/% $(synthetic)/%: faces := $(faces)
 

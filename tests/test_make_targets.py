@@ -423,6 +423,35 @@ def test_goals_say_em_whatever_made_the_edits(goal, tmp_path):
     assert f"/faces/{usual}/seed1/report.json.tmp" in plan(tmp_path, f"faces-{goal}")
 
 
+def written(text):
+    """{what a plan writes: the command that writes it}"""
+    made = {}
+    for line in text.splitlines():
+        for place in re.findall(r"(?:--out|--predictions|>|cp .*?) '?(runs/[^ ']+)", line):
+            assert made.setdefault(place, line) == line, place
+    return made
+
+
+@pytest.mark.parametrize("target, other, name", [
+    ("results-personal", "GENERATOR_SEED=2", "warp-editor-g2"),
+    ("results-personal", "ARCH=ganimation", "ganimation-g1"),
+    ("results-personal", "VARIANT=x CONFIG=w_pair=0", "warp-editor-x-g1"),
+    ("results-sources", "GENERATOR_SEED=2", "warp-editor-g2"),
+    ("results-domain", "GENERATOR_SEED=2", "warp-editor-g2"),
+    ("compare-affect", "GENERATOR_SEED=2", "warp-editor-g2"),
+    ("faces-emotions", "VARIANT=x CONFIG=w_pair=0", "warp-editor-x-g1"),
+    ("compare-registration", "GENERATOR_SEED=2", "warp-editor-g2"),
+])
+def test_what_two_generators_make_stands_side_by_side(target, other, name, tmp_path):
+    """A place that both plans write is written by the same command."""
+    usual, made = (written(plan(tmp_path, target, "SEEDS=1", *more))
+                   for more in ([], other.split()))
+    assert [place for place in made if name in place]
+    assert not [place for place in usual if name in place]
+    for place in {*usual} & {*made}:
+        assert usual[place] == made[place]
+
+
 def test_reweighted_has_the_aus_of_em_whatever_else_is_compared(tmp_path):
     for variables in (["GENERATOR_SEED=2"], ["VARIANT=x", "CONFIG=w_pair=0"]):
         text = plan(tmp_path, "compare-faces", "SEEDS=1", *variables)
