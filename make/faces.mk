@@ -59,10 +59,11 @@ licence := $(or $(LICENCE),$(if $(own),,rendered faces: CC0))
 data := $(if $(own),$(FACES_RUN)/.checked,$(FACES_DIR)/.done)
 
 # ---- options of each stage -------------------------------------------------------------------------------
-# the tables of compare-faces. em-activate-first is the use of edits that was chosen, and upsampled-longer learns as long
-# without them. Personal models stand in tables of their own below the others: their test leaves out neutral frames
-CONDITIONS ?= supervised upsampled upsampled-longer pseudo $(if $(own),,pseudo-5x) reweighted em em-activate-first \
-  balanced-real balanced $(if $(own),,personalised truth)
+# the tables of compare-faces. pseudo-5x has the images of five times as many people, and is else as pseudo-upsampled.
+# em-activate-first is the use of edits that was chosen, and upsampled-longer learns as long without them. Personal models
+# stand in tables of their own below the others: their test leaves out neutral frames
+CONDITIONS ?= supervised upsampled upsampled-longer pseudo pseudo-upsampled $(if $(own),,pseudo-5x) reweighted em \
+  em-activate-first balanced-real balanced $(if $(own),,personalised truth)
 BEST ?= em-activate-first
 BASE ?= upsampled-longer
 

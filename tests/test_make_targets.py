@@ -206,8 +206,9 @@ def test_further_conditions_stand_in_the_tables(tmp_path):
 def test_the_tables_of_faces_have_what_a_reader_expects(tmp_path):
     reports = table(plan(tmp_path, "compare-faces", "SEEDS=1"))
     names = [word.split("/")[3] for word in reports if word.endswith("/report.json")]
-    assert names == ["supervised", "upsampled", "upsampled-longer", "pseudo", "pseudo-5x",
-                     "reweighted", "em", "em-activate-first", "balanced-real", "balanced", "truth"]
+    assert names == ["supervised", "upsampled", "upsampled-longer", "pseudo",
+                     "pseudo-upsampled", "pseudo-5x", "reweighted", "em", "em-activate-first",
+                     "balanced-real", "balanced", "truth"]
     (tmp_path / "x.csv").touch()
     own = [f"{part}=x.csv" for part in ("LABELLED", "UNLABELLED", "VALIDATION", "TEST")]
     own_names = [word.split("/")[3] for word in table(plan(tmp_path, "compare-faces", *own))
@@ -299,7 +300,7 @@ def test_equal_epochs_have_a_folder_of_their_own_and_the_same_edits(tmp_path):
         plan(tmp_path, "compare-faces", "EPOCHS=30", "SEEDS=1", "BESIDES=em-checked"))
     of_epochs = [line for line in text.splitlines() if "--out runs/quick/faces-epochs30/" in line]
     trained = [line for line in of_epochs if "train_classifier.py" in line]
-    assert len(trained) == 13  # the table's, em-checked and what em-activate-first begins with
+    assert len(trained) == 14  # the table's, em-checked and what em-activate-first begins with
     assert all("--epochs 30 --schedule cosine" in line for line in trained)
     # the second part of em-activate-first and upsampled-longer
     assert sum("--max-steps 300 " in line for line in trained) == 2
