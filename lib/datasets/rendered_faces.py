@@ -179,7 +179,7 @@ def say_ceiling(plan):
     from lib.rendering.behaviour import ccc, feeling
 
     meant = feeling(plan.levels)
-    log("ceiling CCC from AUs alone: " + ", ".join(
+    log(f"{plan.name}: ceiling CCC from AUs alone: " + ", ".join(
         f"{name} {ccc(meant[:, i], plan.feeling[:, i]):.3f}"
         for i, name in enumerate(("valence", "arousal"))
     ))
@@ -206,7 +206,7 @@ def main(argv=None):
     todo = []
     for plan in plans(options):
         mark = digest(plan.digest(), options.size, options.format, LOOKS[options.look])
-        if plan.name == "labelled":
+        if plan.name in ("labelled", "test_natural"):
             say_ceiling(plan)
         if made.get(plan.name) != mark or not (out / f"{plan.name}.csv").exists():
             todo.append((plan, mark, out / f".{plan.name}-{mark}"))
