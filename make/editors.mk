@@ -143,7 +143,7 @@ discriminators: $(foreach r,$(reports),$(compared:%=%/$r))
 siddiqui := $(of)/fexgan-expressions
 siddiqui_cells := $(EDITOR_SEEDS:%=$(siddiqui)/seed%)
 siddiqui_figures := $(foreach c,$(siddiqui_cells),$(foreach f,4 5 6,$c/figure$f/manifest.csv))
-learnt := $(firstword $(labelled))
+learnt := $(labelled_rows)
 held_out := $(or $(test_natural),$(test))
 
 .PHONY: fexgan-table results-fexgan
@@ -155,7 +155,7 @@ $(siddiqui)/%/sampler.onnx: $(siddiqui)/%/generator.pt
 	$(PY) export_onnx.py $< --as sampler --out $@
 
 made_of = $(PY) synthesize.py --model $< --out $(@D) --device $(DEVICE) --source
-$(siddiqui)/%/discriminator/learnt/manifest.csv: $(siddiqui)/%/generator.onnx
+$(siddiqui)/%/discriminator/learnt/manifest.csv: $(siddiqui)/%/generator.onnx $(merged)
 	$(made_of) $(learnt) --recipe expressions --sources all --count $$($(PY) -m lib.manifest count $(learnt))
 
 $(siddiqui)/%/discriminator/held_out/manifest.csv: $(siddiqui)/%/generator.onnx

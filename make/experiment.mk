@@ -222,14 +222,8 @@ $(run)/$(balanced)/seed%/classifier.pt: $(edits)/$(balanced)/synthetic/manifest.
 $(run)/balanced-real/seed%/classifier.pt: $(run)/balanced-real/balanced.csv
 	$(PY) train_classifier.py --train $< $(learn)
 
-# several files of your own as one: rows to draw from, and to take as targets of edits
-merged := $(if $(word 2,$(labelled)),$(edits)/labelled.csv)
-rows := $(or $(merged),$(labelled))
-$(edits)/labelled.csv: $(data)
-	$(PY) -m lib.manifest merge $(labelled) --out $@
-
 $(run)/balanced-real/balanced.csv: $(data) $(merged) | $(READY)
-	$(PY) -m lib.balance $(rows) --levels --count $(count) --out $@
+	$(PY) -m lib.balance $(labelled_rows) --levels --count $(count) --out $@
 
 # ---- synthetic images ------------------------------------------------------------------------------------
 ifneq ($(EPOCHS),)
@@ -266,10 +260,10 @@ $(edits)/$(em)-rare/synthetic/manifest.csv: $(generator)/generator.onnx
 	$(synthesize) --aus $(RARE) $(synthesis_options)
 
 $(edits)/$(balanced)/synthetic/manifest.csv: $(generator)/generator.onnx $(merged)
-	$(synthesize) --recipe balanced --targets $(rows) $(any_face)
+	$(synthesize) --recipe balanced --targets $(labelled_rows) $(any_face)
 
 $(edits)/$(em)-mixed/synthetic/manifest.csv: $(generator)/generator.onnx $(merged)
-	$(synthesize) --recipe random --targets $(rows) $(any_face)
+	$(synthesize) --recipe random --targets $(labelled_rows) $(any_face)
 
 $(edits)/$(em)-activate/synthetic/manifest.csv: $(generator)/generator.onnx
 	$(synthesize) --recipe activate $(levels) $(any_face)

@@ -119,6 +119,14 @@ $(FACES_RUN)/.checked: $(LABELLED) $(UNLABELLED) $(VALIDATION) $(TEST) $(TEST_NA
 	  --apart $(TEST_NATURAL) $(shared))
 	@mkdir -p $(@D) && touch $@
 
+# several files of your own as one: rows to draw from, and to take as targets of edits
+merged := $(if $(word 2,$(labelled)),$(edits)/labelled.csv)
+labelled_rows := $(or $(merged),$(labelled))
+ifneq ($(merged),)
+$(merged): $(data)
+	$(PY) -m lib.manifest merge $(labelled) --out $@
+endif
+
 ifneq ($(own),)
 $(warning $(FACES): your own data have no judge and no true images of edits; those checks are skipped)
 else

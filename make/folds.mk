@@ -13,8 +13,8 @@ include make/faces.mk
 split := $(run)/folds-$(FOLDS)
 protocol := $(if $(filter disfa leave-one-out,$(FOLDS)),--protocol $(FOLDS),--folds $(FOLDS))
 
-$(split)/.done: $(data) | $(READY)
-	$(PY) -m lib.datasets.split $(firstword $(labelled)) --out $(@D) $(protocol)
+$(split)/.done: $(data) $(merged) | $(READY)
+	$(PY) -m lib.datasets.split $(labelled_rows) --out $(@D) $(protocol)
 	@touch $@
 
 # how many folds there are is known once the people are split

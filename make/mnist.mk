@@ -48,6 +48,7 @@ edits := $(MNIST_RUN)
 run := $(MNIST_RUN)$(EPOCHS:%=-epochs%)
 results := runs/results/$(PRESET)/$(MNIST)$(EPOCHS:%=-epochs%)
 labelled := $(MNIST_DIR)/labelled.csv
+labelled_rows := $(labelled)
 unlabelled := $(MNIST_DIR)/unlabelled.csv
 validation := $(MNIST_DIR)/validation.csv
 test := $(MNIST_DIR)/test.csv

@@ -43,11 +43,11 @@ $(generator):
 $(at)/%.csv: $(generic)/classifier.onnx
 	$(PY) -m lib.references $($*) --by least --model $< --drop --frames $(at)/$*_neutral.csv --out $@
 
-$(at)/labelled.csv: $(data)  # people who are learnt from have labels
-	$(PY) -m lib.references $(firstword $(labelled)) --by labels --out $@
+$(at)/labelled.csv: $(data) $(merged)  # people who are learnt from have labels
+	$(PY) -m lib.references $(labelled_rows) --by labels --out $@
 
-$(at)/labelled-mean.csv: $(data)
-	$(PY) -m lib.references $(firstword $(labelled)) --by mean --out $@
+$(at)/labelled-mean.csv: $(data) $(merged)
+	$(PY) -m lib.references $(labelled_rows) --by mean --out $@
 
 $(at)/%-mean.csv: $(at)/%.csv
 	$(PY) -m lib.references $< --by mean --out $@

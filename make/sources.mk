@@ -14,10 +14,10 @@ include make/faces.mk
 
 at := $(run)/sources
 other := $(or $(OTHER),data/$(PRESET)/faces-world)
-home_labelled := $(firstword $(labelled))
+home_labelled := $(labelled_rows)
 home_test := $(or $(test_natural),$(test))
 other_test := $(other)/$(if $(OTHER),test,test_natural).csv
-sets := $(data) $(if $(OTHER),,$(other)/.done)
+sets := $(data) $(merged) $(if $(OTHER),,$(other)/.done)
 validation_both := $(at)/validation.csv
 reader := $(run)/supervised/seed1/classifier.onnx
 generator := $(run)/generators/$(variant)/seed$(GENERATOR_SEED)/generator.onnx

@@ -228,6 +228,13 @@ def test_several_files_under_make(domains, tmp_path):
         ran = [line.split() for line in lines if f" {stage} " in line and f" {option} " in line]
         assert ran, stage
         assert all(words[words.index(option) + 1:][:2] == [str(a), str(b)] for words in ran), stage
+    for goal, given in (("faces-folds", f"lib.datasets.split {merged} --out"),
+                        ("faces-normalised", f"lib.references {merged} --by labels"),
+                        ("compare-domain", f"labelled.csv {merged} --weights 1 0.5"),
+                        ("compare-sources", f"--source {merged} --targets {merged} --recipe")):
+        said = make(tmp_path, "-n", goal, **own, SEEDS=1, OTHER=domains).stdout
+        assert given in " ".join(said.split()), goal
+        assert said.count(f"lib.manifest merge {a} {b} --out {merged}") == 1, goal
     for name in ("UNLABELLED", "VALIDATION", "TEST", "TEST_NATURAL"):
         done = make(tmp_path, "-n", "faces-em", **{**own, name: f"{b} {c}"})
         assert done.returncode == 2
