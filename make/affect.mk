@@ -51,6 +51,7 @@ $(affect)/%/report_natural.json: $(affect)/%/classifier.onnx
 	$(PY) evaluate.py --model $< --test $(or $(test_natural),$(test)) \
 	  $(if $(filter seed$(SEED),$(notdir $(@D))),--report $(@D)/plots) \
 	  --predictions $(@D)/predictions_natural.csv --device $(DEVICE) > $@.tmp && mv $@.tmp $@
+	$(call card_of,report_natural.json)
 	@echo 'report: $@' >&2
 
 of_seeds = $(foreach c,$1,$(foreach s,$(SEEDS),$c/seed$s/report_natural.json))

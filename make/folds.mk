@@ -36,4 +36,5 @@ $(split)/%/seed$(SEED)/classifier.pt: $(split)/.done
 
 $(split)/%/seed$(SEED)/predictions-$(STRIDE).csv: $(split)/%/seed$(SEED)/classifier.onnx
 	$(PY) evaluate.py --model $< --test $(split)/$*/test.csv --stride $(STRIDE) --predictions $@ --device $(DEVICE) \
-	  > $(@D)/report-$(STRIDE).json
+	  > $(@D)/report-$(STRIDE).json.tmp && mv $(@D)/report-$(STRIDE).json.tmp $(@D)/report-$(STRIDE).json
+	$(call card_of,report-*.json)

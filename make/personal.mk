@@ -117,10 +117,14 @@ $(of_people:%=$(at)/%/$(1:test%=report%.json)): %/$(1:test%=report%.json): %/.do
 
 $(at)/normalised-mean/$(1:test%=report%.json): $(at)/normalised-mean/classifier.onnx $(at)/$1-mean.csv
 	$$(evaluate_$1) --model $$< > $$@.tmp && mv $$@.tmp $$@
+	$$(card)
 
 $(of_references:%=$(at)/%/$(1:test%=report%.json)): %/$(1:test%=report%.json): %/classifier.onnx $(at)/$1.csv
 	$$(evaluate_$1) --model $$< > $$@.tmp && mv $$@.tmp $$@
+	$$(card)
 endef
+# of a model that stands beside its reports: generic has its own card, and a person's model keeps the first one
+card = $(call card_of,$(files))
 of_people := $(personal) $(last_layer) target-domain
 of_references := calibrated normalised-neutral
 $(foreach name,$(tests),$(eval $(call reports_on,$(name))))

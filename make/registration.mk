@@ -45,6 +45,7 @@ POSES_TURNED_paper := 17500
 POSES_DIR := data/$(PRESET)/registration
 POSES_RUN := runs/$(PRESET)/registration
 results := runs/results/$(PRESET)/registration
+licence := $(or $(LICENCE),rendered faces: CC0)
 conditions := real-2d synthetic$(by_generator)-2d real-3d synthetic$(by_generator)-3d turned$(by_generator)-2d
 reports = $(foreach c,$(conditions),$(foreach s,$(SEEDS),$(c)/seed$(s)/report.json))
 
@@ -84,6 +85,7 @@ $(turned)/seed%/classifier.pt: $(turned)/synthetic/manifest.csv $(POSES_DIR)/2d/
 $(turned)/%/report.json: $(turned)/%/classifier.onnx $(POSES_DIR)/2d/test/manifest.csv
 	$(PY) evaluate.py --model $< --test $(POSES_DIR)/2d/test/manifest.csv --by yaw pitch --of $(POSES_DIR)/test.csv \
 	  --device $(DEVICE) > $@.tmp && mv $@.tmp $@
+	$(call card_of,report.json)
 	@echo 'report: $@' >&2
 
 %/classifier.onnx: %/classifier.pt

@@ -38,8 +38,10 @@ evaluate = $(PY) evaluate.py --model $< --test $(faces)/test/manifest.csv --by y
 
 $(real)/%/report.json: $(real)/%/classifier.onnx $(faces)/test/manifest.csv
 	$(evaluate)
+	$(call card_of,report.json)
 	@echo 'report: $@' >&2
 
 $(synthetic)/%/report.json: $(synthetic)/%/classifier.onnx $(faces)/test/manifest.csv
 	$(evaluate)
+	$(call card_of,report.json)
 	@echo 'report: $@' >&2

@@ -165,11 +165,16 @@ $(edits_first)/seed%/classifier.pt: $(few_edits)/seed%/classifier.pt
 
 # ---- reports and tables ----------------------------------------------------------------------------------
 evaluate = $(PY) evaluate.py --model $< --device $(DEVICE)
+card = $(call card_of,report_home.json report_other.json)
+# models of two sets: what OTHER may be used for is not known here
+licence := $(if $(OTHER),$(LICENCE),$(licence))
 $(at)/%/report_home.json: $(at)/%/classifier.onnx
 	$(evaluate) --test $(home_test) --predictions $(@D)/predictions_home.csv > $@.tmp && mv $@.tmp $@
+	$(card)
 
 $(at)/%/report_other.json: $(at)/%/classifier.onnx
 	$(evaluate) --test $(other_test) --predictions $(@D)/predictions_other.csv > $@.tmp && mv $@.tmp $@
+	$(card)
 
 learnt = --learnt $(foreach c,$(1),$c=$(at)/$c/train.csv)
 compare-sources: $(call reports_of,$(source_rows),$(SEEDS))

@@ -187,6 +187,7 @@ def test_each_fold_is_trained_and_all_are_pooled(copy):
         place = f"runs/quick/faces/folds-3/{fold}"
         assert f"--train {place}/labelled.csv --validation {place}/validation.csv" in text
         assert f"--test {place}/test.csv --stride 5" in text
+        assert f"lib.model_card {place}/seed1/classifier.onnx" in text
     last = [line for line in text.splitlines() if "--compare" in line][-1]
     assert last.split()[-2:] == [f"runs/quick/faces/folds-3/{fold}/seed1/predictions-5.csv"
                                  for fold in ("fold1", "fold2")]
@@ -422,6 +423,25 @@ def test_goals_say_em_whatever_made_the_edits(goal, tmp_path):
     assert "/em/" not in text and "/em-" not in text
     usual = OF_SEED_2[goal].replace("warp-editor-g2", "em") if "em" in goal else goal
     assert f"/faces/{usual}/seed1/report.json.tmp" in plan(tmp_path, f"faces-{goal}")
+
+
+@pytest.mark.parametrize("target", ["compare-affect", "compare-expressions", "faces-normalised",
+                                    "compare-sources", "compare-domain", "compare-registration"])
+def test_a_model_that_is_tested_has_its_figures_in_its_card(target, tmp_path):
+    lines = [" ".join(line.split()) for line in plan(tmp_path, target, "SEEDS=1").splitlines()]
+    tests = re.compile(r"evaluate.py .*--model (\S+/)classifier.onnx .*> \1(report\S*)[.]tmp ")
+    tested = [(found, after) for line, after in zip(lines, lines[1:])
+              if (found := tests.search(line))]
+    assert tested
+    for found, card in tested:
+        assert f" lib.model_card {found[1]}classifier.onnx --licence 'rendered" in card, found[0]
+        assert found[1] + found[2] in card.split("--reports ")[1], found[0]
+
+
+def test_the_licence_of_a_second_data_set_is_not_made_up(tmp_path):
+    text = plan(tmp_path, "compare-domain", "SEEDS=1", "OTHER=disfa")
+    card = text.split("lib.model_card runs/quick/faces/sources/all/seed1/")[1].splitlines()[0]
+    assert "--reports" in card and "--licence" not in card
 
 
 def written(text):
