@@ -37,7 +37,7 @@ MNIST := $(addprefix mnist-,$(filter-out pseudo-5x,$(WITHOUT_EDITS) $(WITH_EDITS
 BY_GENERATOR := $(addprefix faces-,$(EDITORS))
 BY_CLASS_GENERATOR := $(addprefix faces-,$(OF_CLASSES))
 
-AFFECT := faces-va faces-expressions faces-joint faces-emotions
+AFFECT := faces-va faces-va-mse faces-joint faces-joint-ccc faces-expressions faces-emotions
 PERSONAL := faces-personalised faces-normalised
 
 .PHONY: $(AFFECT) $(PERSONAL) compare-affect results-affect compare-personal results-personal faces-folds
@@ -76,6 +76,7 @@ help:
 	@echo 'make fexgan-table             FExGAN: the four accuracies of its discriminator, and sheets as Siddiqui (2022) shows them'
 	@echo 'make compare-pseudo           what images without labels bring: all the pseudo-…, and mean-teacher (SEEDS="1 2 3")'
 	@echo 'make faces-va|-expressions|-joint|-emotions   valence/arousal, expressions, all with AUs; compare-affect, results-affect'
+	@echo '                              (-va-mse, -joint-ccc: with the other loss of valence and arousal)'
 	@echo 'make faces-personalised|-normalised   models of one neutral image a person; compare-personal, results-personal'
 	@echo 'make faces-sources            edits of another data set, and both sets together (OTHER=DIR: yours); compare-sources, results-sources'
 	@echo 'make faces-domain             few labels of another data set beside many of this one; compare-domain, results-domain'

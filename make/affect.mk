@@ -1,9 +1,11 @@
 # Valence and arousal, expressions, AUs: a model of each alone, and one of all three together.
 # Read on the natural test: one AU at a time shows no feeling.
-#   make -f make/affect.mk va | expressions | au | joint | emotions | compare | results
+#   make -f make/affect.mk va | va-mse | au | joint | joint-ccc | expressions | emotions | compare | results
+# va and joint do not have the same loss of valence and arousal. va-mse and joint-ccc have the other one: what is due to
+# the loss, and what to learning all tasks, can so be told apart.
 include make/settings.mk
 
-.PHONY: va expressions au joint emotions compare results
+.PHONY: va va-mse au joint joint-ccc expressions emotions compare results
 va:  # the goal where none is named
 
 ARCH ?= $(EDITOR)
@@ -12,16 +14,19 @@ include make/faces.mk
 generator := $(run)/generators/$(variant)/seed$(GENERATOR_SEED)/generator.onnx
 affect := $(run)/affect
 emotions := $(affect)/emotions$(by_generator)
-compared ?= va expressions au emotions joint
+compared ?= va va-mse au joint joint-ccc expressions emotions
 of_others ?=
 learn = --validation $(validation) --out $@ --seed $* --device $(DEVICE) --resume $(classifier_options)
 
-va expressions au joint: %: $(affect)/%/seed$(SEED)/report_natural.json
+va va-mse au joint joint-ccc expressions: %: $(affect)/%/seed$(SEED)/report_natural.json
 
 emotions: $(emotions)/seed$(SEED)/report_natural.json
 
 $(affect)/va/seed%/classifier.pt: $(data) | $(READY)
 	$(PY) train_classifier.py --train $(labelled) --tasks va --losses va=$(VA_LOSS) $(learn)
+
+$(affect)/va-mse/seed%/classifier.pt: $(data) | $(READY)
+	$(PY) train_classifier.py --train $(labelled) --tasks va --losses va=mse $(learn)
 
 $(affect)/expressions/seed%/classifier.pt: $(data) | $(READY)
 	$(PY) train_classifier.py --train $(labelled) --tasks expression $(learn)
@@ -30,8 +35,13 @@ $(affect)/expressions/seed%/classifier.pt: $(data) | $(READY)
 $(affect)/au/seed%/classifier.pt: $(data) | $(READY)
 	$(PY) train_classifier.py --train $(labelled) --tasks au $(au_loss) $(learn)
 
+# one option has the losses of all tasks: --losses au=bce va=mse
+joint_losses = $(or $(au_loss),--losses) va=$(1)
 $(affect)/joint/seed%/classifier.pt: $(data) | $(READY)
-	$(PY) train_classifier.py --train $(labelled) --tasks au va expression $(au_loss) $(learn)
+	$(PY) train_classifier.py --train $(labelled) --tasks au va expression $(call joint_losses,$(JOINT_VA_LOSS)) $(learn)
+
+$(affect)/joint-ccc/seed%/classifier.pt: $(data) | $(READY)
+	$(PY) train_classifier.py --train $(labelled) --tasks au va expression $(call joint_losses,ccc) $(learn)
 
 # expressions of labelled faces, and of edits that show the AUs of an emotion (FACS) and carry its name
 $(emotions)/seed%/classifier.pt: $(emotions)/synthetic/manifest.csv

@@ -18,8 +18,10 @@ FACES_CLASSIFIER_smoke :=
 FACES_CLASSIFIER_quick := --schedule cosine --ema 0.99 --patience 99
 FACES_CLASSIFIER_long := --schedule cosine --ema 0.99 --patience 99
 FACES_CLASSIFIER_paper :=
-# bce reads AUs better than the thesis's mse: 68.8 against 63.3 F1 on natural faces (RESULTS.md); `paper` is as printed
+# of valence and arousal (make/affect.mk): of a model of them alone, and of one of all tasks
 VA_LOSS := ccc
+JOINT_VA_LOSS := mse
+# bce reads AUs better than the thesis's mse: 68.8 against 63.3 F1 on natural faces (RESULTS.md); `paper` is as printed
 au_loss := $(if $(filter paper,$(PRESET)),,--losses au=bce)
 FACES_JUDGE_smoke := --max-steps 40
 FACES_JUDGE_quick := --max-steps 1400 --schedule cosine --learning-rate 3e-3 --ema 0.99 --weight-decay 0.02 --patience 99

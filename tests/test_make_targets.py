@@ -47,7 +47,10 @@ EXPECTED = {  # target and variables: pieces of the commands that it runs
     "compare-faces BESIDES=em-ratio-0.1": ["--weights 1 0.1", "em-ratio-0.1/seed3/report.json"],
     "faces-va": ["--tasks va --losses va=ccc"],
     "faces-expressions": ["--tasks expression"],
-    "faces-joint": ["--tasks au va expression --losses au=bce"],
+    "faces-va-mse": ["--tasks va --losses va=mse"],
+    "faces-joint": ["--tasks au va expression --losses au=bce va=mse"],
+    "faces-joint-ccc": ["--tasks au va expression --losses au=bce va=ccc"],
+    "faces-joint PRESET=paper": ["--tasks au va expression --losses va=mse"],
     "faces-emotions": ["--recipe emotions", "--tasks expression"],
     "faces-pseudo SEED=4": ["pseudo_label.py", "--train data/quick/faces/labelled.csv runs/"],
     "faces-pseudo-5x": ["pseudo_label.py", "5x/unlabelled.csv"],
@@ -423,6 +426,12 @@ def test_goals_say_em_whatever_made_the_edits(goal, tmp_path):
     assert "/em/" not in text and "/em-" not in text
     usual = OF_SEED_2[goal].replace("warp-editor-g2", "em") if "em" in goal else goal
     assert f"/faces/{usual}/seed1/report.json.tmp" in plan(tmp_path, f"faces-{goal}")
+
+
+def test_each_task_is_read_alone_and_jointly_with_either_loss(tmp_path):
+    last = plan(tmp_path, "compare-affect", "SEEDS=1").splitlines()[-1]
+    assert re.findall(r"affect/(\S+)/seed1/report_natural.json", last) == [
+        "va", "va-mse", "au", "joint", "joint-ccc", "expressions", "emotions"]
 
 
 @pytest.mark.parametrize("target", ["compare-affect", "compare-expressions", "faces-normalised",
