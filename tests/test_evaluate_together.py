@@ -12,7 +12,7 @@ from commands import call
 import evaluate as script
 from lib import manifest
 from lib.cli import BadInput
-from lib.evaluation import bootstrap, gains, metrics, paired
+from lib.evaluation import bootstrap, gains, metrics, paired, reading, report_page
 
 
 def measure(capsys, *arguments):
@@ -305,7 +305,50 @@ def test_seeds_are_averaged_and_people_who_gain_are_counted(tmp_path, capsys):
     assert found[0] == 2 and "--against compares files" in found[2]
 
 
+def test_mistakes_of_every_kind_are_shown():
+    """Fourteen wrong expressions do not hide the AU that is 0.95 off. How wrong an expression is,
+    its probabilities say."""
+    n = 20
+    told = {"true_AU01": [0.0] * n, "AU01": [0.95] + [0.0] * (n - 1), "true_valence": [0.0] * n,
+            "valence": [0.0] * n, "true_arousal": [0.0] * n, "arousal": [0, 1] + [0.0] * (n - 2),
+            "true_expression": ["joy"] * n, "expression": ["fear"] * 14 + ["joy"] * 6}
+    chances = np.linspace(0.55, 0.68, n)
+    read = reading.Reading(expressions=["fear", "joy"],
+                           expression=np.stack([chances, 1 - chances], 1))
+    out = {"au": {"per_au": {"AU01": {}}}, "va": {}, "expression": {}}
+    kinds = report_page.worst(out, told, read)
+    assert [len(kind) for kind in kinds] == [1, 1, 14]
+    assert kinds[0][0][:2] == (0.95, 0) and kinds[1][0][:2] == (0.5, 1)
+    assert kinds[2][3][0] == pytest.approx(2 * chances[3] - 1)
+    shown = report_page.worst_of_each(kinds)
+    assert [row for _, row, _ in shown] == [0, 1, *range(13, 3, -1)]
+    assert len(shown) == report_page.MISTAKES and report_page.worst_of_each([[], []]) == []
+
+
+def test_tables_say_what_is_resampled(people, capsys):
+    """People where they are named, else images."""
+    model = models.classifier(people / "c.onnx")
+    data = manifest.read(people / "set.csv")
+    del data.columns["subject"]
+    data.write(people / "unnamed.csv")
+    for name, drawn in (("set", "subjects"), ("unnamed", "images")):
+        place = people / f"quick/{name}/supervised/seed1/report.json"
+        place.parent.mkdir(parents=True)
+        place.write_text(json.dumps(measure(
+            capsys, "--model", model, "--test", people / f"{name}.csv",
+            "--report", people / name, "--predictions", people / f"{name}_predictions.csv")))
+        shown = call(script.main, capsys, "--compare", place)[1]
+        assert f"Intervals: bootstrap over {drawn}, the mean" in shown
+        drawn = drawn.replace("subjects", "people")
+        page = (people / name / "index.html").read_text()
+        assert f"Intervals come from a bootstrap over {drawn}." in page
+        files = [people / f"{name}_predictions.csv"] * 2
+        shown = call(script.main, capsys, "--compare", *files, "--paired")[1]
+        assert f"Paired bootstrap over {drawn}, 1,000 resamples" in shown
+
+
 def test_sign_test_by_hand():
     """Nine of ten gain: p = 2 (1 + 10) / 1024."""
+    assert gains.p_value(22 / 1024) == "0.021" and gains.p_value(2 / 2 ** 20) == "< 0.001"
     assert gains.sign_test(9, 1) == pytest.approx(22 / 1024) and gains.sign_test(0, 0) == 1.0
     assert gains.sign_test(3, 3) == 1.0

@@ -232,7 +232,8 @@ def reading(run, numbers, intervals, printed):
     if "real as real" in numbers:
         said.append("Real as real: the share of real images that the discriminator takes for real.")
     if intervals:
-        said.append("Intervals: bootstrap over subjects, the mean of the seeds' bounds.")
+        drawn = report["intervals"].get("unit", "subject")
+        said.append(f"Intervals: bootstrap over {drawn}s, the mean of the seeds' bounds.")
     if printed:
         said.append("The thesis's FDR is that of its correlated pair. It leaves parts of its "
                     "protocol unpublished: its figures are no one-to-one yardstick.")

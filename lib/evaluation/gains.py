@@ -29,14 +29,20 @@ def sign_test(gains, losses):
     return min(1.0, 2 * tail)
 
 
+def p_value(p):
+    """A p for people: three digits, '< 0.001' below."""
+    return f"{p:.3f}" if p >= 0.001 else "< 0.001"
+
+
 def sentence(names, first, second):
     """Who gains from second to first. names: S people; first, second: their ICC [S]."""
     known = ~np.isnan(first) & ~np.isnan(second)
     change = np.where(known, first - second, 0.0)
     gains, losses = int((change > 1e-9).sum()), int((change < -1e-9).sum())
+    p = p_value(sign_test(gains, losses))
     text = (
         f"ICC over all cells of a person: {gains} of {known.sum()} people gain, {losses} lose; "
-        f"sign test p = {sign_test(gains, losses):.3f}."
+        f"sign test p {p if p.startswith('<') else '= ' + p}."
     )
     worst = [k for k in np.argsort(change)[:SHOWN] if change[k] < -1e-9]
     if worst:

@@ -147,8 +147,8 @@ def difference_table(first, second):
     unit = {"subject": "people", "image": "images, as no subject is named"}[people.unit]
     one = sides[0][0]
     said = [f"{len(one.images)} images, {people.count} {unit}, {len(one.aus)} AUs. "
-            "Shares in per cent; ICC, PCC, CCC and MAE as they are. Paired bootstrap over people, "
-            "1,000 resamples; p is two-sided."]
+            "Shares in per cent; ICC, PCC, CCC and MAE as they are. Paired bootstrap over "
+            f"{unit.split(',')[0]}, 1,000 resamples; p is two-sided."]
     if max(len(first), len(second)) > 1:
         said.append(f"First: the mean of {len(first)} files, second: of {len(second)}.")
     if one.aus and people.unit == "subject" and people.count > 1:
@@ -215,5 +215,6 @@ def fold_table(paths):
     return "\n".join([
         f"### {len(files)} folds", "", *markdown(["fold", "images", *pooled], table), "",
         f"{people.count} {people.unit}s, {len(whole.aus)} AUs. Shares in per cent, mean ± sd over "
-        "folds. Pooled: all folds as one test set; intervals are bootstrapped over its people."
+        f"folds. Pooled: all folds as one test set; intervals are bootstrapped over its "
+        f"{people.unit}s."
     ])

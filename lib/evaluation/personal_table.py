@@ -74,7 +74,7 @@ def against(first, generic, people):
         f"{100 * (points[0] / points[1] - 1):+.1f} %" if relative else "undefined",
         str(gain),
         str(loss),
-        f"{gains.sign_test(gain, loss):.3f}",
+        gains.p_value(gains.sign_test(gain, loss)),
     ]
 
 

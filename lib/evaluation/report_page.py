@@ -24,7 +24,8 @@ def write(folder, out, table, data, reading):
     page.text(f"Model: {out['model']['path']}. Data: {out['data']['path']}, "
               f"{out['n']} images of {people}.")
     page.table(["number", "value", "95 % interval"], headline(out), "Headline numbers")
-    page.text("Intervals come from a bootstrap over people. Numbers of AUs are means over AUs; "
+    drawn = {"subject": "people", "image": "images"}[out["intervals"]["unit"]]
+    page.text(f"Intervals come from a bootstrap over {drawn}. Numbers of AUs are means over AUs; "
               "the model's own thresholds decide what counts as present.")
     if "au" in out:
         action_units(page, out)
@@ -33,7 +34,7 @@ def write(folder, out, table, data, reading):
     if "expression" in out:
         expressions(page, out)
     features(page, data, reading)
-    mistakes(page, out, table, data)
+    mistakes(page, out, table, data, reading)
     page.write()
 
 
@@ -247,14 +248,11 @@ def features(page, data, reading):
     )
 
 
-def mistakes(page, out, table, data):
-    """A sheet of the images with the worst mistakes, the worst first."""
-    found = sorted(worst(out, table), reverse=True)
-    tiles, used = [], set()
-    for _, row, lines in found:
-        if row not in used and len(tiles) < MISTAKES:
-            used.add(row)
-            tiles.append((images.load(data.images()[row]), lines))
+def mistakes(page, out, table, data, reading):
+    """A sheet of the images with the worst mistakes: as many of AUs, of valence and arousal, and
+    of expressions as there are places, and the worst of all first."""
+    tiles = [(images.load(data.images()[row]), lines)
+             for _, row, lines in worst_of_each(worst(out, table, reading))]
     if not tiles:
         return
     plots.captioned(page.folder / "mistakes.png", tiles)
@@ -262,28 +260,50 @@ def mistakes(page, out, table, data):
                  f"{len(tiles)} images with the largest mistakes. The first: "
                  f"{', '.join(tiles[0][1])}.",
                  "Look here for wrong labels, hidden faces and cut images. "
-                 "Each image stands once, with its worst mistake.")
+                 "Each image stands once. AUs, valence and arousal, and expressions take turns, "
+                 "so that one kind does not hide the others.")
 
 
-def worst(out, table):
-    """(size of the mistake, row, lines of text) of every wrong label: AU levels, valence and
-    arousal (halved, as they span 2), and expressions that are wrong (1)."""
-    found = []
-    names = [*(out["au"]["per_au"] if "au" in out else ()),
-             *(labels.VALENCE_AROUSAL if "va" in out else ())]
-    for name in names:
-        truth, said = (np.array(table[prefix + name], float) for prefix in ("true_", ""))
-        size = np.abs(truth - said) / (1 if labels.is_au(name) else 2)
-        for row in np.argsort(-np.nan_to_num(size), kind="stable")[:MISTAKES]:
-            if size[row] > 0.1:
-                found.append((float(size[row]), int(row),
-                              (name, f"true {truth[row]:.2f}", f"read {said[row]:.2f}")))
+def worst_of_each(kinds):
+    """At most MISTAKES mistakes, each image once: the lists of `worst` take turns until the places
+    are filled or nothing is left; the worst first."""
+    queues = [sorted(mistakes, key=lambda one: -one[0]) for mistakes in kinds]
+    chosen, used = [], set()
+    while any(queues) and len(chosen) < MISTAKES:
+        for queue in queues:
+            while queue and queue[0][1] in used:
+                queue.pop(0)
+            if queue and len(chosen) < MISTAKES:
+                used.add(queue[0][1])
+                chosen.append(queue.pop(0))
+    return sorted(chosen, key=lambda one: -one[0])
+
+
+def worst(out, table, reading):
+    """Three lists of (size of the mistake, row, lines of text) of wrong labels: levels of AUs;
+    valence and arousal (halved, as they span 2); expressions, by how much likelier than the true
+    one the model takes the wrong one for."""
+    def of_values(names, span):
+        found = []
+        for name in names:
+            truth, said = (np.array(table[prefix + name], float) for prefix in ("true_", ""))
+            size = np.abs(truth - said) / span
+            for row in np.argsort(-np.nan_to_num(size), kind="stable")[:MISTAKES]:
+                if size[row] > 0.1:
+                    found.append((float(size[row]), int(row),
+                                  (name, f"true {truth[row]:.2f}", f"read {said[row]:.2f}")))
+        return found
+
+    kinds = [of_values(out["au"]["per_au"] if "au" in out else (), 1),
+             of_values(labels.VALENCE_AROUSAL if "va" in out else (), 2)]
+    classes = []
     if "expression" in out:
-        known = out["expression"]["names"]
         for row, (truth, said) in enumerate(zip(table["true_expression"], table["expression"])):
-            if truth in known and truth != said:
-                found.append((1.0, row, ("expression", f"true {truth}", f"read {said}")))
-    return found
+            if truth in reading.expressions and truth != said:
+                likely = dict(zip(reading.expressions, reading.expression[row]))
+                classes.append((float(likely[said] - likely[truth]), row,
+                                ("expression", f"true {truth}", f"read {said}")))
+    return [*kinds, classes]
 
 
 def edits(folder, out, pairs):
