@@ -57,7 +57,7 @@ class Options:
     test_per_au: int = arg(1000, help="images an AU in test.csv, where one AU is on at a time")
     test_natural: int = arg(3000, help="images in test_natural.csv")
     tuning_per_au: int = arg(0, help="also tuning.csv, as test.csv but of validation digits: so "
-                                     "many images an AU; to choose the noise on [none]", least=0)
+                                     "many images an AU; to choose the noise on", least=0)
     size: int = arg(96, help="side of an image in pixels")
     digits: Optional[str] = arg(
         None, help="folder with the whole of MNIST as torchvision keeps it (above MNIST/raw) "
