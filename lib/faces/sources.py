@@ -134,7 +134,7 @@ def _of_manifest(data, out, columns, rows, seen):
 
 def _of_video(path, name, fps, rows, has):
     reference = lambda number: f"{os.path.abspath(path)}#frame={number}"
-    stamp = images.stamp(f"{path}#").split(" ", 1)[-1] if os.path.exists(path) else ""
+    stamp = images.stamp(path).split(" ", 1)[-1] if os.path.exists(path) else ""
     wanted = lambda number: not has(Item(reference(number), stamp))
     for frame in video.frames(path, fps, wanted):
         item = Item(reference(frame.number), stamp, name, frame.image)
