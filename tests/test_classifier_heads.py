@@ -207,6 +207,14 @@ def test_torchvisions_networks_have_features(name):
     assert out["au_level"].shape == (2, 4, 6) and out["features"].shape == (2, net.backbone.width)
 
 
+def test_a_torchvision_network_learns_and_exports(data, tmp_path, capsys):
+    train(data, tmp_path / "c.pt", capsys, "--arch", "mobilenet_v3", "--size", 32, "--tasks",
+          "au_level", "--max-steps", 1)
+    state = checkpoints.load_finished(tmp_path / "c.pt")
+    differs = onnx_export.export(state, tmp_path / "c.onnx", state["samples"].numpy())
+    assert set(differs) == {"au", "au_level", "features"} and max(differs.values()) < 1e-3
+
+
 def test_weights_of_a_file_are_taken_over_and_others_refused(tmp_path):
     config = {"architecture": "mobilenet_v3", "size": 32, "aus": 2}
     first, second = classifiers.build(config), classifiers.build(config)
