@@ -104,28 +104,30 @@ WEIGHTS := adversarial-0.03 adversarial-0.3 condition-0.3 condition-3 cycle-1.5 
 CONFIG_no-pairs := w_pair=0 shares=single=1,permuted=1 critic_every=1 cycle_every=1 w_condition=20
 weighted = $(if $(CONFIG_$1),$(CONFIG_$1),w_$(subst -,=,$1))
 
+G := g$(GENERATOR_SEED)
 .PHONY: idiosyncratic sweep-ganimation discriminators
-ganimation_reports = $(foreach v,$1,$(run)/ganimation$(v)-g1/seed$(SEED)/report.json)
+ganimation_reports = $(foreach v,$1,$(run)/ganimation$(v)-$(G)/seed$(SEED)/report.json)
 
 $(call ganimation_reports,-%):
 	$(MAKE) -f make/experiment.mk SET=faces ARCH=ganimation VARIANT=$* CONFIG="$(call weighted,$*)" synthetic
 # both reports by one make
-$(foreach r,$(reports),$(run)/%-g1/seed$(SEED)/$r):
+$(foreach r,$(reports),$(run)/%-$(G)/seed$(SEED)/$r):
 	$(MAKE) -f make/experiment.mk SET=faces ARCH=$* synthetic
 
-idiosyncratic: $(run)/ganimation-g1/seed$(SEED)/report.json $(call ganimation_reports,-no-pairs)
-	$(PY) evaluate.py --compare $^ $(of)/ganimation/seed1/report.json $(of)/ganimation-no-pairs/seed1/report.json
+idiosyncratic: $(run)/ganimation-$(G)/seed$(SEED)/report.json $(call ganimation_reports,-no-pairs)
+	$(PY) evaluate.py --compare $^ \
+	  $(foreach v,ganimation ganimation-no-pairs,$(of)/$v/seed$(GENERATOR_SEED)/report.json)
 
-sweep-ganimation: $(run)/ganimation-g1/seed$(SEED)/report.json $(call ganimation_reports,$(WEIGHTS:%=-%))
+sweep-ganimation: $(run)/ganimation-$(G)/seed$(SEED)/report.json $(call ganimation_reports,$(WEIGHTS:%=-%))
 	$(PY) evaluate.py --compare $^
 
 # D_exp: what a discriminator reads, beside the classifiers that learn from its generator's edits
-d_exp := $(foreach a,ganimation stargan,$(run)/$a-discriminator-g1/seed$(SEED))
-compared := $(foreach a,ganimation stargan,$(run)/$a-g1/seed$(SEED)) $(d_exp)
+d_exp := $(foreach a,ganimation stargan,$(run)/$a-discriminator-$(G)/seed$(SEED))
+compared := $(foreach a,ganimation stargan,$(run)/$a-$(G)/seed$(SEED)) $(d_exp)
 
-$(d_exp:%=%/classifier.onnx): $(run)/%-discriminator-g1/seed$(SEED)/classifier.onnx: $(run)/%-g1/seed$(SEED)/report.json
+$(d_exp:%=%/classifier.onnx): $(run)/%-discriminator-$(G)/seed$(SEED)/classifier.onnx: $(run)/%-$(G)/seed$(SEED)/report.json
 	@mkdir -p $(@D)
-	$(PY) export_onnx.py $(of)/$*/seed1/generator.pt --as classifier --validation $(validation) --out $@
+	$(PY) export_onnx.py $(of)/$*/seed$(GENERATOR_SEED)/generator.pt --as classifier --validation $(validation) --out $@
 
 $(d_exp:%=%/report.json): %/report.json: %/classifier.onnx
 	$(PY) evaluate.py --model $< --test $(test) --device $(DEVICE) > $@.tmp && mv $@.tmp $@
