@@ -121,10 +121,8 @@ def test_a_signal_in_an_epochs_only_step_ends_it(sets, tmp_path, name):
     line = [script, *sets, *options, "--out", tmp_path / "out.pt"]
     status, said = run(*line, stop=2)
     assert status == 143 and "terminated: saved after epoch" in said, said
-    done = len(history(tmp_path))
-    assert done < 3 and (tmp_path / last).exists() and not (tmp_path / "out.pt").exists()
-    status, said = run(*line)
-    assert status == 0 and len(history(tmp_path)) == 3, said
+    assert 1 <= len(history(tmp_path)) < 3
+    assert (tmp_path / last).exists() and not (tmp_path / "out.pt").exists()
 
 
 def test_a_second_signal_leaves_at_once():
