@@ -77,12 +77,11 @@ def equal(first, second):
 
 COMMON = ["--device", "cpu", "--threads", 1, "--seed", 5, "--resume", "--epochs"]
 TRAINERS = {
-    # six steps an epoch; dropout, augmentation and averaged weights draw or keep something, too
-    "classifier": ("train_classifier.py", ["--batch", 4, "--ema", 0.9, *COMMON, 3], "last.pt", 9),
-    # the averaged weights label other images
-    "mean teacher": ("train_classifier.py",
-                     ["--batch", 4, "--ema", 0.9, "--unlabelled", "OTHERS", *COMMON, 3],
-                     "last.pt", 9),
+    # six steps an epoch; dropout, augmentation, averaged weights and the images that these label
+    # draw or keep something, too
+    "classifier": ("train_classifier.py",
+                   ["--batch", 4, "--ema", 0.9, "--unlabelled", "OTHERS", *COMMON, 3],
+                   "last.pt", 9),
     # two backward passes a step
     "generator": (
         "train_generator.py",
@@ -94,11 +93,15 @@ TRAINERS = {
 }
 
 
+def with_others(options, sets):
+    """Options of TRAINERS, with the set of unlabelled images in its place."""
+    return [sets[1].with_name("others.csv") if each == "OTHERS" else each for each in options]
+
+
 @pytest.mark.parametrize("name", list(TRAINERS))
 def test_terminated_and_resumed_equals_untouched(sets, tmp_path, name):
     script, options, last, stop = TRAINERS[name]
-    others = sets[1].with_name("others.csv")
-    line = [script, *sets, *[others if each == "OTHERS" else each for each in options], "--out"]
+    line = [script, *sets, *with_others(options, sets), "--out"]
     assert run(*line, tmp_path / "whole" / "out.pt")[0] == 0
     status, said = run(*line, tmp_path / "cut" / "out.pt", stop=stop)
     assert status == 143 and "terminated: saved after step" in said
@@ -112,13 +115,13 @@ def test_terminated_and_resumed_equals_untouched(sets, tmp_path, name):
     assert equal(whole, cut)
 
 
-@pytest.mark.parametrize("name", ["classifier", "generator"])
+@pytest.mark.parametrize("name", list(TRAINERS))
 def test_a_signal_in_an_epochs_only_step_ends_it(sets, tmp_path, name):
     """No step is in the middle of such an epoch."""
     script, options, last, stop = TRAINERS[name]
     options = [32 if value == 4 else value for value in options if value != "width=4"]
     options = [value for value in options if value != "--config"]
-    line = [script, *sets, *options, "--out", tmp_path / "out.pt"]
+    line = [script, *sets, *with_others(options, sets), "--out", tmp_path / "out.pt"]
     status, said = run(*line, stop=2)
     assert status == 143 and "terminated: saved after epoch" in said, said
     assert 1 <= len(history(tmp_path)) < 3
