@@ -557,8 +557,9 @@ echo ends >> work; exit 1
 FACES = ("faces-em faces-ganimation faces-fexgan compare-editors results-editors idiosyncratic"
          " sweep-ganimation")
 SETS = {  # targets that work in the same folders
-    "faces": FACES + " discriminators fexgan-table results-fexgan compare-faces faces-va faces-personalised"
-    " faces-folds compare-pseudo compare-affect compare-personal compare-expressions precision faces-sources"
+    "faces": FACES + " discriminators fexgan-table results-fexgan compare-faces faces-va"
+    " faces-personalised faces-folds compare-pseudo compare-affect compare-personal"
+    " compare-expressions precision faces-sources"
     " compare-faces-validation compare-faces-development compare-faces-paired"
     " compare-sources results-sources faces-domain compare-domain results-domain",
     "mnist": "mnist-em mnist-tune compare-mnist compare-mnist-validation"
