@@ -67,19 +67,13 @@ class Training:
         self.forward = self.net
         if self.on_gpu and not options.no_compile:
             self.forward = self.compiled()
-        self.parameters = [
-            parameter
+        layers, learnt = (
+            [parameter for parameter in module.parameters() if parameter.requires_grad]
             for module in (self.net, self.objective)
-            for parameter in module.parameters()
-            if parameter.requires_grad
-        ]
-        # decay would pull learnt weights of tasks towards 1
-        learnt = {id(parameter) for parameter in self.objective.parameters()}
-        self.optimiser = settings.optimiser(
-            options,
-            [each for each in self.parameters if id(each) not in learnt],
-            [each for each in self.parameters if id(each) in learnt],
         )
+        self.parameters = [*layers, *learnt]
+        # decay would pull learnt weights of tasks towards 1
+        self.optimiser = settings.optimiser(options, layers, learnt)
         self.average = Average(self.net, options.ema) if options.ema else None
         self.batch = max(min(options.batch, len(data.rows)), processes.world)
         self.epoch_steps = math.ceil(len(data.rows) / self.batch)

@@ -249,8 +249,8 @@ def features(page, data, reading):
 
 
 def mistakes(page, out, table, data, reading):
-    """A sheet of the images with the worst mistakes: as many of AUs, of valence and arousal, and
-    of expressions as there are places, and the worst of all first."""
+    """A sheet of the images with the worst mistakes, the worst first. AUs, valence and arousal,
+    and expressions take turns to fill its places."""
     tiles = [(images.load(data.images()[row]), lines)
              for _, row, lines in worst_of_each(worst(out, table, reading))]
     if not tiles:
