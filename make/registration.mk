@@ -72,8 +72,8 @@ include make/registration_mode.mk
 turned := $(POSES_RUN)/turned$(by_generator)-2d
 
 $(turned)/frontal/manifest.csv: $(POSES_RUN)/generators/$(ARCH)-3d/seed$(GENERATOR_SEED)/generator.onnx
-	$(PY) synthesize.py --model $< --source $(POSES_DIR)/3d/training/manifest.csv --recipe reweight --seed 1 \
-	  --count $(POSES_TURNED_$(PRESET)) --out $(@D) --device $(DEVICE)
+	$(PY) synthesize.py --model $< --source $(POSES_DIR)/3d/training/manifest.csv --recipe balanced \
+	  --targets $(POSES_DIR)/3d/training/manifest.csv --seed 1 --count $(POSES_TURNED_$(PRESET)) --out $(@D) --device $(DEVICE)
 
 $(turned)/synthetic/manifest.csv: $(turned)/frontal/manifest.csv $(POSES_DIR)/2d/training/manifest.csv
 	$(PY) -m lib.faces.pose $< --behind $(POSES_DIR)/2d/training/manifest.csv --out $(@D)
