@@ -308,7 +308,7 @@ def write_set(data, known, plan, model, check, options, references=None):
     kept, dropped, output = [], Counter(), "edited" if model.edits else "sampled"
     read = {}  # what `check` reads in the images, {output: arrays [n,...]}
     with ImageSet(options.out, len(plan), model.image_size, options.format, tag) as out:
-        files = {pack_of(image) or os.path.dirname(image) for image in data.images()}
+        files = {pack_of(image)[0] or os.path.dirname(image) for image in data.images()}
         refuse_overwriting([*options.source, *files], out.manifest, out.target)
         for rows, results in model.stream(
             batch=options.batch, what="synthesizing", outputs=[output],

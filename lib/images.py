@@ -49,6 +49,13 @@ def pack(path):
     return array
 
 
+def pack_of(reference):
+    """("pack.npy", "7") of "pack.npy#7"; ("", "") of an image file, whose path may have a # of its
+    own."""
+    path, _, index = reference.rpartition("#")
+    return (path, index) if path.endswith(".npy") else ("", "")
+
+
 def row_of(array, reference, index):
     """The number of a pack's image from its text in a reference."""
     if not index.isdigit() or int(index) >= len(array):
@@ -61,8 +68,8 @@ def load(reference):
     [0, 1] scaled, alpha dropped on white.
 
     BadInput for what is missing, cut short, huge (over 64 megapixels) or not an image."""
-    path, hash_mark, index = reference.rpartition("#")
-    if hash_mark and path.endswith(".npy"):
+    path, index = pack_of(reference)
+    if path:
         array = pack(path)
         return np.asarray(array[row_of(array, reference, index)])
     try:
@@ -141,8 +148,8 @@ def pack_part(rows):
     else None."""
     if not all(isinstance(row, str) for row in rows):  # some are images already
         return None
-    path, _, start = rows[0].rpartition("#")
-    if not (path.endswith(".npy") and start.isdigit()):
+    path, start = pack_of(rows[0])
+    if not start.isdigit():
         return None
     start = int(start)
     if list(rows) != [f"{path}#{i}" for i in range(start, start + len(rows))]:
@@ -205,8 +212,8 @@ def rows_of(references, size=None, what="decoding"):
     packs, numbers, others = {}, {}, {}
     part, row = np.zeros(len(references), np.int32), np.zeros(len(references), np.int64)
     for i, reference in enumerate(references):
-        path, _, index = reference.rpartition("#")
-        if path.endswith(".npy") and path not in packs:
+        path, index = pack_of(reference)
+        if path and path not in packs:
             packs[path] = np.asarray(pack(path))
         if path in packs and packs[path].shape[1:3] == (size, size):
             part[i] = numbers.setdefault(path, len(numbers) + 1)
@@ -237,17 +244,10 @@ def decoded_once(references, size, what):
     return np.asarray(np.load(cached, mmap_mode="r"))
 
 
-def pack_of(reference):
-    """The pack's path of "pack.npy#7"; "" for an image file, whose path may have a # of its
-    own."""
-    path, _, _ = reference.rpartition("#")
-    return path if path.endswith(".npy") else ""
-
-
 def stamp(reference):
     """A text that changes when an image file does."""
     try:
-        status = os.stat(pack_of(reference) or reference)
+        status = os.stat(pack_of(reference)[0] or reference)
     except OSError:
         raise BadInput(f"{reference}: no such image; correct its path") from None
     return f"{os.path.abspath(reference)} {status.st_mtime_ns} {status.st_size}"

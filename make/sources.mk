@@ -12,7 +12,9 @@ sources:  # the goal where none is named
 ARCH ?= $(EDITOR)
 include make/faces.mk
 
-at := $(run)/sources
+# a folder of its own for each OTHER, named by its whole path: other people may call theirs disfa, too
+place := sources$(if $(OTHER),-$(subst /,-,$(OTHER:%/=%)))
+at := $(run)/$(place)
 other := $(or $(OTHER),data/$(PRESET)/faces-world)
 home_labelled := $(labelled_rows)
 home_test := $(or $(test_natural),$(test))
@@ -181,8 +183,8 @@ compare-sources: $(call reports_of,$(source_rows),$(SEEDS))
 	$(PY) -m lib.evaluation.source_table $^ $(call learnt,$(source_rows)) --out -
 
 results-sources: $(call reports_of,$(source_rows),$(SEEDS))
-	@mkdir -p $(results)/sources
-	$(PY) -m lib.evaluation.source_table $^ $(call learnt,$(source_rows)) --out $(results)/sources/table$(by_generator).md
+	@mkdir -p $(results)/$(place)
+	$(PY) -m lib.evaluation.source_table $^ $(call learnt,$(source_rows)) --out $(results)/$(place)/table$(by_generator).md
 
 learnt_domain := few=$(few) home=$(home_labelled) few-home=$(few),$(home_labelled) few-home-even=$(few),$(home_labelled) \
   few-edits$(by_generator)=$(few),$(edits) home-first=$(few),$(home_labelled) edits-first$(by_generator)=$(few),$(edits) \
@@ -191,5 +193,5 @@ compare-domain: $(call reports_of,$(domain_rows),$(SEEDS))
 	$(PY) -m lib.evaluation.source_table $^ --learnt $(learnt_domain) --out -
 
 results-domain: $(call reports_of,$(domain_rows),$(SEEDS))
-	@mkdir -p $(results)/domain
-	$(PY) -m lib.evaluation.source_table $^ --learnt $(learnt_domain) --out $(results)/domain/table$(by_generator).md
+	@mkdir -p $(results)/$(place:sources%=domain%)
+	$(PY) -m lib.evaluation.source_table $^ --learnt $(learnt_domain) --out $(results)/$(place:sources%=domain%)/table$(by_generator).md

@@ -86,7 +86,10 @@ EXPECTED = {  # target and variables: pieces of the commands that it runs
     "compare-domain": ["--fractions 0.1 0 0.9", "--weights 1 0.5 --upsample 3000",
                        "--init runs/quick/faces/sources/home/seed3/classifier.pt",
                        "--max-steps 300 --learning-rate 3e-4", "lib.evaluation.source_table"],
-    "compare-sources OTHER=disfa": ["lib.evaluation.source_table", "--test disfa/test.csv"],
+    "compare-sources OTHER=disfa": ["lib.evaluation.source_table", "--test disfa/test.csv",
+                                    "runs/quick/faces/sources-disfa/real-other/seed1"],
+    "results-domain OTHER=../bp4d/": ["runs/quick/faces/sources-..-bp4d/few/seed1",
+                                      "runs/results/quick/faces/domain-..-bp4d/table.md"],
     "faces-gan": ["pseudo_label.py --model", "--arch gan", "samplers/gan/pseudo.csv"],
     "faces-categorical-gan": ["--arch categorical-gan", "samplers/categorical-gan/pseudo.csv"],
     "faces-multitask-gan": ["--arch multitask-gan", "samplers/multitask-gan/pseudo.csv"],
@@ -449,7 +452,7 @@ def test_a_model_that_is_tested_has_its_figures_in_its_card(target, tmp_path):
 
 def test_the_licence_of_a_second_data_set_is_not_made_up(tmp_path):
     text = plan(tmp_path, "compare-domain", "SEEDS=1", "OTHER=disfa")
-    card = text.split("lib.model_card runs/quick/faces/sources/all/seed1/")[1].splitlines()[0]
+    card = text.split("lib.model_card runs/quick/faces/sources-disfa/all/seed1/")[1].splitlines()[0]
     assert "--reports" in card and "--licence" not in card
 
 
