@@ -7,6 +7,7 @@
 #   upsampled           labelled images, rare AUs more often
 #   upsampled-longer    upsampled, then 300 steps more: the counterpart of those that end in -first
 #   printed             labelled images, with the thesis's Table 1 as printed: no dropout, augmentation, averaging
+#   upsampled-printed   upsampled, with Table 1 as printed
 #   balanced-real       labelled images, drawn so that six levels of every AU come equally often
 #   pseudo              labelled images, and unlabelled ones as supervised reads them
 #   pseudo-hard         pseudo, with labels of 0 or 1
@@ -19,13 +20,14 @@
 #   mean-teacher        upsampled, and unlabelled images that the averaged weights label while training goes on
 #   reweighted          pseudo, weighted until AUs are as frequent as in em
 #   truth               pseudo, with true labels: a ceiling (not with your own data)
-WITHOUT_EDITS := supervised upsampled upsampled-longer printed balanced-real \
+WITHOUT_EDITS := supervised upsampled upsampled-longer printed upsampled-printed balanced-real \
   pseudo pseudo-hard pseudo-balanced pseudo-masked pseudo-upsampled pseudo-first pseudo-5x pseudo-round2 \
   mean-teacher reweighted truth
 
 # with edits
 #   em                  labelled images, and neutral faces edited to one AU each at level 0.7
 #   em-printed          em, with Table 1 as printed
+#   em-activate-printed em-activate, with Table 1 as printed
 #   em-checked          em, without edits that a second classifier does not confirm
 #   em-relabelled       labelled images, and edits with the labels that this second classifier reads
 #   em-confident        em-relabelled, each edit with the confidence of its reading as weight
@@ -41,6 +43,6 @@ WITHOUT_EDITS := supervised upsampled upsampled-longer printed balanced-real \
 #   em-first            upsampled-em, then 300 steps with labelled images alone
 #   em-activate-first   upsampled-em-activate, then 300 steps with labelled images alone
 #   balanced            edits alone, with six levels of every AU equally often
-WITH_EDITS := em em-printed em-checked em-relabelled em-confident em-rare em-ratio em-mixed em-deactivate \
+WITH_EDITS := em em-printed em-activate-printed em-checked em-relabelled em-confident em-rare em-ratio em-mixed em-deactivate \
   em-activate em-emotions upsampled-em upsampled-em-activate upsampled-em-mixed em-first \
   em-activate-first balanced

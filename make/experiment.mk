@@ -95,7 +95,13 @@ as_printed = --validation $(validation) --out $@ --seed $(seed) --device $(DEVIC
 $(run)/printed/seed%/classifier.pt: $(data) | $(READY)
 	$(PY) train_classifier.py --train $(labelled) $(as_printed)
 
+$(run)/upsampled-printed/seed%/classifier.pt: $(data) | $(READY)
+	$(PY) train_classifier.py --train $(labelled) --upsample $(count) $(as_printed)
+
 $(run)/$(em)-printed/seed%/classifier.pt: $(edits)/$(em)/synthetic/manifest.csv
+	$(PY) train_classifier.py --train $(labelled) $< $(as_printed)
+
+$(run)/$(em)-activate-printed/seed%/classifier.pt: $(edits)/$(em)-activate/synthetic/manifest.csv
 	$(PY) train_classifier.py --train $(labelled) $< $(as_printed)
 
 # ---- other ways to use edits -----------------------------------------------------------------------------
