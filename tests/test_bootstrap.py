@@ -42,6 +42,30 @@ def test_each_resample_is_what_metrics_say_of_the_repeated_images():
         assert found["mean"]["f1"][b] == pytest.approx(np.mean(each))
 
 
+def test_auc_of_more_people_than_a_matrix_holds():
+    rng = np.random.default_rng(4)
+    people = bootstrap.People.of([""] * 600, resamples=6)  # without names: each image is alone
+    on = rng.integers(0, 2, (600, 2)).astype(float)
+    on[rng.random(on.shape) < 0.1] = NAN
+    scores = np.round(on * 0.2 + rng.random(on.shape), 1)  # many are equal
+    scores[np.isnan(scores)] = 0.5
+    assert people.count > bootstrap.MOST_FOR_PAIRS
+    found = bootstrap.auc_resampled(people, on, scores)
+    for k in range(2):
+        known = ~np.isnan(on[:, k])
+        said = on[known, k], scores[known, k]
+        expected = [reference.roc_auc_score(*said, sample_weight=weights[known])
+                    for weights in people.weights]
+        assert found[:, k] == pytest.approx(expected)
+        by_pairs = bootstrap.auc_by_pairs(people.weights, people.of_image[known], said[0] > 0.5,
+                                          said[1])
+        assert found[:, k] == pytest.approx(by_pairs)
+    on[:, 1] = 1  # nothing to tell apart
+    assert np.isnan(bootstrap.auc_resampled(people, on, scores)[:, 1]).all()
+    on[:, 0] = NAN  # nothing known
+    assert np.isnan(bootstrap.auc_resampled(people, on, scores)[:, 0]).all()
+
+
 def test_va_and_expressions_in_a_resample():
     rng = np.random.default_rng(1)
     truth, predicted = rng.uniform(-1, 1, (2, 60, 2))

@@ -15,7 +15,7 @@ import numpy as np
 
 RESAMPLES = 1000
 LEVEL = 0.95
-MOST_FOR_AUC = 400  # people: the area under the ROC curve needs a matrix of people x people
+MOST_FOR_PAIRS = 400  # people: a matrix of people x people is the faster way to the AUC
 
 
 def persons(subjects):
@@ -131,28 +131,50 @@ def class_numbers(sums):
 
 
 def auc_resampled(people, on, scores):
-    """The area under the ROC curve in each resample, [B,A]; all NaN from MOST_FOR_AUC people on.
+    """The area under the ROC curve in each resample, [B,A]. on [N,A] in {0, 1, NaN}; ties count
+    half."""
+    of_one = auc_by_pairs if people.count <= MOST_FOR_PAIRS else auc_by_order
+    out = np.empty((len(people.weights), on.shape[1]))
+    for k in range(on.shape[1]):
+        known = ~np.isnan(on[:, k])
+        who = people.of_image[known]
+        out[:, k] = of_one(people.weights, who, on[known, k] > 0.5, scores[known, k])
+    return out
+
+
+def auc_by_pairs(weights, who, there, score):
+    """AUC [B] for weights [B,S] of few people with many images: who int [n], there bool [n].
 
     M[s,t] counts the pairs of a present image of person s and an absent one of t that are in order
     (ties count half); with weights w of people AUC = wᵀ M w / (wᵀ p · wᵀ n)."""
-    out = np.full((len(people.weights), on.shape[1]), np.nan)
-    if people.count > MOST_FOR_AUC:
-        return out
-    for k in range(on.shape[1]):
-        known = ~np.isnan(on[:, k])
-        who, there, score = people.of_image[known], on[known, k] > 0.5, scores[known, k]
-        absent = np.argsort(score[~there], kind="stable")
-        # row i: whose are the i lowest scores of absences
-        below = np.zeros((len(absent) + 1, people.count))
-        below[np.arange(1, len(absent) + 1), who[~there][absent]] = 1
-        below = below.cumsum(0)
-        ordered = score[~there][absent]
-        ranks = [np.searchsorted(ordered, score[there], side) for side in ("left", "right")]
-        pairs = np.zeros((people.count, people.count))
-        np.add.at(pairs, who[there], (below[ranks[0]] + below[ranks[1]]) / 2)
-        present, missing = np.bincount(who[there], minlength=people.count), below[-1]
-        w = people.weights
-        out[:, k] = divide(((w @ pairs) * w).sum(1), (w @ present) * (w @ missing))
+    count = weights.shape[1]
+    absent = np.argsort(score[~there], kind="stable")
+    # row i: whose are the i lowest scores of absences
+    below = np.zeros((len(absent) + 1, count))
+    below[np.arange(1, len(absent) + 1), who[~there][absent]] = 1
+    below = below.cumsum(0)
+    ordered = score[~there][absent]
+    ranks = [np.searchsorted(ordered, score[there], side) for side in ("left", "right")]
+    pairs = np.zeros((count, count))
+    np.add.at(pairs, who[there], (below[ranks[0]] + below[ranks[1]]) / 2)
+    present, missing = np.bincount(who[there], minlength=count), below[-1]
+    return divide(((weights @ pairs) * weights).sum(1), (weights @ present) * (weights @ missing))
+
+
+def auc_by_order(weights, who, there, score):
+    """As auc_by_pairs, for many people, or images that are each alone: one pass over the images in
+    the order of their scores for every resample."""
+    order = np.argsort(score, kind="stable")
+    who, there, score = who[order], there[order], score[order]
+    # where each group of equal scores ends
+    last = np.flatnonzero(np.diff(score, append=np.inf))
+    out = np.full(len(weights), np.nan)
+    for b, weight in enumerate(weights if len(score) else ()):
+        weight = weight[who]
+        present, absent = (np.cumsum(weight * part)[last] for part in (there, ~there))
+        lower = np.r_[0, absent[:-1]]
+        in_order = np.diff(present, prepend=0) @ (lower + absent) / 2
+        out[b] = divide(in_order, present[-1] * absent[-1])
     return out
 
 
