@@ -13,6 +13,7 @@
 #   personal.mk      personal and normalised models
 #   sources.mk       a second data set: its people edited, both sets together
 #   folds.mk         cross-validation over people
+#   networks.mk      VGG16 and other networks of torchvision, one model an AU
 #   editors.mk       every editor of AUs and of expressions on the same people
 #   from_noise.mk    the next three
 #   samplers.mk      faces from noise: every sampler on the same people
@@ -40,7 +41,8 @@ BY_CLASS_GENERATOR := $(addprefix faces-,$(OF_CLASSES))
 AFFECT := faces-va faces-va-mse faces-joint faces-joint-ccc faces-expressions faces-emotions
 PERSONAL := faces-personalised faces-normalised
 
-.PHONY: $(AFFECT) $(PERSONAL) compare-affect results-affect compare-personal results-personal faces-folds
+.PHONY: $(AFFECT) $(PERSONAL) compare-affect results-affect compare-personal results-personal \
+  faces-folds faces-networks
 
 .PHONY: help setup setup-faces setup-photos test clean tables $(FACES) $(MNIST) $(BY_GENERATOR) $(BY_CLASS_GENERATOR) \
   compare-expressions results-expressions \
@@ -81,6 +83,7 @@ help:
 	@echo 'make faces-sources            edits of another data set, and both sets together (OTHER=DIR: yours); compare-sources, results-sources'
 	@echo 'make faces-domain             few labels of another data set beside many of this one; compare-domain, results-domain'
 	@echo 'make faces-folds FOLDS=3|disfa|leave-one-out   cross-validation over people (STRIDE=n: every n-th image)'
+	@echo 'make faces-networks NETWORKS="vgg16 resnet18" NETWORK_AUS=AU12   one torchvision network an AU (but for PRESET=paper on few images)'
 	@echo 'make faces-registration       2D against 3D registration, real against synthetic faces, nine poses'
 	@echo 'make faces-registration-check is a turned face nearer to its frontal picture in 3D than in 2D?'
 	@echo 'make compare-samplers         faces from noise: every sampler, as a table (SAMPLER_SEEDS="1 2")'
@@ -170,6 +173,9 @@ $(SOURCES): | $(READY)
 
 faces-folds: | $(READY)
 	$(ALONE_FACES) $(MAKE) -f make/folds.mk folds
+
+faces-networks: | $(READY)
+	$(ALONE_FACES) $(MAKE) -f make/networks.mk networks
 
 # the paired differences of two conditions
 .PHONY: compare-faces-paired compare-mnist-paired

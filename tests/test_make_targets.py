@@ -81,6 +81,11 @@ EXPECTED = {  # target and variables: pieces of the commands that it runs
                          "--folds 3", "--train runs/quick/faces/personal/seed1/target-domain/fold3",
                          "--model 'runs/quick/faces/personal/seed1/target-domain/{subject}.onnx'",
                          "lib.evaluation.feature_maps runs/quick/faces/supervised/seed1/"],
+    "faces-networks": ["--arch vgg16", "--aus AU12 --per-au", "--losses au_level=ce", "--size 224",
+                       "--test runs/quick/faces/networks/few/test.csv"],
+    "faces-networks NETWORKS=resnet50 NETWORK_AUS=AU01 PRESET=paper": [
+        "--arch resnet50", "--epochs 10 --pretrained imagenet", "--test data/paper/faces/test_nat",
+        "--reports runs/paper/faces/networks/resnet50/seed1/report-AU01.json"],
     "faces-sources": ["--look world --seed 7", "lib.balance data/quick/faces-world/labelled.csv",
                       "--images data/quick/faces-world/labelled.csv --relabel",
                       "--targets data/quick/faces/labelled.csv --recipe balanced",
@@ -564,7 +569,7 @@ FACES = ("faces-em faces-ganimation faces-fexgan compare-editors results-editors
          " sweep-ganimation")
 SETS = {  # targets that work in the same folders
     "faces": FACES + " discriminators fexgan-table results-fexgan compare-faces faces-va"
-    " faces-personalised faces-folds compare-pseudo compare-affect compare-personal"
+    " faces-personalised faces-folds faces-networks compare-pseudo compare-affect compare-personal"
     " compare-expressions precision faces-sources"
     " compare-faces-validation compare-faces-development compare-faces-paired"
     " compare-sources results-sources faces-domain compare-domain results-domain",
