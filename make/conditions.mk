@@ -1,12 +1,13 @@
 # Every condition: what a classifier learns from, one line each. `make help` prints these lines (see docs/results.md).
 # `make faces-em` makes the condition em, `make mnist-em` the same on the MNIST grid, where edits are of all grids and
-# set a digit to 1.
+# make one digit present (level 1).
 #
 # without generated images
 #   supervised          labelled images
 #   upsampled           labelled images, rare AUs more often
 #   upsampled-longer    upsampled, then 300 steps more: the counterpart of those that end in -first
-#   printed             labelled images, with the thesis's Table 1 as printed: no dropout, augmentation, averaging
+#   printed             labelled images, with the thesis's Table 1: mse until validation gets no better, no
+#                       dropout, augmentation or averaging
 #   upsampled-printed   upsampled, with Table 1 as printed
 #   balanced-real       labelled images, drawn so that six levels of every AU come equally often
 #   pseudo              labelled images, and unlabelled ones as supervised reads them
@@ -19,7 +20,7 @@
 #   pseudo-round2       pseudo-upsampled once more, with unlabelled images as pseudo-upsampled reads them
 #   mean-teacher        upsampled, and unlabelled images that the averaged weights label while training goes on
 #   reweighted          pseudo, weighted until AUs are as frequent as in em
-#   truth               pseudo, with true labels: a ceiling (not with your own data)
+#   truth               pseudo, with true labels: the best of pseudo-labels (not with your own data)
 WITHOUT_EDITS := supervised upsampled upsampled-longer printed upsampled-printed balanced-real \
   pseudo pseudo-hard pseudo-balanced pseudo-masked pseudo-upsampled pseudo-first pseudo-5x pseudo-round2 \
   mean-teacher reweighted truth

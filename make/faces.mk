@@ -116,7 +116,7 @@ endif
 
 # your own data: nobody whose images are learnt from is in the validation or test set
 $(FACES_RUN)/.checked: $(LABELLED) $(UNLABELLED) $(VALIDATION) $(TEST) $(TEST_NATURAL) | $(READY)
-	$(PY) -m lib.manifest check $(LABELLED) $(UNLABELLED) --apart $(VALIDATION) $(TEST) $(shared)
+	$(if $(TEST),$(PY) -m lib.manifest check $(LABELLED) $(UNLABELLED) --apart $(VALIDATION) $(TEST) $(shared))
 	$(if $(TEST_NATURAL),$(PY) -m lib.manifest check $(LABELLED) $(UNLABELLED) $(VALIDATION) \
 	  --apart $(TEST_NATURAL) $(shared))
 	@mkdir -p $(@D) && touch $@

@@ -184,6 +184,16 @@ def test_folds_split_people_first(tmp_path):
     assert "--folds 3" in plan(tmp_path, "-f", "make/folds.mk", "folds")
 
 
+def test_folds_of_your_own_data_need_no_other_sets(tmp_path):
+    (tmp_path / "all.csv").touch()
+    own = ["faces-folds", "FOLDS=disfa", "NAME=disfa", "LABELLED=all.csv"]
+    text = plan(tmp_path, *own)
+    assert "lib.datasets.split all.csv --out runs/quick/disfa/folds-disfa" in text
+    assert "lib.manifest check" not in text
+    text = plan(tmp_path, "-f", "make/folds.mk", "pooled", *own[1:])
+    assert "--compare" in text
+
+
 def test_where_the_environment_is_ready_folds_are_made_and_make_alone_helps(copy):
     text = plan(copy, "faces-folds", "FOLDS=3")
     assert "lib.datasets.split data/quick/faces/labelled.csv" in text and "evaluate.py" in text
