@@ -52,12 +52,12 @@ class Options:
     )
     personal_rates: list[float] = arg(
         [1e-5, 1e-4, 1e-3],
-        help="learning rates to choose from, on people who are both "
-        "in --personalise and in --validation",
+        help="with --personalise: learning rates to choose from, on people who are both in it "
+        "and in --validation",
         nargs="+",
         least=0,
     )
-    personal_steps: int = arg(50, help="steps of each personal model", least=1)
+    personal_steps: int = arg(50, help="with --personalise: steps of each personal model", least=1)
     only_heads: bool = arg(False, help="with --personalise: train the last layers only")
     per_au: bool = arg(False, help="one model an AU; --out has {au} in its folder")
     unlabelled: list[str] = arg(
@@ -175,6 +175,9 @@ class Options:
         if self.personalise and (ignored := self.given(OF_A_TRAINING)):
             raise ValueError(f"--personalise: {' '.join(ignored)} would change nothing; leave it "
                              "out (--personal-steps and --personal-rates say how it learns)")
+        if not self.personalise and (ignored := self.given(OF_PERSONAL_MODELS)):
+            raise ValueError(f"{' '.join(ignored)} would change nothing without --personalise; "
+                             "leave it out")
         if self.per_au != (AU in str(Path(self.out).parent)):
             raise ValueError(
                 f"--out {self.out}: with --per-au, and only then, its folder has {AU} in it, "
@@ -220,6 +223,8 @@ OF_A_TRAINING = (
     "epochs", "patience", "min_epochs", "max_steps", "max_minutes", "learning_rate", "schedule",
     "ema", "resume", "tensorboard", "shared",
 )
+# what only personal models read
+OF_PERSONAL_MODELS = ("only_heads", "personal_steps", "personal_rates")
 
 
 def say_start(training, device):

@@ -209,3 +209,14 @@ def test_what_is_wrong_is_said(sets, generic, capsys, tmp_path):
         {**sets, "people": unnamed}, generic, capsys, out, status=3
     )
     assert not list(tmp_path.glob("*.pt"))
+
+
+@pytest.mark.parametrize("more, named", [
+    (("--only-heads",), "--only-heads"),
+    (("--personal-steps", 9, "--personal-rates", 1e-3), "--personal-steps --personal-rates"),
+])
+def test_settings_of_personal_models_alone_are_refused(more, named, tmp_path, capsys):
+    code, shown, said = call(train_classifier.main, capsys, "--train", "l.csv", "--validation",
+                             "v.csv", "--out", tmp_path / "c.pt", *more)
+    assert code == 2 and not shown and said.count("\n") == 1
+    assert f": {named} would change nothing without --personalise; leave it out" in said
