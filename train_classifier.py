@@ -150,7 +150,8 @@ class Options:
     allow_shared_subjects: bool = arg(False, help="let a subject be in training and validation")
     resume: bool = arg(False, help="go on from last.pt beside --out, if it is there")
     tensorboard: str = arg("", metavar="DIR", writes="folder",
-                           help="also write curves for TensorBoard (needs the package tensorboard)")
+                           help="also write curves for TensorBoard (needs the package "
+                           "tensorboard); with --per-au in a folder an AU, such as DIR/AU12")
 
     def __post_init__(self):
         if not self.out.endswith(".pt"):
@@ -321,7 +322,10 @@ def main():
         train(options, data, device, processes)
     models = []
     for au in data.names["aus"] if options.per_au else ():
-        one = dataclasses.replace(options, per_au=False, aus=[au], out=options.out.replace(AU, au))
+        one = dataclasses.replace(
+            options, per_au=False, aus=[au], out=options.out.replace(AU, au),
+            tensorboard=options.tensorboard and str(Path(options.tensorboard, au)),
+        )
         models.append((one, data.only(au, one)))
     for one, part in models:
         if options.resume and Path(one.out).exists():

@@ -65,6 +65,16 @@ def test_the_classifiers_history_as_curves(tmp_path, capsys, writers):
     assert steps == {1, 2} and {"epoch", "loss", "validation_loss"} <= names  # 2 steps an epoch
 
 
+def test_curves_of_one_model_an_au_stand_apart(tmp_path, capsys, writers):
+    data = make_set(tmp_path, "train", 40, "a", 0), make_set(tmp_path, "validation", 20, "b", 1)
+    train(data, tmp_path / "{au}" / "c.pt", capsys, "--per-au", "--tensorboard", tmp_path / "board")
+    assert [writer.folder for writer in writers] == [
+        str(tmp_path / "board" / au) for au in ("AU01", "AU12")]
+    for writer, au in zip(writers, ("AU01", "AU12"), strict=True):
+        expected = numbers(tmp_path / au / "history.jsonl")
+        assert writer.scalars == pytest.approx(expected, rel=1e-5)
+
+
 def test_the_generators_history_as_curves(tmp_path, capsys, writers):
     draw = np.random.default_rng(0)
     for name, count in (("train", 16), ("validation", 8)):
