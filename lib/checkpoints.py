@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from lib.cli import BadInput
-from lib.files import replacing
+from lib.files import digest, replacing
 
 
 def save(path, state):
@@ -59,6 +59,12 @@ def load_finished(path):
     if missing := [key for key in ("config", "labels", weights) if key not in state]:
         raise BadInput(f"{path}: lacks {', '.join(missing)}; train it again")
     return state
+
+
+def digest_of(weights):
+    """A short hash of a state_dict: the names and values of its tensors."""
+    parts = ((name, value.cpu().contiguous().numpy().tobytes()) for name, value in weights.items())
+    return digest(*(part for both in parts for part in both))
 
 
 def to_cpu(value):

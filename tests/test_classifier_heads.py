@@ -249,6 +249,32 @@ def test_pretrained_vgg16_is_trained_from_the_third_convolution_on(monkeypatch):
     assert frozen == [
         f"backbone.net.features.{k}.{part}" for k in (0, 2) for part in ("weight", "bias")
     ]
+    with torch.device("meta"):  # so is a personal model, or a second training, of such a network
+        config = {"architecture": "vgg16", "size": 224, "aus": 4, "au_heads": ["au_level"]}
+        again = classifiers.build({**config, "frozen": True})
+    assert frozen == [name for name, value in again.named_parameters() if not value.requires_grad]
+
+
+def test_layers_that_do_not_learn_do_not_in_a_second_training_either(
+    data, tmp_path, capsys, monkeypatch
+):
+    from torchvision import models
+
+    monkeypatch.setattr(torchvision_backbone, "FROZEN", {"mobilenet_v3": 1})
+    torch.save(models.mobilenet_v3_large().state_dict(), tmp_path / "m.pth")
+    chosen = ("--arch", "mobilenet_v3", "--size", 32, "--max-steps", 1, "--weight-decay", 0.1)
+    start = ("--pretrained", tmp_path / "m.pth")
+    for out in ("first", "second", "third"):
+        train(data, tmp_path / out / "c.pt", capsys, *chosen, *start)
+        start = ("--init", tmp_path / out / "c.pt")
+    first, third = (
+        checkpoints.load_finished(tmp_path / name / "c.pt") for name in ("first", "third")
+    )
+    assert first["config"]["frozen"] and third["config"]["frozen"]
+    before, after = first["weights"], third["weights"]
+    same = {name for name in before if torch.equal(before[name], after[name])}
+    assert "backbone.net.features.0.0.weight" in same
+    assert "backbone.net.features.1.block.0.0.weight" not in same
 
 
 def test_first_weights_of_a_file_or_of_nowhere(data, tmp_path, capsys, monkeypatch):

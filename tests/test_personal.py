@@ -8,7 +8,7 @@ from commands import call
 
 import evaluate
 import train_classifier
-from lib import checkpoints, images, manifest
+from lib import checkpoints, images, manifest, model_card
 from lib.classifiers import personal
 
 AUS = ("AU01", "AU12")
@@ -181,6 +181,37 @@ def test_a_training_starts_from_a_finished_one(sets, generic, capsys, tmp_path):
     code, _, said = call(train_classifier.main, capsys, *arguments, "--arch", "compact",
                          "--out", tmp_path / "d.pt")
     assert code == 3 and "differs in architecture" in said
+
+
+def test_what_a_second_training_has_learnt_from_is_what_both_learnt_from(sets, generic, capsys,
+                                                                         tmp_path):
+    arguments = ("--train", sets["people"], "--validation", sets["test"], "--allow-shared-subjects",
+                 "--max-steps", 1, "--arch", "tiny", "--device", "cpu", "--init")
+    first = checkpoints.load(generic)
+    for start, out in ((generic, "second.pt"), (tmp_path / "second.pt", "third.pt")):
+        code, _, said = call(train_classifier.main, capsys, *arguments, start, "--out",
+                             tmp_path / out)
+        assert code == 0, said
+    second, third = (checkpoints.load(tmp_path / name) for name in ("second.pt", "third.pt"))
+    own = model_card.facts(manifest.read(sets["people"]))
+    assert second["training_sets"] == [*first["training_sets"], own]
+    assert third["training_sets"] == second["training_sets"]  # no set is named twice
+    assert len({state["trained_on"] for state in (first, second, third)}) == 3
+    assert second["run"]["starts_from"] == checkpoints.digest_of(first["weights"])
+    assert second["run"]["starts_from"] != third["run"]["starts_from"]
+
+
+def test_going_on_from_other_first_weights_is_refused(sets, generic, capsys, tmp_path):
+    arguments = ("--train", sets["people"], "--validation", sets["test"], "--allow-shared-subjects",
+                 "--arch", "tiny", "--device", "cpu", "--resume", "--out", tmp_path / "c.pt",
+                 "--max-steps", 1, "--init")
+    assert call(train_classifier.main, capsys, *arguments, generic)[0] == 0
+    run = checkpoints.load(tmp_path / "c.pt")["run"]
+    (tmp_path / "c.pt").unlink()
+    checkpoints.save(tmp_path / "last.pt", {"kind": "classifier",
+                                            "run": run | {"starts_from": "another"}})
+    code, _, said = call(train_classifier.main, capsys, *arguments, generic)
+    assert code == 3 and "another run (starts_from differ)" in said
 
 
 def test_presence_is_learnt_as_the_generic_model_learnt_it(sets):

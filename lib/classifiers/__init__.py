@@ -49,7 +49,7 @@ EARLIER_NAMES = {
 def build(config):
     """The network of a checkpoint's config: architecture, size (pixels), aus (how many),
     valence_arousal (bool), expressions (how many; 0 is none), dropout (default 0.2), au_heads
-    (default: au), reference, separate."""
+    (default: au), reference, separate, frozen."""
     return Classifier(**config)
 
 
@@ -65,7 +65,8 @@ class Classifier(nn.Module):
     al. 2022, 4.5); 'features': its heads read features(picture) - features(reference) (one-frame
     calibration with a Siamese network, arXiv 2409.00240). separate: valence/arousal and expression
     have a last stage each, beside that of the AUs (or of the first head), so that tasks share the
-    common layers but not the last features. `features` are those of the first stage."""
+    common layers but not the last features. `features` are those of the first stage. frozen: the
+    backbone has pretrained layers that do not learn (lib.classifiers.torchvision_backbone)."""
 
     def __init__(
         self,
@@ -78,10 +79,13 @@ class Classifier(nn.Module):
         au_heads=("au",),
         reference="none",
         separate=False,
+        frozen=False,
     ):
         super().__init__()
         self.reference = reference
         self.backbone = BACKBONES[architecture](size, dropout)
+        if frozen:
+            self.backbone.freeze()
         counts = dict.fromkeys(au_heads if aus else (), aus)
         counts |= {"va": 2} if valence_arousal else {}
         counts |= {"expression": expressions} if expressions else {}

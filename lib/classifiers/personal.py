@@ -76,7 +76,8 @@ class Personal:
         self.objective = Objective(
             self.net.heads, people.true, kinds, weights, options.rare_weight
         ).to(device)
-        self.parameters = list((self.net.heads if options.only_heads else self.net).parameters())
+        module = self.net.heads if options.only_heads else self.net
+        self.parameters = [value for value in module.parameters() if value.requires_grad]
 
     def fit(self, people, rows, rate):
         """The weights after --personal-steps on a person's rows, from the generic ones; a

@@ -70,9 +70,12 @@ class Backbone(nn.Module):
                 f"--pretrained {source}: its weights are not those of {self.name}; "
                 "give the file of this network"
             ) from None
-        for parameter in (
-            self.net.features[: FROZEN[self.name]].parameters() if self.name in FROZEN else ()
-        ):
+        self.freeze()
+
+    def freeze(self):
+        """Let the layers that stay as ImageNet taught them learn no more."""
+        layers = self.net.features[: FROZEN[self.name]].parameters() if self.name in FROZEN else ()
+        for parameter in layers:
             parameter.requires_grad_(False)
 
 

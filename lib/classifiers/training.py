@@ -10,6 +10,7 @@ from lib.choices import AU_HEADS
 from lib.classifiers import mean_teacher, settings, thresholds
 from lib.classifiers.objective import Objective
 from lib.cli import BadInput, GateFailed, log, progress
+from lib.files import digest
 from lib.termination import EpochDraws
 from lib.training import Average, Best, learning_rate, restore_optimiser, set_learning_rate
 
@@ -49,13 +50,16 @@ class Training:
             "reference": options.reference,
             "separate": len(options.tasks) > 1 and not options.shared,
         }
+        if options.pretrained != "none":
+            self.config["frozen"] = True
         checkpoints.seed_all(options.seed)
+        self.before = {}  # the finished classifier that this one starts from
         self.net = classifiers.build(self.config).to(device, memory_format=torch.channels_last)
         if options.init:
             self.start_from(options.init)
-        if options.pretrained != "none":
-            self.net.backbone.load_pretrained(options.pretrained)
-        if not options.init:
+        else:
+            if options.pretrained != "none":
+                self.net.backbone.load_pretrained(options.pretrained)
             self.net.start_at(data.true)
         kinds = settings.loss_kinds(options.losses, options.tasks)
         weights = settings.task_weights(options.task_weights, options.tasks)
@@ -84,6 +88,8 @@ class Training:
         self.run = {key: value for key, value in run_of.items() if key not in NOT_OF_THE_RUN} | {
             "data": data.digest
         }
+        if self.before:
+            self.run["starts_from"] = checkpoints.digest_of(self.before["weights"])
 
     def compiled(self):
         """The network by torch.compile; itself, and a line, where nothing can be compiled."""
@@ -93,12 +99,14 @@ class Training:
         return torch.compile(self.net)
 
     def start_from(self, path):
-        """Take over the weights of a finished classifier of the same kind."""
+        """Take over the weights of a finished classifier of the same kind, and which of its layers
+        do not learn."""
         state = checkpoints.load_finished(path)
         differs = [
             key
             for key, value in self.config.items()
-            if state["config"].get(key, DEFAULTS.get(key)) != value and key != "dropout"
+            if state["config"].get(key, DEFAULTS.get(key)) != value
+            and key not in ("dropout", "frozen")
         ]
         if differs or state["labels"] != self.data.names:
             raise BadInput(
@@ -106,6 +114,22 @@ class Training:
                 "same network and tasks, or without --init"
             )
         self.net.load_state_dict(state["weights"])
+        if state["config"].get("frozen"):
+            self.config["frozen"] = True
+            self.net.backbone.freeze()
+        self.before = state
+
+    def learnt_from(self):
+        """The hash and the facts (lib.model_card) of all that taught these weights, of an earlier
+        training first."""
+        data = self.data
+        if not self.before:
+            return {"trained_on": data.trained_on, "training_sets": data.training_sets}
+        earlier = list(self.before.get("training_sets", []))
+        return {
+            "trained_on": digest(self.before.get("trained_on", ""), data.trained_on),
+            "training_sets": earlier + [part for part in data.training_sets if part not in earlier],
+        }
 
     def finished(self):
         """Whether a limit is reached, or patience is over."""
@@ -308,8 +332,7 @@ class Training:
             "weights": self.best_weights,
             "thresholds": limits,
             "samples": data.check.pixels[spread],
-            "trained_on": data.trained_on,
-            "training_sets": data.training_sets,
+            **self.learnt_from(),
             "registration": data.registration,
             "run": self.run,
             "best_epoch": self.best.epoch,
