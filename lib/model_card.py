@@ -25,7 +25,10 @@ UNKNOWN = "unknown"
 KINDS = {"intensity": "intensities, 0 to 1", "occurrence": "occurrences, 0 or 1"}
 FIGURES = {"F1 of AUs": ("au", "mean", "f1"),
            "false discovery rate of AUs": ("au", "pooled", "fdr"),
-           "ICC(3,1) of AUs": ("au", "mean", "icc"), "CCC of valence": ("va", "valence", "ccc"),
+           "ICC(3,1) of AUs": ("au", "mean", "icc"),
+           "F1 of AUs by `au_present`": ("au_present", "mean", "f1"),
+           "false discovery rate of AUs by `au_present`": ("au_present", "pooled", "fdr"),
+           "CCC of valence": ("va", "valence", "ccc"),
            "CCC of arousal": ("va", "arousal", "ccc"),
            "accuracy of expressions": ("expression", "accuracy"),
            "macro F1 of expressions": ("expression", "macro_f1"),
@@ -113,17 +116,19 @@ def figures(train, reports):
 
 
 def status(train, report):
-    """'held out', 'train' or 'unknown': whether people of the test are among those of the
-    training."""
+    """Whether people of the test are among those of the training: 'held out', 'train' and how
+    many, or 'unknown'. Images without a subject may be of anybody: nothing is held out beside
+    them."""
     path = Path(report["data"]["path"])
     if not train or not path.is_file():
         return UNKNOWN
-    test = set(manifest.read(path).text("subject")) - {""}
-    known = {name for part in train for name in part.text("subject")} - {""}
-    if not test or not known:
-        return UNKNOWN
-    shared = len(test & known)
-    return f"train: {shared} of {len(test)} people" if shared else "held out"
+    test = set(manifest.read(path).text("subject"))
+    known = {name for part in train for name in part.text("subject")}
+    unnamed = "" in test | known
+    shared = len((test & known) - {""})
+    if not shared:
+        return UNKNOWN if unnamed else "held out"
+    return f"train: {'at least ' if unnamed else ''}{shared} of {len(test - {''})} people"
 
 
 def sets_of(model, checkpoint=""):

@@ -81,3 +81,21 @@ def test_what_is_unknown_is_said(tmp_path, capsys):
         "The reports hold none of the figures that stand here."]
     status, _, said = call(model_card.main, capsys, tmp_path / "none.onnx")
     assert status == 3 and "none.json: no such file" in said and said.count("\n") == 1
+
+
+def test_nothing_is_held_out_beside_images_of_unnamed_people(tmp_path):
+    def people(name, *subjects):
+        return models.dataset(tmp_path, [[0] * 4] * len(subjects), name, subjects=subjects)
+
+    named = manifest.read(people("named.csv", "a", "b"))
+    unnamed = manifest.read(people("unnamed.csv", "", ""))
+    partly = manifest.read(people("partly.csv", "b", ""))
+    fresh, known, some = ({"data": {"path": str(path)}} for path in (
+        people("fresh.csv", "c", "d"), people("known.csv", "a", "d"), people("some.csv", "c", "")))
+    assert model_card.status([named], fresh) == "held out"
+    assert model_card.status([named, unnamed], fresh) == "unknown"
+    assert model_card.status([partly], fresh) == "unknown"
+    assert model_card.status([unnamed], fresh) == "unknown"
+    assert model_card.status([named], some) == "unknown"  # the second image may be of a or b
+    assert model_card.status([named], known) == "train: 1 of 2 people"
+    assert model_card.status([named, unnamed], known) == "train: at least 1 of 2 people"
