@@ -11,6 +11,7 @@ cell is unlabelled, which is not 0. Other columns pass through untouched.
     python -m lib.manifest check a.csv b.csv                   read them, say what is in them
     python -m lib.manifest check a.csv --apart v.csv t.csv     … and that nobody there is elsewhere
     python -m lib.manifest count a.csv                         how many images
+    python -m lib.manifest levels a.csv                        … and how many have an AU's level
 """
 
 import os
@@ -65,6 +66,10 @@ class Manifest:
         names = self.au_names if names is None else names
         table = [self.numbers(name) for name in names]
         return np.stack(table, 1) if table else np.zeros((len(self), 0), np.float32)
+
+    def levels(self, names=None):
+        """AU values as `aus` gives them, NaN also in rows of occurrences, which have no level."""
+        return np.where(self.occurrence()[:, None], np.float32(np.nan), self.aus(names))
 
     def present(self, names=None):
         """Whether each AU is present, float32 [N,A]: 1, 0, or NaN where unlabelled. An intensity
@@ -335,10 +340,11 @@ def check_shards(paths):
 class Options:
     action: str = arg(
         args=["action"],
-        choices=["merge", "check", "count"],
-        metavar="merge|check|count",
+        choices=["merge", "check", "count", "levels"],
+        metavar="merge|check|count|levels",
         help="merge: several manifests as one; check: say what is in each; "
-        "count: print the number of rows",
+        "count: print the number of rows; levels: print the number of rows that have the level "
+        "of an AU, and not only occurrences",
     )
     manifests: list[str] = arg(
         args=["manifests"], nargs="+", metavar="FILE.csv", help="the manifests; - is stdin"
@@ -375,6 +381,9 @@ def main():
             log(describe(part))
     elif options.action == "count":
         write_text("-", f"{sum(map(len, parts))}\n")
+    elif options.action == "levels":
+        have = sum(int((~np.isnan(part.levels())).any(1).sum()) for part in parts)
+        write_text("-", f"{have}\n")
     else:
         merge(parts, Path.cwd() if options.out == "-" else Path(options.out).parent).write(
             options.out

@@ -61,11 +61,19 @@ licence := $(or $(LICENCE),$(if $(own),,rendered faces: CC0))
 data := $(if $(own),$(FACES_RUN)/.checked,$(FACES_DIR)/.done)
 
 # ---- options of each stage -------------------------------------------------------------------------------
+# are there levels to balance? Asked where tables of your own data list what they list by default. No answer, as of
+# make -n before there is an environment, leaves balanced-real and balanced in
+ifneq ($(and $(own),$(filter compare results,$(MAKECMDGOALS)),$(filter undefined,$(origin CONDITIONS))),)
+no_levels := $(filter 0,$(shell $(PY) -m lib.manifest levels $(labelled) 2> /dev/null))
+$(if $(no_levels),$(warning $(FACES): LABELLED has occurrences of AUs and no levels; the tables leave out balanced-real \
+  and balanced))
+endif
+
 # the tables of compare-faces. pseudo-5x has the images of five times as many people, and is else as pseudo-upsampled.
 # em-activate-first is the use of edits that was chosen, and upsampled-longer learns as long without them. Personal models
 # stand in tables of their own below the others: their test leaves out neutral frames
 CONDITIONS ?= supervised upsampled upsampled-longer pseudo pseudo-upsampled $(if $(own),,pseudo-5x) reweighted em \
-  em-activate-first balanced-real balanced $(if $(own),,personalised truth)
+  em-activate-first $(if $(no_levels),,balanced-real balanced) $(if $(own),,personalised truth)
 BEST ?= em-activate-first
 BASE ?= upsampled-longer
 

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 import train_classifier
-from commands import ENVIRONMENT, ROOT, files, succeed
+from commands import ENVIRONMENT, ROOT, call, files, succeed
 from lib import images, manifest
 from lib.classifiers import training_data
 from lib.cli import BadInput
@@ -208,6 +208,24 @@ def test_sizes_under_make_are_those_that_readme_says(domains, tmp_path, size, va
     assert len(trained) == 3
     for words in map(str.split, trained):
         assert words.count("--size") == 1 and words[words.index("--size") + 1] == str(size)
+
+
+def test_occurrences_alone_make_tables_without_balanced_levels(domains, tmp_path, capsys):
+    """b.csv has occurrences only, a.csv levels in 30 rows."""
+    a, b, c = (domains / f"{name}.csv" for name in "abc")
+    for given, count in (((b,), 0), ((a,), 30), ((a, b), 30)):
+        assert call(manifest.main, capsys, "levels", *given)[:2] == (0, f"{count}\n")
+    own = {"NAME": "own", "UNLABELLED": c, "VALIDATION": c, "TEST": c, "SEEDS": 1}
+    done = make(tmp_path, "-n", "compare-faces", **own, LABELLED=b)
+    assert done.returncode == 0 and "/supervised/seed1/report.json" in done.stdout
+    assert "/em-activate-first/seed1/report.json" in done.stdout
+    assert "balanced" not in done.stdout
+    assert done.stderr.count("no levels; the tables leave out balanced-real and balanced") == 1
+    # what is asked for by name stays, and so does what data with levels can give
+    for more in ({"LABELLED": b, "BESIDES": "balanced-real"}, {"LABELLED": a},
+                 {"LABELLED": b, "CONDITIONS": "balanced-real"},
+                 {"LABELLED": b, "PY": tmp_path / "nothing"}):
+        assert "lib.balance" in make(tmp_path, "-n", "compare-faces", **{**own, **more}).stdout
 
 
 def test_several_files_under_make(domains, tmp_path):
