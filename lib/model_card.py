@@ -7,16 +7,21 @@ Once there are reports, and for the facts that no file has, write it again:
     python -m lib.model_card classifier.onnx \\
         --reports report.json report_natural.json --licence "rendered faces, CC0"
 
+The models of people ('DIR/{subject}.onnx', as evaluate.py reads them) have a card each in one call,
+with the reports in whose tests their person is; those figures are of all people's models together.
+
 What it learnt from stands in its checkpoint: the one beside it (classifier.pt), or --checkpoint, or
 --train names the manifests. Each figure says whether its data are held out: people of the training
 manifests are looked for in the test manifest that the report names. What is not known is said to be
 unknown. (After Mitchell et al. 2019.)
 """
+import functools
 import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from lib import manifest
+from lib.choices import SUBJECT
 from lib.cli import BadInput, arg, parse, run
 from lib.evaluation.sections import value_at
 from lib.files import write_text
@@ -42,13 +47,20 @@ measure on your own before use."""
 
 @dataclass
 class Options:
-    model: str = arg(args=["model"], help="exported model, with its NAME.json", metavar="FILE.onnx")
+    model: str = arg(args=["model"], metavar="FILE.onnx",
+                     help="exported model, with its NAME.json, or 'DIR/{subject}.onnx': one for "
+                     "each person of the reports' tests")
     reports: list[str] = arg([], nargs="+", metavar="REPORT.json",
                              help="reports of evaluate.py on this model")
     train: list[str] = arg([], nargs="+", metavar="FILE.csv",
                            help="manifests that it was trained on [as its checkpoint says]")
     checkpoint: str = arg("", help="the checkpoint it was made from [NAME.pt]", metavar="FILE.pt")
     licence: str = arg("", help="licence of the training data, in words")
+
+    def __post_init__(self):
+        if SUBJECT in self.model and (not self.reports or self.checkpoint):
+            raise ValueError(f"{self.model}: models of people need --reports, whose tests name the "
+                             "people, and have no --checkpoint but those beside them")
 
 
 def facts(part):
@@ -57,12 +69,15 @@ def facts(part):
             "sources": sorted(set(part.text("source")) - {""})}
 
 
-def write(model, meta, sets=(), train=(), reports=(), licence=""):
+def write(model, meta, sets=(), reports=(), licence="", together=""):
     """Write NAME.md beside a model. meta: its metadata; sets: `facts` of what it learnt from;
-    train: the Manifests of them that there are; reports: (path, report) pairs."""
+    reports: (report, status of its people) pairs; together: the 'DIR/{subject}.onnx' that the
+    reports are on, where they are on the models of all people."""
     lines = [f"# {Path(model).stem}", "", *about(meta), "", "## Data", "",
-             *about_data(meta, sets, licence), "", "## Figures", "", *figures(train, reports), "",
-             "## Limits", "", LIMITS, ""]
+             *about_data(meta, sets, licence), "", "## Figures", "",
+             *([f"The figures are of all people's models together ({together}): each person is "
+                "read by that person's own.", ""] if together else []),
+             *figures(reports), "", "## Limits", "", LIMITS, ""]
     write_text(Path(model).with_suffix(".md"), "\n".join(lines))
 
 
@@ -94,14 +109,13 @@ def about_data(meta, sets, licence):
     return [*lines, f"- licence of the data: {licence or UNKNOWN}"]
 
 
-def figures(train, reports):
+def figures(reports):
     """A row a figure of each report, with its interval and whether its people are held out."""
     if not reports:
         return ["Not measured yet. Measure with evaluate.py, then run python -m "
                 "lib.model_card with --reports."]
     lines = []
-    for _, report in reports:
-        held = status(train, report)
+    for report, held in reports:
         for name, where in FIGURES.items():
             value, bounds = value_at(report, where), value_at(report.get("intervals"), where)
             if value is not None:
@@ -115,20 +129,37 @@ def figures(train, reports):
             "|---|---|---|---|---|---|---|", *lines]
 
 
-def status(train, report):
-    """Whether people of the test are among those of the training: 'held out', 'train' and how
-    many, or 'unknown'. Images without a subject may be of anybody: nothing is held out beside
-    them."""
-    path = Path(report["data"]["path"])
-    if not train or not path.is_file():
-        return UNKNOWN
-    test = set(manifest.read(path).text("subject"))
-    known = {name for part in train for name in part.text("subject")}
-    unnamed = "" in test | known
-    shared = len((test & known) - {""})
+def status(learnt):
+    """Whether people of a test are among those of the training: 'held out', 'train' and how many,
+    or 'unknown'. learnt: {person of the test: the people from whom the model that reads this
+    person learnt}.
+
+    A person "" has no name, and no people are unknown ones: nothing is held out beside them."""
+    shared = sum(person in people for person, people in learnt.items() if person)
+    unnamed = "" in learnt or any("" in people or not people for people in learnt.values())
     if not shared:
-        return UNKNOWN if unnamed else "held out"
-    return f"train: {'at least ' if unnamed else ''}{shared} of {len(test - {''})} people"
+        return UNKNOWN if unnamed or not learnt else "held out"
+    named = len(learnt.keys() - {""})
+    return f"train: {'at least ' if unnamed else ''}{shared} of {named} people"
+
+
+read = functools.cache(manifest.read)  # many models learn from one manifest
+
+
+def people_of(report):
+    """The people of a report's test, "" among them where images have none; nobody where its
+    manifest is missing."""
+    path = Path(report["data"]["path"])
+    return frozenset(read(path).text("subject")) if path.is_file() else frozenset()
+
+
+def learnt_from(model, options):
+    """`facts` of what a model learnt from, and its people; nobody where a manifest is missing."""
+    parts = [read(path) for path in options.train]
+    sets = [facts(part) for part in parts] or sets_of(model, options.checkpoint)
+    if not parts and all(Path(each["file"]).is_file() for each in sets):
+        parts = [read(each["file"]) for each in sets]
+    return sets, frozenset(name for part in parts for name in part.text("subject"))
 
 
 def sets_of(model, checkpoint=""):
@@ -152,19 +183,55 @@ def read_json(path, remedy):
     return found
 
 
+def metadata(model):
+    """The NAME.json beside a model."""
+    return read_json(Path(model).with_suffix(".json"),
+                     "export the model again with export_onnx.py")
+
+
+def read_report(path):
+    """A report of evaluate.py."""
+    report = read_json(path, "write it with evaluate.py")
+    if not isinstance(report, dict) or not {"data", "n"} <= set(report):
+        raise BadInput(f"{path}: not a report of evaluate.py; write it with evaluate.py")
+    return report
+
+
+def models_of(pattern, path, report):
+    """{person of a report's test: the model of this person}. A link is the model that it names."""
+    people = people_of(report) - {""}
+    if not people:
+        raise BadInput(f"{path}: its test {report['data']['path']} is missing or names nobody, so "
+                       "it is not known whose models it is on; measure again with evaluate.py")
+    places = {person: Path(pattern.replace(SUBJECT, person)) for person in people}
+    return {person: place.resolve() if place.is_symlink() else place
+            for person, place in places.items()}
+
+
+def cards_of_people(options, reports):
+    """A card for each model of 'DIR/{subject}.onnx' that the reports are on."""
+    tests = [models_of(options.model, path, report)
+             for path, report in zip(options.reports, reports, strict=True)]
+    models = sorted({model for test in tests for model in test.values()})
+    meta = {model: metadata(model) for model in models}
+    learnt = {model: learnt_from(model, options) for model in models}
+    held = [status({person: learnt[model][1] for person, model in test.items()}) for test in tests]
+    for model in models:
+        measured = [(report, of_all) for report, of_all, test
+                    in zip(reports, held, tests, strict=True) if model in test.values()]
+        write(model, meta[model], learnt[model][0], measured, options.licence, options.model)
+
+
 def main(argv=None):
     options = parse(Options, __doc__, argv)
-    meta = read_json(Path(options.model).with_suffix(".json"),
-                     "export the model again with export_onnx.py")
-    reports = [(path, read_json(path, "write it with evaluate.py")) for path in options.reports]
-    for path, report in reports:
-        if not isinstance(report, dict) or not {"data", "n"} <= set(report):
-            raise BadInput(f"{path}: not a report of evaluate.py; write it with evaluate.py")
-    train = [manifest.read(path) for path in options.train]
-    sets = [facts(part) for part in train] or sets_of(options.model, options.checkpoint)
-    if not train and all(Path(each["file"]).is_file() for each in sets):
-        train = [manifest.read(each["file"]) for each in sets]
-    write(options.model, meta, sets, train, reports, options.licence)
+    read.cache_clear()
+    reports = [read_report(path) for path in options.reports]
+    if SUBJECT in options.model:
+        cards_of_people(options, reports)
+        return
+    meta, (sets, people) = metadata(options.model), learnt_from(options.model, options)
+    measured = [(report, status(dict.fromkeys(people_of(report), people))) for report in reports]
+    write(options.model, meta, sets, measured, options.licence)
 
 
 if __name__ == "__main__":

@@ -114,6 +114,7 @@ $(at)/generic/$(1:test%=report%.json): $(generic)/classifier.onnx $(at)/$1.csv
 
 $(of_people:%=$(at)/%/$(1:test%=report%.json)): %/$(1:test%=report%.json): %/.done $(at)/$1.csv
 	$$(evaluate_$1) --model '$$(@D)/{subject}.onnx' > $$@.tmp && mv $$@.tmp $$@
+	$$(cards)
 
 $(at)/normalised-mean/$(1:test%=report%.json): $(at)/normalised-mean/classifier.onnx $(at)/$1-mean.csv
 	$$(evaluate_$1) --model $$< > $$@.tmp && mv $$@.tmp $$@
@@ -123,8 +124,9 @@ $(of_references:%=$(at)/%/$(1:test%=report%.json)): %/$(1:test%=report%.json): %
 	$$(evaluate_$1) --model $$< > $$@.tmp && mv $$@.tmp $$@
 	$$(card)
 endef
-# of a model that stands beside its reports: generic has its own card, and a person's model keeps the first one
+# of a model that stands beside its reports (generic has its own card), and of the models of all people in one call
 card = $(call card_of,$(files))
+cards = $(call card_of,$(files),,'$(@D)/{subject}.onnx')
 of_people := $(personal) $(last_layer) target-domain
 of_references := calibrated normalised-neutral
 $(foreach name,$(tests),$(eval $(call reports_on,$(name))))

@@ -97,8 +97,9 @@ $(foreach v,UNLABELLED VALIDATION TEST TEST_NATURAL,$(if $(word 2,$($(v))),$(err
   $(v)=$($(v)): name one file; join several with .venv/bin/python -m lib.manifest merge $($(v)) --out FILE.csv)))
 endif
 
-# the card of a model, once there are reports on it; $(1): which; $(2): its checkpoint, where that is not beside it
-card_of = $(PY) -m lib.model_card $< $(2:%=--checkpoint %) $(if $(licence),--licence '$(subst ','\'',$(licence))') \
+# the card of a model, once there are reports on it; $(1): which; $(2): its checkpoint, where that is not beside it;
+# $(3): the model, where it is not $<
+card_of = $(PY) -m lib.model_card $(or $(3),$<) $(2:%=--checkpoint %) $(if $(licence),--licence '$(subst ','\'',$(licence))') \
   --reports $$(ls $(1:%=$(@D)/%) 2> /dev/null)
 
 # ---- environment -----------------------------------------------------------------------------------------

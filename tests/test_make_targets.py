@@ -178,6 +178,19 @@ def test_discriminators_without_aus_choose_no_thresholds(tmp_path):
             assert ("--validation" in line) == ("/d-va/" not in line), line
 
 
+def test_the_models_of_people_have_their_cards_in_one_call(tmp_path):
+    text = plan(tmp_path, "compare-personal")
+    for row in ("personal", "last-layer", "target-domain"):
+        place = f"runs/quick/faces/personal/seed1/{row}"
+        cards = [" ".join(line.split()) for line in text.splitlines()
+                 if f"lib.model_card '{place}/{{subject}}.onnx'" in line]
+        assert len(cards) == (1 if row == "target-domain" else 2)  # after each test
+        for line in cards:
+            assert f"--licence 'rendered faces: CC0' --reports $(ls {place}/report.json" in line
+            assert f" {place}/report_natural.json 2> /dev/null)" in line
+        assert text.index(f"--model '{place}/") < text.index(f"lib.model_card '{place}/")
+
+
 def test_folds_split_people_first(tmp_path):
     text = plan(tmp_path, "-f", "make/folds.mk", "FOLDS=disfa", "folds")
     assert "lib.datasets.split" in text and "--protocol disfa" in text

@@ -3,6 +3,7 @@ unknown."""
 import json
 
 import models
+import pytest
 import torch
 from commands import call
 
@@ -73,29 +74,88 @@ def test_what_is_unknown_is_said(tmp_path, capsys):
     model_card.write(tmp_path / "c.onnx", META)
     text = (tmp_path / "c.md").read_text()
     assert "licence of the data: unknown" in text and "Not measured yet" in text
-    train = manifest.read(models.dataset(tmp_path, [[0] * 4], subjects=["a"]))
     gone = json.loads(report(tmp_path / "r.json", tmp_path / "gone.csv").read_text())
-    assert model_card.status([train], gone) == "unknown"
+    assert model_card.people_of(gone) == set() and model_card.status({}) == "unknown"
     gone["au"] = None
-    assert model_card.figures([train], [("r.json", gone)]) == [
+    assert model_card.figures([(gone, "unknown")]) == [
         "The reports hold none of the figures that stand here."]
     status, _, said = call(model_card.main, capsys, tmp_path / "none.onnx")
     assert status == 3 and "none.json: no such file" in said and said.count("\n") == 1
 
 
-def test_nothing_is_held_out_beside_images_of_unnamed_people(tmp_path):
-    def people(name, *subjects):
-        return models.dataset(tmp_path, [[0] * 4] * len(subjects), name, subjects=subjects)
+def people(folder, name, *subjects):
+    """A manifest of an image of each subject."""
+    return models.dataset(folder, [[0] * 4] * len(subjects), name, subjects=subjects)
 
-    named = manifest.read(people("named.csv", "a", "b"))
-    unnamed = manifest.read(people("unnamed.csv", "", ""))
-    partly = manifest.read(people("partly.csv", "b", ""))
-    fresh, known, some = ({"data": {"path": str(path)}} for path in (
-        people("fresh.csv", "c", "d"), people("known.csv", "a", "d"), people("some.csv", "c", "")))
-    assert model_card.status([named], fresh) == "held out"
-    assert model_card.status([named, unnamed], fresh) == "unknown"
-    assert model_card.status([partly], fresh) == "unknown"
-    assert model_card.status([unnamed], fresh) == "unknown"
-    assert model_card.status([named], some) == "unknown"  # the second image may be of a or b
-    assert model_card.status([named], known) == "train: 1 of 2 people"
-    assert model_card.status([named, unnamed], known) == "train: at least 1 of 2 people"
+
+@pytest.mark.parametrize("train, test, status", [
+    ("ab", "cd", "held out"),
+    ("ab-", "cd", "unknown"),
+    ("-", "cd", "unknown"),
+    ("ab", "c-", "unknown"),  # the second image may be of a or b
+    ("ab", "ad", "train: 1 of 2 people"),
+    ("ab-", "ad", "train: at least 1 of 2 people"),
+    ("ab", "a-", "train: at least 1 of 1 people"),
+])
+def test_nothing_is_held_out_beside_images_of_unnamed_people(train, test, status, tmp_path,
+                                                             capsys):
+    """Each letter is a person, - an image without a subject; each person has a manifest."""
+    (tmp_path / "c.json").write_text(json.dumps(META))
+    parts = [people(tmp_path, f"train{k}.csv", name.strip("-")) for k, name in enumerate(train)]
+    tested = people(tmp_path, "test.csv", *(name.strip("-") for name in test))
+    code, _, _ = call(model_card.main, capsys, tmp_path / "c.onnx", "--train", *parts,
+                      "--reports", report(tmp_path / "r.json", tested))
+    assert code == 0 and f"| {status} |" in (tmp_path / "c.md").read_text()
+
+
+@pytest.fixture
+def of_people(tmp_path):
+    """Models of the people a, b (tested by one report) and c (by another), which learnt from one
+    manifest of all three; and a model of other people, to which d and e are links."""
+    everyone, others = people(tmp_path, "abc.csv", *"abc"), people(tmp_path, "xy.csv", *"xy")
+    for name, train in (("a", everyone), ("b", everyone), ("c", everyone), ("fold", others)):
+        (tmp_path / f"own-{name}.json").write_text(json.dumps(META))
+        (tmp_path / f"own-{name}.onnx").touch()
+        sets = [{"file": str(train), "images": 1, "people": 1, "sources": ["synthetic"]}]
+        torch.save({"kind": "classifier", "training_sets": sets}, tmp_path / f"own-{name}.pt")
+    for name in "de":
+        (tmp_path / f"own-{name}.onnx").symlink_to("own-fold.onnx")
+    reports = [report(tmp_path / f"r_{test}.json", people(tmp_path, f"{test}.csv", *test), f1)
+               for test, f1 in (("ab", 0.5), ("c", 0.25), ("de", 0.75))]
+    return tmp_path / "own-{subject}.onnx", reports
+
+
+def test_models_of_people_have_the_report_of_all_and_the_licence(of_people, tmp_path, capsys):
+    pattern, reports = of_people
+    status, _, said = call(model_card.main, capsys, pattern, "--reports", *reports,
+                           "--licence", "CC0")
+    assert status == 0, said
+    rows = {name: f"| F1 of AUs | {f1} | 0.400 to 0.600 | {tmp_path / test}.csv | 2 | 2 | {held} |"
+            for name, f1, test, held in (
+                ("a", "0.500", "ab", "train: 2 of 2 people"),
+                ("b", "0.500", "ab", "train: 2 of 2 people"),
+                ("c", "0.250", "c", "train: 1 of 1 people"),
+                ("fold", "0.750", "de", "held out"))}
+    for name, row in rows.items():
+        text = (tmp_path / f"own-{name}.md").read_text()
+        assert text.count("| F1 of AUs |") == 1 and row in text
+        assert "licence of the data: CC0" in text and "Not measured yet" not in text
+        assert f"The figures are of all people's models together ({pattern})" in text
+    assert "abc.csv: 1 images, 1 people, column source: synthetic" in (
+        tmp_path / "own-a.md").read_text()
+    assert not [*tmp_path.glob("own-[de].md")]
+
+
+def test_of_models_of_people_what_cannot_be_is_said(of_people, tmp_path, capsys):
+    pattern, reports = of_people
+    for more in ((), ("--reports", reports[0], "--checkpoint", tmp_path / "own-a.pt")):
+        status, _, said = call(model_card.main, capsys, pattern, *more)
+        assert status == 2 and "models of people need --reports" in said
+        assert said.count("\n") == 1
+    (tmp_path / "own-b.json").unlink()
+    status, _, said = call(model_card.main, capsys, pattern, "--reports", *reports)
+    assert status == 3 and "own-b.json: no such file" in said and said.count("\n") == 1
+    assert not [*tmp_path.glob("own-*.md")]
+    (tmp_path / "ab.csv").unlink()
+    status, _, said = call(model_card.main, capsys, pattern, "--reports", *reports)
+    assert status == 3 and "r_ab.json: its test" in said and said.count("\n") == 1
