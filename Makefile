@@ -64,7 +64,7 @@ help:
 	@echo 'make compare-faces            tables of conditions, and the paired differences of BEST=em-activate-first and BASE=upsampled-longer'
 	@echo '                              (CONDITIONS="supervised em": these alone; BESIDES="em-rare em-mixed": these, too;'
 	@echo '                              ARCHS="ganimation stargan": those of other editors, too); personal models: compare-personal'
-	@echo 'make compare-faces-paired | compare-mnist-paired   the differences alone, of any two: BEST=em-mixed BASE=em'
+	@echo 'make compare-faces-paired | compare-mnist-paired   the differences alone, of any two: BEST=em-mixed BASE=em; results-faces-paired'
 	@echo 'make results-faces            copies the reports behind the tables to runs/results/'
 	@echo 'make compare-faces-validation | compare-mnist-validation   the same tables on the validation set, to choose settings by'
 	@echo 'make compare-faces-development | compare-mnist-development   the same tables on two sets like the tests, of other people or digits'
@@ -178,12 +178,12 @@ faces-networks: | $(READY)
 	$(ALONE_FACES) $(MAKE) -f make/networks.mk networks
 
 # the paired differences of two conditions
-.PHONY: compare-faces-paired compare-mnist-paired
-compare-faces-paired: | $(READY)
-	$(ALONE_FACES) $(MAKE) -f make/experiment.mk SET=faces ARCH=$(EDITOR) paired
+.PHONY: compare-faces-paired compare-mnist-paired results-faces-paired results-mnist-paired
+compare-faces-paired results-faces-paired: %-faces-paired: | $(READY)
+	$(ALONE_FACES) $(MAKE) -f make/experiment.mk SET=faces ARCH=$(EDITOR) $(*:compare=)$(if $(*:compare=),-)paired
 
-compare-mnist-paired: | $(READY)
-	$(ALONE_MNIST) $(MAKE) -f make/experiment.mk SET=mnist ARCH=$(MNIST_EDITOR) paired
+compare-mnist-paired results-mnist-paired: %-mnist-paired: | $(READY)
+	$(ALONE_MNIST) $(MAKE) -f make/experiment.mk SET=mnist ARCH=$(MNIST_EDITOR) $(*:compare=)$(if $(*:compare=),-)paired
 
 # the same tables on the validation set, to choose settings by
 .PHONY: compare-faces-validation compare-mnist-validation compare-faces-development compare-mnist-development

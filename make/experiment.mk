@@ -4,7 +4,8 @@
 include make/settings.mk
 include make/conditions.mk
 
-.PHONY: data judge generator synthetic of-seeds compare compare-pseudo paired results results-generator
+.PHONY: data judge generator synthetic of-seeds compare compare-pseudo paired results-paired results \
+  results-generator
 data:  # the goal where none is named
 
 ARCH ?= $(EDITOR)
@@ -341,8 +342,14 @@ compare: $(made_here) $(other_editors:%=condition-of-%)
 paired = for file in $(REPORTS:report%.json=predictions%.csv); do echo; \
 	  $(PY) evaluate.py --compare $(SEEDS:%=$(run)/$(best)/seed%/$$file) \
 	    --against $(SEEDS:%=$(run)/$(base)/seed%/$$file); done
-paired: $(addprefix $(run)/,$(call of_seeds,$(best) $(base)))
+both := $(addprefix $(run)/,$(call of_seeds,$(best) $(base)))
+paired: $(both)
 	$(paired)
+
+# predictions are too large to commit; their differences are not
+results-paired: $(both)
+	mkdir -p $(results)/paired
+	{ $(paired); } > $(results)/paired/$(best)-against-$(base).md
 
 of-seeds: $(addprefix $(run)/,$(call of_seeds,$(em)))
 

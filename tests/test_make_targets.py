@@ -97,6 +97,11 @@ EXPECTED = {  # target and variables: pieces of the commands that it runs
                                     "runs/quick/faces/sources-disfa/real-other/seed1"],
     "results-domain OTHER=../bp4d/": ["runs/quick/faces/sources-..-bp4d/few/seed1",
                                       "runs/results/quick/faces/domain-..-bp4d/table.md"],
+    "results-faces-paired SEEDS=2 BEST=em-mixed BASE=em": [
+        "; } > runs/results/quick/faces/paired/em-mixed-against-em.md",
+        "--against runs/quick/faces/em/seed2/$file"],
+    "results-mnist-paired SEEDS=1": [
+        "> runs/results/quick/mnist-medium-3000/paired/em-activate-against-pseudo.md"],
     "faces-gan": ["pseudo_label.py --model", "--arch gan", "samplers/gan/pseudo.csv"],
     "faces-categorical-gan": ["--arch categorical-gan", "samplers/categorical-gan/pseudo.csv"],
     "faces-multitask-gan": ["--arch multitask-gan", "samplers/multitask-gan/pseudo.csv"],
@@ -595,6 +600,7 @@ SETS = {  # targets that work in the same folders
     " faces-personalised faces-folds faces-networks compare-pseudo compare-affect compare-personal"
     " compare-expressions precision faces-sources"
     " compare-faces-validation compare-faces-development compare-faces-paired"
+    " results-faces-paired"
     " compare-sources results-sources faces-domain compare-domain results-domain",
     "mnist": "mnist-em mnist-tune compare-mnist compare-mnist-validation"
              " compare-mnist-development results-mnist",
