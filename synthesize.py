@@ -12,17 +12,20 @@ labels.
 
 DIR gets images.npy (one pack, the fastest to write and to read; --format png makes files, 1,000 a
 folder) and, last, manifest.csv: source=synthetic, the target as label, and source_path, the image
-that was edited. Recipes: single-au (each source, one AU at a time, others 0), emotions (FACS
-combinations), deactivate (one active AU off), activate (one absent AU on, the others kept), random
-(rows of --targets, or independent AUs), reweight (every level 1-5 of every AU equally often),
-balanced (level 0 too); for models of expressions, expressions (neutral faces to each) and mix
-(several at once). --aus AU09 AU23, or --aus rarest:3, makes edits for some AUs only. --count edits
-are dealt evenly over AUs, and over sources where the AU does not choose them. --check drops the
-edits that a classifier does not confirm; with --relabel it drops none, and the labels are what the
-classifier reads, as pseudo_label.py --relabel would write them. Shards of one command (--shard i/n)
-may share DIR; they write manifest-iofn.csv, which `python -m lib.manifest merge DIR/manifest-*.csv
---out DIR/manifest.csv` joins. Sampling generators (noise in place of images) need no --source. Runs
-on ONNX Runtime, without torch.
+that was edited. An edit of a source with au_kind=occurrence keeps AUs without a level. So its row
+says au_kind=occurrence, too, and the AUs that were set are 1 from level 2 of 5 on, else 0; only a
+row whose AUs were all set to levels says intensity. Recipes: single-au (each source, one AU at a
+time, others 0), emotions (FACS combinations), deactivate (one active AU off), activate (one absent
+AU on, the others kept), random (rows of --targets, or independent AUs), reweight (every level 1-5
+of every AU equally often), balanced (level 0 too; target rows that are occurrences are left out of
+both); for models of expressions, expressions (neutral faces to each) and mix (several at once).
+--aus AU09 AU23, or --aus rarest:3, makes edits for some AUs only. --count edits are dealt evenly
+over AUs, and over sources where the AU does not choose them. --check drops the edits that a
+classifier does not confirm; with --relabel it drops none, and the labels are what the classifier
+reads, as pseudo_label.py --relabel would write them. Shards of one command (--shard i/n) may share
+DIR; they write manifest-iofn.csv, which `python -m lib.manifest merge DIR/manifest-*.csv --out
+DIR/manifest.csv` joins. Sampling generators (noise in place of images) need no --source. Runs on
+ONNX Runtime, without torch.
 """
 import os
 from collections import Counter
@@ -32,7 +35,7 @@ from typing import Literal, Optional
 
 from lib.cli import BadInput, arg, check_place, log, parse, run
 
-PASSED = ("subject", "session", "registration", "au_kind")  # columns that an edit does not change
+PASSED = ("subject", "session", "registration")  # columns that an edit does not change
 
 
 @dataclass
@@ -244,12 +247,12 @@ def make_plan(data, known, model, options, target=None):
     names, kinds = model.labels.conditions, model.labels.kinds
     if not names:  # a sampler without conditions
         return recipes.Plan(np.arange(len(known)), known, [""] * len(known), [""] * len(known))
-    targets = None
+    targets = givers = None
     if options.targets:
-        rows = manifest.read(options.targets)
-        targets = model.labels.encode(rows)
+        givers = manifest.read(options.targets)
+        targets = model.labels.encode(givers)
         if np.isnan(targets).all():
-            raise BadInput(f"{rows.name}: has none of the labels of {model.path} "
+            raise BadInput(f"{givers.name}: has none of the labels of {model.path} "
                            f"({', '.join(names)}); give target rows of the same labels")
     rows = np.arange(len(known))
     if target is not None:
@@ -260,10 +263,11 @@ def make_plan(data, known, model, options, target=None):
         if options.recipe in recipes.OF_CLASSES:
             by = ["expression" if kind == "expression" else "" for kind in kinds]
         rows = recipes.neutral(known, options.neutral_below, names, by)
+    occurs = givers.occurrence() if options.targets else data.occurrence()[rows]
     plan = recipes.make(options.recipe, known[rows], names, kinds=kinds, count=options.count,
                         levels=options.levels, seed=options.seed, targets=targets,
                         values=options.values, mixes=options.mix, neutral_too=not model.edits,
-                        only=options.aus)
+                        only=options.aus, occurs=occurs)
     plan.source = rows[plan.source]
     return checked(plan, data, known, model)
 
@@ -295,8 +299,7 @@ def write_set(data, known, plan, model, check, options, references=None):
     from lib.image_sets import ImageSet
     from lib.manifest import refuse_overwriting
     from lib.pseudo_labels import READ
-    from lib.synthesis import (inputs, is_changed, label_columns, rejected, relabelled,
-                               write_sheet)
+    from lib.synthesis import inputs, is_changed, rejected, relabelled, write_sheet
 
     from_source = known[plan.source] if model.edits else np.zeros_like(plan.target)
     labels = np.where(np.isnan(plan.target), from_source, plan.target)
@@ -335,15 +338,7 @@ def write_set(data, known, plan, model, check, options, references=None):
                 f"target ({dict(dropped)}); raise it, or train the generator longer"
             )
         kept = np.array(kept)
-        columns = {name: [data.columns[name][i] for i in plan.source[kept]]
-                   for name in PASSED if name in data.columns}
-        columns |= label_columns(model.labels, labels[kept], [plan.expression[i] for i in kept])
-        columns |= {"source": ["synthetic"] * len(kept), "edit": [plan.edit[i] for i in kept]}
-        if model.edits:
-            images = data.images()
-            columns["source_path"] = [
-                os.path.relpath(images[i], options.out) for i in plan.source[kept]
-            ]
+        columns = columns_of(data, plan.part(kept), model, labels[kept], changed[kept], options)
         if options.relabel:
             columns = relabelled(columns, check, {name: np.concatenate(parts)
                                                   for name, parts in read.items()})
@@ -351,6 +346,28 @@ def write_set(data, known, plan, model, check, options, references=None):
             write_sheet(data, known, plan, model, options)
         out.finish(columns)
     return dropped
+
+
+def columns_of(data, plan, model, labels, changed, options):
+    """The manifest's columns of the edits of a plan: what the source says of them, their labels
+    [N,C], of which `changed` (bool [N,C]) are not the source's, and what was done."""
+    from lib.synthesis import au_kinds, label_columns, of_one_kind
+
+    columns = {name: [data.columns[name][i] for i in plan.source]
+               for name in PASSED if name in data.columns}
+    aus = model.labels.columns("au")
+    source_occurs = data.occurrence()[plan.source] if model.edits else plan.occurs
+    labels = labels.copy()
+    labels[:, aus], occurs = of_one_kind(labels[:, aus], changed[:, aus], plan.occurs,
+                                         source_occurs)
+    if (kinds := au_kinds(data, plan, occurs)) is not None:
+        columns["au_kind"] = kinds
+    columns |= label_columns(model.labels, labels, plan.expression)
+    columns |= {"source": ["synthetic"] * len(plan), "edit": plan.edit}
+    if model.edits:
+        images = data.images()
+        columns["source_path"] = [os.path.relpath(images[i], options.out) for i in plan.source]
+    return columns
 
 
 def read_sources(paths):

@@ -107,7 +107,8 @@ class Labels:
     def encode(self, manifest):
         """A manifest's labels as condition columns, float32 [N,C]: NaN where unlabelled;
         expressions are one-hot, NaN in all their columns where the name is missing or none of
-        these."""
+        these. AUs are as they are written, whatever au_kind says: an occurrence is 1 or 0, and the
+        caller knows that this is no level."""
         parts = [manifest.aus(list(self.aus))]
         if self.valence_arousal:
             parts.append(np.stack([manifest.numbers(name) for name in VALENCE_AROUSAL], 1))

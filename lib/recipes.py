@@ -14,7 +14,7 @@ made. Same seed, same plan.
                  equally often, the targets being true label rows, the sources rows that do not
                  show the AU
     balanced     as reweight, with level 0 too: six levels of every AU equally often, as Niinuma et
-                 al. print it
+                 al. print it. Neither takes rows of occurrences for targets: they have no level
     expressions  each expression of a model of classes, from neutral faces (Siddiqui 2022)
     mix          several expressions at once, such as anger+sadness (Siddiqui 2022)
 Targets are condition columns of the model: AUs, valence and arousal, expressions. NaN keeps the
@@ -54,23 +54,33 @@ class Plan:
     target: np.ndarray
     edit: list              # what is done, M texts such as 'AU12=0.7'
     expression: list        # M names of emotions, '' where there is none
+    # bool [M]: AUs of the target are occurrences, and not levels; without it none are
+    occurs: np.ndarray = None
+
+    def __post_init__(self):
+        if self.occurs is None:
+            self.occurs = np.zeros(len(self.source), bool)
 
     def __len__(self):
         return len(self.source)
 
     def part(self, rows):
-        """The edits of a slice."""
-        return Plan(self.source[rows], self.target[rows], self.edit[rows], self.expression[rows])
+        """The edits of a slice, or of indices in their order."""
+        rows = np.arange(len(self))[rows]
+        return Plan(self.source[rows], self.target[rows], [self.edit[i] for i in rows],
+                    [self.expression[i] for i in rows], self.occurs[rows])
 
 
 def make(name, source, names, *, kinds=None, count=None, levels=(0.7, 0.7), seed=0, targets=None,
-         values=None, mixes=(), neutral_too=False, only=()):
+         values=None, mixes=(), neutral_too=False, only=(), occurs=None):
     """The plan of a recipe. source [K,C] conditions of the sources, NaN unknown; names and kinds:
     of the C columns (without kinds they are AUs); count: how many edits, None for every one once;
     levels: of AUs, (lowest, highest), drawn evenly when they differ; targets [T,C]: rows to draw
     from (random, reweight, balanced); values {name: value}: explicit edits instead of a recipe;
     mixes: of expressions, 'anger+sadness'; neutral_too: also make the neutral expression; only:
-    the AUs that edits are made for, of recipes of one AU at a time (without it all)."""
+    the AUs that edits are made for, of recipes of one AU at a time (without it all); occurs: bool
+    [T], which target rows (without targets: [K], which sources) have occurrences in place of
+    levels."""
     rng = np.random.default_rng(seed)
     kinds = kinds or ["au"] * len(names)
     if values:
@@ -82,7 +92,8 @@ def make(name, source, names, *, kinds=None, count=None, levels=(0.7, 0.7), seed
             plan = every(source, variants(name, names, kinds, mixes, neutral_too, only), count,
                          levels, rng, kinds)
         else:
-            plan = of_aus(name, source, names, kinds, count, levels, rng, targets, only)
+            plan = of_aus(name, source, names, kinds, count, levels, rng, targets, only,
+                          occurs)
     plan = plan_by_source(plan)
     plan.target = np.round(plan.target.astype(np.float64), 4).astype(np.float32)
     return plan
@@ -140,11 +151,11 @@ def rarest(present, names, count):
     return [names[a] for a in chosen]
 
 
-def of_aus(recipe, source, names, kinds, count, levels, rng, targets, only=()):
+def of_aus(recipe, source, names, kinds, count, levels, rng, targets, only=(), occurs=None):
     """The plans of `deactivate`, `activate`, `random`, `reweight` and `balanced`: on the AU
     columns, the others keep the source's value."""
     if recipe == "random" and targets is not None:
-        return random(source, names, count, levels, rng, targets)
+        return random(source, names, count, levels, rng, targets, occurs)
     columns = np.flatnonzero(np.array(kinds) == "au")
     source, aus = source[:, columns], [names[k] for k in columns]
     if recipe == "deactivate":
@@ -154,7 +165,7 @@ def of_aus(recipe, source, names, kinds, count, levels, rng, targets, only=()):
     elif recipe == "random":
         plan = random(source, aus, count, levels, rng, None)
     else:
-        givers = source if targets is None else targets[:, columns]
+        givers = with_levels(source if targets is None else targets[:, columns], occurs, recipe)
         plan = reweight(source, aus, count, rng, givers, 0 if recipe == "balanced" else 1, only)
     whole = np.full((len(plan), len(names)), np.nan, np.float32)
     whole[:, columns] = plan.target
@@ -297,14 +308,15 @@ def one_au_each(rows, columns, count, rng):
     return np.array(drawn, int), turns
 
 
-def random(source, aus, count, levels, rng, targets):
+def random(source, aus, count, levels, rng, targets, occurs=None):
     """Targets drawn from true rows, or each AU on its own by chance, impossible pairs ruled
-    out."""
+    out. occurs: bool [T], which target rows are occurrences."""
     count = len(source) if count is None else count
     which = rng.permutation(len(source))[np.arange(count) % len(source)]
     if targets is not None:
-        return Plan(which, targets[rng.permutation(len(targets))[np.arange(count) % len(targets)]],
-                    ["random"] * count, [""] * count)
+        drawn = rng.permutation(len(targets))[np.arange(count) % len(targets)]
+        return Plan(which, targets[drawn], ["random"] * count, [""] * count,
+                    None if occurs is None else occurs[drawn])
     target = (rng.random((count, len(aus))) < INDEPENDENT) * rng.uniform(*levels, (count, len(aus)))
     for a, b in impossible_pairs(aus):
         both = (target[:, a] > 0) & (target[:, b] > 0)
@@ -312,6 +324,19 @@ def random(source, aus, count, levels, rng, targets):
         target[both & drop_first, a] = 0
         target[both & ~drop_first, b] = 0
     return Plan(which, target, ["random"] * count, [""] * count)
+
+
+def with_levels(rows, occurs, recipe):
+    """AU levels of rows [T,A], NaN in those that are occurrences (bool [T], None: none is).
+    BadInput where no level is left."""
+    if occurs is None or not occurs.any():
+        return rows
+    rows = np.where(occurs[:, None], np.float32(np.nan), rows)
+    if np.isnan(rows).all():
+        raise BadInput(f"--recipe {recipe}: draws levels of AUs, but all rows to draw from are "
+                       "occurrences (au_kind=occurrence); give --targets with levels, or say "
+                       "--recipe activate")
+    return rows
 
 
 def reweight(source, aus, count, rng, targets, lowest=1, only=()):
@@ -354,9 +379,7 @@ def of_level(intensities, level):
 
 def plan_by_source(plan):
     """The same edits, those of one source together: its image is decoded once."""
-    order = np.argsort(plan.source, kind="stable")
-    return Plan(plan.source[order], plan.target[order], [plan.edit[i] for i in order],
-                [plan.expression[i] for i in order])
+    return plan.part(np.argsort(plan.source, kind="stable"))
 
 
 def neutral(source, below, names=(), kinds=None):

@@ -6,7 +6,7 @@ import numpy as np
 
 from lib import images, pseudo_labels, recipes
 from lib.cli import BadInput, note
-from lib.labels import VALENCE_AROUSAL
+from lib.labels import PRESENT_INTENSITY, VALENCE_AROUSAL
 from lib.manifest import Manifest, number
 from lib.onnx_runtime import (Model, au_scores, brief, check_registration, reference_images,
                               shared_aus)
@@ -172,6 +172,32 @@ def is_changed(labels, source):
     """bool [N,C]: the conditions that edits change, of labels [N,C] of the edits and of their
     sources. A label that the source lacks (NaN) is changed where the edit has one."""
     return ~np.isnan(labels) & ~(np.abs(labels - source) <= 1e-3)
+
+
+def of_one_kind(aus, changed, target_occurs, source_occurs):
+    """AU labels [N,A] of edits such that each row is of one kind, and which rows are occurrences,
+    bool [N].
+
+    An AU that an edit changes (bool [N,A]) is a level, or an occurrence where its target row is one
+    (target_occurs, bool [N]); an AU that it keeps is what the source's row is (source_occurs, bool
+    [N]). A row has one au_kind: where one of its AUs is an occurrence, its levels become 1 from
+    level 2 of 5 on, and else 0. An occurrence does not tell a level, but a level tells an
+    occurrence."""
+    known = ~np.isnan(aus)
+    occurs = np.where(changed, target_occurs[:, None], source_occurs[:, None]) & known
+    rows = occurs.any(1)
+    present = (aus >= np.float32(PRESENT_INTENSITY)).astype(np.float32)
+    return np.where(rows[:, None] & known & ~occurs, present, aus), rows
+
+
+def au_kinds(data, plan, rows):
+    """The column au_kind of the edits of a plan, of which `rows` (bool [N]) are occurrences; None
+    where the sources have none and no edit needs one."""
+    if "au_kind" not in data.columns and not rows.any():
+        return None
+    kinds = data.text("au_kind")
+    kinds = ["intensity" if kinds[i] == "occurrence" else kinds[i] for i in plan.source]
+    return ["occurrence" if occurs else kind for kind, occurs in zip(kinds, rows)]
 
 
 def rejected(outputs, check, model, labels, changed, limit):

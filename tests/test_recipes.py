@@ -148,6 +148,24 @@ def test_balanced_makes_level_0_as_often_as_the_others(capsys):
     said(capsys)
 
 
+def test_occurrences_are_no_levels_to_draw(capsys):
+    """Of three target rows the first has occurrences: its AU01 at 1 is not level 5. `random` takes
+    it, and says so of its edits."""
+    targets = np.array([[1, 0, 0, 0], [0, .4, 0, 0], [0, 0, 0, .6]], np.float32)
+    occurs = np.array([True, False, False])
+    plan = recipes.make("reweight", NEUTRAL, AUS, count=6, targets=targets, occurs=occurs)
+    assert Counter(plan.edit) == {"AU02=0.4": 3, "AU12=0.6": 3} and not plan.occurs.any()
+    assert "nothing to draw AU01 at 0.2" in said(capsys)
+    plan = recipes.make("balanced", targets, AUS, count=12, occurs=occurs)  # of the sources
+    assert Counter(plan.edit) == {**dict.fromkeys([f"{au}=0" for au in AUS], 2), "AU02=0.4": 2,
+                                  "AU12=0.6": 2}
+    plan = recipes.make("random", NEUTRAL, AUS, count=6, targets=targets, occurs=occurs)
+    assert plan.occurs.tolist() == (plan.target[:, 0] == 1).tolist() and plan.occurs.sum() == 2
+    for given in ({}, {"targets": targets}):
+        with pytest.raises(BadInput, match="--recipe balanced: .* are occurrences"):
+            recipes.make("balanced", targets, AUS, occurs=np.ones(3, bool), **given)
+
+
 def test_some_aus_only(capsys):
     """Of AU02 and AU12 each neutral face gets one edit; only AU01 of the first row is switched
     off; AU01's three levels, of which rows have 0, 0.2 and 1, take ten of thirty edits each."""

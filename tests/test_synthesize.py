@@ -15,7 +15,7 @@ import pseudo_label
 import synthesize
 from commands import ENVIRONMENT, NO_TORCH, call, command, fail, files, interruptible, succeed
 from lib import images, manifest
-from lib.synthesis import is_changed
+from lib.synthesis import is_changed, of_one_kind
 
 LEVELS = [[0, 0, 0, 0], [0, .2, 0, 0], [.6, .2, 0, 1], [0, 0, 0, 0]]  # exact in 8 bits
 SUBJECTS = ["ann", "bob", "cyn", "dan"]
@@ -220,6 +220,60 @@ def test_what_is_asked_of_an_unknown_source_is_a_change():
     source = np.array([[0.5, nan, nan, nan], [0, 0, 1, nan]])
     assert is_changed(labels, source).tolist() == [[False, True, True, False],
                                                    [True, False, False, False]]
+
+
+def test_a_row_of_labels_is_of_one_kind():
+    """AUs of five edits. An AU that changed is the target's, one that is kept the source's; a level
+    beside an occurrence is 1 from level 2 (0.4) on."""
+    nan = np.nan
+    aus = np.array([[.4, 0, 1], [.2, 1, nan], [.4, .2, .6], [1, .2, .4], [.6, nan, nan]],
+                   np.float32)
+    changed = np.array([[1, 0, 0], [1, 0, 0], [1, 1, 1], [1, 0, 0], [1, 0, 0]], bool)
+    target_occurs = np.array([0, 0, 0, 1, 0], bool)
+    source_occurs = np.array([1, 1, 1, 0, 1], bool)
+    found, occurs = of_one_kind(aus, changed, target_occurs, source_occurs)
+    assert occurs.tolist() == [True, True, False, True, False]
+    expected = [[1, 0, 1], [0, 1, nan], [.4, .2, .6], [1, 0, 1], [.6, nan, nan]]
+    assert np.array_equal(found, np.array(expected, np.float32), equal_nan=True)
+
+
+def test_edits_of_occurrences_keep_the_meaning_of_their_labels(place, capsys):
+    """Ann, bob and dan have occurrences, cyn levels. A target of level 2 is present in each."""
+    occurs = ["occurrence", "occurrence", "", "occurrence"]
+    models.dataset(place, [[0, 0, 0, 0], [0, 1, 0, 0], [.6, .2, 0, 1], [0] * 4], "kinds.csv",
+                   subjects=SUBJECTS)
+    data = manifest.read(place / "kinds.csv")
+    data.columns["au_kind"] = occurs
+    data.write(place / "kinds.csv")
+    rows, _ = make(place, capsys, "--set", "AU12=0.4", "AU26=0.2", source="kinds.csv")
+    assert [row["au_kind"] for row in rows] == occurs
+    assert [[float(row[au]) for au in models.AUS] for row in rows] == \
+        [[0, 0, 1, 0], [0, 1, 1, 0], [.6, .2, .4, .2], [0, 0, 1, 0]]
+    made = manifest.read(place / "out/manifest.csv")
+    assert made.present(["AU12", "AU26"]).tolist() == [[1, 0]] * 4
+    # all AUs set to levels: nothing of the source's occurrences is left
+    rows, _ = make(place, capsys, "--set", "AU01=0.4", "AU02=0.2", "AU12=0.6", "AU26=0.8",
+                   source="kinds.csv")
+    assert [row["au_kind"] for row in rows] == ["intensity", "intensity", "", "intensity"]
+    assert {(row["AU01"], row["AU02"]) for row in rows} == {("0.4", "0.2")}
+
+
+def test_occurrences_as_targets(place, capsys):
+    """They are no levels for `balanced`; the edits of `random` are occurrences, as they are."""
+    (place / "occurs.csv").write_text("path,AU01,AU02,AU12,AU26,au_kind\n"
+                                      "source.npy#0,1,0,1,0,occurrence\n")
+    targets = ["--sources", "all", "--targets", place / "occurs.csv"]
+    said = make(place, capsys, "--recipe", "balanced", *targets, status=3)
+    assert "are occurrences (au_kind=occurrence)" in said and len(said.splitlines()) == 1
+    rows, _ = make(place, capsys, "--recipe", "random", *targets)
+    assert [row["au_kind"] for row in rows] == ["occurrence"] * 4
+    assert {tuple(row[au] for au in models.AUS) for row in rows} == {("1", "0", "1", "0")}
+    models.sampler(place / "generator.onnx")
+    rows, _ = make(place, capsys, "--count", "2", "--recipe", "random", "--targets",
+                   place / "occurs.csv", source=None)
+    assert [row["au_kind"] for row in rows] == ["occurrence"] * 2
+    rows, _ = make(place, capsys, "--count", "4", source=None)
+    assert "au_kind" not in rows[0]
 
 
 def test_several_sources_are_edited_together(place, capsys):
