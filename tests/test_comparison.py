@@ -39,3 +39,22 @@ def test_what_is_not_in_per_cent_is_said():
     assert comparison.scale_of("MSE valence") == comparison.scale_of("ICC") == 1
     assert comparison.scale_of("F1") == 100
     assert "MSE" not in sentences(au={"mean": {"f1": 0.5, "icc": 0.5}})
+
+
+def test_which_expression_is_read_as_which():
+    def report(*confusion):
+        return {"n": 8, "subjects": 2, "expression": {"accuracy": 0.5, "names": ["joy", "rage"],
+                                                      "confusion": list(confusion)}}
+
+    runs = [Run("quick", "set", name, seed, "natural", found) for name, seed, found in (
+        ("a", "1", report([3, 1], [0, 4])), ("a", "2", report([1, 3], [2, 2])),
+        ("b", "1", report([4, 0], [0, 0])), ("c", "1", {"n": 8, "subjects": 2, "au": {}}))]
+    text = comparison.confusions(runs)
+    a, b = text.split("### set (quick), natural: which expression is read as which, ")[1:]
+    cells = [[cell.strip() for cell in line.split("|")[1:-1]]
+             for line in (a + b).splitlines() if line.startswith(("| joy", "| rage"))]
+    # seed 1 reads 3 of 4 joys, seed 2 one of 4: 4 of 8
+    assert cells == [["joy", "4", "50", "50"], ["rage", "4", "25", "75"],
+                     ["joy", "4", "100", "0"], ["rage", "0", "–", "–"]]
+    assert "mean of 2 seeds" in a and "seeds" not in b
+    assert comparison.confusions(runs[3:]) == ""

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from lib.cli import BadInput, note
-from lib.evaluation import pose_tables, published, sample_tables
+from lib.evaluation import confusion_tables, pose_tables, published, sample_tables
 from lib.evaluation.sections import value_at
 
 THESIS = "thesis"  # the work of published.csv whose figures stand beside the conditions
@@ -132,7 +132,16 @@ def table(runs):
         conditions = {name: [run.report for run in members]
                       for name, members in by_condition(runs).items()}
         return pose_tables.tables(conditions, title_of(runs), markdown, spread)
-    return "\n\n".join(filter(None, [classifier_table(runs), idiosyncratic(runs, ("icc",))]))
+    return "\n\n".join(filter(None, [classifier_table(runs), idiosyncratic(runs, ("icc",)),
+                                    confusions(runs)]))
+
+
+def confusions(runs):
+    """Of every condition that reads expressions: which is read as which."""
+    conditions = {name: [run.report for run in members]
+                  for name, members in by_condition(runs).items()}
+    return confusion_tables.tables(conditions, title(runs, "which expression is read as which,"),
+                                   markdown)
 
 
 def idiosyncratic(runs, metrics):
