@@ -29,7 +29,13 @@ LOOK = """<script>addEventListener('load', () => {
   const page = document.documentElement;
   document.body.setAttribute('data-seen', JSON.stringify({pictures, inner: innerWidth, wide: page.scrollWidth}));
 })</script>"""
-PICTURES = {"report": 9, "data": 9, "features": 1}  # page: how many it has at least
+PICTURES = {  # page: all that are drawn for the labels of the set below
+    "report": "au_bars au_levels coactivation au_reliability va_scatter va_density va_agreement "
+              "va_traces confusion expression_bars expression_reliability features mistakes",
+    "data": "people labelled au_present au_levels au_together va_density va_of_aus va_histograms "
+            "expressions examples",
+    "features": "features",
+}
 # CSS pixels: Chromium's own least width without a phone's emulation; the frame below is 360
 PHONE = 500
 FRAME = 360
@@ -85,7 +91,9 @@ def test_every_picture_loads_and_fits(name, width, pages, tmp_path):
     seen = look(pages[name], tmp_path, width)
     # nothing makes the page scroll sideways
     assert seen["inner"] <= width and seen["wide"] <= seen["inner"]
-    assert len(seen["pictures"]) >= PICTURES[name]
+    expected = [f"{picture}.png" for picture in PICTURES[name].split()]
+    assert [source for source, *_ in seen["pictures"]] == expected
+    assert sorted(path.name for path in pages[name].parent.glob("*.png")) == sorted(expected)
     for source, natural, shown, alt in seen["pictures"]:
         assert natural > 0, f"{source} has not loaded"
         assert 0 < shown <= width and len(alt) > 40
