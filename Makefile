@@ -42,7 +42,7 @@ AFFECT := faces-va faces-va-mse faces-joint faces-joint-ccc faces-expressions fa
 PERSONAL := faces-personalised faces-normalised
 
 .PHONY: $(AFFECT) $(PERSONAL) compare-affect results-affect compare-personal results-personal \
-  faces-folds faces-networks
+  faces-folds results-folds faces-networks
 
 .PHONY: help setup setup-faces setup-photos test clean tables $(FACES) $(MNIST) $(BY_GENERATOR) $(BY_CLASS_GENERATOR) \
   compare-expressions results-expressions \
@@ -82,7 +82,7 @@ help:
 	@echo 'make faces-personalised|-normalised   models of one neutral image a person; compare-personal, results-personal'
 	@echo 'make faces-sources            edits of another data set, and both sets together (OTHER=DIR: yours); compare-sources, results-sources'
 	@echo 'make faces-domain             few labels of another data set beside many of this one; compare-domain, results-domain'
-	@echo 'make faces-folds FOLDS=3|disfa|leave-one-out   cross-validation over people (STRIDE=n: every n-th image)'
+	@echo 'make faces-folds FOLDS=3|disfa|leave-one-out   cross-validation over people (STRIDE=n: every n-th image); results-folds'
 	@echo 'make faces-networks NETWORKS="vgg16 resnet18" NETWORK_AUS=AU12   one torchvision network an AU (but for PRESET=paper on few images)'
 	@echo 'make faces-registration       2D against 3D registration, real against synthetic faces, nine poses'
 	@echo 'make faces-registration-check is a turned face nearer to its frontal picture in 3D than in 2D?'
@@ -171,8 +171,8 @@ SOURCES := faces-sources compare-sources results-sources faces-domain compare-do
 $(SOURCES): | $(READY)
 	$(ALONE_FACES) $(MAKE) -f make/sources.mk $(@:faces-%=%)
 
-faces-folds: | $(READY)
-	$(ALONE_FACES) $(MAKE) -f make/folds.mk folds
+faces-folds results-folds: | $(READY)
+	$(ALONE_FACES) $(MAKE) -f make/folds.mk $(@:faces-%=%)
 
 faces-networks: | $(READY)
 	$(ALONE_FACES) $(MAKE) -f make/networks.mk networks

@@ -1,9 +1,10 @@
 # Cross-validation over people, as published tables have it: each fold's classifier is tested on its own people.
 #   make faces-folds FOLDS=3            three folds;  FOLDS=disfa: DISFA's usual three;  FOLDS=leave-one-out
 #   STRIDE=5                            every fifth image of each person (or video) in the tests
+#   make results-folds                  the same table as a file, to commit
 include make/settings.mk
 
-.PHONY: folds
+.PHONY: folds results-folds
 folds:  # each fold, their mean, and all folds pooled
 
 FOLDS ?= 3
@@ -21,11 +22,21 @@ $(split)/.done: $(data) $(merged) | $(READY)
 folds: $(split)/.done
 	$(MAKE) -f make/folds.mk FOLDS=$(FOLDS) STRIDE=$(STRIDE) pooled
 
+results-folds: $(split)/.done
+	$(MAKE) -f make/folds.mk FOLDS=$(FOLDS) STRIDE=$(STRIDE) results-pooled
+
 predictions := $(patsubst %/test.csv,%/seed$(SEED)/predictions-$(STRIDE).csv,$(wildcard $(split)/fold*/test.csv))
 
-.PHONY: pooled
+.PHONY: pooled results-pooled
 pooled: $(predictions)
 	$(PY) evaluate.py --compare $^
+
+# what is not usual stands in the name: table-seed2-stride5.md
+unless_1 = $(if $(filter-out 1,$2),-$1$2)
+kept := $(results)/folds-$(FOLDS)/table$(call unless_1,seed,$(SEED))$(call unless_1,stride,$(STRIDE)).md
+results-pooled: $(predictions)
+	@mkdir -p $(dir $(kept))
+	$(PY) evaluate.py --compare $^ > $(kept).tmp && mv $(kept).tmp $(kept)
 
 $(split)/%/seed$(SEED)/classifier.pt: $(split)/.done
 	$(PY) train_classifier.py --train $(split)/$*/labelled.csv --validation $(split)/$*/validation.csv --out $@ \

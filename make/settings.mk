@@ -89,7 +89,7 @@ ifneq ($(filter $(if $(LABELLED),faces) registration samplers digits richer mnis
 $(error NAME=$(NAME) is the name of a set that make renders itself; give your own set another name)
 endif
 # folds have people of LABELLED in all parts; everything else asks for other people in each
-ifneq ($(if $(filter faces-folds folds pooled,$(MAKECMDGOALS)),,$(LABELLED)),)
+ifneq ($(if $(filter faces-folds folds pooled results-folds results-pooled,$(MAKECMDGOALS)),,$(LABELLED)),)
 ifeq ($(and $(UNLABELLED),$(VALIDATION),$(TEST)),)
 $(error with LABELLED= also give UNLABELLED=, VALIDATION= and TEST= (TEST_NATURAL= is optional))
 endif

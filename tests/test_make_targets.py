@@ -234,6 +234,28 @@ def test_each_fold_is_trained_and_all_are_pooled(copy):
                                  for fold in ("fold1", "fold2")]
 
 
+@pytest.mark.parametrize("given, place", [
+    ([], "quick/faces/folds-3/table.md"),
+    (["STRIDE=5"], "quick/faces/folds-3/table-stride5.md"),
+    (["SEED=2", "STRIDE=5", "PRESET=long"], "long/faces/folds-3/table-seed2-stride5.md"),
+    (["FOLDS=disfa", "NAME=disfa", "LABELLED=all.csv"], "quick/disfa/folds-disfa/table.md"),
+])
+def test_the_table_of_folds_is_kept_as_it_is_printed(given, place, copy):
+    (copy / "all.csv").touch()
+    table = copy / "runs" / place
+    for fold in ("fold1", "fold2"):
+        (table.parent / fold).mkdir(parents=True)
+        (table.parent / fold / "test.csv").touch()
+    printed, kept = (plan(copy, goal, *given).splitlines()
+                     for goal in ("faces-folds", "results-folds"))
+    (command,) = [line for line in printed if "evaluate.py --compare" in line]
+    assert f"runs/{Path(place).parent}/fold2/seed" in command
+    place = f"runs/results/{place}"
+    assert [line for line in kept if "evaluate.py --compare" in line] == [
+        f"{command} > {place}.tmp && mv {place}.tmp {place}"]
+    assert f"mkdir -p {Path(place).parent}/" in kept
+
+
 def test_further_conditions_stand_in_the_tables(tmp_path):
     besides = "BESIDES=em-first em-rare"
     reports = table(plan(tmp_path, "compare-faces", besides, "SEEDS=1"))
@@ -597,7 +619,8 @@ FACES = ("faces-em faces-ganimation faces-fexgan compare-editors results-editors
          " sweep-ganimation")
 SETS = {  # targets that work in the same folders
     "faces": FACES + " discriminators fexgan-table results-fexgan compare-faces faces-va"
-    " faces-personalised faces-folds faces-networks compare-pseudo compare-affect compare-personal"
+    " faces-personalised faces-folds results-folds faces-networks compare-pseudo compare-affect"
+    " compare-personal"
     " compare-expressions precision faces-sources"
     " compare-faces-validation compare-faces-development compare-faces-paired"
     " results-faces-paired"
