@@ -51,6 +51,21 @@ def value_range(column):
     return None
 
 
+def activity(aus):
+    """How much the AUs of each row show, float [N] of aus [N,A], NaN unlabelled; and whether it is
+    a sum over AUs, else a mean.
+
+    The sum over AUs, NaN for a row that lacks a label of an AU which another row has. Where no row
+    has all of them, the mean of the AUs that a row has, NaN for one without any."""
+    known = ~np.isnan(aus)
+    known_somewhere = known.any(0)
+    sums, counts = np.nansum(aus, 1), known.sum(1)
+    complete = known[:, known_somewhere].all(1) & (counts > 0)
+    if complete.any():
+        return np.where(complete, sums, np.nan), True
+    return np.divide(sums, counts, out=np.full(len(aus), np.nan), where=counts > 0), False
+
+
 def misspelt(column):
     """What a column is probably meant to be called, or None: 'AU1' -> 'AU01', 'Valence' ->
     'valence', 'target_AU1' -> 'target_AU01'."""

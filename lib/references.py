@@ -6,8 +6,9 @@
 
 The column `reference` of the result names each row's reference image. `mean` writes the mean image
 of each person beside --out. `least` takes the person's frame of which a model reads the least AU
-activity. `labels` takes the frame whose own labels are least: with the labels of test people that
-is an oracle, not a method.
+activity. `labels` takes the frame whose own labels are least, among a person's frames with a label
+of every AU that the person has labels of; where no frame has all, by the mean of what is labelled.
+With the labels of test people that is an oracle, not a method.
 """
 
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lib import images, manifest
+from lib import images, labels, manifest
 from lib.cli import BadInput, arg, note, parse, run
 
 COLUMN = "reference"
@@ -92,19 +93,35 @@ def mean_images(data, wanted, size):
 
 def activity(data, options):
     """How much the AUs of each row show, float [N]: as a model reads them, or as the labels say
-    (NaN unknown)."""
+    (NaN unknown, or not to be compared with the person's others)."""
     if options.by == "labels":
-        aus = data.aus()
-        if not aus.shape[1]:
+        if not data.au_names:
             raise BadInput(
                 f"{data.name}: has no AU columns for --by labels; say --by mean or least"
             )
-        return np.where(np.isnan(aus).all(1), np.nan, np.nansum(aus, 1))
+        return labelled_activity(data)
     from lib.onnx_runtime import Model, au_scores, reference_images
 
     model = Model.open(options.model, kind="classifier")
     outputs = model.predict(data.images(), what="reading", reference=reference_images(model, data))
     return au_scores(model, outputs).sum(1)
+
+
+def labelled_activity(data):
+    """How much the labels of each row say, float [N], for comparisons of one person's rows
+    (lib.labels.activity)."""
+    aus, subjects = data.aus(), np.array(data.text("subject"))
+    amount, partial = np.full(len(data), np.nan), 0
+    order = np.argsort(subjects, kind="stable")
+    _, starts = np.unique(subjects[order], return_index=True)
+    for rows in np.split(order, starts[1:]):
+        if subjects[rows[0]]:
+            amount[rows], summed = labels.activity(aus[rows])
+            partial += not summed and not np.isnan(amount[rows]).all()
+    if partial:
+        note(f"{data.name}: {partial} people have no frame with labels of all their AUs; theirs is "
+             "chosen by the mean of the AUs that are labelled")
+    return amount
 
 
 def least_active(subjects, amount):

@@ -1,5 +1,6 @@
 """Names of columns: what is misspelt, and what it is meant to be."""
 
+import numpy as np
 import pytest
 
 from lib import labels, manifest
@@ -51,3 +52,13 @@ def test_misspelt_columns_are_refused(column, meant):
 )
 def test_other_columns_pass(column):
     assert labels.misspelt(column) is None
+
+
+def test_activity_does_not_read_empty_cells_as_0():
+    """The second row lacks AU02, which others have, so it has no sum; nobody has the third AU."""
+    nan = np.nan
+    aus = np.array([[.2, .4, nan], [0, nan, nan], [nan] * 3, [1, .2, nan]])
+    amount, summed = labels.activity(aus)
+    assert summed and amount == pytest.approx([.6, nan, nan, 1.2], nan_ok=True)
+    amount, summed = labels.activity(np.array([[.2, nan, .4], [nan, 0, nan], [nan] * 3]))
+    assert not summed and amount == pytest.approx([.3, 0, nan], nan_ok=True)

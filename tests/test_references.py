@@ -12,6 +12,7 @@ from stripes import make_set, train
 import evaluate
 import pseudo_label
 from lib import checkpoints, classifiers, images, manifest, onnx_export, references
+from lib.evaluation.reading import Readers
 from lib.cli import BadInput
 
 
@@ -146,11 +147,52 @@ def test_references_by_mean_by_least_activity_and_by_labels(tmp_path, capsys):
     assert all(images.load(item)[0, 0, 0] in (0, 204) for item in references.of_rows(merged, 8))
 
 
+def test_an_empty_label_is_no_neutral_one(tmp_path, capsys):
+    """Of a's frames the first has one label alone, 0: it may show anything, so the third is chosen,
+    with all labels and the least of them. No frame of b has all labels of b's: the means are 0.4
+    and 0.3. Nobody has labels of AU26."""
+    models.dataset(tmp_path, [[0.0] * 4] * 5, "set.csv", subjects=["a", "a", "a", "b", "b"])
+    data = manifest.read(tmp_path / "set.csv")
+    cells = {"AU01": ["0", ".6", ".2", "0", ".3"], "AU02": ["", ".2", ".2", ".8", ""],
+             "AU12": ["", "0", "0", "", ".3"], "AU26": [""] * 5}
+    for name, column in cells.items():
+        data.columns[name] = column
+    data.write(tmp_path / "gaps.csv")
+    code, _, said = call(references.main, capsys, tmp_path / "gaps.csv", "--by", "labels",
+                         "--out", tmp_path / "out.csv")
+    assert code == 0
+    assert manifest.read(tmp_path / "out.csv").columns["reference"] == [
+        "set.npy#2", "set.npy#2", "set.npy#2", "set.npy#4", "set.npy#4"]
+    assert "1 people have no frame with labels of all their AUs" in said
+
+
 def test_paths_and_mean_images_go_together_in_a_batch(tmp_path):
     """A cell that names a pack's image, and the mean of a person whose cell is empty."""
     models.dataset(tmp_path, [[0.4] * 4, [0.8] * 4], "set.csv")
     found = images.batch([f"{tmp_path}/set.npy#1", np.full((8, 8, 3), 51, np.uint8)], 8)
     assert found[:, 0, 0, 0].tolist() == [204, 51]
+
+
+def test_the_mean_of_a_person_is_of_images_that_stride_leaves_out_too(tmp_path):
+    for i, value in enumerate((0, 100, 200, 40, 80, 120)):
+        images.save(tmp_path / f"{i}.png", np.full((16, 16, 3), value, np.uint8))
+    manifest.write(tmp_path / "m.csv", {"path": [f"{i}.png" for i in range(6)],
+                                        "subject": ["a"] * 3 + ["b"] * 3, "AU01": [0.5] * 6})
+    torch.manual_seed(0)
+    state = {"kind": "classifier", "architecture": "tiny", "weights": None, "thresholds": {},
+             "config": {"architecture": "tiny", "size": 16, "aus": 1, "reference": "image"},
+             "labels": {"aus": ["AU01"], "valence_arousal": False, "expressions": []}}
+    state["weights"] = classifiers.build(state["config"]).state_dict()
+    pixels = np.zeros((2, 16, 16, 3), np.uint8)
+    onnx_export.export(state, tmp_path / "c.onnx", pixels)
+    data = manifest.read(tmp_path / "m.csv")
+    readers = Readers([str(tmp_path / "c.onnx")], "cpu", data, [0, 2, 4])
+    found = readers.references(readers.models[0])
+    assert [image[0, 0, 0] for image in found] == [100, 100, 80]
+    whole = Readers([str(tmp_path / "c.onnx")], "cpu", data).read(8, 0.5).au
+    assert np.allclose(readers.read(8, 0.5).au, whole[[0, 2, 4]], atol=1e-6)
+    of_one = readers.references(readers.models[0], [2])  # as a model of one person is fed
+    assert len(of_one) == 1 and of_one[0][0, 0, 0] == 80
 
 
 def test_a_row_without_subject_and_reference_is_bad_input(tmp_path, capsys):
