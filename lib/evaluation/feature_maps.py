@@ -91,12 +91,27 @@ def choose_subject(data, wanted):
             )
         return rows, wanted
     names, codes, counts = np.unique(subjects, return_inverse=True, return_counts=True)
-    active = np.bincount(codes, np.nansum(data.aus(), 1))
-    active[(counts < LEAST) | (names == "")] = -1
+    active, labelled = activity(data.aus(), codes, counts)
+    active[(labelled < LEAST) | (names == "")] = -1
     if active.max() < 0:
-        raise BadInput(f"{data.name}: nobody has {LEAST} images; give more images a person")
+        raise BadInput(f"{data.name}: nobody has {LEAST} images with a label of an AU; "
+                       "give more images a person")
     best = int(active.argmax())
     return np.flatnonzero(codes == best), str(names[best])
+
+
+def activity(aus, codes, counts):
+    """How much the AUs of each person show, float [P], and of how many images an AU is labelled,
+    [P]. aus [N,A]: levels, NaN unlabelled; codes [N]: whose image it is; counts [P]: images.
+
+    An AU counts with its mean level over the images that have its label, times all images of the
+    person, so that an empty cell does not count as level 0."""
+    known = ~np.isnan(aus)
+    total = np.zeros(len(counts))
+    for au, there in zip(aus.T, known.T):
+        number = np.bincount(codes[there], minlength=len(counts))
+        total += np.bincount(codes[there], au[there], len(counts)) / np.maximum(number, 1)
+    return total * counts, np.bincount(codes, known.any(1), len(counts))
 
 
 def choose_aus(data, wanted):
@@ -106,10 +121,11 @@ def choose_aus(data, wanted):
                        f"{', '.join(data.au_names) or 'no AU'}")
     if wanted:
         return wanted
-    if not data.au_names or np.isnan(data.aus()).all():
+    labelled = [name for name in data.au_names if not np.isnan(data.numbers(name)).all()]
+    if not labelled:
         raise BadInput(f"{data.name}: has no AU level; give the test with its labels")
-    spread = np.nan_to_num(np.nanstd(data.aus(), 0))
-    return sorted(data.au_names[k] for k in np.argsort(-spread, kind="stable")[:AUS])
+    spread = np.nanstd(data.aus(labelled), 0)
+    return sorted(labelled[k] for k in np.argsort(-spread, kind="stable")[:AUS])
 
 
 def features_of(path, data):
@@ -125,8 +141,8 @@ def features_of(path, data):
 
 
 def draw(path, maps, levels):
-    """maps: title -> (places [N,2], features [N,F]); levels: AU -> [N]. Returns {(AU, title): how
-    well the features sort}."""
+    """maps: title -> (places [N,2], features [N,F]); levels: AU -> [N], NaN (drawn grey) where
+    unlabelled. Returns {(AU, title): how well the features sort}."""
     from lib.evaluation import plots
 
     figure, axes = plots.pyplot.subplots(
@@ -137,9 +153,7 @@ def draw(path, maps, levels):
     for row, (au, level) in zip(axes, levels.items()):
         for axis, (title, (places, features)) in zip(row, maps.items()):
             agree[au, title] = nearest_agree(features, level)
-            shown = axis.scatter(
-                *places.T, s=14, c=level, cmap="viridis", vmin=0, vmax=1, linewidths=0
-            )
+            shown = plots.scatter(axis, places, level, s=14, vmin=0, vmax=1)
             axis.set_title(f"{au}, {title}: {number(agree[au, title])}", fontsize=8)
             axis.set_xticks([])
             axis.set_yticks([])
@@ -175,7 +189,8 @@ def write(options):
     page.picture(
         "features.png", "What the features tell apart",
         f"t-SNE of {len(data)} images by features, coloured by the true level of {', '.join(aus)}; "
-        "the generic model at the left, the personal one at the right.",
+        "the generic model at the left, the personal one at the right."
+        + (" Images without a label are grey." if np.isnan(data.aus(aus)).any() else ""),
         "Images of one colour together: the features sort by that AU. The number above a map is "
         f"the correlation of an image's level with the mean level of its {NEAREST} nearest images, "
         "by the features and not by the map.",

@@ -17,6 +17,7 @@ WIDTH = 4.8  # inches; at DOTS an inch twice the width of a phone's screen
 DOTS = 160
 # Okabe & Ito
 COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#999999"]
+UNLABELLED = "#dddddd"
 WORDS = {"right": (1.0, 0.0, "pleasant"), "left": (-1.0, 0.0, "unpleasant"),
          "top": (0.0, 1.0, "active"), "bottom": (0.0, -1.0, "passive")}
 
@@ -230,27 +231,36 @@ def stacked(path, names, parts, title):
 
 
 def clouds(path, points, colourings):
-    """Points [N,2] one below the other, coloured by numbers (title -> (values [N], label)) or by
-    names (title -> N texts; the eight most frequent have a colour)."""
+    """Points [N,2] one below the other, coloured by numbers (title -> (values [N], label); grey
+    where NaN) or by names (title -> N texts; the eight most frequent have a colour)."""
     figure, axes = canvas(len(colourings), 4.0 * len(colourings))
     for axis, (title, values) in zip(axes, colourings.items()):
         axis.set_title(title, fontsize=9)
         axis.set_xticks([])
         axis.set_yticks([])
         if isinstance(values, tuple):
-            shown = axis.scatter(*points.T, s=9, c=values[0], cmap="viridis", linewidths=0)
+            shown = scatter(axis, points, values[0], s=9)
             bar = figure.colorbar(shown, ax=axis, shrink=0.75, label=values[1])
             bar.ax.tick_params(labelsize=7)
             continue
         names = np.array(values)
         found, counts = np.unique(names, return_counts=True)
         shown = found[np.argsort(-counts, kind="stable")][:len(COLOURS) - 1]
-        axis.scatter(*points[~np.isin(names, shown)].T, s=7, color="#dddddd", linewidths=0)
+        axis.scatter(*points[~np.isin(names, shown)].T, s=7, color=UNLABELLED, linewidths=0)
         for name, colour in zip(shown, COLOURS):
             axis.scatter(*points[names == name].T, s=11, color=colour, linewidths=0, label=name)
         axis.legend(fontsize=7, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.02),
                     ncols=2, markerscale=1.5)
     save(figure, path)
+
+
+def scatter(axis, points, values, **keywords):
+    """Points [N,2] coloured by values [N], and grey where these are NaN; returns what a colour bar
+    needs."""
+    known = ~np.isnan(values)
+    axis.scatter(*points[~known].T, s=7, color=UNLABELLED, linewidths=0)
+    return axis.scatter(*points[known].T, c=np.asarray(values)[known], cmap="viridis",
+                        linewidths=0, **keywords)
 
 
 def small_circumplexes(path, groups, columns=2):

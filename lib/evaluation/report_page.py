@@ -229,7 +229,9 @@ def features(page, data, reading):
     colourings = {}
     aus = data.aus()[rows]
     if aus.size and not np.isnan(aus).all():
-        colourings["intensity: sum of all AUs, level / 5"] = np.nansum(aus, 1), "sum of AUs"
+        amount, summed = labels.activity(aus)
+        which = "sum of all AUs" if summed else "mean of the labelled AUs"
+        colourings[f"intensity: {which}, level / 5"] = amount, which.replace("all ", "")
     elif not np.isnan(data.numbers("valence")[rows]).all():
         colourings["valence"] = data.numbers("valence")[rows], "valence"
     if any(data.text("expression")):
@@ -239,10 +241,13 @@ def features(page, data, reading):
     if not colourings:
         return
     plots.clouds(page.folder / "features.png", points, colourings)
+    grey = [title for title, values in colourings.items()
+            if isinstance(values, tuple) and np.isnan(values[0]).any()]
     page.picture(
         "features.png", "What the features tell apart",
         f"t-SNE places {len(rows)} images by the model's features; they are coloured by "
-        f"{', then by '.join(title.split(':')[0].split(' (')[0] for title in colourings)}.",
+        f"{', then by '.join(title.split(':')[0].split(' (')[0] for title in colourings)}."
+        + (f" Images that lack labels of {grey[0].split(':')[0]} are grey." if grey else ""),
         "Good features sort images by what they show. Islands of one colour in the picture of "
         "people mean that the model still sees who it is."
     )
