@@ -11,6 +11,7 @@
 #   experiment.mk    from labels to reports, for one data set and one generator an invocation
 #   affect.mk        valence/arousal and expressions
 #   personal.mk      personal and normalised models
+#   other.mk         a second data set
 #   sources.mk       a second data set: its people edited, both sets together
 #   folds.mk         cross-validation over people
 #   networks.mk      VGG16 and other networks of torchvision, one model an AU
@@ -80,6 +81,7 @@ help:
 	@echo 'make faces-va|-expressions|-joint|-emotions   valence/arousal, expressions, all with AUs; compare-affect, results-affect'
 	@echo '                              (-va-mse, -joint-ccc: with the other loss of valence and arousal)'
 	@echo 'make faces-personalised|-normalised   models of one neutral image a person; compare-personal, results-personal'
+	@echo '                              (ACROSS=1: of people of another data set than the labelled one, rendered or OTHER=DIR)'
 	@echo 'make faces-sources            edits of another data set, and both sets together (OTHER=DIR: yours); compare-sources, results-sources'
 	@echo 'make faces-domain             few labels of another data set beside many of this one; compare-domain, results-domain'
 	@echo 'make faces-folds FOLDS=3|disfa|leave-one-out   cross-validation over people (STRIDE=n: every n-th image); results-folds'

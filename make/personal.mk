@@ -2,6 +2,7 @@
 # image: the frame of least activity, as the generic model reads it. It is left out of the test of every row.
 # target-domain is what a personal model competes with where the test set is another data set: a model of its other people.
 #   make -f make/personal.mk personalised | normalised | compare | results
+#   make -f make/personal.mk compare ACROSS=1     the same for people of another data set than the generic model learnt from
 #   make -f make/personal.mk beside     generic and personal models alone: the last tables of compare-faces
 include make/settings.mk
 
@@ -11,9 +12,21 @@ personalised:  # the goal where none is named
 ARCH ?= $(EDITOR)
 include make/faces.mk
 
+# personal models where the test is another data set (4.10), and models of that set's own people
+ifneq ($(ACROSS),)
+include make/other.mk
+place := personal-across$(if $(OTHER),-$(subst /,-,$(OTHER:%/=%)))
+test := $(other_test)
+test_natural :=
+$(other_test): $(other_data) ;
+licence := $(if $(OTHER),$(LICENCE),$(licence))
+else
+place := personal
+endif
+
 generic := $(run)/supervised/seed$(SEED)
 generator := $(edits)/generators/$(variant)/seed$(GENERATOR_SEED)/generator.onnx
-at := $(run)/personal/seed$(SEED)
+at := $(run)/$(place)/seed$(SEED)
 PERSONAL_LEVELS := 0 0.2 0.4 0.6 0.8 1
 PERSONAL := --batch 25 --personal-steps 50 --personal-rates 1e-5 1e-4 1e-3 $(au_loss) --augment faces
 learn = --validation $(word 2,$^) --out $@ --seed $(SEED) --device $(DEVICE) --resume $(classifier_options) $(au_loss)
@@ -25,7 +38,7 @@ natural := $(lastword $(tests))
 # these learn from edits
 personal := personal$(by_generator)
 last_layer := last-layer$(by_generator)
-rows := generic target-domain $(personal) $(last_layer) calibrated normalised-neutral normalised-mean
+rows := generic target-domain $(personal) $(last_layer) $(if $(ACROSS),,calibrated normalised-neutral normalised-mean)
 reports_of = $(foreach row,$1,$(files:%=$(at)/$(row)/%))
 personalised: $(call reports_of,generic $(personal) $(last_layer))
 normalised: $(call reports_of,generic calibrated normalised-neutral normalised-mean)
@@ -40,7 +53,7 @@ $(generator):
 	$(MAKE) -f make/experiment.mk SET=faces ARCH=$(ARCH) GENERATOR_SEED=$(GENERATOR_SEED) EPOCHS= generator
 
 # ---- reference images: neutral frames, and means ----------------------------------------------------------
-$(at)/%.csv: $(generic)/classifier.onnx
+$(at)/%.csv: $(generic)/classifier.onnx $(if $(ACROSS),$(other_data))
 	$(PY) -m lib.references $($*) --by least --model $< --drop --frames $(at)/$*_neutral.csv --out $@
 
 $(at)/labelled.csv: $(data) $(merged)  # people who are learnt from have labels
@@ -144,7 +157,7 @@ table_of = $(foreach row,$(rows_of),$(at)/$(row)/$(1:test%=report%.json))
 compare: $(foreach name,$(tests),$(call table_of,$(name))) $(page)
 	$(foreach name,$(tests),$(PY) -m lib.evaluation.personal_table $(call table_of,$(name)) --out - && echo &&) true
 
-kept := $(results)/personal/seed$(SEED)
+kept := $(results)/$(place)/seed$(SEED)
 results: $(foreach name,$(tests),$(call table_of,$(name))) $(page)
 	@mkdir -p $(kept)
 	$(foreach name,$(tests),$(PY) -m lib.evaluation.personal_table $(call table_of,$(name)) \

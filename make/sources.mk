@@ -1,6 +1,5 @@
 # Two data sets (Niinuma et al. 2022, 4.7 and 4.8; tables 5 and 6). `home` has the labels that teach the editor: the set
-# of faces-em. `other` has other people, other light and other cameras: rendered faces of another look, or OTHER=DIR with
-# labelled.csv, validation.csv and test.csv of yours. Every classifier is tested on both.
+# of faces-em, and `other` is the second (make/other.mk). Every classifier is tested on both.
 #   make -f make/sources.mk sources | compare-sources | results-sources
 # And a few labels of `other` beside many of `home` (domain): do images of `home`, or edits of the few people, help?
 #   make -f make/sources.mk domain | compare-domain | results-domain
@@ -11,15 +10,14 @@ sources:  # the goal where none is named
 
 ARCH ?= $(EDITOR)
 include make/faces.mk
+include make/other.mk
 
 # a folder of its own for each OTHER, named by its whole path: other people may call theirs disfa, too
 place := sources$(if $(OTHER),-$(subst /,-,$(OTHER:%/=%)))
 at := $(run)/$(place)
-other := $(or $(OTHER),data/$(PRESET)/faces-world)
 home_labelled := $(labelled_rows)
 home_test := $(or $(test_natural),$(test))
-other_test := $(other)/$(if $(OTHER),test,test_natural).csv
-sets := $(data) $(merged) $(if $(OTHER),,$(other)/.done)
+sets := $(data) $(merged) $(other_data)
 validation_both := $(at)/validation.csv
 reader := $(run)/supervised/seed1/classifier.onnx
 generator := $(run)/generators/$(variant)/seed$(GENERATOR_SEED)/generator.onnx
@@ -35,12 +33,6 @@ domain_rows := few home few-home few-home-even few-edits$(by_generator) home-fir
 domain: $(call reports_of,$(domain_rows),$(SEED))
 
 # ---- the other set, and the models of the first ----------------------------------------------------------
-data/$(PRESET)/faces-world/.done: | $(READY)
-	$(PY) -m lib.datasets.rendered_faces --out $(@D) --look world --seed 7 --size $(FACES_SIZE_$(PRESET)) \
-	  --device $(DEVICE) $(FACES_DATA_$(PRESET)) --unlabelled 0 --test 0 --pairs 0 --pairs-validation 0 --judge 0 \
-	  --judge-validation 0
-	@touch $@
-
 $(reader):
 	$(MAKE) -f make/experiment.mk SET=faces SEED=1 supervised
 

@@ -14,6 +14,14 @@ def test_a_place_in_a_report():
     assert value_at(None, ("au",)) is None
 
 
+def test_personal_models_across_data_sets_are_a_set_of_their_own():
+    for folder in ("personal", "personal-across", "personal-across-disfa"):
+        found = comparison.place(f"runs/quick/faces/{folder}/seed2/generic/report_natural.json")
+        assert found == ("quick", f"faces {folder}", "generic", "2", "natural")
+    found = comparison.place("runs/quick/faces/personalised/seed2/report.json")
+    assert found == ("quick", "faces", "personalised", "2", "test")
+
+
 def test_samplers_stand_in_the_order_of_presets():
     """As edits do: not by the alphabet, which has long before quick and smoke last."""
     section = {"n": 3, "n_real": 3, "n_training": 3, "size": 8}

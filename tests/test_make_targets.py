@@ -90,6 +90,13 @@ EXPECTED = {  # target and variables: pieces of the commands that it runs
                       "--images data/quick/faces-world/labelled.csv --relabel",
                       "--targets data/quick/faces/labelled.csv --recipe balanced",
                       "--test data/quick/faces-world/test_natural.csv"],
+    "compare-personal ACROSS=1": [
+        "lib.references data/quick/faces-world/test_natural.csv --by least --model runs/quick/",
+        "lib.datasets.split runs/quick/faces/personal-across/seed1/test.csv --out",
+        "--model 'runs/quick/faces/personal-across/seed1/personal/{subject}.onnx' > runs/quick",
+        "lib.evaluation.personal_table runs/quick/faces/personal-across/seed1/generic/report.json"],
+    "compare-personal ACROSS=1 OTHER=disfa": [
+        "lib.references disfa/test.csv --by least", "runs/quick/faces/personal-across-disfa/seed1"],
     "compare-domain": ["--fractions 0.1 0 0.9", "--weights 1 0.5 --upsample 3000",
                        "--init runs/quick/faces/sources/home/seed3/classifier.pt",
                        "--max-steps 300 --learning-rate 3e-4", "lib.evaluation.source_table"],

@@ -75,12 +75,13 @@ def place(path):
 
     Generators stand in …/<set>/generators/<architecture>/seed<k>/: the architecture is the
     condition. Any other folder between set and condition (`affect`, `sources`) is part of the
-    set's name: 'faces affect'; so is `personal`, …/<set>/personal/seed<k>/<condition>/. A path of
+    set's name: 'faces affect'; so is `personal` (and `personal-across`),
+    …/<set>/personal/seed<k>/<condition>/. A path of
     another shape is its own condition."""
     parts = Path(path).absolute().parts
     if parts[-4:-3] == ("generators",):
         parts = parts[:-4] + parts[-3:]
-    if parts[-4:-3] == ("personal",):
+    if len(parts) > 4 and re.match(r"personal\b", parts[-4]):
         parts = (*parts[:-3], parts[-2], parts[-3], parts[-1])
     test = re.sub(r"^report_?", "", Path(path).stem) or "test"
     if len(parts) > 5 and re.fullmatch(r"seed\w+", parts[-2]):
