@@ -166,6 +166,9 @@ class Options:
             )
         if not (0 <= self.ema < 1 and 0 <= self.dropout < 1):
             raise ValueError("--ema and --dropout are at least 0 and below 1")
+        if self.init and self.pretrained != "none":
+            raise ValueError("--init and --pretrained both say where training starts; leave one "
+                             "out")
         if bool(self.train) == bool(self.personalise):
             raise ValueError("say one of --train FILE.csv … and --personalise FILE.csv")
         by_person = SUBJECT in self.out

@@ -123,7 +123,8 @@ def test_bad_input_is_one_line_and_leaves_nothing(data, tmp_path):
     (("--weights", "1", "2"), SystemExit, "--weights"), (("--tasks", "va"), BadInput, "valence"),
     (("--validation", "nowhere.csv"), BadInput, "nowhere.csv"),
     (("--out", "m/last.pt"), SystemExit, "choose another name"),
-    (("--ema", "1"), SystemExit, "--ema")
+    (("--ema", "1"), SystemExit, "--ema"),
+    (("--init", "c.pt", "--pretrained", "imagenet"), SystemExit, "--init and --pretrained"),
 ])
 def test_what_is_wrong_is_said(data, tmp_path, monkeypatch, capsys, more, error, told):
     said = refusal(data, tmp_path / "c.pt", more, error, monkeypatch)
