@@ -166,6 +166,7 @@ def evaluate_classifier(options):
     resample = {}
     if names:
         resample["au"] = au_report(options, readers, data, names, found, out, table)
+        resample["presence"] = presence_report(readers, resample["au"], found, out, table)
     if has_va:
         resample["va"] = va_report(data, found.valence_arousal, out, table)
     if has_expression:
@@ -220,22 +221,53 @@ def au_report(options, readers, data, names, found, out, table):
     return given
 
 
+def presence_report(readers, of_au, found, out, table):
+    """Add the sections of the output `au_present`, where a model reads presence beside levels, to
+    the report, its protocol and the table of predictions.
+
+    of_au: what au_report returned. Returns what intervals are made of; None where no model does."""
+    from lib.evaluation import classifier_report
+
+    names = [name for name in of_au["names"] if name in found.presence_aus]
+    if not names:
+        return None
+    of_truth = [of_au["names"].index(name) for name in names]
+    columns = [found.presence_aus.index(name) for name in names]
+    thresholds = found.presence_thresholds[..., columns]
+    has_pair = set(of_au["pair"] or []) <= set(names)
+    given = of_au | {"names": names, "truth": of_au["truth"][:, of_truth],
+                     "scores": found.presence[:, columns], "thresholds": thresholds,
+                     "pair": of_au["pair"] if has_pair else None}
+    out["protocol"]["au_present"] = {
+        "aus": names, "thresholds": said_thresholds(names, thresholds),
+        "thresholds_from": "model" if readers.stores("au_present") else "fixed"}
+    out |= classifier_report.presence_section(**given)
+    table |= classifier_report.presence_columns(given)
+    return given
+
+
+def said_thresholds(names, thresholds):
+    """What the protocol says of thresholds [A], or [N,A] where people have models of their own."""
+    if thresholds.ndim > 1:
+        return "of each person's model"
+    return dict(zip(names, thresholds.tolist()))
+
+
 def au_protocol(options, readers, data, given, pair_from):
     """How AUs were compared, for the report."""
     import numpy as np
 
     from lib.evaluation import classifier_report
 
-    names, thresholds = given["names"], given["thresholds"]
+    names = given["names"]
     return {
         "aus": names,
         "aus_left_out": {"not_in_data": [name for name in readers.aus if name not in names],
                          "not_in_model": [name for name in data.au_names if name not in names]},
         "truth_present_from": options.present if options.present is not None
                               else {"intensity": 0.4, "occurrence": 0.5},
-        "thresholds": dict(zip(names, thresholds.tolist())) if thresholds.ndim == 1
-                      else "of each person's model",
-        "thresholds_from": "model" if readers.has_thresholds else "fixed",
+        "thresholds": said_thresholds(names, given["thresholds"]),
+        "thresholds_from": "model" if readers.stores("au") else "fixed",
         "threshold_fixed": classifier_report.FIXED, "pair": given["pair"], "pair_from": pair_from,
         "occurrence_rows": int(data.occurrence().sum()),
         "unlabelled_au_cells": int(np.isnan(given["truth"]).sum()),
@@ -322,6 +354,9 @@ def classifier(options):
         log(f"{' '.join(options.model)}: mean F1 {show(mean['f1'])} at stored thresholds, "
             f"{show(out['au_fixed']['mean']['f1'])} at 0.5; labels left out: "
             f"{mean['left_out'] or 'none'}")
+    if "au_present" in out:
+        log(f"au_present: mean F1 {show(out['au_present']['mean']['f1'])}, at 0.5 "
+            f"{show(out['au_present_fixed']['mean']['f1'])}")
     if options.min_f1 is not None:
         f1 = out.get("au", {}).get("mean", {}).get("f1")
         if f1 is None or f1 < options.min_f1:

@@ -132,8 +132,8 @@ def export(options, checkpoint, out, labelled):
 
 
 def chosen_thresholds(model, labelled, options):
-    """{AU: threshold with the best F1 on a manifest} of an exported model, as a classifier's
-    training chooses."""
+    """{metadata key: {AU: threshold with the best F1 on a manifest}} of an exported model, as a
+    classifier's training chooses."""
     from lib.classifiers import thresholds
     from lib.evaluation.reading import Readers
 
@@ -144,8 +144,11 @@ def chosen_thresholds(model, labelled, options):
             f"{options.validation}: has no AU that {options.checkpoint} reads "
             f"({' '.join(found.aus) or 'it reads no AUs'}); leave --validation out"
         )
-    read = found.au[:, [found.aus.index(name) for name in shared]]
-    return thresholds.choose_steadily(read, labelled, shared)
+    columns = [found.aus.index(name) for name in shared]
+    readings = {"au": found.au[:, columns]}
+    if found.presence is not None:
+        readings["au_present"] = found.presence[:, columns]
+    return thresholds.to_store(readings, labelled, shared)
 
 
 def smaller(options, checkpoint, labelled):

@@ -3,6 +3,8 @@ second. The tables that hold what a name stands for are in lib.classifiers and l
 compares the names."""
 
 AU_HEADS = ("au", "au_level", "au_present")
+# where checkpoints and models keep {AU: threshold} of each AU output
+THRESHOLDS = {"au": "thresholds", "au_present": "thresholds_au_present"}
 # what --tasks calls a head: the names of its losses, the default first
 HEAD_LOSSES = {
     "au": ("mse", "huber", "bce", "ccc"),
@@ -20,3 +22,9 @@ OPTIMISERS = ("radam", "adam", "adamw", "sgd")
 COMPILE = ("off", "default", "reduce-overhead")
 AU = "{au}"  # in --out of --per-au, for the AU's name
 SUBJECT = "{subject}"  # in --out of --personalise, for the person
+
+
+def au_outputs(heads):
+    """The AU outputs that have thresholds, for the AU heads of a classifier: `au`, and
+    `au_present` where its head stands beside one that reads levels. (Alone, it gives `au`.)"""
+    return ["au", "au_present"] if "au_present" in heads and len(heads) > 1 else ["au"]

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from lib import classifiers, device_data, generators, images, model_card, onnx_precision
+from lib import choices, classifiers, device_data, generators, images, model_card, onnx_precision
 from lib.cli import BadInput, GateFailed, uninterrupted
 from lib.files import replacing, to_json
 from lib.generators import conditions
@@ -216,6 +216,14 @@ def quiet(*names):
             logging.getLogger(name).setLevel(level)
 
 
+def stored_thresholds(checkpoint):
+    """{metadata key: {AU: threshold}}, empty where none were chosen: `thresholds`, and
+    `thresholds_au_present` where presence has a head beside one that reads levels."""
+    heads = checkpoint["config"].get("au_heads") or []
+    keys = [choices.THRESHOLDS[output] for output in choices.au_outputs(heads)]
+    return {key: checkpoint.get(key, {}) for key in keys}
+
+
 def metadata(checkpoint, size, graph=None):
     """What a host must know, a dict of JSON values (each stands as text in the model's
     metadata_props).
@@ -233,7 +241,7 @@ def metadata(checkpoint, size, graph=None):
              "color_order": "RGB", "resize_filter": f"{images.FILTER}, antialiased",
              "crop": "none: the whole image, resized to image_size",
              "registration": checkpoint.get("registration") or None,
-             "thresholds": checkpoint.get("thresholds", {}),
+             **stored_thresholds(checkpoint),
              "trained_on": checkpoint.get("trained_on", ""),
              "epoch": checkpoint.get("best_epoch", checkpoint.get("epoch")),
              "versions": {**checkpoint.get("versions", {}), "export_torch": str(torch.__version__),
@@ -313,8 +321,8 @@ def export(
 
     checkpoint: dict as lib.checkpoints.load_finished gives it; pictures: real images uint8
     [N,S,S,3] for the parity gate, None for a sampler; name: the checkpoint's, for messages; which:
-    see `wrap`; thresholds: a function of the model's path that chooses {AU: threshold}, in place of
-    the checkpoint's."""
+    see `wrap`; thresholds: a function of the model's path that chooses what
+    lib.classifiers.thresholds.to_store gives, in place of the checkpoint's."""
     import onnx
 
     graph, size = wrap(checkpoint, name, which), checkpoint["config"]["size"]
@@ -340,7 +348,7 @@ def export(
         worst = parity(graph, temporary, inputs)
         check_parity(worst, size, tolerance)
         if thresholds:
-            meta["thresholds"] = thresholds(temporary)
+            meta |= thresholds(temporary)
             onnx_precision.write_metadata(temporary, meta)
         beside.write_text(to_json(meta) + "\n", encoding="utf-8")
         # the model takes its name last, when all is there

@@ -21,7 +21,7 @@ CALIBRATION_IMAGES, BATCH = 256, 32
 LEVELS = 255  # of an image
 PICTURES = ("edited", "sampled")
 # the outputs that figures are made of; others, such as an editor's flow, are as large as all images
-COMPARED = (*PICTURES, "au", "au_level", "valence_arousal", "expression")
+COMPARED = (*PICTURES, "au", "au_level", "au_present", "valence_arousal", "expression")
 
 
 def shrink(source, out, precision, data, calibration=None, max_drop=0.01, sets=()):
@@ -178,8 +178,9 @@ def compared(model, before, after, data):
 
 
 def figures(model, found, data):
-    """Of a classifier's outputs on a labelled manifest: mean F1 of AUs at the stored thresholds,
-    mean CCC of valence and arousal, accuracy of expressions; those that there are."""
+    """Of a classifier's outputs on a labelled manifest: mean F1 of AUs at the stored thresholds
+    (of `au`, and of `au_present` beside it), mean CCC of valence and arousal, accuracy of
+    expressions; those that there are."""
     from lib.evaluation import metrics
     from lib.evaluation.classifier_report import truth_thresholds
     from lib.labels import VALENCE_AROUSAL
@@ -189,9 +190,14 @@ def figures(model, found, data):
         names = shared_aus(model, data)
         columns = [model.aus.index(name) for name in names]
         on = metrics.present(data.aus(names), truth_thresholds(data))
-        said = metrics.present(au_scores(model, found), model.thresholds())[:, columns]
-        rows = [metrics.detection(on[:, k], said[:, k]) for k in range(len(names))]
-        scores["F1"] = metrics.mean_of([{"f1": row["f1"]} for row in rows])["f1"]
+        read = {"F1": (au_scores(model, found), model.thresholds())}
+        if "au_present" in found and model.reads_presence:
+            limits = model.thresholds(output="au_present")
+            read["F1 of au_present"] = (found["au_present"], limits)
+        for figure, (values, limits) in read.items():
+            said = metrics.present(values, limits)[:, columns]
+            rows = [metrics.detection(on[:, k], said[:, k]) for k in range(len(names))]
+            scores[figure] = metrics.mean_of([{"f1": row["f1"]} for row in rows])["f1"]
     if "valence_arousal" in found:
         pairs = enumerate(found["valence_arousal"].T)
         values = [metrics.ccc(data.numbers(VALENCE_AROUSAL[k]), each) for k, each in pairs]

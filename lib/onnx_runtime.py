@@ -4,7 +4,8 @@ decoded.
 No torch. What a model is stands in its metadata (`metadata_props`, each value JSON; the same
 object in NAME.json beside NAME.onnx): kind (classifier, editor, sampler), architecture, aus (AU
 names in order of the output), expressions, image_size, color_order, resize_filter, crop,
-registration, thresholds ({AU name: value}), trained_on, versions.
+registration, thresholds ({AU name: value}), thresholds_au_present (the same, of a model that reads
+levels and presence), trained_on, versions.
 """
 import ctypes
 import functools
@@ -17,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from lib import images, references
+from lib.choices import THRESHOLDS
 from lib.cli import BadInput, note, progress
 from lib.labels import Labels
 from lib.manifest import mode
@@ -88,10 +90,17 @@ class Model:
         """Whether it is a generator that edits images, not one that samples them from noise."""
         return "edited" in self.outputs
 
-    def thresholds(self, default=0.5):
-        """Per-AU thresholds chosen on validation data, float32 [A]; `default` where none is
-        stored."""
-        stored = self.meta.get("thresholds") or {}
+    @property
+    def reads_presence(self):
+        """Whether `au_present` is a reading of its own beside `au`. (A model with a head of
+        presence alone gives the same as both.)"""
+        told = THRESHOLDS["au_present"] in self.meta or self.meta.get("au_kind") == "intensity"
+        return told and "au_present" in self.outputs
+
+    def thresholds(self, default=0.5, output="au"):
+        """Per-AU thresholds of an output, `au` or `au_present`, chosen on validation data, float32
+        [A]; `default` where none is stored."""
+        stored = self.meta.get(THRESHOLDS[output]) or {}
         return np.array([stored.get(name, default) for name in self.aus], np.float32)
 
     def stream(self, data=None, batch=64, what="", outputs=None, **extra_inputs):

@@ -7,6 +7,7 @@ people drawn from the validation people with replacement.
 
 import numpy as np
 
+from lib.choices import THRESHOLDS
 from lib.classifiers import label_tensors
 from lib.evaluation import bootstrap
 
@@ -88,3 +89,12 @@ def choose_steadily(predicted, part, names):
         cuts, f1 = mean_f1(predicted[rows, a], have[rows, a], weights[:, rows])
         limits[name] = float(cuts[f1.argmax()])
     return limits
+
+
+def to_store(readings, part, names):
+    """What a checkpoint or a model keeps, {key of lib.choices.THRESHOLDS: {AU: threshold}}, as
+    `choose_steadily` chooses. readings: {AU output (lib.choices.au_outputs): float [N,A]}."""
+    return {
+        THRESHOLDS[output]: choose_steadily(predicted, part, names)
+        for output, predicted in readings.items()
+    }

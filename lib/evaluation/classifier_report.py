@@ -54,23 +54,25 @@ def pair_of_set(data):
     return pair
 
 
-def au_numbers(truth, scores, names, truth_at, thresholds, pair=None, intensities=None):
+def au_numbers(truth, scores, names, truth_at, thresholds, pair=None, intensities=None,
+               ranked=False):
     """Per AU, mean, pooled and pair.
 
     truth [N,A] in [0, 1], NaN unlabelled; scores [N,A]; truth_at [N,1] and thresholds ([A], one
     number, or [N,A] where people have models of their own): present from there on; intensities:
     bool [N], rows with a level, which PCC, ICC, MSE and MAE are taken over (None: presence
-    only)."""
+    only); ranked: AUC of presence, too, which is there anyway beside levels."""
     on, predicted = metrics.present(truth, truth_at), metrics.present(scores, thresholds)
     per_au = {}
     for k, name in enumerate(names):
         row = metrics.detection(on[:, k], predicted[:, k])
         support = row.pop("support")
+        if ranked or intensities is not None:
+            row["auc"] = metrics.auc(on[:, k], scores[:, k])
         if intensities is not None:
             level, score = truth[intensities, k], scores[intensities, k]
-            row |= {"auc": metrics.auc(on[:, k], scores[:, k]), "pcc": metrics.pcc(level, score),
-                    "icc": metrics.icc(level, score), "mse": metrics.mse(level, score),
-                    "mae": metrics.mae(level, score)}
+            row |= {"pcc": metrics.pcc(level, score), "icc": metrics.icc(level, score),
+                    "mse": metrics.mse(level, score), "mae": metrics.mae(level, score)}
         per_au[name] = {**row, "support": support, "labelled": int((~np.isnan(on[:, k])).sum())}
     out = {"per_au": per_au,
            "mean": metrics.mean_of([without(row, "labelled") for row in per_au.values()]),
@@ -105,6 +107,23 @@ def au_section(truth, scores, names, truth_at, thresholds, pair, intensities):
     return {"au": chosen, "au_fixed": fixed}
 
 
+def presence_section(truth, scores, names, truth_at, thresholds, pair, intensities):
+    """The report's `au_present` and `au_present_fixed`, of the output `au_present` of a model that
+    also reads levels: as `au_section`, less what is of levels. Rows of occurrences count, except
+    in `two_afc`, which is of levels."""
+    given = {"truth": truth, "scores": scores, "names": names, "truth_at": truth_at, "pair": pair}
+    chosen = au_numbers(**given, thresholds=thresholds, ranked=True)
+    on = metrics.present(truth, truth_at)
+    chosen["two_afc"] = two_afc_section(np.where(intensities[:, None], truth, np.nan), scores,
+                                        names)
+    chosen["calibration"] = {
+        "presence": metrics.reliability(on, scores),
+        "per_au": {name: {"presence_ece": metrics.reliability(on[:, k], scores[:, k])["ece"]}
+                   for k, name in enumerate(names)}}
+    fixed = {"threshold": FIXED, **au_numbers(**given, thresholds=FIXED)}
+    return {"au_present": chosen, "au_present_fixed": fixed}
+
+
 def two_afc_section(levels, scores, names):
     """2AFC of each AU at levels A, B and C, and means over AUs (Niinuma et al. 2022, figure 7)."""
     per_au = {name: {letter: value
@@ -124,18 +143,22 @@ def calibration(on, levels, scores, names):
             "level": metrics.reliability(levels, scores), "per_au": per_au}
 
 
-def interval_sections(people, au=None, va=None, expression=None):
-    """The report's `intervals`. au: dict of truth, scores, names, truth_at, thresholds, pair,
-    intensities; va: (truth [N,2], predicted [N,2]); expression: (truth int [N], -1 unlabelled,
-    predicted int [N], names)."""
+def interval_sections(people, au=None, presence=None, va=None, expression=None):
+    """The report's `intervals`. au and presence (the output `au_present`): dicts of truth, scores,
+    names, truth_at, thresholds, pair, intensities; va: (truth [N,2], predicted [N,2]); expression:
+    (truth int [N], -1 unlabelled, predicted int [N], names)."""
     out = people.about()
-    if au:
-        columns = [au["names"].index(name) for name in au["pair"]] if au["pair"] else None
-        for section, thresholds, levels in (("au", au["thresholds"], au["intensities"]),
-                                            ("au_fixed", FIXED, None)):
-            found = intervals.au_resampled(au["truth"], au["scores"], au["truth_at"], thresholds,
-                                           levels, people, columns)
-            out[section] = intervals.au_section(found, au["names"], people)
+    for section, given, has_levels in (("au", au, True), ("au_present", presence, False)):
+        if not given:
+            continue
+        pair, names = given["pair"], given["names"]
+        columns = [names.index(name) for name in pair] if pair else None
+        known = given["intensities"] if has_levels else None
+        for part, thresholds, levels, ranked in ((section, given["thresholds"], known, True),
+                                                 (f"{section}_fixed", FIXED, None, False)):
+            found = intervals.au_resampled(given["truth"], given["scores"], given["truth_at"],
+                                           thresholds, levels, people, columns, ranked)
+            out[part] = intervals.au_section(found, names, people)
     if va:
         out["va"] = {name: bootstrap.intervals(numbers, people)
                      for name, numbers in intervals.va_resampled(*va, people).items()}
@@ -161,6 +184,17 @@ def au_columns(data, given):
     for k, name in enumerate(given["names"]):
         table |= {name: scores[:, k].tolist(), f"true_{name}": truth[:, k].tolist(),
                   f"present_{name}": said[:, k].tolist(), f"true_present_{name}": on[:, k].tolist()}
+    return table
+
+
+def presence_columns(given):
+    """Columns of --predictions for the output `au_present`: the probability of each AU, and
+    whether that counts as present."""
+    said = metrics.present(given["scores"], given["thresholds"])
+    table = {}
+    for k, name in enumerate(given["names"]):
+        table |= {f"au_present_{name}": given["scores"][:, k].tolist(),
+                  f"au_present_on_{name}": said[:, k].tolist()}
     return table
 
 

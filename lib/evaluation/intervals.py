@@ -10,18 +10,20 @@ from lib import labels
 from lib.evaluation import bootstrap, metrics
 
 
-def au_resampled(truth, scores, truth_at, thresholds, levels, people, pair=None):
+def au_resampled(truth, scores, truth_at, thresholds, levels, people, pair=None, ranked=False):
     """AU numbers in each resample: {'per_au': {metric: [B,A]}, 'mean': {metric: [B]}, 'pooled',
     'pair'}.
 
     truth [N,A] in [0, 1], NaN unlabelled; scores [N,A]; truth_at [N,1] and thresholds ([A], one
     number, or [N,A] where people have models of their own): present from there on; levels: bool
-    [N], rows with a level (None: presence only); pair: two column numbers."""
+    [N], rows with a level (None: presence only); pair: two column numbers; ranked: AUC, too, which
+    is there anyway beside levels."""
     on, said = metrics.present(truth, truth_at), metrics.present(scores, thresholds)
     sums = people.resampled(bootstrap.detection_sums(people, on, said))  # [B,A,4]
     per_au = bootstrap.detection_numbers(sums)
-    if levels is not None:
+    if ranked or levels is not None:
         per_au["auc"] = bootstrap.auc_resampled(people, on, scores)
+    if levels is not None:
         known = np.where(levels[:, None], truth, np.nan)
         level_sums = bootstrap.level_sums(people, known, scores)
         numbers = bootstrap.level_numbers(people.resampled(level_sums))

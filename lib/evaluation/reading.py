@@ -11,11 +11,14 @@ from pathlib import Path
 import numpy as np
 
 from lib import labels, onnx_runtime
+from lib.choices import THRESHOLDS
 from lib.cli import BadInput
 from lib.files import digest
 from lib.onnx_runtime import Model
 
 SUBJECT = "{subject}"
+# of a Reading: names of columns, readings, thresholds
+BY_AU = (("aus", "au", "thresholds"), ("presence_aus", "presence", "presence_thresholds"))
 
 
 @dataclass
@@ -25,6 +28,10 @@ class Reading:
     au: np.ndarray = None                            # [N,A] in [0, 1]
     # [A], or [N,A] where people have models of their own
     thresholds: np.ndarray = None
+    # the same of the output `au_present`, of models that read levels and presence
+    presence_aus: list = field(default_factory=list)
+    presence: np.ndarray = None
+    presence_thresholds: np.ndarray = None
     valence_arousal: np.ndarray = None               # [N,2] in [-1, 1]
     expressions: list = field(default_factory=list)  # E names
     expression: np.ndarray = None                    # [N,E] probabilities
@@ -77,10 +84,9 @@ class Readers:
                                f"person of {self.data.name}")
         return people
 
-    @property
-    def has_thresholds(self):
-        """Whether a model stores thresholds of its own."""
-        return any(model.meta.get("thresholds") for model in self.models)
+    def stores(self, output):
+        """Whether a model stores thresholds of its own for an AU output, `au` or `au_present`."""
+        return any(model.meta.get(THRESHOLDS[output]) for model in self.models)
 
     def read(self, batch, default):
         """A Reading of the whole manifest. default: the threshold of an AU for which none is
@@ -90,7 +96,9 @@ class Readers:
         parts = []
         for path, rows in self.people.items():
             model = Model.open(path, self.device, kind="classifier")
-            if (model.aus, model.expressions) != (self.aus, self.expressions):
+            reads = [(each.aus, each.expressions, each.reads_presence)
+                     for each in (model, self.models[0])]
+            if reads[0] != reads[1]:
                 raise BadInput(f"{path}: reads other labels than {self.models[0].path}; "
                                "export all personal models alike")
             own = self.data.take(rows)
@@ -121,12 +129,20 @@ def read_one(model, data, batch, default):
         out.real = outputs["real"]
     if model.aus:
         out.au = au_scores(model, outputs)
-        stored = model.meta.get("thresholds") or {}
-        out.thresholds = np.array([stored.get(name, default) for name in model.aus])
-    for values in (out.valence_arousal, out.expression):
+        out.thresholds = stored_thresholds(model, "au", default)
+    if model.reads_presence:
+        out.presence_aus, out.presence = model.aus, outputs["au_present"]
+        out.presence_thresholds = stored_thresholds(model, "au_present", default)
+    for values in (out.presence, out.valence_arousal, out.expression):
         if values is not None:
             check_finite(model, values)
     return out
+
+
+def stored_thresholds(model, output, default):
+    """Thresholds [A] of an AU output, `au` or `au_present`; `default` where none is stored."""
+    stored = model.meta.get(THRESHOLDS[output]) or {}
+    return np.array([stored.get(name, default) for name in model.aus])
 
 
 def au_scores(model, outputs):
@@ -148,13 +164,12 @@ def merged(readings):
     """One Reading of the same images from several with different labels."""
     out = readings[0]
     for other in readings[1:]:
-        if other.au is not None:
-            both = out.au is not None
-            out.au = np.concatenate([out.au, other.au], 1) if both else other.au
-            out.thresholds = (
-                np.concatenate([out.thresholds, other.thresholds]) if both else other.thresholds
-            )
-            out.aus = out.aus + other.aus
+        for names, *arrays in BY_AU:
+            for name in arrays:  # [N,A] and [A]
+                parts = [getattr(each, name) for each in (out, other)]
+                parts = [values for values in parts if values is not None]
+                setattr(out, name, np.concatenate(parts, -1) if parts else None)
+            setattr(out, names, getattr(out, names) + getattr(other, names))
         for name in ("valence_arousal", "expression", "features", "real"):
             if getattr(out, name) is None:
                 setattr(out, name, getattr(other, name))
@@ -166,8 +181,9 @@ def scattered(parts, count):
     """One Reading of `count` images from those of different people: [(row numbers, Reading),
     …]."""
     first = parts[0][1]
-    out = Reading(first.aus, expressions=first.expressions)
-    for name in ("au", "valence_arousal", "expression", "features", "real", "thresholds"):
+    out = Reading(first.aus, presence_aus=first.presence_aus, expressions=first.expressions)
+    of_aus = [name for _, *arrays in BY_AU for name in arrays]
+    for name in (*of_aus, "valence_arousal", "expression", "features", "real"):
         if getattr(first, name) is None:
             continue
         shape = () if name == "real" else getattr(first, name).shape[-1:]
@@ -175,8 +191,10 @@ def scattered(parts, count):
         for rows, part in parts:
             values[rows] = getattr(part, name)
         setattr(out, name, values)
-    if out.thresholds is not None and (out.thresholds == out.thresholds[0]).all():
-        out.thresholds = out.thresholds[0]
+    for _, _, name in BY_AU:
+        limits = getattr(out, name)
+        if limits is not None and (limits == limits[0]).all():
+            setattr(out, name, limits[0])
     return out
 
 
