@@ -148,9 +148,9 @@ def evaluate_classifier(options):
     from lib.onnx_runtime import shared_aus
 
     data = manifest.read(options.test)
-    if options.stride > 1:
-        data = data.take(classifier_report.every(data, options.stride))
-    readers = reading.Readers(options.model, options.device, data)
+    rows = classifier_report.every(data, options.stride) if options.stride > 1 else None
+    readers = reading.Readers(options.model, options.device, data, rows)
+    data = readers.data
     has_va, has_expression = reading.has_labels(data, readers.outputs)
     comparable = set(readers.aus) & set(data.columns) or not (has_va or has_expression)
     # raises when nothing at all can be compared

@@ -42,10 +42,13 @@ class Reading:
 class Readers:
     """The models of --model, opened and found to fit together, before anything runs."""
 
-    def __init__(self, paths, device, data):
-        """BadInput for a missing model, a label that two models read, or a person without a
-        name."""
-        self.path, self.device, self.data = " ".join(paths), device, data
+    def __init__(self, paths, device, data, rows=None):
+        """rows: which rows of the manifest are read; None is all of them.
+
+        BadInput for a missing model, a label that two models read, or a person without a name."""
+        self.path, self.device, self.whole = " ".join(paths), device, data
+        self.rows = np.arange(len(data)) if rows is None else np.array(rows)
+        self.data = data = data if rows is None else data.take(rows)
         personal = [path for path in paths if SUBJECT in path]
         if personal and len(paths) > 1:
             raise BadInput(
@@ -92,7 +95,8 @@ class Readers:
         """A Reading of the whole manifest. default: the threshold of an AU for which none is
         stored."""
         if not self.people:
-            return merged([read_one(model, self.data, batch, default) for model in self.models])
+            return merged([read_one(model, self.data, batch, default, self.references(model))
+                           for model in self.models])
         parts = []
         for path, rows in self.people.items():
             model = Model.open(path, self.device, kind="classifier")
@@ -104,8 +108,25 @@ class Readers:
             own = self.data.take(rows)
             if model.meta.get("registration") != self.models[0].meta.get("registration"):
                 onnx_runtime.check_registration(model, own)
-            parts.append((rows, read_one(model, own, batch, default)))
+            parts.append((rows, read_one(model, own, batch, default,
+                                         self.references(model, rows))))
         return scattered(parts, len(self.data))
+
+    def references(self, model, rows=slice(None)):
+        """The reference of each of the rows (lib.references.of_rows), for models that compare with
+        one; else None. The mean of a person is of all the images that the manifest has of them,
+        read here or not."""
+        if "reference" not in model.inputs:
+            return None
+        chosen = self.rows[rows]
+        if len(chosen) == len(self.rows):
+            found = onnx_runtime.reference_images(model, self.whole)
+            return [found[row] for row in chosen]
+        subjects = self.whole.text("subject")
+        people = {subjects[row] for row in chosen}
+        theirs = [row for row, subject in enumerate(subjects) if subject in people]
+        found = dict(zip(theirs, onnx_runtime.reference_images(model, self.whole.take(theirs))))
+        return [found[row] for row in chosen]
 
     def describe(self):
         """What a report says of the models: one as ever; of several, the paths and a digest of
@@ -118,10 +139,9 @@ class Readers:
         return out | ({"models": len(paths)} if len(paths) > 1 else {})
 
 
-def read_one(model, data, batch, default):
+def read_one(model, data, batch, default, reference):
     """The Reading of one model; BadInput where it reads NaN or infinity."""
-    outputs = model.predict(data.images(), batch, "evaluating",
-                            reference=onnx_runtime.reference_images(model, data))
+    outputs = model.predict(data.images(), batch, "evaluating", reference=reference)
     out = Reading(model.aus, valence_arousal=outputs.get("valence_arousal"),
                   expressions=model.expressions, expression=outputs.get("expression"),
                   features=outputs.get("features"))
