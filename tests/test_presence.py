@@ -266,3 +266,17 @@ def test_a_card_has_the_figures_of_presence(tmp_path, capsys):
     text = (tmp_path / "c.md").read_text()
     assert "| F1 of AUs by `au_present` | 0.583 |" in text
     assert "| false discovery rate of AUs by `au_present` | 0.333 |" in text
+
+@pytest.mark.parametrize("head", ["au", "au_level"])
+def test_training_stores_thresholds_of_both(trained, tmp_path, capsys, head):
+    train((trained / "train.csv", trained / "validation.csv"), tmp_path / "c.pt", capsys, "--tasks",
+          head, "au_present", "--max-steps", 30)
+    model = tmp_path / "c.onnx"
+    stored = []
+    for more in ((), ("--validation", trained / "validation.csv")):
+        code, _, said = call(export_onnx.main, capsys, tmp_path / "c.pt", "--out", model, *more)
+        assert code == 0, said
+        meta = Model.open(model).meta
+        stored.append([meta[key] for key in ("thresholds", "thresholds_au_present")])
+    for first, second in zip(*stored):
+        assert set(first) == {"AU01", "AU12"} and first == pytest.approx(second, abs=1e-4)

@@ -6,7 +6,7 @@ import math
 import torch
 
 from lib import augment, checkpoints, classifiers, compiling
-from lib.choices import AU_HEADS
+from lib.choices import AU_HEADS, au_outputs
 from lib.classifiers import mean_teacher, settings, thresholds
 from lib.classifiers.objective import Objective
 from lib.cli import BadInput, GateFailed, log, progress
@@ -314,10 +314,12 @@ class Training:
             raise GateFailed("no epoch had a finite validation loss; lower --learning-rate")
         data = self.data
         self.kept.load_state_dict(self.best_weights)
-        aus, limits = data.names["aus"], {}
+        aus, limits = data.names["aus"], {"thresholds": {}}
         if aus:
-            predicted = self.predict()["au"].cpu().numpy()
-            limits = thresholds.choose_steadily(predicted, data.checked, aus)
+            predicted = self.predict()
+            read = {name: predicted[name].cpu().numpy()
+                    for name in au_outputs(self.config["au_heads"])}
+            limits = thresholds.to_store(read, data.checked, aus)
         spread = (
             torch.linspace(0, len(data.check) - 1, min(SAMPLES, len(data.check)))
             .long()
@@ -330,7 +332,7 @@ class Training:
             "labels": data.names,
             "au_kind": self.data.au_kind(self.config["au_heads"]),
             "weights": self.best_weights,
-            "thresholds": limits,
+            **limits,
             "samples": data.check.pixels[spread],
             **self.learnt_from(),
             "registration": data.registration,
