@@ -267,6 +267,7 @@ def test_a_card_has_the_figures_of_presence(tmp_path, capsys):
     assert "| F1 of AUs by `au_present` | 0.583 |" in text
     assert "| false discovery rate of AUs by `au_present` | 0.333 |" in text
 
+
 @pytest.mark.parametrize("head", ["au", "au_level"])
 def test_training_stores_thresholds_of_both(trained, tmp_path, capsys, head):
     train((trained / "train.csv", trained / "validation.csv"), tmp_path / "c.pt", capsys, "--tasks",
