@@ -14,8 +14,10 @@ NETWORK_AUS ?= AU12
 space := $() $()
 of_aus := $(subst $(space),-,$(strip $(NETWORK_AUS)))
 FEW_smoke := --fractions 0.2 0.1 0.7
-FEW_quick := --fractions 0.07 0.03 0.1
-FEW_long := --fractions 0.2 0.05 0.1
+FEW_quick := --fractions 0.07 0.03 0.9
+FEW_long := --fractions 0.2 0.05 0.75
+TEST_quick := --stride 9
+TEST_long := --stride 7
 TRAIN_smoke := --size 32 --max-steps 2 --batch 8
 TRAIN_quick := --size 224 --max-steps 40 --batch 8
 TRAIN_long := --size 224 --max-steps 400 --batch 16
@@ -47,7 +49,7 @@ $(at)/%/seed$(SEED)/.exported-$(of_aus): $(at)/%/seed$(SEED)/.trained-$(of_aus)
 	$(foreach model,$(models),$(PY) export_onnx.py $(model:.onnx=.pt) --out $(model) &&) touch $@
 
 $(at)/%/seed$(SEED)/report-$(of_aus).json: $(at)/%/seed$(SEED)/.exported-$(of_aus)
-	$(PY) evaluate.py --model $(models) --test $(word 3,$(parts)) --device $(DEVICE) > $@.tmp && mv $@.tmp $@
+	$(PY) evaluate.py --model $(models) --test $(word 3,$(parts)) $(TEST_$(PRESET)) --device $(DEVICE) > $@.tmp && mv $@.tmp $@
 	for model in $(models); do $(PY) -m lib.model_card $$model --reports $@ \
 	  $(if $(licence),--licence '$(subst ','\'',$(licence))'); done
 	@echo 'report: $@' >&2

@@ -184,6 +184,15 @@ def test_target_runs_what_it_says(target, tmp_path):
     assert "evaluate.py" in text
 
 
+@pytest.mark.parametrize("preset", ["smoke", "quick", "long"])
+def test_shares_of_a_split_add_up_to_1(preset, tmp_path):
+    for target in ("faces-networks", "compare-domain"):
+        text = plan(tmp_path, target, f"PRESET={preset}")
+        (shares,) = {line.split("--fractions ")[1] for line in text.splitlines()
+                     if "--fractions " in line}
+        assert sum(map(float, shares.split()[:3])) == pytest.approx(1), target
+
+
 def test_discriminators_without_aus_choose_no_thresholds(tmp_path):
     for line in plan(tmp_path, "open-problem", "SEEDS=1").splitlines():
         if "export_onnx.py" in line and "--as classifier" in line:
