@@ -108,7 +108,8 @@ def level_rows(intensities, count, rng):
 
 def balance_levels(given, options):
     """The rows of a manifest that --levels draws, as a manifest."""
-    rows = level_rows(given.levels(), options.count or len(given), np.random.default_rng(options.seed))
+    count, rng = options.count or len(given), np.random.default_rng(options.seed)
+    rows = level_rows(given.levels(), count, rng)
     note(f"{len(np.unique(rows))} of {len(given)} rows are drawn, "
          f"the most frequent {np.bincount(rows).max()} times")
     return given.take(rows)

@@ -25,9 +25,11 @@ from lib import manifest  # noqa: E402
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
 LOOK = """<script>addEventListener('load', () => {
-  const pictures = [...document.images].map(i => [i.getAttribute('src'), i.naturalWidth, i.clientWidth, i.alt]);
+  const pictures = [...document.images].map(
+    i => [i.getAttribute('src'), i.naturalWidth, i.clientWidth, i.alt]);
   const page = document.documentElement;
-  document.body.setAttribute('data-seen', JSON.stringify({pictures, inner: innerWidth, wide: page.scrollWidth}));
+  const seen = {pictures, inner: innerWidth, wide: page.scrollWidth};
+  document.body.setAttribute('data-seen', JSON.stringify(seen));
 })</script>"""
 PICTURES = {  # page: all that are drawn for the labels of the set below
     "report": "au_bars au_levels coactivation au_reliability va_scatter va_density va_agreement "
@@ -46,9 +48,12 @@ def look(page, tmp_path, width):
     copy = page.with_name("looked_at.html")
     copy.write_text(page.read_text().replace("</body>", LOOK + "</body>"))
     outer = page.with_name("frame.html")
-    outer.write_text(f"""<!doctype html><body><iframe id=f src={copy.name} width={width} height=800></iframe>
-<script>addEventListener('load', () => {{ document.body.setAttribute('data-seen',
-  document.getElementById('f').contentDocument.body.getAttribute('data-seen')); }})</script></body>""")
+    outer.write_text(f"""<!doctype html><body>
+<iframe id=f src={copy.name} width={width} height=800></iframe>
+<script>addEventListener('load', () => {{
+  const inside = document.getElementById('f').contentDocument.body;
+  document.body.setAttribute('data-seen', inside.getAttribute('data-seen'));
+}})</script></body>""")
     done = subprocess.run(
         [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--allow-file-access-from-files",
          f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={max(width, PHONE) + 40},900",
