@@ -26,6 +26,8 @@ POSES_CLASSIFIER_smoke := --max-steps 30 --arch tiny
 POSES_CLASSIFIER_quick := --max-steps 300 --schedule cosine --ema 0.99 --patience 99
 POSES_CLASSIFIER_long := --max-steps 2000 --schedule cosine --ema 0.99 --patience 99
 POSES_CLASSIFIER_paper :=
+# six levels an AU, as Niinuma et al. tell them apart; their expected value is what is read
+POSES_HEAD := --tasks au_level
 # a classifier that learns nine poses at once has more to learn
 POSES_TURNED_CLASSIFIER_smoke := --max-steps 30 --arch tiny
 POSES_TURNED_CLASSIFIER_quick := --max-steps 600 --schedule cosine --ema 0.99 --patience 99
@@ -80,7 +82,7 @@ $(turned)/synthetic/manifest.csv: $(turned)/frontal/manifest.csv $(POSES_DIR)/2d
 
 $(turned)/seed%/classifier.pt: $(turned)/synthetic/manifest.csv $(POSES_DIR)/2d/validation/manifest.csv
 	$(PY) train_classifier.py --train $< --validation $(POSES_DIR)/2d/validation/manifest.csv --out $@ --seed $* \
-	  --device $(DEVICE) --resume $(POSES_TURNED_CLASSIFIER_$(PRESET))
+	  --device $(DEVICE) --resume $(POSES_HEAD) $(POSES_TURNED_CLASSIFIER_$(PRESET))
 
 $(turned)/%/report.json: $(turned)/%/classifier.onnx $(POSES_DIR)/2d/test/manifest.csv
 	$(PY) evaluate.py --model $< --test $(POSES_DIR)/2d/test/manifest.csv --by yaw pitch --of $(POSES_DIR)/test.csv \

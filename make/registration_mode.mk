@@ -17,7 +17,7 @@ $(real)/balanced.csv: $(faces)/training/manifest.csv
 
 $(real)/seed%/classifier.pt: $(real)/balanced.csv $(faces)/validation/manifest.csv
 	$(PY) train_classifier.py --train $< --validation $(faces)/validation/manifest.csv \
-	  --out $@ --seed $* --device $(DEVICE) --resume $(POSES_CLASSIFIER_$(PRESET))
+	  --out $@ --seed $* --device $(DEVICE) --resume $(POSES_HEAD) $(POSES_CLASSIFIER_$(PRESET))
 
 $(editor)/seed%/generator.pt: $(real)/seed1/classifier.onnx
 	$(PY) train_generator.py --arch $(ARCH) --train $(faces)/training/manifest.csv \
@@ -30,7 +30,7 @@ $(synthetic)/synthetic/manifest.csv: $(editor)/seed$(GENERATOR_SEED)/generator.o
 
 $(synthetic)/seed%/classifier.pt: $(synthetic)/synthetic/manifest.csv
 	$(PY) train_classifier.py --train $< --validation $(faces)/validation/manifest.csv --out $@ --seed $* \
-	  --device $(DEVICE) --resume $(POSES_CLASSIFIER_$(PRESET))
+	  --device $(DEVICE) --resume $(POSES_HEAD) $(POSES_CLASSIFIER_$(PRESET))
 
 # a pattern rule with two targets would make both at once
 evaluate = $(PY) evaluate.py --model $< --test $(faces)/test/manifest.csv --by yaw pitch --of $(POSES_DIR)/test.csv \
