@@ -37,6 +37,7 @@ WITHOUT_EDITS := supervised upsampled upsampled-longer printed upsampled-printed
 #   em-mixed            em, and edits to the AUs of labelled rows; edits have half the weight
 #   em-deactivate       labelled images, and faces with one of their AUs switched off
 #   em-activate         labelled images, and labelled faces that show one AU more, at levels 0.3 to 1 (MNIST: at 1)
+#   em-activate-pseudo  labelled images, and unlabelled ones, as supervised reads them, that show one AU more
 #   em-emotions         labelled images, and neutral faces with the AUs of an emotion
 #   upsampled-em        upsampled, and edits to one AU each at levels 0.3 to 1
 #   upsampled-em-activate  upsampled, and labelled faces that show one AU more
@@ -45,5 +46,5 @@ WITHOUT_EDITS := supervised upsampled upsampled-longer printed upsampled-printed
 #   em-activate-first   upsampled-em-activate, then 300 steps with labelled images alone
 #   balanced            edits alone, with six levels of every AU equally often
 WITH_EDITS := em em-printed em-activate-printed em-checked em-relabelled em-confident em-rare em-ratio em-mixed em-deactivate \
-  em-activate em-emotions upsampled-em upsampled-em-activate upsampled-em-mixed em-first \
+  em-activate em-activate-pseudo em-emotions upsampled-em upsampled-em-activate upsampled-em-mixed em-first \
   em-activate-first balanced

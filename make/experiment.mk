@@ -166,6 +166,10 @@ $(run)/$(em)-deactivate/seed%/classifier.pt: $(edits)/$(em)-deactivate/synthetic
 $(run)/$(em)-activate/seed%/classifier.pt: $(edits)/$(em)-activate/synthetic/manifest.csv
 	$(PY) train_classifier.py --train $(labelled) $< $(learn)
 
+# one AU more in images without labels, whose other AUs are as supervised reads them
+$(run)/$(em)-activate-pseudo/seed%/classifier.pt: $(edits)/$(em)-activate-pseudo/synthetic/manifest.csv
+	$(PY) train_classifier.py --train $(labelled) $< $(learn)
+
 $(run)/$(em)-emotions/seed%/classifier.pt: $(edits)/$(em)-emotions/synthetic/manifest.csv
 	$(PY) train_classifier.py --train $(labelled) $< $(learn)
 
@@ -274,6 +278,10 @@ $(edits)/$(em)-mixed/synthetic/manifest.csv: $(generator)/generator.onnx $(merge
 
 $(edits)/$(em)-activate/synthetic/manifest.csv: $(generator)/generator.onnx
 	$(synthesize) --recipe activate $(levels) $(any_face)
+
+$(edits)/$(em)-activate-pseudo/synthetic/manifest.csv: $(edits)/pseudo/seed1/pseudo.csv $(generator)/generator.onnx
+	$(PY) synthesize.py --model $(generator)/generator.onnx --source $< --recipe activate $(levels) --sources all \
+	  --count $(count) --out $(@D) --device $(DEVICE)
 
 # the thesis's other two synthetic sets
 $(edits)/$(em)-deactivate/synthetic/manifest.csv: $(generator)/generator.onnx

@@ -24,6 +24,12 @@ EXPECTED = {  # target and variables: pieces of the commands that it runs
     "faces-balanced-real": ["lib.balance data/quick/faces/labelled.csv --levels --count 3000"],
     "faces-em-activate-first": ["--recipe activate --level-range 0.3 1", "--upsample 3000",
                                 "--init runs/"],
+    "mnist-em-activate-pseudo EPOCHS=10": [
+        "--source runs/quick/mnist-medium-3000/pseudo/seed1/pseudo.csv --recipe activate --level 1"
+        " --sources all",
+        "labelled.csv runs/quick/mnist-medium-3000/em-activate-pseudo/synthetic/manifest.csv",
+        "--out runs/quick/mnist-medium-3000-epochs10/em-activate-pseudo/seed1/classifier.pt",
+    ],
     "faces-em-first": ["--recipe single-au --level-range 0.3 1", "--upsample 3000", "--init runs/"],
     "faces-em-rare": ["--aus rarest:5 --recipe single-au",
                       "--train data/quick/faces/labelled.csv runs/quick/faces/em-rare/synthetic"],
@@ -487,6 +493,7 @@ OF_SEED_2 = {  # goal: the folder of its classifier, with the edits of generator
     "em-deactivate": "warp-editor-g2-deactivate",
     "em-activate": "warp-editor-g2-activate",
     "em-activate-first": "warp-editor-g2-activate-first",
+    "em-activate-pseudo": "warp-editor-g2-activate-pseudo",
     "em-emotions": "warp-editor-g2-emotions",
     "upsampled-em": "upsampled-warp-editor-g2",
     "upsampled-em-activate": "upsampled-warp-editor-g2-activate",
