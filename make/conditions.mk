@@ -37,7 +37,7 @@ WITHOUT_EDITS := supervised upsampled upsampled-longer printed upsampled-printed
 #   em-mixed            em, and edits to the AUs of labelled rows; edits have half the weight
 #   em-deactivate       labelled images, and faces with one of their AUs switched off
 #   em-activate         labelled images, and labelled faces that show one AU more, at levels 0.3 to 1 (MNIST: at 1)
-#   em-activate-pseudo  labelled images, and unlabelled ones, as supervised reads them, that show one AU more
+#   em-activate-pseudo  pseudo, and the unlabelled images once more, with an edit that shows one AU more
 #   em-emotions         labelled images, and neutral faces with the AUs of an emotion
 #   upsampled-em        upsampled, and edits to one AU each at levels 0.3 to 1
 #   upsampled-em-activate  upsampled, and labelled faces that show one AU more

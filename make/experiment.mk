@@ -166,9 +166,10 @@ $(run)/$(em)-deactivate/seed%/classifier.pt: $(edits)/$(em)-deactivate/synthetic
 $(run)/$(em)-activate/seed%/classifier.pt: $(edits)/$(em)-activate/synthetic/manifest.csv
 	$(PY) train_classifier.py --train $(labelled) $< $(learn)
 
-# one AU more in images without labels, whose other AUs are as supervised reads them
-$(run)/$(em)-activate-pseudo/seed%/classifier.pt: $(edits)/$(em)-activate-pseudo/synthetic/manifest.csv
-	$(PY) train_classifier.py --train $(labelled) $< $(learn)
+# pseudo, and the same images without labels, in which an edit shows one AU more
+$(run)/$(em)-activate-pseudo/seed%/classifier.pt: $(run)/pseudo/seed%/pseudo.csv \
+  $(edits)/$(em)-activate-pseudo/synthetic/manifest.csv
+	$(PY) train_classifier.py --train $(labelled) $^ $(learn)
 
 $(run)/$(em)-emotions/seed%/classifier.pt: $(edits)/$(em)-emotions/synthetic/manifest.csv
 	$(PY) train_classifier.py --train $(labelled) $< $(learn)

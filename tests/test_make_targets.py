@@ -27,7 +27,8 @@ EXPECTED = {  # target and variables: pieces of the commands that it runs
     "mnist-em-activate-pseudo EPOCHS=10": [
         "--source runs/quick/mnist-medium-3000/pseudo/seed1/pseudo.csv --recipe activate --level 1"
         " --sources all",
-        "labelled.csv runs/quick/mnist-medium-3000/em-activate-pseudo/synthetic/manifest.csv",
+        "labelled.csv runs/quick/mnist-medium-3000-epochs10/pseudo/seed1/pseudo.csv"
+        " runs/quick/mnist-medium-3000/em-activate-pseudo/synthetic/manifest.csv",
         "--out runs/quick/mnist-medium-3000-epochs10/em-activate-pseudo/seed1/classifier.pt",
     ],
     "faces-em-first": ["--recipe single-au --level-range 0.3 1", "--upsample 3000", "--init runs/"],
