@@ -204,10 +204,12 @@ class Options:
             )
         from lib.classifiers import settings  # imports torch, for which --help need not wait
 
-        settings.loss_kinds(self.losses, self.tasks)
-        settings.task_weights(self.task_weights, self.tasks)
-        self.aus = [labels.parse_au(name) for name in self.aus]
-
+        self.tasks = list(dict.fromkeys(self.tasks))
+        self.aus = list(dict.fromkeys(map(labels.parse_au, self.aus)))
+        # a personal model has the tasks of the generic one, which lib.classifiers.personal reads
+        if not self.personalise:
+            settings.loss_kinds(self.losses, self.tasks)
+            settings.task_weights(self.task_weights, self.tasks)
 
     def given(self, names):
         """Those of some options that differ from their defaults, as they are typed."""
@@ -225,7 +227,7 @@ class Options:
 OF_A_TRAINING = (
     "weights", "tasks", "aus", "upsample", "unlabelled", "arch", "pretrained", "size", "reference",
     "epochs", "patience", "min_epochs", "max_steps", "max_minutes", "learning_rate", "schedule",
-    "ema", "resume", "tensorboard", "shared",
+    "ema", "resume", "tensorboard", "shared", "per_au", "dropout", "consistency",
 )
 # what only personal models read
 OF_PERSONAL_MODELS = ("only_heads", "personal_steps", "personal_rates")

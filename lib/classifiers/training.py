@@ -11,7 +11,7 @@ from lib.classifiers import mean_teacher, settings, thresholds
 from lib.classifiers.objective import Objective
 from lib.cli import BadInput, GateFailed, log, progress
 from lib.files import digest
-from lib.termination import EpochDraws
+from lib.termination import SEEDS, EpochDraws
 from lib.training import Average, Best, learning_rate, restore_optimiser, set_learning_rate
 
 SAMPLES = 8  # validation images kept in the checkpoint, for the parity gate of export_onnx.py
@@ -152,7 +152,8 @@ class Training:
         the epoch was cut and `within` remembers it."""
         options, data, world = self.options, self.data, self.processes
         seed = options.seed * 1_000_003 + self.epoch
-        order = torch.randperm(len(data.rows), generator=torch.Generator().manual_seed(seed))
+        shuffling = torch.Generator().manual_seed(seed % SEEDS)
+        order = torch.randperm(len(data.rows), generator=shuffling)
         order = (
             data.rows[order].repeat(2)[: self.epoch_steps * self.batch].to(self.device)
         )  # fills the last batch
