@@ -153,6 +153,12 @@ def relabelled(columns, check, outputs):
     (outputs {name: array [N,...]}), its confidence and au_kind; other labels stay."""
     count = len(next(iter(outputs.values())))
     data = Manifest("images", Path.cwd(), {"path": [""] * count, **columns})
+    kept = [name for name in data.au_names if name not in check.aus]
+    if kept and check.meta.get("au_kind") == "occurrence":  # a row is of one kind
+        rows = np.full(count, True)
+        for name, present in zip(kept, data.present(kept).T):
+            data.columns.put(name, rows, present)
+        data.columns.put("au_kind", rows, "occurrence")
     found = pseudo_labels.predictions(check, outputs)
     pseudo_labels.write_labels(data, check, found, outputs, relabel=True)
     del data.columns["path"]

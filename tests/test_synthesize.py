@@ -372,9 +372,22 @@ def test_labels_that_the_check_does_not_read_stay(place, capsys):
     assert code == 0 and "does not read AU12, AU26; these labels stay what was asked for" in said
     assert f"1 images from 1 sources, labelled by {place / 'classifier.onnx'}" in said
     row, = read(place / "out/manifest.csv")[0]
-    assert [row[au] for au in models.AUS] == ["0.7", "0.5", "0", "0"]
-    assert row["au_kind"] == "occurrence"  # as the AUs that stay are
+    # as the AUs that stay are: both readings are above level 2
+    assert [row[au] for au in models.AUS] == ["1", "1", "0", "0"]
+    assert row["au_kind"] == "occurrence"
     assert "expression" not in row
+
+
+def test_levels_that_a_reader_of_occurrences_leaves_become_occurrences(place, capsys):
+    """The image of 0.6, 0.8, 0, 1 is read as AU01 at 0.7 and AU02 at 0.5. AU12 and AU26 were asked
+    for at 0.4 and 0.2: present, and not."""
+    models.classifier(place / "classifier.onnx", aus=models.AUS[:2], only=["au", "features"],
+                      au_kind="occurrence")
+    (place / "plain.csv").write_text("path,AU01,AU02,AU12,AU26\nsource.npy#2,0,0,0.4,0.2\n")
+    rows, _ = make(place, capsys, "--set", "AU02=0.6", "--check", place / "classifier.onnx",
+                   "--relabel", source="plain.csv")
+    assert [[row[au] for au in models.AUS] for row in rows] == [["0.7", "0.5", "1", "0"]]
+    assert rows[0]["au_kind"] == "occurrence"
 
 
 def test_samples_are_relabelled(place, capsys):
