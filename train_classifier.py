@@ -303,6 +303,17 @@ def train_epoch(training, history, last, termination):
         )
 
 
+def is_finished(options, data):
+    """Whether --out is there, and of this very training: not of other data or settings."""
+    from lib import checkpoints
+    from lib.classifiers.training import run_of
+
+    if not Path(options.out).exists():
+        return False
+    run = checkpoints.load_finished(options.out).get("run", {})
+    return all(run.get(key) == value for key, value in run_of(options, data).items())
+
+
 def main():
     options = parse(Options, __doc__)
     import torch
@@ -333,7 +344,7 @@ def main():
         )
         models.append((one, data.only(au, one)))
     for one, part in models:
-        if options.resume and Path(one.out).exists():
+        if options.resume and is_finished(one, part):
             log(f"{one.out}: is there already")
         else:
             train(one, part, device, processes)

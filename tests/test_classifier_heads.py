@@ -183,6 +183,20 @@ def test_one_model_an_au(data, tmp_path, capsys):
     )
 
 
+def test_a_model_of_one_au_of_other_data_is_not_taken_for_done(data, tmp_path, capsys):
+    """--resume leaves what is finished, but not what older labels or other settings have made."""
+    labelled = make_set(tmp_path, "own", 20, "c", 7)
+    line = ((labelled, data[1]), tmp_path / "{au}" / "c.pt", capsys, "--per-au", "--resume")
+    train(*line)
+    assert train(*line).count("is there already") == 2
+    first = checkpoints.load_finished(tmp_path / "AU12" / "c.pt")
+    make_set(tmp_path, "own", 20, "c", 7, AU12=[0.2] * 20)
+    assert "is there already" not in train(*line)
+    second = checkpoints.load_finished(tmp_path / "AU12" / "c.pt")
+    assert first["run"]["data"] != second["run"]["data"]
+    assert "is there already" not in train(*line, "--seed", 2)
+
+
 def test_models_of_one_au_read_aus_alone(data, tmp_path, capsys):
     said = train(data, tmp_path / "{au}" / "c.pt", capsys, "--per-au", "--tasks", "au", "va",
                  status=2)

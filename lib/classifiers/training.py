@@ -33,6 +33,14 @@ DEFAULTS = {
 }  # of checkpoints that do not name them
 
 
+def run_of(options, data):
+    """What two calls have to share, {option: value} and the data's hash, to be of one run."""
+    chosen = dataclasses.asdict(options)
+    return {key: value for key, value in chosen.items() if key not in NOT_OF_THE_RUN} | {
+        "data": data.digest
+    }
+
+
 class Training:
     """The network and where its training stands. Every draw of an epoch follows from the seed and
     the epoch's number, so an epoch that was killed is repeated exactly."""
@@ -84,10 +92,7 @@ class Training:
         self.most_steps = min(options.epochs * self.epoch_steps, options.max_steps or math.inf)
         self.epoch, self.step, self.seconds, self.best, self.best_weights = 0, 0, 0.0, Best(), None
         self.within = None  # of an epoch that SIGTERM cut: its steps, summed loss, random states
-        run_of = dataclasses.asdict(options)
-        self.run = {key: value for key, value in run_of.items() if key not in NOT_OF_THE_RUN} | {
-            "data": data.digest
-        }
+        self.run = run_of(options, data)
         if self.before:
             self.run["starts_from"] = checkpoints.digest_of(self.before["weights"])
 
