@@ -26,6 +26,8 @@ NOT_OF_THE_RUN = (
     "validation",
     "unlabelled",
 )
+# what torch says of a convolution or a pooling whose input is smaller than its kernel
+TOO_SMALL = ("actual input size", "Output size is too small")
 DEFAULTS = {
     "au_heads": ["au"],
     "reference": "none",
@@ -200,8 +202,7 @@ class Training:
         pictures = self.pictures(data, chosen, draws.pictures)
         rate = learning_rate(options.learning_rate, self.step, self.most_steps, options.schedule)
         set_learning_rate(self.optimiser, rate)
-        with torch.autocast("cuda", torch.bfloat16, enabled=self.on_gpu):
-            out = self.forward(*pictures)
+        out = self.read(pictures)
         true = {key: values[chosen] for key, values in data.true.items()}
         loss, _ = self.objective(out, true, data.weight[chosen])
         if data.unlabelled:
@@ -215,6 +216,26 @@ class Training:
             self.average.update(self.step)
         return loss.detach()
 
+    def read(self, pictures):
+        """What the network, which learns, says of a batch. BadInput where it has layers for which
+        the images are too small, or too few to be normalised."""
+        try:
+            with torch.autocast("cuda", torch.bfloat16, enabled=self.on_gpu):
+                return self.forward(*pictures)
+        except (RuntimeError, ValueError) as error:
+            name, size = self.options.arch, self.data.size
+            if "Expected more than 1 value per channel" in str(error):  # BatchNorm
+                raise BadInput(
+                    f"--batch: a step has one image, and at {size} pixels {name} has maps of one "
+                    "pixel, which cannot be normalised; give more images a step, or a larger --size"
+                ) from None
+            if any(part in str(error) for part in TOO_SMALL):
+                raise BadInput(
+                    f"--size: {size} pixels are too few for {name}; say a larger --size, such as "
+                    "32, or --arch compact"
+                ) from None
+            raise
+
     def pictures(self, images, rows, draws):
         """Augmented pictures [B,3,S,S] of rows of TrainingData or Unlabelled, and their
         references, if any."""
@@ -226,8 +247,7 @@ class Training:
         images = self.data.unlabelled
         self.kept.load_state_dict(self.average.weights(self.net))
         true = mean_teacher.soft_truth(self.kept.eval(), self.pictures(images, rows, draws))
-        with torch.autocast("cuda", torch.bfloat16, enabled=self.on_gpu):
-            out = self.forward(*self.pictures(images, rows, draws))
+        out = self.read(self.pictures(images, rows, draws))
         loss, _ = self.objective(out, true, torch.ones(len(rows), device=self.device))
         return loss * mean_teacher.weight(self.options.consistency, self.step, self.most_steps,
                                           self.epoch_steps)
