@@ -9,10 +9,12 @@
 their order. A row of which at least one cell was filled gets source=pseudo and a confidence: the
 mean over the model's AUs of the distance between value p and threshold t as a share of the
 greatest possible one, |p - t| / max over [0, 1] on p's side (|2p - 1| when t is 0.5), or the
-greatest probability of a model that only knows expressions. The values stay soft unless
---threshold makes them 0/1; --mask-confidence and --per-class leave cells empty, and rows out of
-which all are; rows without AU labels of their own are then au_kind=occurrence (rows that keep some
-keep their au_kind). Every other column passes through. Runs on ONNX Runtime, without torch.
+greatest probability of a model that only knows expressions. t is that of --threshold, else the
+model's own. The values stay soft unless --threshold makes them 0/1: rows without AU labels of
+their own are then au_kind=occurrence. Rows that keep AU labels keep their au_kind, too: among
+occurrences a level is written as 0 or 1, and among levels an occurrence, which has none, is not
+written. --mask-confidence and --per-class leave cells empty, and rows out of which all are. Every
+other column passes through. Runs on ONNX Runtime, without torch.
 --register takes the images for photos: the largest face of each is found and registered as the
 model was trained, face_confidence says how sure that is, and photos without a face are left out.
 """
@@ -107,6 +109,16 @@ def read_images(place):
     return manifest.Manifest(name, folder, {"path": paths})
 
 
+def limits_of(model, options):
+    """The value from which each AU counts as present, float32 [A]: that of --threshold, or the
+    model's own."""
+    import numpy as np
+
+    if options.threshold in ("", "stored"):
+        return model.thresholds()
+    return np.full(len(model.aus), float(options.threshold), np.float32)
+
+
 def mask(found, model, outputs, options):
     """Empty those found labels that --mask-confidence and --per-class leave out, in place."""
     import numpy as np
@@ -115,7 +127,7 @@ def mask(found, model, outputs, options):
     from lib.onnx_runtime import au_scores
 
     if model.aus:
-        scores, at = au_scores(model, outputs), model.thresholds()
+        scores, at = au_scores(model, outputs), limits_of(model, options)
         keep = selection.cell_confidence(scores, at) >= options.mask_confidence
         if options.per_class:
             keep &= selection.balanced_cells(scores, at, options.per_class)
@@ -179,12 +191,8 @@ def label(data, model, options, references=None, faces=None):
         reference=references,
     )
     found = predictions(model, outputs)
+    at = limits_of(model, options)
     if options.threshold:
-        at = (
-            model.thresholds()
-            if options.threshold == "stored"
-            else [float(options.threshold)] * len(model.aus)
-        )
         found.update(
             {name: (found[name] >= t).astype(np.float32) for name, t in zip(model.aus, at)}
         )
@@ -198,6 +206,7 @@ def label(data, model, options, references=None, faces=None):
         relabel=options.relabel,
         occurs=bool(options.threshold),
         source="pseudo",
+        at=at,
     )
 
 

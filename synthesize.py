@@ -237,9 +237,9 @@ def choose_aus(data, model, options):
     return recipes.rarest(data.present(model.aus), model.aus, rarest) if rarest else aus
 
 
-def make_plan(data, known, model, options, target=None):
+def make_plan(data, known, model, options, target=None, occurs=None):
     """The edits to make, with plan.source as rows of `data`; target [1,C]: the one edit to make of
-    the one image."""
+    the one image; occurs: bool [K,A], which AUs of the sources are occurrences."""
     import numpy as np
 
     from lib import manifest, recipes
@@ -263,7 +263,10 @@ def make_plan(data, known, model, options, target=None):
         if options.recipe in recipes.OF_CLASSES:
             by = ["expression" if kind == "expression" else "" for kind in kinds]
         rows = recipes.neutral(known, options.neutral_below, names, by)
-    occurs = givers.occurrence() if options.targets else data.occurrence()[rows]
+    if givers:
+        occurs = givers.occurrence()
+    elif occurs is not None:
+        occurs = occurs[rows]
     plan = recipes.make(options.recipe, known[rows], names, kinds=kinds, count=options.count,
                         levels=options.levels, seed=options.seed, targets=targets,
                         values=options.values, mixes=options.mix, neutral_too=not model.edits,
@@ -288,9 +291,10 @@ def checked(plan, data, known, model):
     return plan
 
 
-def write_set(data, known, plan, model, check, options, references=None):
+def write_set(data, known, plan, model, check, options, references=None, occurs=None):
     """Make the images of a plan and write them with their manifest. Returns how many were dropped,
-    by reason. references: the sources' reference images, where `check` compares with them."""
+    by reason. references: the sources' reference images, where `check` compares with them; occurs:
+    bool [K,A], which AUs of the sources are occurrences (without it none is)."""
     import os
 
     import numpy as np
@@ -338,7 +342,8 @@ def write_set(data, known, plan, model, check, options, references=None):
                 f"target ({dict(dropped)}); raise it, or train the generator longer"
             )
         kept = np.array(kept)
-        columns = columns_of(data, plan.part(kept), model, labels[kept], changed[kept], options)
+        columns = columns_of(data, plan.part(kept), model, labels[kept], changed[kept], options,
+                             occurs)
         if options.relabel:
             columns = relabelled(columns, check, {name: np.concatenate(parts)
                                                   for name, parts in read.items()})
@@ -348,25 +353,31 @@ def write_set(data, known, plan, model, check, options, references=None):
     return dropped
 
 
-def columns_of(data, plan, model, labels, changed, options):
+def columns_of(data, plan, model, labels, changed, options, occurs=None):
     """The manifest's columns of the edits of a plan: what the source says of them, their labels
-    [N,C], of which `changed` (bool [N,C]) are not the source's, and what was done."""
+    [N,C], of which `changed` (bool [N,C]) are not the source's, and what was done. occurs: bool
+    [K,A], which AUs of the sources are occurrences."""
     from lib.synthesis import au_kinds, label_columns, of_one_kind
 
     columns = {name: [data.columns[name][i] for i in plan.source]
                for name in PASSED if name in data.columns}
     aus = model.labels.columns("au")
-    source_occurs = data.occurrence()[plan.source] if model.edits else plan.occurs
+    if not model.edits:  # an AU of nobody is what its target is
+        source_occurs = plan.occurs[:, None]
+    else:
+        source_occurs = False if occurs is None else occurs[plan.source]
     labels = labels.copy()
-    labels[:, aus], occurs = of_one_kind(labels[:, aus], changed[:, aus], plan.occurs,
-                                         source_occurs)
-    if (kinds := au_kinds(data, plan, occurs)) is not None:
+    labels[:, aus], rows = of_one_kind(labels[:, aus], changed[:, aus], plan.occurs, source_occurs)
+    if (kinds := au_kinds(data, plan, rows)) is not None:
         columns["au_kind"] = kinds
     columns |= label_columns(model.labels, labels, plan.expression)
     columns |= {"source": ["synthetic"] * len(plan), "edit": plan.edit}
     if model.edits:
         images = data.images()
         columns["source_path"] = [os.path.relpath(images[i], options.out) for i in plan.source]
+    if "reference" in data.columns:  # of the person, who stays the same
+        cells = data.relocated(options.out)["reference"]
+        columns["reference"] = [cells[i] for i in plan.source]
     return columns
 
 
@@ -457,7 +468,7 @@ def edit_photo(model, options):
         if found and editor:
             known = np.zeros_like(target) if options.assume_neutral else editor.shown(photo, found)
         else:
-            known = known_conditions(data, model, options)
+            known, _ = known_conditions(data, model, options)
         plan = make_plan(data, known, model, options, target)
 
         def edited(factor):
@@ -514,12 +525,12 @@ def main():
     if model.edits:
         data = read_sources(options.source)
         check_registration(model, data)
-        known = known_conditions(data, model, options)
+        known, occurs = known_conditions(data, model, options)
     else:
         if not options.count:
             raise BadInput(f"{options.model}: samples faces from noise; say how many with --count")
         data = manifest.Manifest("noise", Path.cwd(), {"path": [""] * options.count})
-        known = np.zeros((options.count, model.labels.count), np.float32)
+        known, occurs = np.zeros((options.count, model.labels.count), np.float32), None
     references = None
     if check:
         (check_relabels if options.relabel else check_reads)(check, model)
@@ -527,10 +538,10 @@ def main():
         if model.edits:
             check_registration(check, data)  # edits are registered as their sources are
     options.aus = choose_aus(data, model, options)
-    plan = make_plan(data, known, model, options)
+    plan = make_plan(data, known, model, options, occurs=occurs)
     total = len(plan)
     plan = plan.part(shard(options.shard, total))
-    dropped = write_set(data, known, plan, model, check, options, references)
+    dropped = write_set(data, known, plan, model, check, options, references, occurs)
     log(f"{options.out}: {len(plan) - sum(dropped.values())} images from {len(set(plan.source))} "
         + ("sources" if model.edits else "draws of noise")
         + (f", labelled by {options.check}" if options.relabel else "")

@@ -204,10 +204,12 @@ class Options:
             )
         from lib.classifiers import settings  # imports torch, for which --help need not wait
 
-        settings.loss_kinds(self.losses, self.tasks)
-        settings.task_weights(self.task_weights, self.tasks)
-        self.aus = [labels.parse_au(name) for name in self.aus]
-
+        self.tasks = list(dict.fromkeys(self.tasks))
+        self.aus = list(dict.fromkeys(map(labels.parse_au, self.aus)))
+        # a personal model has the tasks of the generic one, which lib.classifiers.personal reads
+        if not self.personalise:
+            settings.loss_kinds(self.losses, self.tasks)
+            settings.task_weights(self.task_weights, self.tasks)
 
     def given(self, names):
         """Those of some options that differ from their defaults, as they are typed."""
@@ -225,7 +227,7 @@ class Options:
 OF_A_TRAINING = (
     "weights", "tasks", "aus", "upsample", "unlabelled", "arch", "pretrained", "size", "reference",
     "epochs", "patience", "min_epochs", "max_steps", "max_minutes", "learning_rate", "schedule",
-    "ema", "resume", "tensorboard", "shared",
+    "ema", "resume", "tensorboard", "shared", "per_au", "dropout", "consistency",
 )
 # what only personal models read
 OF_PERSONAL_MODELS = ("only_heads", "personal_steps", "personal_rates")
@@ -301,6 +303,17 @@ def train_epoch(training, history, last, termination):
         )
 
 
+def is_finished(options, data):
+    """Whether --out is there, and of this very training: not of other data or settings."""
+    from lib import checkpoints
+    from lib.classifiers.training import run_of
+
+    if not Path(options.out).exists():
+        return False
+    run = checkpoints.load_finished(options.out).get("run", {})
+    return all(run.get(key) == value for key, value in run_of(options, data).items())
+
+
 def main():
     options = parse(Options, __doc__)
     import torch
@@ -331,7 +344,7 @@ def main():
         )
         models.append((one, data.only(au, one)))
     for one, part in models:
-        if options.resume and Path(one.out).exists():
+        if options.resume and is_finished(one, part):
             log(f"{one.out}: is there already")
         else:
             train(one, part, device, processes)

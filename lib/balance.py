@@ -8,8 +8,9 @@
 
 Raking (iterative proportional fitting; Deming & Stephan 1940): row weights are scaled, AU after
 AU, until each AU is present in the same weighted share of labelled rows as in the other set. An
-unlabelled cell counts neither as present nor as absent. Weights have mean 1 and are capped, so a
-share that the set cannot reach is approached only; what was reached is printed. --levels draws
+unlabelled cell counts neither as present nor as absent. Weights that either set has count: scaling
+starts from them. The result has mean 1 and is capped, so a share that the set cannot reach is
+approached only; what was reached is printed. --levels draws
 rows, so that each of the six levels of every AU is drawn for equally often (up- and down-sampling,
 Niinuma et al. 2022, 4.2.2): the counterpart of `synthesize.py --recipe balanced`, with the same
 counts of levels. --by confidence multiplies each row's weight by the column confidence that
@@ -45,18 +46,21 @@ class Options:
             raise ValueError("--count needs --levels")
 
 
-def rake(present, shares, *, cap=20.0, rounds=100, tolerance=1e-4):
+def rake(present, shares, *, cap=20.0, rounds=100, tolerance=1e-4, start=None):
     """Weights [N], mean 1, such that the weighted share of rows that show an AU approaches shares
     [A].
 
     present: [N,A], 1, 0, or NaN where an AU is unlabelled. Such a row is in no share of that AU,
     and that AU does not change the row's weight. An AU that no labelled row shows, or that every
-    one shows, cannot be moved and is left alone; so is an AU whose share is NaN."""
+    one shows, cannot be moved and is left alone; so is an AU whose share is NaN. start: the weights
+    [N] that are scaled, without them 1; a row of weight 0 keeps it and is in no share."""
     present = np.asarray(present, float)
+    weights = np.ones(len(present)) if start is None else np.asarray(start, float)
+    counts = ~np.isnan(present) & (weights > 0)[:, None]
     known, shown = ~np.isnan(present), present == 1
-    weights = np.ones(len(present))
     movable = [a for a in range(present.shape[1])
-               if 0 < shown[:, a].sum() < known[:, a].sum() and not np.isnan(shares[a])]
+               if 0 < (shown & counts)[:, a].sum() < counts[:, a].sum() and not np.isnan(shares[a])]
+    weights = capped(weights, cap)
     for _ in range(rounds):
         before = weights.copy()
         for a in movable:
@@ -78,7 +82,10 @@ def capped(weights, cap):
     while (weights > cap * (1 + 1e-9)).any():
         at_cap |= weights > cap
         weights[at_cap] = cap
-        weights[~at_cap] *= (len(weights) - cap * at_cap.sum()) / weights[~at_cap].sum()
+        others = weights[~at_cap].sum()
+        if others <= 0:  # all but those at the cap have weight 0: nothing can gain
+            return weights / weights.mean()
+        weights[~at_cap] *= (len(weights) - cap * at_cap.sum()) / others
     return weights
 
 
@@ -141,9 +148,13 @@ def weighted(given, options):
     aus = [au for au in given.au_names if au in like.au_names]
     if not aus:
         raise BadInput(f"{given.name} and {like.name} have no AU in common; nothing to balance")
-    present, shares = given.present(aus), marginals(like.present(aus))
-    weights = rake(present, shares, cap=options.cap, rounds=options.rounds)
-    for au, before, wanted, after in zip(aus, marginals(present), shares,
+    own = given.numbers("weight", 1.0).astype(float)
+    if not own.any():
+        raise BadInput(f"{given.name}: all weights are 0; there is nothing to balance")
+    present = given.present(aus)
+    shares = marginals(like.present(aus), like.numbers("weight", 1.0).astype(float))
+    weights = rake(present, shares, cap=options.cap, rounds=options.rounds, start=own)
+    for au, before, wanted, after in zip(aus, marginals(present, own), shares,
                                          marginals(present, weights)):
         if np.isnan([before, wanted]).any():
             note(f"{au}: labelled nowhere in {(given if np.isnan(before) else like).name}; "
@@ -153,7 +164,7 @@ def weighted(given, options):
                  f"weighted {after:.3f}")
     note(f"effective sample size {weights.sum() ** 2 / np.square(weights).sum():.0f} of "
          f"{len(weights)}")
-    given.columns["weight"] = [manifest.number(w) for w in weights * given.numbers("weight", 1.0)]
+    given.columns["weight"] = [manifest.number(w) for w in weights]
     return given
 
 

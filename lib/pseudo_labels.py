@@ -4,8 +4,8 @@ for synthesize.py --relabel.
 
 import numpy as np
 
-from lib.cli import BadInput
-from lib.labels import VALENCE_AROUSAL
+from lib.cli import BadInput, note
+from lib.labels import PRESENT_INTENSITY, VALENCE_AROUSAL
 from lib.onnx_runtime import au_scores
 from lib.selection import cell_confidence
 
@@ -39,11 +39,12 @@ def predictions(model, outputs):
     return columns
 
 
-def confidences(model, outputs):
+def confidences(model, outputs, at=None):
     """How sure the model is, float [N] in [0, 1], as pseudo_label.py's first lines define it; None
-    when unknown."""
+    when unknown. at: thresholds [A], without them the model's own."""
     if model.aus:
-        return cell_confidence(au_scores(model, outputs), model.thresholds()).mean(1)
+        at = model.thresholds() if at is None else at
+        return cell_confidence(au_scores(model, outputs), at).mean(1)
     if "expression" in outputs:
         return outputs["expression"].max(1)
     return None
@@ -66,23 +67,44 @@ def is_there(values):
     return ~np.isnan(values) if values.dtype.kind == "f" else values != ""
 
 
-def write_labels(data, model, found, outputs, *, relabel=False, occurs=False, source=""):
+def of_the_rows_kind(data, found, own, occurs):
+    """The found AUs {AU: float [N]}, such that each row is of one kind. occurs: they are
+    occurrences; own: bool [N], rows that keep AU labels of their own, and so their au_kind.
+
+    Among occurrences a found level is 1 from level 2 of 5 on, else 0. Among levels a found
+    occurrence is left out: it has no level, and a 1 would be read as level 5."""
+    among = own & (data.occurrence() != occurs)
+    if occurs and among.any():
+        note(f"{data.name}: {among.sum()} rows keep levels of AUs; no occurrence of an AU is put "
+             "beside them")
+    out = {}
+    for name, values in found.items():
+        written = np.round(values, 4)  # 0.4 as a manifest holds it
+        present = (written >= np.float32(PRESENT_INTENSITY)).astype(np.float32)
+        other = np.float32(np.nan) if occurs else np.where(np.isnan(values), values, present)
+        out[name] = np.where(among, other, values)
+    return out
+
+
+def write_labels(data, model, found, outputs, *, relabel=False, occurs=False, source="", at=None):
     """Fill in labels, confidence and au_kind of a manifest in place; bool [N]: rows that were
     filled.
 
     found: as `predictions` gives it, some emptied or made 0/1 (occurs) since; relabel: also
-    overwrite labels that are there; source: what filled rows get in that column, '' leaves it."""
+    overwrite labels that are there; source: what filled rows get in that column, '' leaves it; at:
+    thresholds [A] that confidences are told by, without them the model's own."""
     own = np.zeros(len(data), bool)  # rows that keep AU labels of their own
     for name in data.au_names:
         mine = ~data.empty(name)
         own |= mine & ~is_there(found[name]) if relabel and name in found else mine
-    filled = fill(data, found, relabel)
+    occurs = occurs or model.meta.get("au_kind") == "occurrence"
+    aus = {name: found[name] for name in model.aus}
+    filled = fill(data, found | of_the_rows_kind(data, aus, own, occurs), relabel)
     if source:
         data.columns.put("source", filled, source)
-    sure = confidences(model, outputs)
+    sure = confidences(model, outputs, at)
     if sure is not None:
         data.columns.put("confidence", filled, [f"{value:.4f}" for value in sure])
-    occurs = occurs or model.meta.get("au_kind") == "occurrence"
     if model.aus and (occurs or "au_kind" in data.columns):
         kind = "occurrence" if occurs else "intensity"
         data.columns.put("au_kind", ~own, kind)

@@ -79,8 +79,8 @@ def make(name, source, names, *, kinds=None, count=None, levels=(0.7, 0.7), seed
     from (random, reweight, balanced); values {name: value}: explicit edits instead of a recipe;
     mixes: of expressions, 'anger+sadness'; neutral_too: also make the neutral expression; only:
     the AUs that edits are made for, of recipes of one AU at a time (without it all); occurs: bool
-    [T], which target rows (without targets: [K], which sources) have occurrences in place of
-    levels."""
+    [T], which target rows have occurrences in place of levels (without targets: [K,A], which AUs
+    of the sources are occurrences)."""
     rng = np.random.default_rng(seed)
     kinds = kinds or ["au"] * len(names)
     if values:
@@ -327,11 +327,12 @@ def random(source, aus, count, levels, rng, targets, occurs=None):
 
 
 def with_levels(rows, occurs, recipe):
-    """AU levels of rows [T,A], NaN in those that are occurrences (bool [T], None: none is).
-    BadInput where no level is left."""
+    """AU levels of rows [T,A], NaN in those that are occurrences (bool [T] or [T,A], None: none
+    is). BadInput where no level is left."""
     if occurs is None or not occurs.any():
         return rows
-    rows = np.where(occurs[:, None], np.float32(np.nan), rows)
+    occurs = occurs if occurs.ndim == 2 else occurs[:, None]
+    rows = np.where(occurs, np.float32(np.nan), rows)
     if np.isnan(rows).all():
         raise BadInput(f"--recipe {recipe}: draws levels of AUs, but all rows to draw from are "
                        "occurrences (au_kind=occurrence); give --targets with levels, or say "

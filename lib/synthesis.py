@@ -13,13 +13,16 @@ from lib.onnx_runtime import (Model, au_scores, brief, check_registration, refer
 
 
 def known_conditions(data, model, options):
-    """The model's conditions of the sources [K,C], float32; gaps are read by --classifier, or
-    neutral with --assume-neutral, else NaN."""
+    """The model's conditions of the sources [K,C], float32: gaps are read by --classifier, or
+    neutral with --assume-neutral, else NaN; and which of their AUs are occurrences, bool [K,A]."""
     known = model.labels.encode(data)
+    gaps = np.isnan(known[:, model.labels.columns("au")])
+    occurs = np.broadcast_to(data.occurrence()[:, None], gaps.shape)
     if options.assume_neutral:
-        return np.where(np.isnan(known), neutral_row(model.labels), known)
+        return np.where(np.isnan(known), neutral_row(model.labels), known), occurs
     if options.classifier:
-        return read_gaps(known, data, model, options)
+        known, read_occurs = read_gaps(known, data, model, options)
+        return known, np.where(gaps, read_occurs, occurs)
     has_labels = data.au_names or {*VALENCE_AROUSAL, "expression"} & set(data.columns)
     if model.aus and data.au_names:
         shared_aus(model, data)  # refuses a manifest of quite other AUs
@@ -27,7 +30,7 @@ def known_conditions(data, model, options):
         raise BadInput(f"{data.name}: has none of the labels of {model.path} "
                        f"({brief(model.labels.conditions)}); give a manifest of the same labels, "
                        "--classifier FILE.onnx, or --assume-neutral")
-    return known
+    return known, occurs
 
 
 def neutral_row(labels):
@@ -42,7 +45,7 @@ def neutral_row(labels):
 
 
 def read_gaps(known, data, model, options):
-    """Conditions [K,C] whose gaps --classifier has read."""
+    """Conditions [K,C] whose gaps --classifier has read; whether it reads occurrences of AUs."""
     reader = Model.open(options.classifier, options.device, options.threads, kind="classifier")
     check_registration(reader, data)
     outputs = reader.predict(data.images(), options.batch, "reading sources",
@@ -57,7 +60,8 @@ def read_gaps(known, data, model, options):
     classes = model.labels.columns("expression")
     if model.labels.expressions and not np.isnan(scores[:, classes]).any():
         scores[:, classes] = np.eye(len(model.labels.expressions))[scores[:, classes].argmax(1)]
-    return np.where(np.isnan(known), scores.round(4), known)
+    return (np.where(np.isnan(known), scores.round(4), known),
+            reader.meta.get("au_kind") == "occurrence")
 
 
 def readings(reader, outputs, labels):
@@ -153,6 +157,12 @@ def relabelled(columns, check, outputs):
     (outputs {name: array [N,...]}), its confidence and au_kind; other labels stay."""
     count = len(next(iter(outputs.values())))
     data = Manifest("images", Path.cwd(), {"path": [""] * count, **columns})
+    kept = [name for name in data.au_names if name not in check.aus]
+    if kept and check.meta.get("au_kind") == "occurrence":  # a row is of one kind
+        rows = np.full(count, True)
+        for name, present in zip(kept, data.present(kept).T):
+            data.columns.put(name, rows, present)
+        data.columns.put("au_kind", rows, "occurrence")
     found = pseudo_labels.predictions(check, outputs)
     pseudo_labels.write_labels(data, check, found, outputs, relabel=True)
     del data.columns["path"]
@@ -179,12 +189,12 @@ def of_one_kind(aus, changed, target_occurs, source_occurs):
     bool [N].
 
     An AU that an edit changes (bool [N,A]) is a level, or an occurrence where its target row is one
-    (target_occurs, bool [N]); an AU that it keeps is what the source's row is (source_occurs, bool
-    [N]). A row has one au_kind: where one of its AUs is an occurrence, its levels become 1 from
+    (target_occurs, bool [N]); an AU that it keeps is what it is in the source (source_occurs, bool
+    [N,A]). A row has one au_kind: where one of its AUs is an occurrence, its levels become 1 from
     level 2 of 5 on, and else 0. An occurrence does not tell a level, but a level tells an
     occurrence."""
     known = ~np.isnan(aus)
-    occurs = np.where(changed, target_occurs[:, None], source_occurs[:, None]) & known
+    occurs = np.where(changed, target_occurs[:, None], source_occurs) & known
     rows = occurs.any(1)
     present = (aus >= np.float32(PRESENT_INTENSITY)).astype(np.float32)
     return np.where(rows[:, None] & known & ~occurs, present, aus), rows

@@ -39,6 +39,8 @@ class EpochSums:
         return self
 
 
+SEEDS = 2**64  # torch takes no larger seed
+
 TOGETHER = 16  # steps between two times that several processes ask each other whether to end
 
 
@@ -94,6 +96,7 @@ class EpochDraws:
     `rows` on the CPU, and torch's own, which dropout draws from."""
 
     def __init__(self, seed, device):
+        seed %= SEEDS
         self.pictures = torch.Generator(device=device).manual_seed(seed)
         self.rows = torch.Generator().manual_seed(seed)
         torch.manual_seed(seed)

@@ -51,7 +51,7 @@ $(emotions)/synthetic/manifest.csv: $(generator)
 	$(PY) synthesize.py --model $< --source $(labelled) --recipe emotions --level-range 0.3 1 --count $(count) \
 	  --out $(@D) --sheet $(@D)/sheet.png --device $(DEVICE)
 
-$(generator):
+$(generator): $(data)
 	$(MAKE) -f make/experiment.mk SET=faces ARCH=$(ARCH) GENERATOR_SEED=$(GENERATOR_SEED) generator
 
 %/classifier.onnx: %/classifier.pt

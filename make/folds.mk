@@ -15,6 +15,7 @@ split := $(run)/folds-$(FOLDS)
 protocol := $(if $(filter disfa leave-one-out,$(FOLDS)),--protocol $(FOLDS),--folds $(FOLDS))
 
 $(split)/.done: $(data) $(merged) | $(READY)
+	rm -f $(@D)/fold*/test.csv  # of people who are no longer there
 	$(PY) -m lib.datasets.split $(labelled_rows) --out $(@D) $(protocol)
 	@touch $@
 

@@ -2,7 +2,8 @@
 # labelled.csv, validation.csv and test.csv of yours. Included after faces.mk.
 other := $(or $(OTHER),data/$(PRESET)/faces-world)
 other_test := $(other)/$(if $(OTHER),test,test_natural).csv
-other_data := $(if $(OTHER),,$(other)/.done)
+other_files := $(wildcard $(addprefix $(OTHER)/,labelled.csv validation.csv test.csv))
+other_data := $(if $(OTHER),$(other_files),$(other)/.done)
 
 data/$(PRESET)/faces-world/.done: | $(READY)
 	$(PY) -m lib.datasets.rendered_faces --out $(@D) --look world --seed 7 --size $(FACES_SIZE_$(PRESET)) \

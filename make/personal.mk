@@ -18,7 +18,9 @@ include make/other.mk
 place := personal-across$(if $(OTHER),-$(subst /,-,$(OTHER:%/=%)))
 test := $(other_test)
 test_natural :=
+ifeq ($(OTHER),)
 $(other_test): $(other_data) ;
+endif
 licence := $(if $(OTHER),$(LICENCE),$(licence))
 else
 place := personal
@@ -44,12 +46,12 @@ personalised: $(call reports_of,generic $(personal) $(last_layer))
 normalised: $(call reports_of,generic calibrated normalised-neutral normalised-mean)
 
 # ---- the generic model, and the editor --------------------------------------------------------------------
-$(generic)/classifier.onnx:
+$(generic)/classifier.onnx: $(data)
 	$(MAKE) -f make/experiment.mk SET=faces SEED=$(SEED) supervised
 
 $(generic)/classifier.pt: $(generic)/classifier.onnx ;
 
-$(generator):
+$(generator): $(data)
 	$(MAKE) -f make/experiment.mk SET=faces ARCH=$(ARCH) GENERATOR_SEED=$(GENERATOR_SEED) EPOCHS= generator
 
 # ---- reference images: neutral frames, and means ----------------------------------------------------------

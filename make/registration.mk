@@ -73,7 +73,7 @@ include make/registration_mode.mk
 # synthetic 3D faces as FERA 2017's poses would show them, then 2D registered
 turned := $(POSES_RUN)/turned$(by_generator)-2d
 
-$(turned)/frontal/manifest.csv: $(POSES_RUN)/generators/$(ARCH)-3d/seed$(GENERATOR_SEED)/generator.onnx
+$(turned)/frontal/manifest.csv: $(POSES_RUN)/generators/$(variant)-3d/seed$(GENERATOR_SEED)/generator.onnx
 	$(PY) synthesize.py --model $< --source $(POSES_DIR)/3d/training/manifest.csv --recipe balanced \
 	  --targets $(POSES_DIR)/3d/training/manifest.csv --seed 1 --count $(POSES_TURNED_$(PRESET)) --out $(@D) --device $(DEVICE)
 

@@ -2,7 +2,7 @@
 # (A recipe is expanded when it runs, so each target keeps the mode that was set when it was read.)
 faces := $(POSES_DIR)/$(mode)
 real := $(POSES_RUN)/real-$(mode)
-editor := $(POSES_RUN)/generators/$(ARCH)-$(mode)
+editor := $(POSES_RUN)/generators/$(variant)-$(mode)
 synthetic := $(POSES_RUN)/synthetic$(by_generator)-$(mode)
 $(faces)/% $(real)/% $(editor)/% $(synthetic)/%: mode := $(mode)
 $(faces)/% $(real)/% $(editor)/% $(synthetic)/%: faces := $(faces)
@@ -22,7 +22,7 @@ $(real)/seed%/classifier.pt: $(real)/balanced.csv $(faces)/validation/manifest.c
 $(editor)/seed%/generator.pt: $(real)/seed1/classifier.onnx
 	$(PY) train_generator.py --arch $(ARCH) --train $(faces)/training/manifest.csv \
 	  --validation $(faces)/validation/manifest.csv --reader $< --out $@ --seed $* --device $(DEVICE) --resume \
-	  $(POSES_GENERATOR_$(PRESET))
+	  $(POSES_GENERATOR_$(PRESET)) $(if $(CONFIG),--config $(CONFIG))
 
 $(synthetic)/synthetic/manifest.csv: $(editor)/seed$(GENERATOR_SEED)/generator.onnx
 	$(PY) synthesize.py --model $< --source $(faces)/training/manifest.csv --recipe balanced \

@@ -17,7 +17,7 @@ place := sources$(if $(OTHER),-$(subst /,-,$(OTHER:%/=%)))
 at := $(run)/$(place)
 home_labelled := $(labelled_rows)
 home_test := $(or $(test_natural),$(test))
-sets := $(data) $(merged) $(other_data)
+sets := $(data) $(merged) $(if $(OTHER),$(at)/.checked,$(other_data))
 validation_both := $(at)/validation.csv
 reader := $(run)/supervised/seed1/classifier.onnx
 generator := $(run)/generators/$(variant)/seed$(GENERATOR_SEED)/generator.onnx
@@ -32,11 +32,16 @@ sources: $(call reports_of,$(source_rows),$(SEED))
 domain_rows := few home few-home few-home-even few-edits$(by_generator) home-first edits-first$(by_generator) all
 domain: $(call reports_of,$(domain_rows),$(SEED))
 
+# your own second set: nobody whose images are learnt from is in its validation or test set
+$(at)/.checked: $(other_data) | $(READY)
+	$(PY) -m lib.manifest check $(other)/labelled.csv --apart $(other)/validation.csv $(other)/test.csv $(shared)
+	@mkdir -p $(@D) && touch $@
+
 # ---- the other set, and the models of the first ----------------------------------------------------------
-$(reader):
+$(reader): $(data)
 	$(MAKE) -f make/experiment.mk SET=faces SEED=1 supervised
 
-$(generator):
+$(generator): $(data)
 	$(MAKE) -f make/experiment.mk SET=faces ARCH=$(ARCH) GENERATOR_SEED=$(GENERATOR_SEED) generator
 
 $(validation_both): $(sets)

@@ -38,6 +38,32 @@ def test_no_weight_is_above_the_cap():
     assert weights.max() == pytest.approx(5) and weights.mean() == pytest.approx(1)
 
 
+def test_weights_that_are_there_are_scaled():
+    """Weights 3, 1, 1, 1 show AU01 in half of the weight; a quarter is wanted: 1 to 3, as 0.25 of
+    4 to 0.75 of 4. A row of weight 0 is in no share."""
+    present = np.array([[1], [0], [0], [0]])
+    assert rake(present, [0.25], start=[3, 1, 1, 1]) == pytest.approx([1, 1, 1, 1], abs=1e-3)
+    shares = rake(np.append(present, [[1]], 0), [0.5], start=[1, 1, 1, 1, 0])
+    assert shares == pytest.approx([2.5, 2.5 / 3, 2.5 / 3, 2.5 / 3, 0], abs=1e-3)
+    assert rake(np.ones((3, 1)), [0.5], cap=2, start=[0, 0, 1]) == pytest.approx([0, 0, 3])
+
+
+def test_weights_of_both_sets_count(tmp_path, capsys):
+    """Of the other set 3 of 4 parts of the weight show AU01, of the given one 1 of 4."""
+    manifest.write(tmp_path / "given.csv", {"path": list("ab"), "AU01": [1, 0], "weight": [1, 3]})
+    manifest.write(tmp_path / "like.csv", {"path": list("cd"), "AU01": [1, 0], "weight": [3, 1]})
+    code, _, said = call(balance.main, capsys, tmp_path / "given.csv", "--like",
+                         tmp_path / "like.csv", "--out", tmp_path / "out.csv")
+    assert code == 0
+    assert "AU01: present in 0.250 of labelled rows, wanted 0.750, weighted 0.750" in said
+    weights = manifest.read(tmp_path / "out.csv").numbers("weight")
+    assert weights == pytest.approx([1.5, 0.5], abs=1e-3)
+    manifest.write(tmp_path / "none.csv", {"path": ["a"], "AU01": [1], "weight": [0]})
+    code, _, said = call(balance.main, capsys, tmp_path / "none.csv", "--like",
+                         tmp_path / "like.csv", "--out", tmp_path / "out.csv")
+    assert code == 3 and said.count("\n") == 1 and "all weights are 0" in said
+
+
 def test_unlabelled_rows_are_in_no_share_and_keep_their_weight():
     # a quarter of those labelled; half is wanted
     present = np.array([[1], [0], [0], [0], [np.nan], [np.nan]])

@@ -16,6 +16,7 @@ from torch import nn
 import evaluate
 from lib import checkpoints, choices, classifiers, manifest, onnx_export
 from lib.classifiers import heads, mean_teacher, settings, torchvision_backbone
+from lib.classifiers.training import Training
 from lib.cli import BadInput
 
 AU_HEADS = [
@@ -181,6 +182,34 @@ def test_one_model_an_au(data, tmp_path, capsys):
     assert "is there already" in train(
         data, tmp_path / "{au}" / "c.pt", capsys, "--per-au", "--tasks", "au_level", "--resume"
     )
+
+
+def test_images_that_are_too_small_or_too_few_for_a_network(data, tmp_path, capsys):
+    one = make_set(tmp_path, "one", 1, "c", 7)
+    said = train((one, data[1]), tmp_path / "c.pt", capsys, "--size", 8, status=3)
+    assert "at 8 pixels tiny has maps of one pixel" in said and "Traceback" not in said
+    train((one, data[1]), tmp_path / "c.pt", capsys)  # at 16 pixels there are four
+    training = object.__new__(Training)
+    training.options, training.data = SimpleNamespace(arch="vgg16"), SimpleNamespace(size=1)
+    training.on_gpu = False
+    for layer in (nn.Conv2d(3, 3, 2), nn.MaxPool2d(2)):
+        training.forward = layer
+        with pytest.raises(BadInput, match="1 pixels are too few for vgg16"):
+            training.read([torch.zeros(2, 3, 1, 1)])
+
+
+def test_a_model_of_one_au_of_other_data_is_not_taken_for_done(data, tmp_path, capsys):
+    """--resume leaves what is finished, but not what older labels or other settings have made."""
+    labelled = make_set(tmp_path, "own", 20, "c", 7)
+    line = ((labelled, data[1]), tmp_path / "{au}" / "c.pt", capsys, "--per-au", "--resume")
+    train(*line)
+    assert train(*line).count("is there already") == 2
+    first = checkpoints.load_finished(tmp_path / "AU12" / "c.pt")
+    make_set(tmp_path, "own", 20, "c", 7, AU12=[0.2] * 20)
+    assert "is there already" not in train(*line)
+    second = checkpoints.load_finished(tmp_path / "AU12" / "c.pt")
+    assert first["run"]["data"] != second["run"]["data"]
+    assert "is there already" not in train(*line, "--seed", 2)
 
 
 def test_models_of_one_au_read_aus_alone(data, tmp_path, capsys):

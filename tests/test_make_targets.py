@@ -567,6 +567,61 @@ def test_what_two_generators_make_stands_side_by_side(target, other, name, tmp_p
         assert usual[place] == made[place]
 
 
+def test_registration_makes_the_variant_that_it_names(tmp_path):
+    text = plan(tmp_path, "faces-registration", "VARIANT=x", "CONFIG=w_pair=0")
+    for mode in ("2d", "3d"):
+        place = f"runs/quick/registration/generators/warp-editor-x-{mode}/seed1/generator"
+        trained, = (" ".join(line.split()) for line in text.splitlines()
+                    if f"--out {place}.pt" in line and "train_generator.py" in line)
+        assert trained.endswith("--config w_pair=0")
+        assert f"synthesize.py --model {place}.onnx" in text
+
+
+def old_and_new(folder, old, new):
+    """Empty files, of which `old` are older than `new`."""
+    for age, files in ((2000, old), (1000, new)):
+        for file in files:
+            (folder / file).parent.mkdir(parents=True, exist_ok=True)
+            (folder / file).touch()
+            os.utime(folder / file, (1e9 - age, 1e9 - age))
+
+
+@pytest.mark.parametrize("target", ["faces-sources", "faces-personalised", "faces-emotions"])
+def test_models_of_older_data_are_made_anew(target, tmp_path):
+    """The editor and what read for it are of data that have changed since."""
+    run = "runs/quick/faces"
+    models = [f"{run}/supervised/seed1/classifier", f"{run}/generators/warp-editor/seed1/generator",
+              f"{run}/pseudo/seed1/pseudo.csv"]
+    made = [name if name.endswith(".csv") else f"{name}.{form}"
+            for name in models for form in ("pt", "onnx")]
+    data = ["data/quick/faces/.done", "data/quick/faces-world/.done"]
+    old_and_new(tmp_path, data, made)
+    assert "train_generator.py" not in plan(tmp_path, target)
+    old_and_new(tmp_path, made, data)
+    text = plan(tmp_path, target)
+    assert f"--out {run}/generators/warp-editor/seed1/generator.pt" in text
+    assert f"--out {run}/supervised/seed1/classifier.pt" in text
+
+
+@pytest.mark.parametrize("target, made, changed", [
+    ("faces-sources", "sources-disfa/real-other/train.csv", "labelled"),
+    ("faces-personalised ACROSS=1", "personal-across-disfa/seed1/test.csv", "test"),
+])
+def test_a_second_data_set_of_yours_that_changed_is_read_anew(target, made, changed, tmp_path):
+    run = "runs/quick/faces"
+    sets = [f"disfa/{name}.csv" for name in ("labelled", "validation", "test")]
+    before = ["data/quick/faces/.done", f"{run}/supervised/seed1/classifier.pt",
+              f"{run}/supervised/seed1/classifier.onnx"]
+    old_and_new(tmp_path, [*before, *sets], [f"{run}/sources-disfa/.checked", f"{run}/{made}"])
+    line = [*target.split(), "OTHER=disfa"]
+    assert f"--out {run}/{made}" not in plan(tmp_path, *line)
+    os.utime(tmp_path / f"disfa/{changed}.csv", (1e9, 1e9))
+    text = plan(tmp_path, *line)
+    assert f"--out {run}/{made}" in text
+    apart = "lib.manifest check disfa/labelled.csv --apart disfa/validation.csv disfa/test.csv"
+    assert (apart in text) == (target == "faces-sources")
+
+
 def test_reweighted_has_the_aus_of_em_whatever_else_is_compared(tmp_path):
     for variables in (["GENERATOR_SEED=2"], ["VARIANT=x", "CONFIG=w_pair=0"]):
         text = plan(tmp_path, "compare-faces", "SEEDS=1", *variables)

@@ -1,6 +1,8 @@
 """Personal models: one process, a learning rate chosen on validation people, and less error on the
 person."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ import evaluate
 import train_classifier
 from lib import checkpoints, images, manifest, model_card
 from lib.classifiers import personal
+from lib.cli import GateFailed
 
 AUS = ("AU01", "AU12")
 
@@ -240,6 +243,52 @@ def test_what_is_wrong_is_said(sets, generic, capsys, tmp_path):
         {**sets, "people": unnamed}, generic, capsys, out, status=3
     )
     assert not list(tmp_path.glob("*.pt"))
+
+
+@pytest.mark.parametrize("more, named", [
+    (("--dropout", 0.5), "--dropout"), (("--consistency", 2), "--consistency"),
+])
+def test_settings_of_a_training_are_refused(sets, generic, capsys, tmp_path, more, named):
+    said = personalise(sets, generic, capsys, tmp_path / "{subject}.pt", *more, status=2)
+    assert f"--personalise: {named} would change nothing" in said
+
+
+def test_one_model_an_au_is_not_for_people(sets, generic, capsys, tmp_path):
+    out = tmp_path / "{au}/{subject}.pt"
+    assert "--per-au would" in personalise(sets, generic, capsys, out, "--per-au", status=2)
+
+
+def test_losses_are_those_of_the_generic_models_tasks(sets, capsys, tmp_path):
+    """A personal model has the tasks of the generic one, whatever --tasks says by default."""
+    code, _, said = call(
+        train_classifier.main, capsys, "--train", sets["generic"],
+        "--validation", sets["validation"], "--out", tmp_path / "levels.pt", "--arch", "tiny",
+        "--device", "cpu", "--batch", 20, "--max-steps", 2, "--tasks", "au_level",
+    )
+    assert code == 0, said
+    more = ["--personal-steps", 1, "--personal-rates", 1e-3, "--losses"]
+    out = tmp_path / "{subject}.pt"
+    personalise(sets, tmp_path / "levels.pt", capsys, out, *more, "au_level=ce")
+    assert (tmp_path / "t1.onnx").exists()
+    said = personalise(sets, tmp_path / "levels.pt", capsys, out, *more, "au=bce", status=3)
+    assert "levels.pt: learns au_level; --losses au=bce: write TASK=VALUE with a task of this" \
+        in said and said.count("\n") == 1
+
+
+def test_a_rate_at_which_models_diverge_is_not_chosen(sets, generic, monkeypatch):
+    """NaN is no error below the others: of 0.5, NaN and 0.25 the third is the least."""
+    state = checkpoints.load_finished(generic)
+    people = personal.People(sets["people"], state, torch.device("cpu"))
+    checked = personal.People(sets["validation"], state, torch.device("cpu"))
+    one = object.__new__(personal.Personal)
+    one.options, one.start = SimpleNamespace(personal_rates=[0.1, 10.0, 0.2]), "generic"
+    error_of = {"generic": 1.0, 0.1: 0.5, 10.0: float("nan"), 0.2: 0.25}
+    monkeypatch.setattr(one, "fit", lambda people, rows, rate: rate)
+    monkeypatch.setattr(one, "error", lambda weights, people, rows: error_of[weights])
+    assert one.choose_rate(people, checked) == 0.2
+    error_of |= {0.1: float("nan"), 0.2: float("nan")}
+    with pytest.raises(GateFailed, match="diverged at every learning rate"):
+        one.choose_rate(people, checked)
 
 
 @pytest.mark.parametrize("more, named", [

@@ -70,14 +70,43 @@ def test_only_empty_cells_are_filled_and_columns_pass_through(place, capsys):
                                     'images.npy#0,0.9,,"a, b",intensity,real,\n'
                                     "images.npy#1,,0.5,,,,\nimages.npy#2,,,,occurrence,,\n")
     rows = label(place, capsys, "--images", place / "part.csv", "--threshold", "0.5")
-    assert [row["AU01"] for row in rows] == ["0.9", "1", "0"]
+    assert [row["AU01"] for row in rows] == ["0.9", "", "0"]
     assert [row["AU43"] for row in rows] == ["", "0.5", ""]
-    assert rows[0]["remark"] == "a, b" and rows[0]["AU26"] == "1"
+    assert rows[0]["remark"] == "a, b" and rows[0]["expression"] == "happiness"
+    # 0.6 is above the threshold, but a 1 beside levels would be level 5
+    assert [row["AU26"] for row in rows] == ["", "", "0"]
     # rows with AUs of their own keep it
     assert [row["au_kind"] for row in rows] == ["intensity", "", "occurrence"]
     rows = label(place, capsys, "--images", place / "part.csv", "--relabel")
     assert [row["AU01"] for row in rows] == ["0", "1", "0.2"]
     assert [row["au_kind"] for row in rows] == ["intensity", "", "intensity"]
+
+
+def test_a_row_is_of_one_kind(place, capsys):
+    """Row 0 has a level of AU43, row 1 an occurrence; the model reads 0, .2, .4, .6 and 1, 0, 0,
+    .8."""
+    (place / "part.csv").write_text("path,AU43,au_kind\nimages.npy#0,0.2,\n"
+                                    "images.npy#1,1,occurrence\nimages.npy#0,0,occurrence\n")
+    rows = label(place, capsys, "--images", place / "part.csv")
+    assert [[row[au] for au in models.AUS] for row in rows] == \
+        [["0", "0.2", "0.4", "0.6"], list("1001"), list("0011")]
+    models.classifier(place / "model.onnx", au_kind="occurrence")
+    rows = label(place, capsys, "--images", place / "part.csv")
+    assert [[row[au] for au in models.AUS] for row in rows] == \
+        [[""] * 4, ["1", "0", "0", "0.8"], ["0", "0.2", "0.4", "0.6"]]
+    assert [(row["AU43"], row["au_kind"]) for row in rows] == \
+        [("0.2", ""), ("1", "occurrence"), ("0", "occurrence")]
+
+
+def test_confidence_is_told_by_the_threshold_that_labels(place, capsys):
+    """At 0.7 the readings 0, .2, .4, .6 are 7/7, 5/7, 3/7 and 1/7 sure of absence; the model's own
+    thresholds are 0.4."""
+    rows = label(place, capsys, "--images", place / "images.csv", "--threshold", "0.7",
+                 "--mask-confidence", 0.5)
+    assert float(rows[0]["confidence"]) == pytest.approx(16 / 28, abs=1e-4)
+    assert [rows[0][au] for au in models.AUS] == ["0", "0", "", ""]
+    # image 1 reads 0.8: a third sure of presence
+    assert [rows[1][au] for au in models.AUS] == ["1", "0", "0", ""]
 
 
 def test_a_label_stays_where_the_new_one_is_unsure(place, capsys):

@@ -230,7 +230,7 @@ def test_a_row_of_labels_is_of_one_kind():
                    np.float32)
     changed = np.array([[1, 0, 0], [1, 0, 0], [1, 1, 1], [1, 0, 0], [1, 0, 0]], bool)
     target_occurs = np.array([0, 0, 0, 1, 0], bool)
-    source_occurs = np.array([1, 1, 1, 0, 1], bool)
+    source_occurs = np.array([1, 1, 1, 0, 1], bool)[:, None].repeat(3, 1)
     found, occurs = of_one_kind(aus, changed, target_occurs, source_occurs)
     assert occurs.tolist() == [True, True, False, True, False]
     expected = [[1, 0, 1], [0, 1, nan], [.4, .2, .6], [1, 0, 1], [.6, nan, nan]]
@@ -256,6 +256,36 @@ def test_edits_of_occurrences_keep_the_meaning_of_their_labels(place, capsys):
                    source="kinds.csv")
     assert [row["au_kind"] for row in rows] == ["intensity", "intensity", "", "intensity"]
     assert {(row["AU01"], row["AU02"]) for row in rows} == {("0.4", "0.2")}
+
+
+def test_labels_that_are_read_keep_their_meaning(place, capsys):
+    """In each image .6, .2, 0, 1 can be read. Of ann nothing is known, of bob an occurrence, of cyn
+    a level: beside occurrences a level is 1 from 0.4 on."""
+    (place / "gaps.csv").write_text("path,subject,AU02,au_kind\nsource.npy#2,ann,,\n"
+                                    "source.npy#2,bob,1,occurrence\nsource.npy#2,cyn,0.2,\n")
+    line = ["--set", "AU12=0.4", "--classifier", place / "classifier.onnx"]
+    rows, _ = make(place, capsys, *line, source="gaps.csv")
+    assert [[row[au] for au in models.AUS] for row in rows] == \
+        [["0.6", "0.2", "0.4", "1"], ["1", "1", "1", "1"], ["0.6", "0.2", "0.4", "1"]]
+    assert [row["au_kind"] for row in rows] == ["", "occurrence", ""]
+    models.classifier(place / "classifier.onnx", au_kind="occurrence")
+    rows, _ = make(place, capsys, *line, source="gaps.csv")
+    assert [[row[au] for au in models.AUS] for row in rows] == \
+        [["0.6", "0.2", "1", "1"], ["0.6", "1", "1", "1"], ["0.6", "0", "1", "1"]]
+    assert {row["au_kind"] for row in rows} == {"occurrence"}
+    # readings that are occurrences are no levels to balance
+    (place / "unread.csv").write_text("path\nsource.npy#2\nsource.npy#0\n")
+    said = make(place, capsys, "--recipe", "balanced", "--sources", "all", "--classifier",
+                place / "classifier.onnx", source="unread.csv", status=3)
+    assert "are occurrences (au_kind=occurrence)" in said and len(said.splitlines()) == 1
+
+
+def test_an_edit_keeps_the_reference_of_its_person(place, capsys):
+    (place / "named.csv").write_text("path,subject,reference,AU01,AU02,AU12,AU26\n"
+                                     "source.npy#0,ann,source.npy#3,0,0,0,0\n"
+                                     "source.npy#3,dan,,0,0,0,0\n")
+    rows, _ = make(place, capsys, "--set", "AU12=0.4", source="named.csv")
+    assert [row["reference"] for row in rows] == ["../source.npy#3", ""]
 
 
 def test_occurrences_as_targets(place, capsys):
@@ -372,9 +402,22 @@ def test_labels_that_the_check_does_not_read_stay(place, capsys):
     assert code == 0 and "does not read AU12, AU26; these labels stay what was asked for" in said
     assert f"1 images from 1 sources, labelled by {place / 'classifier.onnx'}" in said
     row, = read(place / "out/manifest.csv")[0]
-    assert [row[au] for au in models.AUS] == ["0.7", "0.5", "0", "0"]
-    assert row["au_kind"] == "occurrence"  # as the AUs that stay are
+    # as the AUs that stay are: both readings are above level 2
+    assert [row[au] for au in models.AUS] == ["1", "1", "0", "0"]
+    assert row["au_kind"] == "occurrence"
     assert "expression" not in row
+
+
+def test_levels_that_a_reader_of_occurrences_leaves_become_occurrences(place, capsys):
+    """The image of 0.6, 0.8, 0, 1 is read as AU01 at 0.7 and AU02 at 0.5. AU12 and AU26 were asked
+    for at 0.4 and 0.2: present, and not."""
+    models.classifier(place / "classifier.onnx", aus=models.AUS[:2], only=["au", "features"],
+                      au_kind="occurrence")
+    (place / "plain.csv").write_text("path,AU01,AU02,AU12,AU26\nsource.npy#2,0,0,0.4,0.2\n")
+    rows, _ = make(place, capsys, "--set", "AU02=0.6", "--check", place / "classifier.onnx",
+                   "--relabel", source="plain.csv")
+    assert [[row[au] for au in models.AUS] for row in rows] == [["0.7", "0.5", "1", "0"]]
+    assert rows[0]["au_kind"] == "occurrence"
 
 
 def test_samples_are_relabelled(place, capsys):

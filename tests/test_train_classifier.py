@@ -132,6 +132,23 @@ def test_what_is_wrong_is_said(data, tmp_path, monkeypatch, capsys, more, error,
     assert not list(tmp_path.iterdir())
 
 
+def test_a_task_or_an_au_named_twice_is_learnt_once(data, tmp_path):
+    train(data, tmp_path / "c.pt", "--max-steps", 2, "--tasks", "au_present", "au_present",
+          "--aus", "AU12", "12", "AU01")
+    state = checkpoints.load_finished(tmp_path / "c.pt")
+    assert state["labels"]["aus"] == ["AU12", "AU01"]
+    assert state["config"]["au_heads"] == ["au_present"] and state["config"]["aus"] == 2
+    assert "thresholds_au_present" not in state  # there is one reading, and it is called au
+
+
+def test_a_seed_may_be_a_time_in_milliseconds(data, tmp_path):
+    seeds = 1_700_000_000_000, 1_700_000_000_001
+    for seed in seeds:
+        train(data, tmp_path / f"{seed}/c.pt", "--max-steps", 2, "--seed", seed)
+    first, second = (checkpoints.load_finished(tmp_path / f"{seed}/c.pt") for seed in seeds)
+    assert checkpoints.digest_of(first["weights"]) != checkpoints.digest_of(second["weights"])
+
+
 def test_subjects_on_both_sides_are_refused(data, tmp_path, monkeypatch):
     twice = (data[0], data[0])
     assert "--allow-shared-subjects" in refusal(twice, tmp_path / "c.pt", (), BadInput, monkeypatch)

@@ -18,7 +18,7 @@ from lib.choices import SUBJECT
 from lib.classifiers import label_tensors, settings
 from lib.classifiers.objective import Objective
 from lib.classifiers.training_data import References
-from lib.cli import BadInput, log
+from lib.cli import BadInput, GateFailed, log
 from lib.files import digest
 from lib.training import set_learning_rate
 
@@ -71,8 +71,7 @@ class Personal:
             device, memory_format=torch.channels_last
         )
         self.start = generic["weights"]
-        kinds = settings.loss_kinds(options.losses, list(self.net.heads))
-        weights = settings.task_weights(options.task_weights, list(self.net.heads))
+        kinds, weights = of_tasks(options, list(self.net.heads), options.init)
         self.objective = Objective(
             self.net.heads, people.true, kinds, weights, options.rare_weight
         ).to(device)
@@ -137,14 +136,29 @@ class Personal:
                 )
                 for subject in both
             ]
-            errors.append(np.mean(found))
+            # a rate at which a model diverges is none to choose
+            errors.append(np.inf if np.isnan(found).any() else np.mean(found))
             log(
                 f"validation: learning rate {rate:g}: {errors[-1]:.5f}, "
                 f"{sum(np.array(found) < before)} of {len(both)} people below the generic mean"
             )
+        if np.isinf(min(errors)):
+            raise GateFailed("personal models diverged at every learning rate; lower "
+                             "--personal-rates")
         if min(errors) >= before:
             log("warning: no learning rate beats the generic model on the validation people")
         return rates[int(np.argmin(errors))]
+
+
+def of_tasks(options, tasks, path):
+    """(losses, weights) of --losses and --task-weights for the tasks of the generic classifier at
+    `path`; BadInput where they name others."""
+    try:
+        return (settings.loss_kinds(options.losses, tasks),
+                settings.task_weights(options.task_weights, tasks))
+    except ValueError as error:
+        raise BadInput(f"{path}: learns {' '.join(tasks)}; "
+                       + str(error).replace("of --tasks", "of this classifier")) from None
 
 
 def augmented(people, rows, kind, draws):

@@ -11,7 +11,7 @@ from lib.classifiers import mean_teacher, settings, thresholds
 from lib.classifiers.objective import Objective
 from lib.cli import BadInput, GateFailed, log, progress
 from lib.files import digest
-from lib.termination import EpochDraws
+from lib.termination import SEEDS, EpochDraws
 from lib.training import Average, Best, learning_rate, restore_optimiser, set_learning_rate
 
 SAMPLES = 8  # validation images kept in the checkpoint, for the parity gate of export_onnx.py
@@ -26,11 +26,21 @@ NOT_OF_THE_RUN = (
     "validation",
     "unlabelled",
 )
+# what torch says of a convolution or a pooling whose input is smaller than its kernel
+TOO_SMALL = ("actual input size", "Output size is too small")
 DEFAULTS = {
     "au_heads": ["au"],
     "reference": "none",
     "separate": False,
 }  # of checkpoints that do not name them
+
+
+def run_of(options, data):
+    """What two calls have to share, {option: value} and the data's hash, to be of one run."""
+    chosen = dataclasses.asdict(options)
+    return {key: value for key, value in chosen.items() if key not in NOT_OF_THE_RUN} | {
+        "data": data.digest
+    }
 
 
 class Training:
@@ -84,10 +94,7 @@ class Training:
         self.most_steps = min(options.epochs * self.epoch_steps, options.max_steps or math.inf)
         self.epoch, self.step, self.seconds, self.best, self.best_weights = 0, 0, 0.0, Best(), None
         self.within = None  # of an epoch that SIGTERM cut: its steps, summed loss, random states
-        run_of = dataclasses.asdict(options)
-        self.run = {key: value for key, value in run_of.items() if key not in NOT_OF_THE_RUN} | {
-            "data": data.digest
-        }
+        self.run = run_of(options, data)
         if self.before:
             self.run["starts_from"] = checkpoints.digest_of(self.before["weights"])
 
@@ -152,7 +159,8 @@ class Training:
         the epoch was cut and `within` remembers it."""
         options, data, world = self.options, self.data, self.processes
         seed = options.seed * 1_000_003 + self.epoch
-        order = torch.randperm(len(data.rows), generator=torch.Generator().manual_seed(seed))
+        shuffling = torch.Generator().manual_seed(seed % SEEDS)
+        order = torch.randperm(len(data.rows), generator=shuffling)
         order = (
             data.rows[order].repeat(2)[: self.epoch_steps * self.batch].to(self.device)
         )  # fills the last batch
@@ -194,8 +202,7 @@ class Training:
         pictures = self.pictures(data, chosen, draws.pictures)
         rate = learning_rate(options.learning_rate, self.step, self.most_steps, options.schedule)
         set_learning_rate(self.optimiser, rate)
-        with torch.autocast("cuda", torch.bfloat16, enabled=self.on_gpu):
-            out = self.forward(*pictures)
+        out = self.read(pictures)
         true = {key: values[chosen] for key, values in data.true.items()}
         loss, _ = self.objective(out, true, data.weight[chosen])
         if data.unlabelled:
@@ -209,6 +216,26 @@ class Training:
             self.average.update(self.step)
         return loss.detach()
 
+    def read(self, pictures):
+        """What the network, which learns, says of a batch. BadInput where it has layers for which
+        the images are too small, or too few to be normalised."""
+        try:
+            with torch.autocast("cuda", torch.bfloat16, enabled=self.on_gpu):
+                return self.forward(*pictures)
+        except (RuntimeError, ValueError) as error:
+            name, size = self.options.arch, self.data.size
+            if "Expected more than 1 value per channel" in str(error):  # BatchNorm
+                raise BadInput(
+                    f"--batch: a step has one image, and at {size} pixels {name} has maps of one "
+                    "pixel, which cannot be normalised; give more images a step, or a larger --size"
+                ) from None
+            if any(part in str(error) for part in TOO_SMALL):
+                raise BadInput(
+                    f"--size: {size} pixels are too few for {name}; say a larger --size, such as "
+                    "32, or --arch compact"
+                ) from None
+            raise
+
     def pictures(self, images, rows, draws):
         """Augmented pictures [B,3,S,S] of rows of TrainingData or Unlabelled, and their
         references, if any."""
@@ -220,8 +247,7 @@ class Training:
         images = self.data.unlabelled
         self.kept.load_state_dict(self.average.weights(self.net))
         true = mean_teacher.soft_truth(self.kept.eval(), self.pictures(images, rows, draws))
-        with torch.autocast("cuda", torch.bfloat16, enabled=self.on_gpu):
-            out = self.forward(*self.pictures(images, rows, draws))
+        out = self.read(self.pictures(images, rows, draws))
         loss, _ = self.objective(out, true, torch.ones(len(rows), device=self.device))
         return loss * mean_teacher.weight(self.options.consistency, self.step, self.most_steps,
                                           self.epoch_steps)

@@ -50,7 +50,7 @@ def rows(folder, rounds):
         model=str(folder / "e.onnx"), source=[data.name], out=str(folder / "out"), format="npy",
         assume_neutral=True, batch=BATCH,
     )
-    known = known_conditions(data, model, options)
+    known, _ = known_conditions(data, model, options)
     target = np.random.default_rng(1).random((COUNT, len(AUS)), np.float32)
     plan = recipes.Plan(np.arange(COUNT), target, [""] * COUNT, [""] * COUNT)
 
