@@ -73,8 +73,10 @@ class Options:
     )
     report: Optional[str] = arg(None, help="also write a page of pictures, DIR/index.html",
                                 metavar="DIR", writes="folder")
-    min_f1: Optional[float] = arg(None, help="exit 4 when the mean F1 over AUs is below this",
-                                  metavar="X")
+    min_f1: Optional[float] = arg(
+        None, help="exit 4 when the mean F1 over AUs is below this: that of the output au, or of "
+                   "au_present where au has no F1", metavar="X"
+    )
     present: Optional[float] = arg(None, help="a truth counts as present from this value on "
                                               "[0.4, occurrences 0.5]", metavar="X")
     pair: list[str] = arg(
@@ -358,10 +360,20 @@ def classifier(options):
         log(f"au_present: mean F1 {show(out['au_present']['mean']['f1'])}, at 0.5 "
             f"{show(out['au_present_fixed']['mean']['f1'])}")
     if options.min_f1 is not None:
-        f1 = out.get("au", {}).get("mean", {}).get("f1")
-        if f1 is None or f1 < options.min_f1:
-            raise GateFailed(f"{' '.join(options.model)}: mean F1 {show(f1)} is below "
-                             f"--min-f1 {options.min_f1:g}")
+        check_f1(out, options)
+
+
+def check_f1(out, options):
+    """GateFailed where the mean F1 over AUs is below --min-f1, or undefined: that of `au`; of
+    `au_present` where `au` has none."""
+    from lib.evaluation.sections import value_at
+
+    found = {name: value_at(out, (name, "mean", "f1")) for name in ("au", "au_present")}
+    name = "au" if found["au"] is not None or found["au_present"] is None else "au_present"
+    f1, of = found[name], " of au_present" if name == "au_present" else ""
+    if f1 is None or f1 < options.min_f1:
+        raise GateFailed(f"{' '.join(options.model)}: mean F1{of} {show(f1)} is below "
+                         f"--min-f1 {options.min_f1:g}")
 
 
 def generator(options):

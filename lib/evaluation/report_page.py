@@ -29,6 +29,8 @@ def write(folder, out, table, data, reading):
               "the model's own thresholds decide what counts as present.")
     if "au" in out:
         action_units(page, out)
+    if "au_present" in out:
+        presence(page, out)
     if "va" in out:
         valence_arousal(page, table, data)
     if "expression" in out:
@@ -43,6 +45,8 @@ def headline(out):
     wanted = {
         "F1 of AUs": ("au", "mean", "f1"), "False discovery rate of AUs": ("au", "mean", "fdr"),
         "ICC(3,1) of AUs": ("au", "mean", "icc"), "Correlation of AUs": ("au", "mean", "pcc"),
+        "F1 of AUs, output au_present": ("au_present", "mean", "f1"),
+        "False discovery rate of AUs, output au_present": ("au_present", "mean", "fdr"),
         "CCC of valence": ("va", "valence", "ccc"), "CCC of arousal": ("va", "arousal", "ccc"),
         "Equal signs of valence": ("va", "valence", "sign_agreement"),
         "Equal signs of arousal": ("va", "arousal", "sign_agreement"),
@@ -63,27 +67,19 @@ def number(value):
     return "undefined" if value is None else f"{value:.3f}"
 
 
+PRESENCE = {"f1": "F1", "fdr": "false discovery rate"}
+OF_PRESENCE = ("F1: higher is better. False discovery rate: lower is better. Black lines are 95 % "
+               "intervals over people. A bar without length is 0 or undefined.")
+
+
 def action_units(page, out):
     """Bars an AU with intervals, co-activation, reliability."""
-    per_au, bounds = out["au"]["per_au"], out["intervals"]["au"]["per_au"]
-    names = list(per_au)
-    for name, metrics, title, caption in (
-        ("au_bars.png", {"f1": "F1", "fdr": "false discovery rate"}, "Presence of action units",
-         "F1: higher is better. False discovery rate: lower is better. Black lines are 95 % "
-         "intervals over people. A bar without length is 0 or undefined."),
-        ("au_levels.png", {"icc": "ICC(3,1)", "pcc": "correlation"}, "Intensity of action units",
-         "How far readings follow the true levels; 1 is best. A missing bar is an AU "
-         "without varying levels.")
-    ):
-        if all(per_au[au].get(metric) is None for au in names for metric in metrics):
-            continue
-        plots.bars(page.folder / name, names, {label: [per_au[au].get(metric) for au in names]
-                                               for metric, label in metrics.items()},
-                   f"{out['n']} images", {label: [bounds[au].get(metric) for au in names]
-                                          for metric, label in metrics.items()})
-        first = next(iter(metrics))
-        page.picture(name, title, f"Bars of {' and '.join(metrics.values())} for each AU. "
-                                  f"{best_and_worst(per_au, first)}", caption)
+    names = list(out["au"]["per_au"])
+    au_bars(page, out, "au", "au_bars.png", PRESENCE, "Presence of action units", OF_PRESENCE)
+    au_bars(page, out, "au", "au_levels.png", {"icc": "ICC(3,1)", "pcc": "correlation"},
+            "Intensity of action units",
+            "How far readings follow the true levels; 1 is best. A missing bar is an AU "
+            "without varying levels.")
     coactivation(page, out["au"]["coactivation"], names)
     calibration = out["au"]["calibration"]
     plots.reliability(page.folder / "au_reliability.png",
@@ -97,6 +93,37 @@ def action_units(page, out):
                  f"that of presence {number(calibration['presence']['ece'])}.",
                  "On the dashed line a reading means what it says. A model of levels should "
                  "follow it with the mean level, a model of occurrences with the share present.")
+
+
+def presence(page, out):
+    """The same of the output `au_present`, where a model reads presence beside levels: bars an AU
+    with intervals, reliability."""
+    au_bars(page, out, "au_present", "au_present_bars.png", PRESENCE,
+            "Presence of action units, output au_present",
+            "The model reads presence with an output of its own, beside levels. " + OF_PRESENCE)
+    calibration = out["au_present"]["calibration"]["presence"]
+    plots.reliability(page.folder / "au_present_reliability.png", {"share present": calibration},
+                      ("reading of au_present (a probability)", "truth at this reading"))
+    page.picture("au_present_reliability.png", "Reliability of the output au_present",
+                 "A curve of the true share of presence over the reading. The calibration error is "
+                 f"{number(calibration['ece'])}.", "On the dashed line a reading means what it "
+                 "says: of the readings of 0.7, say, 70 % are truly present.")
+
+
+def au_bars(page, out, section, name, metrics, title, caption):
+    """Bars of some metrics of a section's AUs with their intervals; nothing where all are
+    undefined.
+
+    section: of the report, `au` or `au_present`; metrics: {key: what it is called}."""
+    per_au, bounds = out[section]["per_au"], out["intervals"][section]["per_au"]
+    names = list(per_au)
+    if all(per_au[au].get(metric) is None for au in names for metric in metrics):
+        return
+    values, whiskers = ({label: [rows[au].get(metric) for au in names]
+                         for metric, label in metrics.items()} for rows in (per_au, bounds))
+    plots.bars(page.folder / name, names, values, f"{out['n']} images", whiskers)
+    page.picture(name, title, f"Bars of {' and '.join(metrics.values())} for each AU. "
+                              f"{best_and_worst(per_au, next(iter(metrics)))}", caption)
 
 
 def best_and_worst(per_au, metric):
