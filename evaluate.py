@@ -118,6 +118,9 @@ class Options:
             raise ValueError("--by needs --test, and --of needs --by")
         if self.stride > 1 and not self.test:
             raise ValueError("--stride needs --test")
+        if self.stride > 1 and self.of:
+            raise ValueError("--stride leaves images out, which --of would count as missing: give "
+                             "one of them")
         if self.paired and (len(self.compare) != 2 or not all(map(is_predictions, self.compare))):
             raise ValueError(
                 "--paired compares two files of --predictions: --compare A.csv B.csv --paired"
@@ -160,6 +163,7 @@ def evaluate_classifier(options):
     if (has_va or has_expression) and not labelled(data, names):
         names = []  # their columns are there, and empty
     check_aus(options, readers, data, names)
+    whole = check_by(options, readers, data, names) if options.by else None
     found = readers.read(options.batch, classifier_report.FIXED)
     out = {"model": readers.describe(), "data": describe_data(data), "n": len(data),
            "subjects": classifier_report.subjects(data),
@@ -167,7 +171,7 @@ def evaluate_classifier(options):
     table = {"path": data.columns["path"], "subject": data.text("subject")}
     resample = {}
     if names:
-        resample["au"] = au_report(options, readers, data, names, found, out, table)
+        resample["au"] = au_report(options, readers, data, names, found, out, table, whole)
         resample["presence"] = presence_report(readers, resample["au"], found, out, table)
     if has_va:
         resample["va"] = va_report(data, found.valence_arousal, out, table)
@@ -196,12 +200,29 @@ def check_aus(options, readers, data, names):
                        f"{', '.join(names) or 'no AU'}; name two of these")
 
 
-def au_report(options, readers, data, names, found, out, table):
+def check_by(options, readers, data, names):
+    """The manifest whose images --by counts: --of, else --test. BadInput, before anything runs,
+    when there is no AU to measure, or --of lacks a place where --test has images."""
+    from lib import manifest
+
+    if not names:
+        raise BadInput(f"--by {' '.join(options.by)}: gives ICC and MAE of AUs, and {readers.path} "
+                       f"and {data.name} share none; leave --by out")
+    whole = manifest.read(options.of) if options.of else data
+    cells, every = cells_of(data, options.by), set(cells_of(whole, options.by))
+    row = next((row for row, cell in enumerate(cells) if cell not in every), None)
+    if row is not None:
+        at = ", ".join(f"{name} {text!r}" for name, text in zip(options.by, cells[row]))
+        raise BadInput(f"{data.name}: row {row + 2} is at {at}, and {whole.name} has no image "
+                       "there; give --of the set that --test is a part of, written alike")
+    return whole
+
+
+def au_report(options, readers, data, names, found, out, table, whole):
     """Add the AU sections and their protocol to the report, and AU columns to the table of
     predictions.
 
-    Returns what intervals are made of."""
-    from lib import manifest
+    whole: the manifest whose images --by counts, or None. Returns what intervals are made of."""
     from lib.evaluation import classifier_report
 
     columns = [found.aus.index(name) for name in names]
@@ -215,7 +236,6 @@ def au_report(options, readers, data, names, found, out, table):
     out["protocol"] |= au_protocol(options, readers, data, given, pair_from)
     out |= classifier_report.au_section(**given)
     if options.by:
-        whole = manifest.read(options.of) if options.of else data
         out["by"] = {"of": describe_data(whole), **classifier_report.by_section(
             classifier_report.levels(given), scores, names, options.by, cells_of(data, options.by),
             cells_of(whole, options.by))}
