@@ -306,6 +306,11 @@ def expression_report(data, found, out, table):
     out["expression"] = classifier_report.expression_section(truth, found.expression, names)
     predicted = found.expression.argmax(1)
     table["expression"], table["true_expression"] = [names[k] for k in predicted], truth
+    known = classifier_report.class_numbers(truth, names) >= 0
+    if any(name and not there for name, there in zip(truth, known)):
+        # which of the named expressions the model has: the report leaves out the others
+        table["expression_known"] = ["" if not name else int(there)
+                                     for name, there in zip(truth, known)]
     return classifier_report.class_numbers(truth, names), predicted, names
 
 

@@ -162,3 +162,51 @@ def test_folds_that_share_an_image_are_both_named(tmp_path):
              for name, start in (("a", 0), ("b", 20), ("c", 27))]
     with pytest.raises(BadInput, match=r"b.csv and .*c.csv: .*set.npy#27 is in two folds"):
         paired.fold_table(files)
+
+
+def test_expressions_that_a_model_does_not_know_are_left_out_of_both(tmp_path, capsys):
+    """As in its report: of joy, fear and awe the first model has no awe. On joy and fear it is
+    right in 3 of 4 images, the second in 2 of 4."""
+    truth = ["joy", "joy", "fear", "fear", "awe", "awe", "", ""]
+    files = []
+    for name, said, more in (
+        ("a", ["joy", "joy", "fear", "joy", "joy", "joy", "joy", "joy"],
+         {"expression_known": [1, 1, 1, 1, 0, 0, "", ""]}),
+        ("b", ["joy", "fear", "fear", "joy", "awe", "awe", "joy", "joy"], {}),
+    ):
+        manifest.write(tmp_path / f"{name}.csv", {
+            "path": [f"set.npy#{k}" for k in range(8)], "subject": PEOPLE, "expression": said,
+            "true_expression": truth, **more})
+        files.append(tmp_path / f"{name}.csv")
+    rows, _, _ = compared(capsys, *files, "--paired")
+    accuracy = rows["expression accuracy"]
+    assert (accuracy["first"], accuracy["second"]) == ("75.0", "50.0")
+    # F1 of joy and fear: 4/5 and 2/3 of the first, 1/2 and 1/2 of the second
+    assert rows["expression macro F1"]["first"] == f"{100 * (4 / 5 + 2 / 3) / 2:.1f}"
+    rows, _, _ = compared(capsys, files[0])
+    assert rows["pooled"]["expression accuracy"] == "75.0"
+    rows, _, _ = compared(capsys, files[1])
+    assert rows["pooled"]["expression accuracy"] == f"{100 * 4 / 6:.1f}"
+
+
+def test_predictions_say_which_expressions_the_model_knows(tmp_path, capsys):
+    """The report and the file of predictions give one accuracy; the column is there only where it
+    is needed."""
+    import json
+
+    import models
+
+    model = models.classifier(tmp_path / "c.onnx")
+    place = models.dataset(tmp_path, [[0, 0, 0, 0], [0, 0, 0, 1], [0, 0, 0, 1]])
+    columns = {name: manifest.read(place).columns[name] for name in ("path", "subject")}
+    for names, known in ((["neutral", "neutral", "awe"], ["1", "1", "0"]),
+                         (["neutral", "neutral", ""], None)):
+        manifest.write(place, columns | {"expression": names})
+        code, text, said = call(evaluate.main, capsys, "--model", model, "--test", place,
+                                "--predictions", tmp_path / "p.csv")
+        assert code == 0 and json.loads(text)["expression"]["accuracy"] == 0.5, said
+        written = manifest.read(tmp_path / "p.csv")
+        assert ("expression_known" in written.columns) == bool(known)
+        assert not known or written.text("expression_known") == known
+        assert paired.point(paired.Predictions.read(tmp_path / "p.csv"))[
+            "expression accuracy"] == 0.5

@@ -10,7 +10,7 @@ A published table of folds has either of the last two; they differ, as F1 and IC
 images.
 """
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -45,7 +45,10 @@ class Predictions:
         has_va = any(f"true_{name}" in data.columns for name in labels.VALENCE_AROUSAL)
         # always both, so that valence stands first in every file
         dimensions = labels.VALENCE_AROUSAL if has_va else ()
-        expression = list(zip(data.text("true_expression"), data.text("expression")))
+        # as the report does, leave out expressions that the model does not know
+        truths = ["" if known == "0" else truth for truth, known
+                  in zip(data.text("true_expression"), data.text("expression_known"))]
+        expression = list(zip(truths, data.text("expression")))
         if not (aus or has_va or any(map(any, expression))):
             raise BadInput(f"{path}: has no column true_present_AUxx, true_valence or "
                            "true_expression; write it with evaluate.py --predictions")
@@ -250,7 +253,7 @@ def counted(images):
 def alike(files):
     """Files on the same images less AUs that one of them lacks; BadInput where they were not
     compared with the same truth: then a difference would be that of the truths."""
-    files = [only(file, files) for file in files]
+    files = with_shared_expressions([only(file, files) for file in files])
     first = files[0]
     for file in files[1:]:
         pairs = [(first.truth, file.truth), (first.on, file.on)]
@@ -270,6 +273,16 @@ def alike(files):
                     "and --present"
                 )
     return files
+
+
+def with_shared_expressions(files):
+    """The files, where all have expressions, without those of images that one of them lacks: a
+    model may not know all."""
+    if not all(file.expression for file in files):
+        return files
+    known = [all(truth for truth, _ in rows) for rows in zip(*(file.expression for file in files))]
+    return [replace(file, expression=[(truth if there else "", said) for there, (truth, said)
+                                      in zip(known, file.expression)]) for file in files]
 
 
 def only(file, files):
