@@ -1,5 +1,8 @@
 """Files of predictions side by side: which rows, people, AUs and truths are compared, against cases
 worked out by hand."""
+import json
+
+import models
 import numpy as np
 import pytest
 from commands import call
@@ -192,10 +195,6 @@ def test_expressions_that_a_model_does_not_know_are_left_out_of_both(tmp_path, c
 def test_predictions_say_which_expressions_the_model_knows(tmp_path, capsys):
     """The report and the file of predictions give one accuracy; the column is there only where it
     is needed."""
-    import json
-
-    import models
-
     model = models.classifier(tmp_path / "c.onnx")
     place = models.dataset(tmp_path, [[0, 0, 0, 0], [0, 0, 0, 1], [0, 0, 0, 1]])
     columns = {name: manifest.read(place).columns[name] for name in ("path", "subject")}

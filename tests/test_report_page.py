@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from lib import manifest
-from lib.evaluation import page, plots, pose_tables, report_page
 from lib.cli import BadInput
 from lib.datasets import describe_page
+from lib.evaluation import page, plots, pose_tables, report_page
+from lib.evaluation.comparison import markdown
 
 ODD = ["a$b_$c", "<b>&\"#?'", "_hidden", "x y"]
 
@@ -108,7 +109,5 @@ def test_bars_of_people_span_equally_many_numbers(most, bins, end, tmp_path, mon
 
 
 def test_tables_come_back_from_markdown():
-    from lib.evaluation.comparison import markdown
-
     head, rows = describe_page.from_markdown(markdown(["set", "images"], [["a|b", "3"]]))
     assert (head, rows) == (["set", "images"], [["a|b", "3"]])
