@@ -73,8 +73,10 @@ class Options:
     )
     report: Optional[str] = arg(None, help="also write a page of pictures, DIR/index.html",
                                 metavar="DIR", writes="folder")
-    min_f1: Optional[float] = arg(None, help="exit 4 when the mean F1 over AUs is below this",
-                                  metavar="X")
+    min_f1: Optional[float] = arg(
+        None, help="exit 4 when the mean F1 over AUs is below this: that of the output au, or of "
+                   "au_present where au has no F1", metavar="X"
+    )
     present: Optional[float] = arg(None, help="a truth counts as present from this value on "
                                               "[0.4, occurrences 0.5]", metavar="X")
     pair: list[str] = arg(
@@ -116,6 +118,9 @@ class Options:
             raise ValueError("--by needs --test, and --of needs --by")
         if self.stride > 1 and not self.test:
             raise ValueError("--stride needs --test")
+        if self.stride > 1 and self.of:
+            raise ValueError("--stride leaves images out, which --of would count as missing: give "
+                             "one of them")
         if self.paired and (len(self.compare) != 2 or not all(map(is_predictions, self.compare))):
             raise ValueError(
                 "--paired compares two files of --predictions: --compare A.csv B.csv --paired"
@@ -158,6 +163,7 @@ def evaluate_classifier(options):
     if (has_va or has_expression) and not labelled(data, names):
         names = []  # their columns are there, and empty
     check_aus(options, readers, data, names)
+    whole = check_by(options, readers, data, names) if options.by else None
     found = readers.read(options.batch, classifier_report.FIXED)
     out = {"model": readers.describe(), "data": describe_data(data), "n": len(data),
            "subjects": classifier_report.subjects(data),
@@ -165,7 +171,7 @@ def evaluate_classifier(options):
     table = {"path": data.columns["path"], "subject": data.text("subject")}
     resample = {}
     if names:
-        resample["au"] = au_report(options, readers, data, names, found, out, table)
+        resample["au"] = au_report(options, readers, data, names, found, out, table, whole)
         resample["presence"] = presence_report(readers, resample["au"], found, out, table)
     if has_va:
         resample["va"] = va_report(data, found.valence_arousal, out, table)
@@ -194,12 +200,29 @@ def check_aus(options, readers, data, names):
                        f"{', '.join(names) or 'no AU'}; name two of these")
 
 
-def au_report(options, readers, data, names, found, out, table):
+def check_by(options, readers, data, names):
+    """The manifest whose images --by counts: --of, else --test. BadInput, before anything runs,
+    when there is no AU to measure, or --of lacks a place where --test has images."""
+    from lib import manifest
+
+    if not names:
+        raise BadInput(f"--by {' '.join(options.by)}: gives ICC and MAE of AUs, and {readers.path} "
+                       f"and {data.name} share none; leave --by out")
+    whole = manifest.read(options.of) if options.of else data
+    cells, every = cells_of(data, options.by), set(cells_of(whole, options.by))
+    row = next((row for row, cell in enumerate(cells) if cell not in every), None)
+    if row is not None:
+        at = ", ".join(f"{name} {text!r}" for name, text in zip(options.by, cells[row]))
+        raise BadInput(f"{data.name}: row {row + 2} is at {at}, and {whole.name} has no image "
+                       "there; give --of the set that --test is a part of, written alike")
+    return whole
+
+
+def au_report(options, readers, data, names, found, out, table, whole):
     """Add the AU sections and their protocol to the report, and AU columns to the table of
     predictions.
 
-    Returns what intervals are made of."""
-    from lib import manifest
+    whole: the manifest whose images --by counts, or None. Returns what intervals are made of."""
     from lib.evaluation import classifier_report
 
     columns = [found.aus.index(name) for name in names]
@@ -213,7 +236,6 @@ def au_report(options, readers, data, names, found, out, table):
     out["protocol"] |= au_protocol(options, readers, data, given, pair_from)
     out |= classifier_report.au_section(**given)
     if options.by:
-        whole = manifest.read(options.of) if options.of else data
         out["by"] = {"of": describe_data(whole), **classifier_report.by_section(
             classifier_report.levels(given), scores, names, options.by, cells_of(data, options.by),
             cells_of(whole, options.by))}
@@ -284,6 +306,11 @@ def expression_report(data, found, out, table):
     out["expression"] = classifier_report.expression_section(truth, found.expression, names)
     predicted = found.expression.argmax(1)
     table["expression"], table["true_expression"] = [names[k] for k in predicted], truth
+    known = classifier_report.class_numbers(truth, names) >= 0
+    if any(name and not there for name, there in zip(truth, known)):
+        # which of the named expressions the model has: the report leaves out the others
+        table["expression_known"] = ["" if not name else int(there)
+                                     for name, there in zip(truth, known)]
     return classifier_report.class_numbers(truth, names), predicted, names
 
 
@@ -358,10 +385,20 @@ def classifier(options):
         log(f"au_present: mean F1 {show(out['au_present']['mean']['f1'])}, at 0.5 "
             f"{show(out['au_present_fixed']['mean']['f1'])}")
     if options.min_f1 is not None:
-        f1 = out.get("au", {}).get("mean", {}).get("f1")
-        if f1 is None or f1 < options.min_f1:
-            raise GateFailed(f"{' '.join(options.model)}: mean F1 {show(f1)} is below "
-                             f"--min-f1 {options.min_f1:g}")
+        check_f1(out, options)
+
+
+def check_f1(out, options):
+    """GateFailed where the mean F1 over AUs is below --min-f1, or undefined: that of `au`; of
+    `au_present` where `au` has none."""
+    from lib.evaluation.sections import value_at
+
+    found = {name: value_at(out, (name, "mean", "f1")) for name in ("au", "au_present")}
+    name = "au" if found["au"] is not None or found["au_present"] is None else "au_present"
+    f1, of = found[name], " of au_present" if name == "au_present" else ""
+    if f1 is None or f1 < options.min_f1:
+        raise GateFailed(f"{' '.join(options.model)}: mean F1{of} {show(f1)} is below "
+                         f"--min-f1 {options.min_f1:g}")
 
 
 def generator(options):

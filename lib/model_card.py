@@ -116,12 +116,13 @@ def figures(reports):
                 "lib.model_card with --reports."]
     lines = []
     for report, held in reports:
+        data = report["data"]["path"].replace("|", "\\|")  # a bar would end its cell
         for name, where in FIGURES.items():
             value, bounds = value_at(report, where), value_at(report.get("intervals"), where)
             if value is not None:
                 lines.append(f"| {name} | {value:.3f} | "
                              + (f"{bounds[0]:.3f} to {bounds[1]:.3f}" if bounds else "–")
-                             + f" | {report['data']['path']} | {report['n']} | "
+                             + f" | {data} | {report['n']} | "
                                f"{report['subjects'] or 'unnamed'} | {held} |")
     if not lines:  # no AU was read well enough, say
         return ["The reports hold none of the figures that stand here."]

@@ -100,8 +100,7 @@ class Model:
     def thresholds(self, default=0.5, output="au"):
         """Per-AU thresholds of an output, `au` or `au_present`, chosen on validation data, float32
         [A]; `default` where none is stored."""
-        stored = self.meta.get(THRESHOLDS[output]) or {}
-        return np.array([stored.get(name, default) for name in self.aus], np.float32)
+        return stored_thresholds(self, output, default).astype(np.float32)
 
     def stream(self, data=None, batch=64, what="", outputs=None, **extra_inputs):
         """Yield (slice, {output: array}) batch by batch, in order; the next batches are decoded
@@ -275,6 +274,13 @@ def au_scores(model, outputs):
                                                  dtype=np.float32)
     raise BadInput(f"{model.path}: has no AU output (it gives {', '.join(model.outputs)}); "
                    "give an AU classifier")
+
+
+def stored_thresholds(model, output="au", default=0.5):
+    """Thresholds, float64 [A], of an AU output, `au` or `au_present`, as the metadata write them:
+    0.35 is printed as 0.35. `default` where none is stored."""
+    stored = model.meta.get(THRESHOLDS[output]) or {}
+    return np.array([stored.get(name, default) for name in model.aus], np.float64)
 
 
 def reference_images(model, manifest):

@@ -66,3 +66,29 @@ def test_which_expression_is_read_as_which():
                      ["joy", "4", "100", "0"], ["rage", "0", "–", "–"]]
     assert "mean of 2 seeds" in a and "seeds" not in b
     assert comparison.confusions(runs[3:]) == ""
+
+
+def test_a_stride_is_part_of_how_reports_were_measured(monkeypatch):
+    """Every image, and every fifth one, are two measurements of one set. Reports from before
+    strides were written down measured every image."""
+    notes = []
+    monkeypatch.setattr(comparison, "note", notes.append)
+    runs = [Run("quick", "faces", "em", str(seed), "test",
+                {"data": {"digest": "d"}, "protocol": protocol})
+            for seed, protocol in enumerate(({"stride": 1}, {"stride": 5}, {}))]
+    found = comparison.split_by_protocol(runs)
+    assert [[run.seed for run in part] for part in found] == [["0", "2"], ["1"]]
+    assert "reports of 2 different protocols" in notes[0]
+
+
+def test_several_judges_of_one_table_are_said(monkeypatch):
+    notes = []
+    monkeypatch.setattr(comparison, "note", notes.append)
+    summary = dict.fromkeys(name for name, _ in comparison.EDIT_NUMBERS.values()) | {"aus": 3}
+    runs = [Run("quick", "faces", name, "1", "test", {
+        "edits": {"summary": summary}, "judge": {"digest": judge}, "n": 1, "subjects": 1})
+        for name, judge in (("a", "x"), ("b", "y"))]
+    comparison.edit_table(runs[:1])
+    assert not notes
+    comparison.edit_table(runs)
+    assert "faces: edits of AUs: 2 different judges read the edits" in notes[0]

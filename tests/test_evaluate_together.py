@@ -251,7 +251,7 @@ def test_each_kind_of_model_has_its_page(kind, people, capsys):
     data = manifest.read(people / "set.csv")
     data.columns |= {"valence": [f"{value}" for value in np.linspace(-1, 1, 12)],
                      "arousal": ["0.5", ""] * 6, "expression": ["neutral", "happiness", ""] * 4,
-                     "video": ["v"] * 12}
+                     "video": ["v"] * 12, "subject": list("aaaaaaaaaabb")}
     data.write(people / "set.csv")
     report = measure(capsys, "--model", model, "--test", people / "set.csv",
                      "--report", people / "page")

@@ -159,3 +159,11 @@ def test_of_models_of_people_what_cannot_be_is_said(of_people, tmp_path, capsys)
     (tmp_path / "ab.csv").unlink()
     status, _, said = call(model_card.main, capsys, pattern, "--reports", *reports)
     assert status == 3 and "r_ab.json: its test" in said and said.count("\n") == 1
+
+
+def test_a_bar_in_the_name_of_the_data_does_not_end_its_cell(tmp_path, capsys):
+    (tmp_path / "c.json").write_text(json.dumps(META))
+    place = report(tmp_path / "r.json", tmp_path / "a|b.csv")
+    status, _, said = call(model_card.main, capsys, tmp_path / "c.onnx", "--reports", place)
+    assert status == 0, said
+    assert f"| 0.400 to 0.600 | {tmp_path}/a\\|b.csv | 2 | 2 |" in (tmp_path / "c.md").read_text()

@@ -110,3 +110,20 @@ def test_reports_of_other_images_are_refused(tmp_path):
     ]
     with pytest.raises(BadInput, match="of different images"):
         personal_table.table(paths)
+
+
+def test_models_are_compared_on_the_aus_that_all_read(tmp_path):
+    """The generic model reads AU02, too, and badly: that is no gain of the personal model."""
+    truth = np.tile([0, 0.2, 0.6, 1], 2)
+    paths = [
+        model(tmp_path, name, truth, truth, ["p0"] * 4 + ["p1"] * 4) for name in ("generic", "own")
+    ]
+    place = tmp_path / "generic" / "predictions.csv"
+    data = manifest.read(place)
+    columns = {"AU02": 1 - truth, "true_AU02": truth, "present_AU02": truth * 0,
+               "true_present_AU02": truth * 0}
+    manifest.write(place, {name: data.columns[name] for name in data.columns} | {
+        name: list(values) for name, values in columns.items()})
+    rows = cells(personal_table.table(paths))
+    assert rows["own"]["ICC - generic"] == "+0.000"
+    assert (rows["own"]["people who gain"], rows["own"]["who lose"]) == ("0", "0")

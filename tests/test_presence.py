@@ -3,6 +3,7 @@ its own, beside those of `au`."""
 
 import csv
 import json
+import re
 
 import models
 import numpy as np
@@ -19,7 +20,7 @@ import export_onnx
 from lib import checkpoints, manifest, model_card, onnx_precision, pseudo_labels
 from lib.classifiers import thresholds
 from lib.evaluation import bootstrap, intervals
-from lib.onnx_runtime import Model
+from lib.onnx_runtime import Model, stored_thresholds
 
 BOTH = {"au_kind": "intensity", "thresholds_au_present": {"AU01": 0.9}}
 PAINTED = [[1, 0], [.2, 1], [0, 0], [.6, 0]]  # au_present: [0, 1], [.8, 0], [1, 1], [.4, 1]
@@ -281,3 +282,48 @@ def test_training_stores_thresholds_of_both(trained, tmp_path, capsys, head):
         stored.append([meta[key] for key in ("thresholds", "thresholds_au_present")])
     for first, second in zip(*stored):
         assert set(first) == {"AU01", "AU12"} and first == pytest.approx(second, abs=1e-4)
+
+
+def test_the_page_shows_presence_beside_levels(tmp_path, capsys):
+    """F1 of the hand-worked test: 2/3 of AU01, 1/2 of AU02."""
+    model, test = two_heads(tmp_path / "c.onnx", **BOTH), a_test(tmp_path)
+    measure(capsys, model, test, "--report", tmp_path / "page")
+    text = (tmp_path / "page/index.html").read_text()
+    pictures = {path.name for path in (tmp_path / "page").glob("*.png")}
+    assert {"au_bars.png", "au_present_bars.png", "au_present_reliability.png"} <= pictures
+    assert set(re.findall(r'<img src="([^"]+)"', text)) == pictures
+    assert "The highest is AU01 with 0.67, the lowest AU02 with 0.50." in text
+    assert "<td>F1 of AUs, output au_present</td><td>0.583</td>" in text
+    plain = models.classifier(tmp_path / "plain.onnx", ["AU01", "AU02"], only=["au"])
+    measure(capsys, plain, test, "--report", tmp_path / "other")
+    assert "au_present" not in (tmp_path / "other/index.html").read_text()
+
+
+def test_min_f1_looks_at_presence_where_au_has_no_f1(tmp_path, capsys):
+    """No AU is there, and `au` says none: its F1 is undefined. `au_present` = 1 - au says all."""
+    model = two_heads(tmp_path / "c.onnx", **BOTH)
+    dark = models.dataset(tmp_path / "dark", [[0, 0], [0, 0]], aus=["AU01", "AU02"])
+    code, shown, said = call(evaluate.main, capsys, "--model", model, "--test", dark,
+                             "--min-f1", 0.1)
+    report = json.loads(shown)
+    assert report["au"]["mean"]["f1"] is None and report["au_present"]["mean"]["f1"] == 0
+    assert code == 4 and "mean F1 of au_present 0.000 is below --min-f1 0.1" in said
+    measure(capsys, model, dark, "--min-f1", 0)
+    test = a_test(tmp_path)  # au: 1 .2 0 .6 and 0 1 0 0, present from 0.4
+    report, _ = measure(capsys, model, test)
+    of_au = report["au"]["mean"]["f1"]
+    assert of_au < report["au_present"]["mean"]["f1"]
+    code, _, said = call(evaluate.main, capsys, "--model", model, "--test", test, "--min-f1",
+                         of_au + 0.01)
+    assert code == 4 and f"mean F1 {of_au:.3f} is below" in said
+
+
+def test_thresholds_are_looked_up_once_for_reports_and_labels(tmp_path):
+    """A report prints 0.35; a labelled image is compared in float32."""
+    meta = {"thresholds": {"AU02": 0.35}, "au_kind": "intensity",
+            "thresholds_au_present": {"AU01": 1}}
+    model = Model.open(two_heads(tmp_path / "c.onnx", **meta))
+    assert stored_thresholds(model, default=0.6).tolist() == [0.6, 0.35]
+    assert stored_thresholds(model, "au_present").tolist() == [1.0, 0.5]
+    assert model.thresholds(0.6).dtype == np.float32
+    assert model.thresholds(0.6).tolist() == np.array([0.6, 0.35], np.float32).tolist()

@@ -129,6 +129,23 @@ def test_by_refuses_what_it_cannot_do(tmp_path, capsys):
     status, _, said = call(script.main, capsys, *line, "--by", "yaw")
     assert status == 3 and "has no column 'yaw' for --by" in said
     assert call(script.main, capsys, *line, "--of", tmp_path / "set.csv")[0] == 2
+    # images that a stride leaves out would count as missing
+    status, _, said = call(script.main, capsys, *line, "--by", "subject", "--of",
+                           tmp_path / "set.csv", "--stride", "2")
+    assert status == 2 and "--stride leaves images out" in said
+    # of s0 and s1 the whole has s0 alone: the image of s1 would be in no cell
+    whole = models.dataset(tmp_path, [[0, 0, 0, 0]], "whole.csv")
+    status, out, said = call(script.main, capsys, *line, "--by", "subject", "--of", whole)
+    assert status == 3 and not out and said.count("\n") == 1
+    assert "set.csv: row 3 is at subject 's1', and" in said
+    # --by is of AUs, and a set of expressions has none
+    data = manifest.read(tmp_path / "set.csv")
+    manifest.write(tmp_path / "named.csv", {
+        "path": data.columns["path"], "subject": data.columns["subject"],
+        "expression": ["neutral", "happiness"]})
+    status, out, said = call(script.main, capsys, "--model", tmp_path / "c.onnx", "--test",
+                             tmp_path / "named.csv", "--by", "subject")
+    assert status == 3 and "gives ICC and MAE of AUs" in said and said.count("\n") == 1
     status, text, _ = call(script.main, capsys, *line, "--by", "subject",
                            "--of", tmp_path / "set.csv")
     assert status == 0 and sum(cell["n"] for cell in json.loads(text)["by"]["cells"]) == 2

@@ -700,6 +700,26 @@ def test_a_diversity_that_no_class_has_is_undefined(sample_set):
     assert "diversity undefined, nearest" in said and "nan" not in said
 
 
+def test_too_few_samples_are_refused(sample_set):
+    """Two images have no spread to compare."""
+    painted(sample_set, "two", [([0.1, 0.5, 0.9, 0.1], "neutral")] * 2, "")
+    fail(3, ["has 2 images", "3 or more"], "evaluate.py", *options_of(sample_set, "two"))
+
+
+def test_entropy_of_a_single_class_is_undefined():
+    assert np.isnan(sample_report.entropy(np.ones((4, 1))))
+
+
+def test_levels_of_samples_are_read_as_their_mean(tmp_path):
+    """A reader of six levels: 0, 0.5 and 1 are read as levels 0, 2 or 3, and 5."""
+    data = manifest.Manifest("m.csv", tmp_path, {"path": [""] * 3, "AU12": [0.0, 0.5, 1.0]})
+    levels = np.zeros((3, 2, 6))
+    levels[:, 0, 0] = levels[0, 1, 0] = levels[2, 1, 5] = 1
+    levels[1, 1, [2, 3]] = 0.5
+    found = sample_report.condition(Reads, data, {"au_level": levels})
+    assert found["au"]["mean_pcc"] == pytest.approx(1)
+
+
 def test_samples_need_their_companions_and_other_people(sample_set):
     arguments = options_of(sample_set, "sampled")
     fail(2, "--samples needs --real", "evaluate.py", *arguments[:4], *arguments[8:])
@@ -856,6 +876,10 @@ def test_verification_by_hand():
     # people mixed: same-person cosines 0 and 0.198; others 0.995, 0.0995, 0.0995, 0.995: 2 of 8
     # comparisons won
     assert identity.verification(features[[0, 2, 1, 3]], people, np.array([0, 1, 2, 3])) == 0.25
+    # of images without a name it is not known whether they are of one person
+    unnamed = np.concatenate([features, [[1, 0], [0, 1.0]]])
+    who, sessions = np.array([0, 0, 1, 1, -1, -1]), np.arange(6)
+    assert identity.verification(unnamed, who, sessions) == 1
     # pairs of one session do not count where there are others: person 0's pair is left out
     assert identity.verification(features, people, np.array([0, 0, 1, 2])) == 1
 

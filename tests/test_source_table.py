@@ -121,3 +121,14 @@ def test_tests_and_seeds_in_any_order(tmp_path):
     head, first, second = rows(source_table.table(paths))
     assert [cell for cell in head if ": F1" in cell] == ["home: F1", "other: F1"]
     assert first[2] == "2" and second[:4] == ["b", "–", "1", "50.0"]
+
+
+def test_conditions_that_were_tested_on_another_truth_are_refused(tmp_path):
+    """The same images, of which one has another label."""
+    paths = [evaluated(tmp_path, name, "home", TRUTH) for name in ("real-home", "edits-home")]
+    place = tmp_path / "quick/faces/edits-home/seed1/predictions_home.csv"
+    data = manifest.read(place)
+    data.columns["true_AU01"] = ["1", *data.columns["true_AU01"][1:]]
+    data.write(place)
+    with pytest.raises(BadInput, match="has another truth than"):
+        source_table.table(paths)

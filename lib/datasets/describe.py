@@ -143,7 +143,8 @@ def au_table(each):
         known = ~np.isnan(each.on[:, k])
         there = each.on[:, k] == 1
         people = len(set(subjects[there]) - {""})
-        mean = np.nanmean(each.values[:, k]) if known.any() else None
+        levelled = each.values[~each.data.occurrence(), k]  # an occurrence of 1 is no level 5
+        mean = np.nanmean(levelled) if not np.isnan(levelled).all() else None
         rows.append(
             [
                 name,
@@ -258,17 +259,18 @@ def va_of_aus(each):
 
 
 def expression_table(sets):
-    """A row an expression: how many images of each set."""
+    """A row an expression: how many images of each set, and which share of the labelled ones."""
     names = sorted({name for each in sets for name in each.data.text("expression")} - {""})
     rows = []
     for name in names:
         counts = [each.data.text("expression").count(name) for each in sets]
+        labelled = [sum(map(bool, each.data.text("expression"))) for each in sets]
         rows.append(
             [
                 name,
                 *(
-                    f"{count} ({percent(count, len(each.data))})"
-                    for count, each in zip(counts, sets)
+                    f"{count} ({percent(count, total)})"
+                    for count, total in zip(counts, labelled)
                 ),
             ]
         )

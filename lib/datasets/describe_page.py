@@ -1,5 +1,7 @@
 """The pictures of `lib.datasets.describe --report DIR`: index.html and PNGs beside it."""
 
+import re
+
 import numpy as np
 
 from lib import images, labels
@@ -34,7 +36,10 @@ def write(folder, sets):
 def from_markdown(lines):
     """(head, rows) of the first table among lines of Markdown."""
     cells = [
-        [cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line.startswith("|")
+        # a | inside a cell stands there as \|
+        [cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+        for line in lines
+        if line.startswith("|")
     ]
     return cells[0], cells[2:]
 
@@ -46,12 +51,14 @@ def people(page, sets):
     if not counts:
         return
     most = max(map(max, counts.values()))
+    wide = most // 20 + 1  # whole numbers, so that no bar counts one number more than the next
+    bins = most // wide + 1
     plots.histograms(
         page.folder / "people.png",
         {"images a person": counts},
         "people",
-        min(20, most + 1),
-        (0, most + 1),
+        bins,
+        (0, bins * wide),
     )
     page.picture(
         "people.png",

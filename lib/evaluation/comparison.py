@@ -160,8 +160,8 @@ def in_order(name):
 
 
 def split_by_protocol(runs):
-    """Lists of runs that were measured alike: same data, AUs, pair and rule for a present
-    truth."""
+    """Lists of runs that were measured alike: same data, AUs, pair, rule for a present truth,
+    and stride."""
     alike = {}
     for run in runs:
         protocol = run.report.get("protocol", {})
@@ -170,7 +170,8 @@ def split_by_protocol(runs):
         whole = (run.report.get("by", {}).get("of")
                  or run.report.get("real") or run.report.get("data", {}))
         key = json.dumps([whole.get("digest"), protocol.get("aus"), protocol.get("pair"),
-                          protocol.get("truth_present_from"), protocol.get("aus_in_summary")])
+                          protocol.get("truth_present_from"), protocol.get("aus_in_summary"),
+                          protocol.get("stride", 1)])
         alike.setdefault(key, []).append(run)
     if len(alike) > 1:
         note(f"{runs[0].set or runs[0].condition}: reports of {len(alike)} different protocols or "
@@ -263,6 +264,10 @@ def edit_table(runs):
     """Generators by row: what the judge and the true images say of their edits."""
     called = CALLED[kind_of_edits(runs[0])]
     rows, reads = [], [run.report["edits"].get("expression", {}).get("mean") for run in runs]
+    judges = {run.report.get("judge", {}).get("digest") for run in runs} - {None}
+    if len(judges) > 1:
+        note(f"{title_of_edits(runs).removeprefix('### ')}: {len(judges)} different judges read "
+             "the edits of one table; what they read is compared with caution")
     for run in in_order_of_presets(runs):
         summary = run.report["edits"]["summary"]
         cells = [None if summary.get(key) is None else summary[key] * scale
@@ -432,8 +437,8 @@ def difference_notes(conditions):
 
 
 def markdown(head, rows):
-    """Lines of a Markdown table, columns aligned."""
-    table = [head, *rows]
+    """Lines of a Markdown table, columns aligned. A | in a name of a file would end its cell."""
+    table = [[cell.replace("|", "\\|") for cell in row] for row in (head, *rows)]
     widths = [max(len(row[i]) for row in table) for i in range(len(head))]
     lines = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths)) + " |"
              for row in table]

@@ -21,6 +21,21 @@ def person_icc(people, truth, scores):
     return bootstrap.level_numbers(sums)["icc"]
 
 
+def names(people, subjects):
+    """Who each of the S people is, '' for an image without a name, which counts as one."""
+    first = np.unique(people.of_image, return_index=True)[1]
+    return [subjects[row] for row in first]
+
+
+def counted(people, subjects):
+    """How many people a comparison has, in words, and how many images that name nobody."""
+    if people.unit == "image":
+        return f"{people.count} images, as no subject is named"
+    unnamed = names(people, subjects).count("")
+    text = f"{people.count - unnamed} people"
+    return f"{text} and {unnamed} images without a name" if unnamed else text
+
+
 def sign_test(gains, losses):
     """Two-sided p of as uneven a split when gains and losses are equally likely (binomial, exact);
     1.0 without any."""
@@ -35,8 +50,11 @@ def p_value(p):
 
 
 def sentence(names, first, second):
-    """Who gains from second to first. names: S people; first, second: their ICC [S]."""
-    known = ~np.isnan(first) & ~np.isnan(second)
+    """[who gains from second to first], [] where no person's ICC is known. names: S people, '' for
+    an image without a name, which is no person; first, second: their ICC [S]."""
+    known = ~np.isnan(first) & ~np.isnan(second) & np.array([bool(name) for name in names])
+    if not known.any():
+        return []
     change = np.where(known, first - second, 0.0)
     gains, losses = int((change > 1e-9).sum()), int((change < -1e-9).sum())
     p = p_value(sign_test(gains, losses))
@@ -49,4 +67,4 @@ def sentence(names, first, second):
         text += (
             " Most is lost by " + ", ".join(f"{names[k]} ({change[k]:+.3f})" for k in worst) + "."
         )
-    return text
+    return [text]

@@ -90,6 +90,9 @@ def verification(features, subjects, sessions):
     one, other = np.triu_indices(len(unit), 1)
     # an image at a time, in the order of these pairs: features of all pairs would not fit in memory
     cosines = np.concatenate([(unit[k] * unit[k + 1:]).sum(1) for k in range(len(unit))])
+    # of images without a name it is not known who is alike
+    known = (subjects[one] >= 0) & (subjects[other] >= 0)
+    one, other, cosines = one[known], other[known], cosines[known]
     same = subjects[one] == subjects[other]
     apart = (sessions[one] != sessions[other]) | (sessions[one] < 0)
     if (same & apart).any():  # pictures of one session share background and light

@@ -11,6 +11,8 @@ bootstrap interval over people, and how many people gain or lose (lib.evaluation
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from lib.cli import BadInput, arg, parse, run
 from lib.evaluation import bootstrap, comparison, gains, paired
 from lib.files import write_text
@@ -60,13 +62,15 @@ def against(first, generic, people):
     """The last six cells: a model's predictions against those of the generic one, on the same
     images. Without an ICC of both there is no difference; a difference relative to a generic ICC
     of 0 or below says nothing."""
-    points = [paired.point(file).get("ICC") for file in (first, generic)]
-    resampled = [paired.numbers(file, people).get("ICC") for file in (first, generic)]
+    points, resampled = ([each.get("ICC") for each in found] for found in (
+        paired.points([first, generic]), paired.numbers_of_all([first, generic], people)))
     known = None not in points
     bounds = bootstrap.difference(*resampled, people)["interval"] if known else None
     relative = known and points[1] > 1e-9
     each = [gains.person_icc(people, file.truth, file.scores) for file in (first, generic)]
-    change = each[0] - each[1]
+    # an image without a name is nobody's
+    named = np.array([bool(name) for name in gains.names(people, first.subjects)])
+    change = np.where(named, each[0] - each[1], np.nan)
     gain, loss = int((change > 1e-9).sum()), int((change < -1e-9).sum())
     return [
         f"{points[0] - points[1]:+.3f}" if known else "undefined",
@@ -93,6 +97,8 @@ def table(paths):
         raise BadInput(
             f"{paths[0]}: the reports are of different images; evaluate all models on the same test"
         )
+    files = paired.alike(files)
+    generic = files[0]
     people = bootstrap.People.of(generic.subjects)
     rows = [[Path(paths[0]).parent.name, *figures(reports[0]), *["–"] * 6]]
     for path, report, file in zip(paths[1:], reports[1:], files[1:]):

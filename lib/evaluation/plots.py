@@ -11,6 +11,8 @@ from lib import images
 from lib.files import replacing
 
 matplotlib.use("Agg")
+# names of people, sets and expressions may hold a $, which would begin a formula
+matplotlib.rcParams["text.parse_math"] = False
 from matplotlib import pyplot  # noqa: E402  the backend is chosen first
 
 WIDTH = 4.8  # inches; at DOTS an inch twice the width of a phone's screen
@@ -45,7 +47,7 @@ def bars(path, names, series, title, bounds=None, limits=None):
     for i, (label, values) in enumerate(series.items()):
         at = np.arange(len(names)) + (i - (len(series) - 1) / 2) * thick
         lengths = np.array([np.nan if value is None else value for value in values], float)
-        axes.barh(at, lengths, thick * 0.92, label=label, color=COLOURS[i])
+        axes.barh(at, lengths, thick * 0.92, label=shown(label), color=colour(i))
         for y, value, pair in zip(at, lengths, (bounds or {}).get(label) or []):
             if pair and value == value:
                 axes.plot(pair, [y, y], color="black", linewidth=0.9, solid_capstyle="butt")
@@ -59,6 +61,16 @@ def bars(path, names, series, title, bounds=None, limits=None):
     if len(series) > 1:
         below(axes, series, 0.4 / figure.get_figheight())
     save(figure, path)
+
+
+def colour(k):
+    """The k-th colour; they begin anew after the last."""
+    return COLOURS[k % len(COLOURS)]
+
+
+def shown(label):
+    """A label as a legend shows it: matplotlib leaves out those that begin with _."""
+    return f" {label}" if label.startswith("_") else label
 
 
 def below(axes, names, gap):
@@ -75,12 +87,12 @@ def matrices(path, names, pictures, signed=()):
     figure, axes = canvas(len(pictures), 4.3 * len(pictures))
     for axis, (title, matrix) in zip(axes, pictures.items()):
         low, colours = (-1, "RdBu_r") if title in signed else (0, "viridis")
-        shown = axis.imshow(matrix, vmin=low, vmax=1, cmap=colours)
+        drawn = axis.imshow(matrix, vmin=low, vmax=1, cmap=colours)
         axis.set_title(title, fontsize=9)
         axis.set_xticks(range(len(names)), names, rotation=90, fontsize=7)
         axis.set_yticks(range(len(names)), names, fontsize=7)
         axis.set_facecolor("#eeeeee")
-        figure.colorbar(shown, ax=axis, shrink=0.75).ax.tick_params(labelsize=7)
+        figure.colorbar(drawn, ax=axis, shrink=0.75).ax.tick_params(labelsize=7)
     save(figure, path)
 
 
@@ -106,17 +118,18 @@ def reliability(path, curves, labels):
     many readings each bin has. labels: (x, y)."""
     figure, (axes, number) = canvas(2, 4.6, height_ratios=(3, 1), sharex=True)
     axes.plot([0, 1], [0, 1], color="#888888", linewidth=0.8, linestyle="--")
-    for (label, found), colour in zip(curves.items(), COLOURS):
+    for (label, found), tone in zip(curves.items(), COLOURS):
         rows = [row for row in found["bins"] if row["n"]]
         ece = "undefined" if found["ece"] is None else f"{found['ece']:.3f}"
         axes.plot([row["score"] for row in rows], [row["truth"] for row in rows], "o-",
-                  color=colour, markersize=4, label=f"{label}, error {ece}")
+                  color=tone, markersize=4, label=f"{label}, error {ece}")
         number.step([row["from"] for row in found["bins"]] + [1],
                     [row["n"] for row in found["bins"]] + [found["bins"][-1]["n"]], where="post",
-                    color=colour)
+                    color=tone)
     axes.set_ylabel(labels[1], fontsize=8)
     axes.legend(fontsize=8, frameon=False, loc="upper left")
     number.set_yscale("symlog", linthresh=1)
+    number.yaxis.set_major_formatter("{x:,.0f}")  # its own writes formulas: $10^2$
     number.set_xlabel(labels[0], fontsize=8)
     number.set_ylabel("readings", fontsize=8)
     for axis in (axes, number):
@@ -147,8 +160,8 @@ def circumplex_points(path, groups):
     """Points (label -> [N,2]) on the circumplex, in one picture."""
     figure, (axis,) = canvas(height=4.8)
     circumplex(axis)
-    for (label, points), colour in zip(groups.items(), COLOURS):
-        axis.scatter(*points.T, s=7, alpha=0.45, color=colour, linewidths=0, label=label)
+    for (label, points), tone in zip(groups.items(), COLOURS):
+        axis.scatter(*points.T, s=7, alpha=0.45, color=tone, linewidths=0, label=label)
     axis.legend(fontsize=8, frameon=False, loc="upper center", ncols=len(groups),
                 bbox_to_anchor=(0.5, 1.1), markerscale=2)
     save(figure, path)
@@ -159,9 +172,9 @@ def circumplex_density(path, groups):
     figure, axes = canvas(len(groups), 4.3 * len(groups))
     for axis, (label, points) in zip(axes, groups.items()):
         circumplex(axis)
-        shown = axis.hexbin(*points.T, gridsize=24, extent=(-1, 1, -1, 1), mincnt=1, cmap="viridis")
+        drawn = axis.hexbin(*points.T, gridsize=24, extent=(-1, 1, -1, 1), mincnt=1, cmap="viridis")
         axis.set_title(label, fontsize=9)
-        figure.colorbar(shown, ax=axis, shrink=0.75, label="images").ax.tick_params(labelsize=7)
+        figure.colorbar(drawn, ax=axis, shrink=0.75, label="images").ax.tick_params(labelsize=7)
     save(figure, path)
 
 
@@ -203,7 +216,8 @@ def histograms(path, groups, label, bins=20, limits=(-1, 1)):
     figure, axes = canvas(len(groups), 2.5 * len(groups) + 0.4)
     for axis, (title, sets) in zip(axes, groups.items()):
         edges = np.linspace(*limits, bins + 1)
-        axis.hist(list(sets.values()), edges, label=list(sets), color=COLOURS[:len(sets)])
+        axis.hist(list(sets.values()), edges, label=list(map(shown, sets)),
+                  color=[colour(k) for k in range(len(sets))])
         axis.set_title(title, fontsize=9)
         axis.set_ylabel(label, fontsize=8)
         axis.grid(axis="y", alpha=0.3)
@@ -239,16 +253,17 @@ def clouds(path, points, colourings):
         axis.set_xticks([])
         axis.set_yticks([])
         if isinstance(values, tuple):
-            shown = scatter(axis, points, values[0], s=9)
-            bar = figure.colorbar(shown, ax=axis, shrink=0.75, label=values[1])
+            drawn = scatter(axis, points, values[0], s=9)
+            bar = figure.colorbar(drawn, ax=axis, shrink=0.75, label=values[1])
             bar.ax.tick_params(labelsize=7)
             continue
         names = np.array(values)
         found, counts = np.unique(names, return_counts=True)
-        shown = found[np.argsort(-counts, kind="stable")][:len(COLOURS) - 1]
-        axis.scatter(*points[~np.isin(names, shown)].T, s=7, color=UNLABELLED, linewidths=0)
-        for name, colour in zip(shown, COLOURS):
-            axis.scatter(*points[names == name].T, s=11, color=colour, linewidths=0, label=name)
+        frequent = found[np.argsort(-counts, kind="stable")][:len(COLOURS) - 1]
+        axis.scatter(*points[~np.isin(names, frequent)].T, s=7, color=UNLABELLED, linewidths=0)
+        for k, name in enumerate(frequent):
+            axis.scatter(*points[names == name].T, s=11, color=colour(k), linewidths=0,
+                         label=shown(str(name)))
         axis.legend(fontsize=7, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.02),
                     ncols=2, markerscale=1.5)
     save(figure, path)
@@ -307,8 +322,8 @@ def sheet(path, names, pairs, shown_of_each=3):
     size = pairs.pictures["source"].shape[1]
     rows = []
     for name in names:
-        shown = [i for i, target in enumerate(pairs.target_au) if target == name][:shown_of_each]
-        cells = [pairs.pictures[kind][i] for i in shown for kind in ("source", "edited", "true")]
+        first = [i for i, target in enumerate(pairs.target_au) if target == name][:shown_of_each]
+        cells = [pairs.pictures[kind][i] for i in first for kind in ("source", "edited", "true")]
         rows.append([caption(name, size), *cells])
     header = [caption(text, size) for text in ("", *("source", "edited", "true") * shown_of_each)]
     images.save(path, images.sheet([header[:max(map(len, rows))], *rows], scale=max(1, 96 // size)))

@@ -6,6 +6,7 @@ their table 2, the nine cells are their figure 5. Means are over AUs, then over 
 deviation, divided by n - 1). The paper's own table and figure are pictures; what its text says of
 them is in published.csv.
 """
+from lib.cli import BadInput
 from lib.evaluation import published
 from lib.evaluation.metrics import mean
 
@@ -46,9 +47,14 @@ def paper():
 
 
 def by_pose(report):
-    """{(yaw, pitch): cell of the report}, degrees."""
-    return {tuple(float(cell["at"][name]) for name in COLUMNS): cell
-            for cell in report["by"]["cells"]}
+    """{(yaw, pitch): cell of the report}, degrees; BadInput where a pose is no number."""
+    try:
+        return {tuple(float(cell["at"][name]) for name in COLUMNS): cell
+                for cell in report["by"]["cells"]}
+    except ValueError as error:
+        where = report.get("data", {}).get("path", "a report")
+        raise BadInput(f"{where}: a yaw or pitch of --by is no number of degrees ({error}); fill "
+                       "these cells and evaluate again") from None
 
 
 def frontal(names, cells, title, markdown, spread):

@@ -149,20 +149,14 @@ def read_one(model, data, batch, default, reference):
         out.real = outputs["real"]
     if model.aus:
         out.au = au_scores(model, outputs)
-        out.thresholds = stored_thresholds(model, "au", default)
+        out.thresholds = onnx_runtime.stored_thresholds(model, "au", default)
     if model.reads_presence:
         out.presence_aus, out.presence = model.aus, outputs["au_present"]
-        out.presence_thresholds = stored_thresholds(model, "au_present", default)
+        out.presence_thresholds = onnx_runtime.stored_thresholds(model, "au_present", default)
     for values in (out.presence, out.valence_arousal, out.expression):
         if values is not None:
             check_finite(model, values)
     return out
-
-
-def stored_thresholds(model, output, default):
-    """Thresholds [A] of an AU output, `au` or `au_present`; `default` where none is stored."""
-    stored = model.meta.get(THRESHOLDS[output]) or {}
-    return np.array([stored.get(name, default) for name in model.aus])
 
 
 def au_scores(model, outputs):

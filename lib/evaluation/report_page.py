@@ -29,6 +29,8 @@ def write(folder, out, table, data, reading):
               "the model's own thresholds decide what counts as present.")
     if "au" in out:
         action_units(page, out)
+    if "au_present" in out:
+        presence(page, out)
     if "va" in out:
         valence_arousal(page, table, data)
     if "expression" in out:
@@ -43,6 +45,8 @@ def headline(out):
     wanted = {
         "F1 of AUs": ("au", "mean", "f1"), "False discovery rate of AUs": ("au", "mean", "fdr"),
         "ICC(3,1) of AUs": ("au", "mean", "icc"), "Correlation of AUs": ("au", "mean", "pcc"),
+        "F1 of AUs, output au_present": ("au_present", "mean", "f1"),
+        "False discovery rate of AUs, output au_present": ("au_present", "mean", "fdr"),
         "CCC of valence": ("va", "valence", "ccc"), "CCC of arousal": ("va", "arousal", "ccc"),
         "Equal signs of valence": ("va", "valence", "sign_agreement"),
         "Equal signs of arousal": ("va", "arousal", "sign_agreement"),
@@ -63,27 +67,19 @@ def number(value):
     return "undefined" if value is None else f"{value:.3f}"
 
 
+PRESENCE = {"f1": "F1", "fdr": "false discovery rate"}
+OF_PRESENCE = ("F1: higher is better. False discovery rate: lower is better. Black lines are 95 % "
+               "intervals over people. A bar without length is 0 or undefined.")
+
+
 def action_units(page, out):
     """Bars an AU with intervals, co-activation, reliability."""
-    per_au, bounds = out["au"]["per_au"], out["intervals"]["au"]["per_au"]
-    names = list(per_au)
-    for name, metrics, title, caption in (
-        ("au_bars.png", {"f1": "F1", "fdr": "false discovery rate"}, "Presence of action units",
-         "F1: higher is better. False discovery rate: lower is better. Black lines are 95 % "
-         "intervals over people. A bar without length is 0 or undefined."),
-        ("au_levels.png", {"icc": "ICC(3,1)", "pcc": "correlation"}, "Intensity of action units",
-         "How far readings follow the true levels; 1 is best. A missing bar is an AU "
-         "without varying levels.")
-    ):
-        if all(per_au[au].get(metric) is None for au in names for metric in metrics):
-            continue
-        plots.bars(page.folder / name, names, {label: [per_au[au].get(metric) for au in names]
-                                               for metric, label in metrics.items()},
-                   f"{out['n']} images", {label: [bounds[au].get(metric) for au in names]
-                                          for metric, label in metrics.items()})
-        first = next(iter(metrics))
-        page.picture(name, title, f"Bars of {' and '.join(metrics.values())} for each AU. "
-                                  f"{best_and_worst(per_au, first)}", caption)
+    names = list(out["au"]["per_au"])
+    au_bars(page, out, "au", "au_bars.png", PRESENCE, "Presence of action units", OF_PRESENCE)
+    au_bars(page, out, "au", "au_levels.png", {"icc": "ICC(3,1)", "pcc": "correlation"},
+            "Intensity of action units",
+            "How far readings follow the true levels; 1 is best. An AU whose true levels do not "
+            "vary has an ICC of 0 and no correlation.")
     coactivation(page, out["au"]["coactivation"], names)
     calibration = out["au"]["calibration"]
     plots.reliability(page.folder / "au_reliability.png",
@@ -97,6 +93,37 @@ def action_units(page, out):
                  f"that of presence {number(calibration['presence']['ece'])}.",
                  "On the dashed line a reading means what it says. A model of levels should "
                  "follow it with the mean level, a model of occurrences with the share present.")
+
+
+def presence(page, out):
+    """The same of the output `au_present`, where a model reads presence beside levels: bars an AU
+    with intervals, reliability."""
+    au_bars(page, out, "au_present", "au_present_bars.png", PRESENCE,
+            "Presence of action units, output au_present",
+            "The model reads presence with an output of its own, beside levels. " + OF_PRESENCE)
+    calibration = out["au_present"]["calibration"]["presence"]
+    plots.reliability(page.folder / "au_present_reliability.png", {"share present": calibration},
+                      ("reading of au_present (a probability)", "truth at this reading"))
+    page.picture("au_present_reliability.png", "Reliability of the output au_present",
+                 "A curve of the true share of presence over the reading. The calibration error is "
+                 f"{number(calibration['ece'])}.", "On the dashed line a reading means what it "
+                 "says: of the readings of 0.7, say, 70 % are truly present.")
+
+
+def au_bars(page, out, section, name, metrics, title, caption):
+    """Bars of some metrics of a section's AUs with their intervals; nothing where all are
+    undefined.
+
+    section: of the report, `au` or `au_present`; metrics: {key: what it is called}."""
+    per_au, bounds = out[section]["per_au"], out["intervals"][section]["per_au"]
+    names = list(per_au)
+    if all(per_au[au].get(metric) is None for au in names for metric in metrics):
+        return
+    values, whiskers = ({label: [rows[au].get(metric) for au in names]
+                         for metric, label in metrics.items()} for rows in (per_au, bounds))
+    plots.bars(page.folder / name, names, values, f"{out['n']} images", whiskers)
+    page.picture(name, title, f"Bars of {' and '.join(metrics.values())} for each AU. "
+                              f"{best_and_worst(per_au, next(iter(metrics)))}", caption)
 
 
 def best_and_worst(per_au, metric):
@@ -118,11 +145,12 @@ def coactivation(page, found, names):
                     "prediction - truth": gap}, signed=("prediction - truth",))
     off = np.where(np.eye(len(names), dtype=bool) | np.isnan(gap), 0, np.abs(gap))
     row, column = np.unravel_index(off.argmax(), off.shape)
+    largest = (f"It is largest for {names[column]} given {names[row]}: {number(gap[row, column])}."
+               if off.any() else "No two AUs differ in it.")
     page.picture(
         "coactivation.png", "Which AUs occur together",
         "Three matrices: how often the AU of a column is present where that of the row is, "
-        f"in truth, in the predictions, and the difference. It is largest for {names[column]} "
-        f"given {names[row]}: {number(None if np.isnan(gap[row, column]) else gap[row, column])}.",
+        f"in truth, in the predictions, and the difference. {largest}",
         "Red: the model couples two AUs more than they are coupled in life. Grey: never seen."
     )
 
@@ -162,11 +190,15 @@ def video_traces(page, truth, said, data):
     column = next((name for name in ("video", "session") if any(data.text(name))), None)
     if column is None:
         return
-    names = np.array(data.text(column))
-    rows = {name: np.flatnonzero((names == name) & ~np.isnan(truth).all(1))
-            for name in dict.fromkeys(names) if name}
-    longest = max(rows, key=lambda name: len(rows[name]))
-    rows = rows[longest]
+    # a session may be called 1 for every person: who is in it belongs to its name
+    rows = {}
+    for row, one in enumerate(zip(data.text("subject"), data.text(column))):
+        if one[1] and not np.isnan(truth[row]).all():
+            rows.setdefault(one, []).append(row)
+    if not rows:
+        return
+    subject, name = longest = max(rows, key=lambda one: len(rows[one]))
+    rows, called = np.array(rows[longest]), f"{column} {name}" + (f" of {subject}" * bool(subject))
     if len(rows) < LEAST_FRAMES:
         return
     frames = data.text("frame")
@@ -176,10 +208,10 @@ def video_traces(page, truth, said, data):
     rows, time = rows[order], time[order]
     plots.traces(page.folder / "va_traces.png", time,
                  {name: (truth[rows, k], said[rows, k])
-                  for k, name in enumerate(labels.VALENCE_AROUSAL)}, f"{column} {longest}")
+                  for k, name in enumerate(labels.VALENCE_AROUSAL)}, called)
     page.picture("va_traces.png", "A video over time",
                  f"Lines of true and predicted valence and arousal over the {len(rows)} images of "
-                 f"{column} {longest}.",
+                 f"{called}.",
                  f"The {column} with most images. The images stand in the order of "
                  + ("their frame numbers." if numbered else "the manifest."))
 
@@ -195,10 +227,11 @@ def expressions(page, out):
     counts = np.array(found["confusion"], float)
     np.fill_diagonal(counts, 0)
     row, column = np.unravel_index(counts.argmax(), counts.shape)
+    mistake = (f"The most frequent mistake is {names[row]} read as {names[column]}, "
+               f"{counts[row, column]:.0f} images." if counts.any() else "There is no mistake.")
     page.picture("confusion.png", "Expressions",
                  "A table of counts, truth from top to bottom and reading from left to right. "
-                 f"Accuracy is {number(found['accuracy'])}. The most frequent mistake is "
-                 f"{names[row]} read as {names[column]}, {counts[row, column]:.0f} images.",
+                 f"Accuracy is {number(found['accuracy'])}. {mistake}",
                  "Dark squares off the diagonal are what the model confuses.")
     plots.bars(page.folder / "expression_bars.png", names,
                {"F1": [found["f1"][name] for name in names]},
@@ -311,10 +344,13 @@ def worst(out, table, reading):
     return [*kinds, classes]
 
 
+ONE_OF = {"au": "AU", "expression": "expression", "va": "dimension"}  # kinds of edits
+
+
 def edits(folder, out, pairs):
     """The page of a generator: bars an AU, and a sheet of source, edited and true images."""
     page = Page(folder, "What the generator edits")
-    per_au = out["edits"]["per_au"]
+    per_au, called = out["edits"]["per_au"], ONE_OF[out["protocol"]["kind"]]
     page.text(f"Model: {out['model']['path']}. Data: {out['data']['path']}, {out['n']} pairs. "
               f"Judge: {out['judge']['path']}.")
     plots.bars(page.folder / "edit_bars.png", list(per_au),
@@ -322,14 +358,15 @@ def edits(folder, out, pairs):
                 "leakage / rise": [row["leakage_ratio"] for row in per_au.values()],
                 "L1 / unedited's": [row["l1_ratio"] for row in per_au.values()]},
                f"{out['n']} pairs")
-    page.picture("edit_bars.png", "Edits of each AU",
-                 "Bars of fulfilment, leakage and distance for each AU. "
+    page.picture("edit_bars.png", f"Edits of each {called}",
+                 f"Bars of fulfilment, leakage and distance for each {called}. "
                  f"{best_and_worst(per_au, 'fulfilment')}",
                  "Fulfilment 1 is the true rise in the judge's reading. "
-                 "Leakage is what other AUs are off by. L1 is the distance to the true image, "
+                 "Leakage is what the readings of others are off by. "
+                 "L1 is the distance to the true image, "
                  "divided by that of the unedited one.")
     plots.sheet(page.folder / "sheet.png", list(per_au), pairs)
     page.picture("sheet.png", "Edited images",
-                 "Rows of faces, one row for each AU: source, edited and true image.",
+                 f"Rows of faces, one row for each {called}: source, edited and true image.",
                  "The edited image should look like the true one beside it.")
     page.write()

@@ -19,7 +19,7 @@ embedding (lib.evaluation.identity), and distances there are d = 1 - cos(f, f').
 """
 import numpy as np
 
-from lib import images
+from lib import images, onnx_runtime
 from lib.cli import BadInput, note
 from lib.evaluation import bootstrap, classifier_report, metrics
 from lib.labels import VALENCE_AROUSAL
@@ -30,6 +30,7 @@ COARSE = 8
 COLLAPSED = 0.5
 COMPARED = 64       # samples, and real images, that collapse is looked for in
 LEAST_OF_CLASS = 2  # images of a class that have a distance among them
+LEAST = 3           # images of a set, for a spread and a nearest other
 
 
 def distances(one, other):
@@ -74,6 +75,8 @@ def frechet(one, other):
 def entropy(probabilities):
     """Entropy of the classes named most likely in N images, divided by log E: [N,E] -> [0, 1]."""
     counts = np.bincount(probabilities.argmax(1), minlength=probabilities.shape[1])
+    if len(counts) < 2:
+        return float("nan")  # log 1 is 0
     shares = counts[counts > 0] / counts.sum()
     return float(-(shares * np.log(shares)).sum() / np.log(probabilities.shape[1]) + 0.0)
 
@@ -145,8 +148,9 @@ def condition(reader, data, outputs):
         out["expression"] = {"mean_recall": float(np.mean(list(recalls.values()))),
                              "recall": recalls, **section}
     shared = [name for name in reader.aus if name in data.columns and any(data.columns[name])]
-    if shared and "au" in outputs:
-        scores = outputs["au"][:, [reader.aus.index(name) for name in shared]]
+    if shared and {"au", "au_level"} & set(outputs):
+        columns = [reader.aus.index(name) for name in shared]
+        scores = onnx_runtime.au_scores(reader, outputs)[:, columns]
         values = {name: metrics.pcc(data.numbers(name), scores[:, k])
                   for k, name in enumerate(shared)}
         defined = [value for value in values.values() if value is not None and value == value]
@@ -172,6 +176,10 @@ def measure(samples, real, training, reader, identity, batch=64, inception=None)
 
     samples, real, training: manifests (of generated, held-out real and training images); reader,
     identity, inception: lib.onnx_runtime.Model, inception None for no FID."""
+    for data in (samples, real, training):
+        if len(data) < LEAST:
+            raise BadInput(f"{data.name}: has {len(data)} image{'s' * (len(data) > 1)}; how much "
+                           f"images differ needs {LEAST} or more")
     pictures = load(samples)
     held_out, learnt = load(real, pictures.shape[1]), load(training, pictures.shape[1])
     read = [reader.predict(part, batch, what="reading") for part in (pictures, held_out)]

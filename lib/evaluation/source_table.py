@@ -95,7 +95,6 @@ class Test:
         self.name, self.first = name, predictions(members, name)
         self.check_images(self.first)
         self.people = bootstrap.People.of(self.first[0].subjects)
-        self.resampled, self.point = self.icc(self.first)
 
     def check_images(self, files):
         """BadInput where one of the files has other images than the first of the table."""
@@ -107,12 +106,13 @@ class Test:
                 )
 
     def icc(self, files):
-        """(mean over files of the ICC of each resample [B], the same of the whole test)."""
-        each = [paired.numbers(file, self.people) for file in files]
-        return (
-            paired.averaged(each)["ICC"],
-            paired.averaged([paired.point(file) for file in files])["ICC"],
-        )
+        """Of the mean ICC over files and that over those of the first condition: (each resample
+        [B], the whole test) of either, over the same AUs."""
+        both = paired.alike([*files, *self.first])
+        resampled, point = paired.numbers_of_all(both, self.people), paired.points(both)
+        parts = slice(len(files)), slice(len(files), None)
+        return [(paired.averaged(resampled[part])["ICC"], paired.averaged(point[part])["ICC"])
+                for part in parts]
 
     def head(self):
         """Headings."""
@@ -129,11 +129,11 @@ class Test:
         if [file.name for file in files] == [file.name for file in self.first]:
             return [*out, "–", "–"]
         self.check_images(files)
-        resampled, point = self.icc(files)
-        bounds = bootstrap.difference(resampled, self.resampled, self.people)["interval"]
+        (resampled, point), (of_first, point_of_first) = self.icc(files)
+        bounds = bootstrap.difference(resampled, of_first, self.people)["interval"]
         return [
             *out,
-            f"{point - self.point:+.3f}",
+            f"{point - point_of_first:+.3f}",
             " to ".join(f"{bound:+.3f}" for bound in bounds) if bounds else "undefined",
         ]
 
