@@ -1,11 +1,18 @@
 """Running the scripts as a user does: another process, its streams and exit status."""
+import contextlib
+import io
 import os
 import re
 import signal
 import subprocess
 import sys
 import time
+import unittest.mock
 from pathlib import Path
+
+import pytest
+
+from lib import cli
 
 ROOT = Path(__file__).parents[1]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
@@ -69,8 +76,6 @@ def fail(status, mentions, script, *arguments, **keywords):
 
 def call(main, capsys, *arguments):
     """Run a script's main() in this process, which is quicker: (exit status, stdout, stderr)."""
-    from lib import cli
-
     old = sys.argv
     sys.argv = [main.__module__ + ".py", *map(str, arguments)]
     try:
@@ -82,6 +87,40 @@ def call(main, capsys, *arguments):
     out, err = capsys.readouterr()
     assert "Traceback" not in err
     return status, out, err
+
+
+def here(main, *arguments):
+    """As `call`, for fixtures and functions that have no capsys."""
+    out, err = io.StringIO(), io.StringIO()
+    line = [main.__module__ + ".py", *map(str, arguments)]
+    # a fixture of a module begins before tests/conftest.py looks at the handlers
+    handlers = {signum: signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with (unittest.mock.patch.object(sys, "argv", line), contextlib.redirect_stdout(out),
+              contextlib.redirect_stderr(err), pytest.raises(SystemExit) as left):
+            cli.run(main)
+    finally:
+        for signum, handler in handlers.items():
+            signal.signal(signum, handler)
+    assert "Traceback" not in err.getvalue()
+    return left.value.code, out.getvalue(), err.getvalue()
+
+
+def succeed_here(main, *arguments):
+    """As `succeed`, in this process, which need not import everything once more."""
+    status, out, err = here(main, *arguments)
+    assert status == 0, err
+    return out, err
+
+
+def fail_here(status, mentions, main, *arguments):
+    """As `fail`, in this process."""
+    found, out, err = here(main, *arguments)
+    assert found == status, (found, err)
+    assert len(err.splitlines()) == 1, err
+    assert not out
+    for text in [mentions] if isinstance(mentions, str) else mentions:
+        assert text in err, err
 
 
 def files(folder):

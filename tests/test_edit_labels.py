@@ -4,8 +4,9 @@ import json
 import models
 import numpy as np
 import pytest
+from commands import fail_here, succeed_here
 
-from commands import fail, succeed
+import evaluate
 from lib import manifest
 
 CLASSES = ["neutral", "anger", "sadness", "happiness"]
@@ -21,9 +22,9 @@ def pictures(place, sources, trues):
 
 
 def report(place, *more):
-    text, _ = succeed("evaluate.py", "--model", place / "generator.onnx",
-                      "--pairs", place / "pairs.csv", "--judge", place / "judge.onnx",
-                      "--report", place / "plots", *more)
+    text, _ = succeed_here(evaluate.main, "--model", place / "generator.onnx",
+                           "--pairs", place / "pairs.csv", "--judge", place / "judge.onnx",
+                           "--report", place / "plots", *more)
     return json.loads(text)
 
 
@@ -98,9 +99,9 @@ def test_what_does_not_fit_is_one_line(tmp_path):
     models.generator(tmp_path / "generator.onnx", aus=CLASSES, size=16,
                      labels={"aus": [], "expressions": CLASSES})
     models.classifier(tmp_path / "judge.onnx", size=16, only=["au"])
-    line = ["evaluate.py", "--model", tmp_path / "generator.onnx",
+    line = [evaluate.main, "--model", tmp_path / "generator.onnx",
             "--pairs", tmp_path / "pairs.csv", "--judge", tmp_path / "judge.onnx"]
     manifest.write(tmp_path / "pairs.csv", {**columns, "target_AU12": [1.0]})
-    fail(3, "no column target_AUxx, target_expression", *line)
+    fail_here(3, "no column target_AUxx, target_expression", *line)
     manifest.write(tmp_path / "pairs.csv", {**columns, "target_expression": ["anger"]})
-    fail(3, "has no output 'expression'", *line)
+    fail_here(3, "has no output 'expression'", *line)

@@ -1,14 +1,15 @@
 """Image quality of edits, the value asked, the person, and the sheet of several editors."""
 import json
 
+import models
 import numpy as np
 import onnx
 import pytest
+from commands import fail_here, succeed_here
 
-import models
-from commands import fail, succeed
+import evaluate
 from lib import images, manifest
-from lib.evaluation import edit_report, image_quality
+from lib.evaluation import edit_report, edit_sheet, image_quality
 from lib.onnx_runtime import Model
 
 
@@ -70,8 +71,8 @@ def test_the_report_says_value_quality_and_person(tmp_path):
     pairs = pairs_of_one_au(tmp_path)
     editor = models.generator(tmp_path / "g.onnx", size=16)
     judge = models.classifier(tmp_path / "judge.onnx", size=16)
-    given = ("evaluate.py", "--model", editor, "--pairs", pairs, "--judge", judge)
-    report = json.loads(succeed(*given, "--identity", judge)[0])
+    given = (evaluate.main, "--model", editor, "--pairs", pairs, "--judge", judge)
+    report = json.loads(succeed_here(*given, "--identity", judge)[0])
     row, summary = report["edits"]["per_au"]["AU12"], report["edits"]["summary"]
     # asked for 0.1 to 0.4, which the edit shows; the true images show twice that
     assert row["asked"]["edited"]["pcc"] == pytest.approx(1, abs=1e-3)
@@ -87,12 +88,12 @@ def test_the_report_says_value_quality_and_person(tmp_path):
     assert row["change"] == {"asked": pytest.approx(255 * 0.25 / 4, abs=0.1), "nothing_asked": 0}
     assert summary["quality"] == quality and summary["asked"] == row["asked"]
     assert report["protocol"]["identity"]["path"] == str(judge)
-    plain = json.loads(succeed(*given)[0])
+    plain = json.loads(succeed_here(*given)[0])
     assert plain["edits"]["summary"]["person"] == {} and plain["protocol"]["identity"] is None
     folder = tmp_path / "quick" / "toy" / "stripes" / "seed1"
     folder.mkdir(parents=True)
     (folder / "report.json").write_text(json.dumps(report))
-    table, _ = succeed("evaluate.py", "--compare", folder / "report.json")
+    table, _ = succeed_here(evaluate.main, "--compare", folder / "report.json")
     assert "### toy: edits of AUs against true images" in table
     cells = quality_row(table)
     assert cells["PSNR outside, dB"] == cells["PSNR outside, unedited"] == "60.0"
@@ -126,14 +127,14 @@ def test_tables_say_what_is_edited_and_what_was_not_measured(tmp_path):
     pairs = pairs_of_one_au(tmp_path)
     editor = models.generator(tmp_path / "g.onnx", size=16)
     judge = models.classifier(tmp_path / "judge.onnx", size=16)
-    report = json.loads(succeed("evaluate.py", "--model", editor, "--pairs", pairs,
-                                "--judge", judge)[0])
+    report = json.loads(succeed_here(evaluate.main, "--model", editor, "--pairs", pairs,
+                                     "--judge", judge)[0])
     folder = tmp_path / "quick" / "toy" / "generators" / "stripes" / "seed1"
     folder.mkdir(parents=True)
     for name in ("report", "report_aus"):
         (folder / f"{name}.json").write_text(json.dumps(report))
         report["edits"]["summary"].pop("change", None)
-    text, _ = succeed("evaluate.py", "--compare", *folder.glob("*.json"))
+    text, _ = succeed_here(evaluate.main, "--compare", *folder.glob("*.json"))
     headings = [line for line in text.splitlines() if line.startswith("#")]
     more = "value asked, image quality, change, person"
     assert headings == [
@@ -153,8 +154,8 @@ def test_the_papers_figures_stand_below_both_arms(tmp_path):
     pairs = pairs_of_one_au(tmp_path)
     judge = models.classifier(tmp_path / "judge.onnx", size=16)
     editor = models.generator(tmp_path / "g.onnx", size=16)
-    edits, _ = succeed("evaluate.py", "--model", editor, "--pairs", pairs, "--judge", judge)
-    read, _ = succeed("evaluate.py", "--model", judge, "--test", pairs)
+    edits, _ = succeed_here(evaluate.main, "--model", editor, "--pairs", pairs, "--judge", judge)
+    read, _ = succeed_here(evaluate.main, "--model", judge, "--test", pairs)
     reports = []
     for name in ("ganimation", "ganimation-no-pairs"):
         for place, text in ((f"{name}-g1", read), (f"generators/{name}", edits)):
@@ -162,7 +163,7 @@ def test_the_papers_figures_stand_below_both_arms(tmp_path):
             path.parent.mkdir(parents=True)
             path.write_text(text)
             reports.append(path)
-    text, _ = succeed("evaluate.py", "--compare", *reports)
+    text, _ = succeed_here(evaluate.main, "--compare", *reports)
     of_edits, of_readings = (
         next(line for line in text.splitlines() if line.startswith("Niinuma") and name in line)
         for name in ("SSIM", "ICC"))
@@ -171,7 +172,7 @@ def test_the_papers_figures_stand_below_both_arms(tmp_path):
         "idiosyncratic loss) and 0.525 (ganimation-no-pairs, without the idiosyncratic loss).")
     assert "SSIM 0.835 (ganimation, " in of_edits and "0.824 (ganimation-no-pairs, " in of_edits
     assert "FID 4.88 (ganimation, " in of_edits and "5.94 (ganimation-no-pairs, " in of_edits
-    alone, _ = succeed("evaluate.py", "--compare", *reports[:2])
+    alone, _ = succeed_here(evaluate.main, "--compare", *reports[:2])
     assert "Niinuma" not in alone
 
 
@@ -179,8 +180,8 @@ def test_a_sheet_has_a_row_an_editor_and_a_column_a_condition(tmp_path):
     pairs = pairs_of_one_au(tmp_path)
     editors = [models.generator(tmp_path / "all.onnx", size=16),
                models.generator(tmp_path / "two.onnx", ["AU12", "AU43"], size=16)]
-    sheet = ("-m lib.evaluation.edit_sheet", "--models", *editors, "--images", pairs, "--level", 1)
-    _, said = succeed(*sheet, "--out", tmp_path / "sheet.png", "--scale", 1)
+    sheet = (edit_sheet.main, "--models", *editors, "--images", pairs, "--level", 1)
+    _, said = succeed_here(*sheet, "--out", tmp_path / "sheet.png", "--scale", 1)
     assert "columns the image, AU01, AU02, AU12, AU26, AU43" in said
     picture = images.load(str(tmp_path / "sheet.png"))
     assert picture.shape == (16 * 2 + 2, 16 * 6 + 2 * 5, 3)
@@ -191,7 +192,7 @@ def test_a_sheet_has_a_row_an_editor_and_a_column_a_condition(tmp_path):
     assert np.array_equal(cell(0, 3), models.paint([0, 0, 1, 0], 16))
     assert np.array_equal(cell(1, 3), models.paint([1, 0], 16))
     assert (cell(0, 5) == 255).all() and (cell(1, 1) == 255).all()  # unknown to that editor
-    fail(3, "has 4 images", *sheet, "--row", 9, "--out", tmp_path / "no.png")
+    fail_here(3, "has 4 images", *sheet, "--row", 9, "--out", tmp_path / "no.png")
 
 
 def test_a_row_is_blank_where_an_editor_knows_no_column(tmp_path):
@@ -200,8 +201,8 @@ def test_a_row_is_blank_where_an_editor_knows_no_column(tmp_path):
     feelings = {"aus": [], "valence_arousal": True}
     editors = [models.generator(tmp_path / "aus.onnx", ["AU12", "AU43"], size=16),
                models.generator(tmp_path / "va.onnx", ["valence", "arousal"], 16, feelings)]
-    sheet = ("-m lib.evaluation.edit_sheet", "--models", *editors, "--images", pairs)
-    _, said = succeed(*sheet, "--out", tmp_path / "sheet.png", "--scale", 1)
+    sheet = (edit_sheet.main, "--models", *editors, "--images", pairs)
+    _, said = succeed_here(*sheet, "--out", tmp_path / "sheet.png", "--scale", 1)
     assert "columns the image, AU12, AU43" in said
     picture = images.load(str(tmp_path / "sheet.png"))
     assert picture.shape == (16 * 2 + 2, 16 * 3 + 2 * 2, 3)
@@ -259,8 +260,8 @@ def test_edits_of_expressions_by_hand(tmp_path):
     manifest.write(tmp_path / "pairs.csv", {
         "path": ["pairs.npy#0"] * 3, "true_path": [f"pairs.npy#{i}" for i in (1, 2, 1)],
         "expression": ["neutral"] * 3, "target_expression": ["happiness", "happiness", "anger"]})
-    report = json.loads(succeed("evaluate.py", "--model", editor, "--pairs", tmp_path / "pairs.csv",
-                                "--judge", judge, "--identity", judge)[0])
+    given = ("--model", editor, "--pairs", tmp_path / "pairs.csv", "--judge", judge)
+    report = json.loads(succeed_here(evaluate.main, *given, "--identity", judge)[0])
     row = report["edits"]["per_au"]["happiness"]
     assert row["n"] == 2 and row["rise"] == pytest.approx(1, abs=0.01)
     # one of the two true images shows too little to be read as happiness
@@ -270,7 +271,7 @@ def test_edits_of_expressions_by_hand(tmp_path):
     assert row["person"] == {"edited": 0, "true": 0, "other": None}
     assert row["quality"]["psnr_inside"]["edited"] < row["quality"]["psnr_inside"]["unedited"]
     (tmp_path / "report.json").write_text(json.dumps(report))
-    said = succeed("evaluate.py", "--compare", tmp_path / "report.json")[0]
+    said = succeed_here(evaluate.main, "--compare", tmp_path / "report.json")[0]
     headings, cells = (next(line for line in said.split("\n") if word in line).split("|")
                        for word in ("read as asked", "| 100 "))
     place = next(i for i, heading in enumerate(headings) if "read as asked" in heading)

@@ -5,29 +5,24 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import models
 import numpy as np
 import pytest
+from commands import ROOT, here, succeed
 
 import evaluate as evaluate_script
 from lib import manifest
-from lib.evaluation import comparison, edit_report, edit_targets, reading
 from lib.cli import BadInput
-
-ROOT = Path(__file__).parents[1]
+from lib.evaluation import comparison, edit_report, edit_targets, reading
 
 
 def evaluate(*arguments, status=0):
-    """Run the script; returns (stdout, stderr)."""
-    done = subprocess.run([sys.executable, "evaluate.py", *map(str, arguments)], cwd=ROOT,
-                          capture_output=True, text=True,
-                          env={**os.environ, "OMP_NUM_THREADS": "1"})
-    assert done.returncode == status, done.stderr
-    assert "Traceback" not in done.stderr
-    return done.stdout, done.stderr
+    """Run the script in this process; returns (stdout, stderr)."""
+    found, out, said = here(evaluate_script.main, *arguments)
+    assert found == status, said
+    return out, said
 
 
 @pytest.fixture(scope="module")
@@ -348,7 +343,7 @@ def test_help_is_quick():
     times = []
     for _ in range(3):
         before = os.times()
-        evaluate("--help")
+        succeed("evaluate.py", "--help")
         after = os.times()
         times.append(after.children_user + after.children_system
                      - before.children_user - before.children_system)

@@ -4,6 +4,7 @@ they were.
 Each script is a healthy command line with one part made bad. Scripts run in this process, which
 saves seconds.
 """
+import contextlib
 import importlib
 import json
 import os
@@ -19,6 +20,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from commands import ENVIRONMENT, ROOT, call, command, execute, here, interruptible
 from PIL import Image
 
 import evaluate
@@ -27,8 +29,7 @@ import pseudo_label
 import synthesize
 import train_classifier
 import train_generator
-from commands import ENVIRONMENT, ROOT, call, command, execute, interruptible
-from lib import balance, checkpoints, cli, classifiers, manifest
+from lib import balance, checkpoints, classifiers, cli, manifest
 from lib.datasets import importing, mnist_grid, split
 
 AUS = models.AUS
@@ -341,10 +342,15 @@ def test_stdout_on_a_full_disk(place, line):
     assert (done.returncode, done.stderr.splitlines()) == (3, said)
 
 
+@contextlib.contextmanager
 def small_disk():
-    """For Popen's preexec_fn: a file may grow to 2,000 bytes and then there is no more room, as on
-    a full disk."""
-    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
+    """A file may grow to 2,000 bytes and then there is no more room, as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, before[1]))
+    try:
+        yield
+    finally:  # pytest writes files of its own
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.parametrize("line, out", [
@@ -355,21 +361,20 @@ def small_disk():
     (EVALUATE[:5] + EVALUATE[-2:], "out/plots/"), (MERGE, "out/m.csv"),
     (SPLIT, "out/split/labelled.csv"), (MNIST, "out/grid/")
 ], ids=name)
-def test_files_on_a_full_disk(place, line, out):
+def test_files_on_a_full_disk(place, monkeypatch, line, out):
     # a CSV of more than 2,000 bytes
     many = "".join((place / "set.csv").read_text().partition("\n")[1:]) * 12
     (place / "set.csv").write_text((place / "set.csv").read_text().partition("\n")[0] + many)
     draw = np.random.default_rng(0)
     np.save(place / "set.npy", draw.integers(0, 256, (8, 32, 32, 3), np.uint8))
     before = {path: content for path, content in state(place).items() if content}
-    script = script_of(line)
-    done = subprocess.run(command(script, *line[1:]), cwd=place,
-                          env={**ENVIRONMENT, "PYTHONDONTWRITEBYTECODE": "1"},
-                          preexec_fn=small_disk, capture_output=True, text=True)
-    said = [text for text in done.stderr.splitlines() if "File too large" in text]
-    assert done.returncode == 3 and not done.stdout and len(said) == 1, done.stderr
-    assert out in said[0], done.stderr
-    assert said[0] == done.stderr.splitlines()[-1] and "tmp" not in said[0], done.stderr
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # no module is cut short
+    with small_disk():
+        status, shown, err = here(*line)
+    said = [text for text in err.splitlines() if "File too large" in text]
+    assert status == 3 and not shown and len(said) == 1, err
+    assert out in said[0], err
+    assert said[0] == err.splitlines()[-1] and "tmp" not in said[0], err
     after = state(place)
     assert {path: after.get(path) for path in before} == before
     assert not [path for path in after if "tmp" in path]

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 from commands import ENVIRONMENT, ROOT
+from test_termination import CUT, cut_short, history, sets, to_the_end  # noqa: F401 (a fixture)
 from torch.nn import functional as F
-from test_termination import CUT, history, run, sets  # noqa: F401 (a fixture)
 
 from lib import checkpoints
 
@@ -104,10 +104,12 @@ def test_batch_norm_is_that_of_one_process_half_by_half(sets, tmp_path, monkeypa
     arguments = ["train_classifier.py", *map(str, [*line, tmp_path / "one" / "c.pt"])]
     monkeypatch.setattr(sys, "argv", arguments)
     train_classifier.main()
-    for first, second in zip(history(tmp_path / "one"), history(tmp_path / "two")):
+    lines = [history(tmp_path / name) for name in ("one", "two")]
+    assert len(lines[0]) == 2
+    for first, second in zip(*lines, strict=True):
         for name in ("loss", "validation_loss"):
             assert second[name] == pytest.approx(first[name], rel=1e-4), name
-    one, two = (checkpoints.load(tmp_path / name / "c.pt") for name in ("one", "two"))
+    one, two = (checkpoints.load(tmp_path / name / "c.pt", "classifier") for name in ("one", "two"))
     assert any("running_mean" in name for name in one["weights"])
     for name, value in one["weights"].items():
         assert torch.allclose(value, two["weights"][name], atol=1e-4), name
@@ -122,8 +124,8 @@ def editor_of(sets, images):  # noqa: F811
 
 def test_cut_in_one_process_and_resumed_in_two(sets, tmp_path):  # noqa: F811
     line = editor_of(sets, 48)
-    assert run("train_generator.py", *line, tmp_path / "whole" / "g.pt")[0] == 0
-    status, said = run("train_generator.py", *line, tmp_path / "cut" / "g.pt", stop=4)
+    to_the_end("train_generator.py", *line, tmp_path / "whole" / "g.pt")
+    status, said = cut_short("train_generator.py", *line, tmp_path / "cut" / "g.pt", stop=4)
     assert status == 143 and "terminated" in said
     together(ROOT / "train_generator.py", *line, tmp_path / "cut" / "g.pt")
     same_histories(tmp_path / "whole", tmp_path / "cut")
@@ -139,8 +141,8 @@ def test_a_signal_to_one_of_two_processes_and_resumed_in_one(sets, tmp_path):  #
                           text=True)
     assert done.returncode and "terminated: saved after step 16" in done.stderr, done.stderr
     assert "exitcode  : 143" in done.stderr and "SIGABRT" not in done.stderr, done.stderr
-    assert run("train_generator.py", *line, tmp_path / "cut" / "g.pt")[0] == 0
-    assert run("train_generator.py", *line, tmp_path / "whole" / "g.pt")[0] == 0
+    for name in ("cut", "whole"):
+        to_the_end("train_generator.py", *line, tmp_path / name / "g.pt")
     same_histories(tmp_path / "whole", tmp_path / "cut")
 
 

@@ -9,18 +9,19 @@ import subprocess
 import sys
 import tracemalloc
 
+import models
 import numpy as np
 import onnxruntime
 import pytest
 import torch
+from commands import NO_TORCH, ROOT, fail_here, succeed_here
 
-import models
+import evaluate
+import export_onnx
 import train_generator
-from commands import NO_TORCH, ROOT, fail, succeed
-from lib import checkpoints, images, manifest, onnx_export
+from lib import checkpoints, generators, images, manifest, onnx_export
 from lib.cli import BadInput
 from lib.evaluation import identity, sample_report, sample_tables
-from lib import generators
 from lib.generators import (
     categorical_gan,
     conditional_gan,
@@ -33,7 +34,8 @@ from lib.generators import (
 from lib.generators.contract import SampleBatch
 from lib.generators.trainer import Trainer
 from lib.labels import Labels
-from lib.rendering import farm, plan as rendering_plan
+from lib.rendering import farm
+from lib.rendering import plan as rendering_plan
 from lib.training import History
 
 B = 6
@@ -633,9 +635,8 @@ def options_of(folder, name):
 
 
 def test_report_of_samples_by_hand(sample_set):
-    out, said = succeed(
-        "evaluate.py", *options_of(sample_set, "sampled"), "--report", sample_set / "report"
-    )
+    line = options_of(sample_set, "sampled")
+    out, said = succeed_here(evaluate.main, *line, "--report", sample_set / "report")
     found = json.loads(out)["samples"]
     assert found["condition"]["expression"]["recall"] == {"neutral": 1, "happiness": 0.25}
     assert found["condition_of_real"]["expression"]["mean_recall"] == 1
@@ -673,9 +674,11 @@ def test_aus_valence_and_arousal_of_samples_by_hand(tmp_path):
 
 
 def test_fid_is_named_only_with_inceptions_features(sample_set):
-    more = ["--inception", sample_set / "reader.onnx"]
-    found = json.loads(succeed("evaluate.py", *options_of(sample_set, "sampled"), *more)[0])
-    plain = json.loads(succeed("evaluate.py", *options_of(sample_set, "sampled"))[0])
+    line = options_of(sample_set, "sampled")
+    inception = ["--inception", sample_set / "reader.onnx"]
+    found, plain = (
+        json.loads(succeed_here(evaluate.main, *line, *more)[0]) for more in (inception, [])
+    )
     assert "frechet" not in found["samples"]
     assert found["samples"]["fid"]["samples"] == pytest.approx(
         plain["samples"]["frechet"]["samples"]
@@ -683,7 +686,7 @@ def test_fid_is_named_only_with_inceptions_features(sample_set):
 
 
 def test_repeated_samples_have_no_diversity(sample_set):
-    out, said = succeed("evaluate.py", *options_of(sample_set, "constant"))
+    out, said = succeed_here(evaluate.main, *options_of(sample_set, "constant"))
     found = json.loads(out)["samples"]
     assert found["diversity"]["ratio"] == pytest.approx(0, abs=1e-6)
     assert found["collapse"]["collapsed"] and "collapsed" in said
@@ -694,7 +697,7 @@ def test_a_diversity_that_no_class_has_is_undefined(sample_set):
     rows = [([0.1, 0.5, 0.9, 0.1], "neutral"), ([0.9, 0.2, 0.3, 0.9], "happiness"),
             ([0.4, 0.8, 0.1, 0.4], "joy")]
     painted(sample_set, "single", rows, "")
-    out, said = succeed("evaluate.py", *options_of(sample_set, "single"))
+    out, said = succeed_here(evaluate.main, *options_of(sample_set, "single"))
     diversity = json.loads(out)["samples"]["diversity"]
     assert diversity["samples"] is None and diversity["ratio"] is None
     assert "diversity undefined, nearest" in said and "nan" not in said
@@ -722,9 +725,10 @@ def test_levels_of_samples_are_read_as_their_mean(tmp_path):
 
 def test_samples_need_their_companions_and_other_people(sample_set):
     arguments = options_of(sample_set, "sampled")
-    fail(2, "--samples needs --real", "evaluate.py", *arguments[:4], *arguments[8:])
+    alone = [*arguments[:4], *arguments[8:]]
+    fail_here(2, "--samples needs --real", evaluate.main, *alone)
     arguments[7] = sample_set / "real.csv"
-    fail(3, "share 1 subject", "evaluate.py", *arguments)
+    fail_here(3, "share 1 subject", evaluate.main, *arguments)
 
 
 def test_samples_are_measured_without_torch(sample_set):
@@ -776,7 +780,7 @@ def test_samplers_stand_in_one_table(tmp_path):
         report("gan", 2, None),
         report("gan", 1, None),
     ]
-    lines = succeed("evaluate.py", "--compare", *reports)[0].splitlines()
+    lines = succeed_here(evaluate.main, "--compare", *reports)[0].splitlines()
     cells = [
         [cell.strip() for cell in line.strip("|").split("|")]
         for line in lines
@@ -840,8 +844,8 @@ def test_identity_embedding_is_trained_and_exported(sample_set, tmp_path):
         "--threads",
         "1",
     ]
-    _, said = succeed(
-        "-m lib.evaluation.identity",
+    _, said = succeed_here(
+        identity.main,
         "--train",
         tmp_path / "train.csv",
         *fixed,
@@ -853,14 +857,15 @@ def test_identity_embedding_is_trained_and_exported(sample_set, tmp_path):
         tmp_path / "identity.pt",
     )
     assert "12 images of 4 people" in said and "of cases" in said
-    succeed("export_onnx.py", tmp_path / "identity.pt", "--out", tmp_path / "identity.onnx")
+    made = tmp_path / "identity.onnx"
+    succeed_here(export_onnx.main, tmp_path / "identity.pt", "--out", made)
     arguments = options_of(sample_set, "sampled")
-    arguments[3] = tmp_path / "identity.onnx"
-    succeed("evaluate.py", *arguments)
-    fail(
+    arguments[3] = made
+    succeed_here(evaluate.main, *arguments)
+    fail_here(
         3,
         "fewer than two people",
-        "-m lib.evaluation.identity",
+        identity.main,
         "--train",
         sample_set / "real.csv",
         *fixed,
@@ -1011,11 +1016,7 @@ def test_resumed_equals_uninterrupted_and_exports_agree(arch, face_sets, tmp_pat
 
 def check_real_as_real(model, test, whether):
     """evaluate.py reports the share of real images that a discriminator takes for real."""
-    line = ["--model", model, "--test", test]
-    done = subprocess.run(
-        [sys.executable, ROOT / "evaluate.py", *line], capture_output=True, text=True, check=True
-    )
-    found = json.loads(done.stdout)
+    found = json.loads(succeed_here(evaluate.main, "--model", model, "--test", test)[0])
     pictures = np.load(test.with_suffix(".npy"))
     session = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
     real = session.run(["real"], {session.get_inputs()[0].name: pictures})[0]
@@ -1025,23 +1026,8 @@ def check_real_as_real(model, test, whether):
 
 
 def test_two_processes_train_one_sampler(face_sets, tmp_path):
-    found = []
-    for count in (1, 2):
-        start = (
-            [sys.executable]
-            if count == 1
-            else [
-                sys.executable,
-                "-m",
-                "torch.distributed.run",
-                "--standalone",
-                "--nproc-per-node",
-                "2",
-            ]
-        )
-        line = [
-            *start,
-            ROOT / "train_generator.py",
+    def line(folder):
+        return [
             "--arch",
             "relativistic-sampler",
             "--train",
@@ -1049,7 +1035,7 @@ def test_two_processes_train_one_sampler(face_sets, tmp_path):
             "--validation",
             face_sets[1],
             "--out",
-            tmp_path / f"{count}" / "g.pt",
+            tmp_path / folder / "g.pt",
             "--epochs",
             "2",
             "--batch",
@@ -1069,21 +1055,22 @@ def test_two_processes_train_one_sampler(face_sets, tmp_path):
             "classifier_dropout=0",
             "together=1",
         ]
-        done = subprocess.run(
-            [str(part) for part in line],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
-        )
-        assert done.returncode == 0, done.stderr
-        lines = (tmp_path / f"{count}" / "history.jsonl").read_text().splitlines()
-        found.append(
-            (
-                [json.loads(text) for text in lines],
-                checkpoints.load_finished(tmp_path / f"{count}" / "g.pt"),
-            )
-        )
+
+    succeed_here(train_generator.main, *line("1"))
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    done = subprocess.run(
+        [sys.executable, *torchrun, ROOT / "train_generator.py", *map(str, line("2"))],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    found = []
+    for folder in "12":
+        lines = (tmp_path / folder / "history.jsonl").read_text().splitlines()
+        state = checkpoints.load_finished(tmp_path / folder / "g.pt")
+        found.append(([json.loads(text) for text in lines], state))
     (one, whole), (two, parts) = found
     # the classifier's batch norm sees half a batch in each process
     for first, second in zip(one, two, strict=True):

@@ -1,15 +1,17 @@
 """A generator that nobody knows but its own file and one line of the table, through train, export,
 synthesize, evaluate."""
 import json
-import subprocess
+import runpy
 import sys
 
 import models
 import numpy as np
 import pytest
+from commands import ROOT, succeed_here
 
-from commands import ENVIRONMENT, ROOT, succeed
-from lib import images, manifest
+import evaluate
+import synthesize
+from lib import generators, images, manifest
 
 TOY = '''
 from dataclasses import dataclass
@@ -63,21 +65,25 @@ class System(contract.System):
     def exports(self):
         return {"editor": contract.Editor(self.painter)}
 '''
-ADDED = """import runpy, sys
-sys.path.insert(0, sys.argv[1])
-from lib import generators
-generators.ARCHITECTURES["toy"] = "toy"
-sys.argv = sys.argv[2:]
-runpy.run_path(sys.argv[0], run_name="__main__")
-"""
 
 
-def run(folder, script, *arguments, status=0):
-    """A script that needs the table's line (those on ONNX Runtime do not); what it says."""
-    done = subprocess.run([sys.executable, "-c", ADDED, str(folder), str(ROOT / script),
-                           *map(str, arguments)], env=ENVIRONMENT, capture_output=True, text=True)
-    assert done.returncode == status, done.stderr
-    return done.stderr
+@pytest.fixture
+def run(place, monkeypatch, capsys):
+    """A function that runs a script which needs the table's line (those on ONNX Runtime do not),
+    from its first line on but in this process; what it says."""
+    monkeypatch.syspath_prepend(place)
+    monkeypatch.delitem(sys.modules, "toy", raising=False)
+    monkeypatch.setitem(generators.ARCHITECTURES, "toy", "toy")
+
+    def run(script, *arguments, status=0):
+        monkeypatch.setattr(sys, "argv", [script, *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            runpy.run_path(str(ROOT / script), run_name="__main__")
+        out, said = capsys.readouterr()
+        assert end.value.code == status and not out, said
+        return said
+
+    return run
 
 
 def faces(place, name, people, seed):
@@ -98,8 +104,8 @@ def place(tmp_path):
     return tmp_path
 
 
-def test_from_training_to_evaluation(place):
-    said = run(place, "train_generator.py", "--arch", "toy", "--train", place / "train.csv",
+def test_from_training_to_evaluation(place, run):
+    said = run("train_generator.py", "--arch", "toy", "--train", place / "train.csv",
                "--validation", place / "validation.csv", "--out", place / "toy.pt",
                "--reader", place / "reader.onnx", "--no-flip", "--ema", "0.5",
                "--epoch-images", "240", "--level", "1", "--device", "cpu", "--threads", "1")
@@ -108,10 +114,10 @@ def test_from_training_to_evaluation(place):
     assert len(lines) == 2
     assert lines[-1]["g_pair"] < lines[0]["g_pair"]
     assert lines[-1]["target_rise"] > 0.5
-    run(place, "export_onnx.py", place / "toy.pt", "--out", place / "toy.onnx")
+    run("export_onnx.py", place / "toy.pt", "--out", place / "toy.onnx")
 
-    succeed("synthesize.py", "--model", place / "toy.onnx", "--source", place / "validation.csv",
-            "--level", "1", "--out", place / "made")
+    succeed_here(synthesize.main, "--model", place / "toy.onnx", "--source",
+                 place / "validation.csv", "--level", "1", "--out", place / "made")
     made = manifest.read(place / "made/manifest.csv")
     assert len(made) == 4 * 4  # each of four AUs on each neutral face
     for row, path in enumerate(made.images()):
@@ -125,14 +131,14 @@ def test_from_training_to_evaluation(place):
         **{au: [0.0] * 4 for au in models.AUS}, "true_path": [f"true.npy#{i}" for i in range(4)],
         **{f"target_{au}": list(levels[:, k]) for k, au in enumerate(models.AUS)}
     })
-    text, _ = succeed("evaluate.py", "--model", place / "toy.onnx", "--pairs", place / "pairs.csv",
-                      "--judge", place / "reader.onnx")
+    text, _ = succeed_here(evaluate.main, "--model", place / "toy.onnx", "--pairs",
+                           place / "pairs.csv", "--judge", place / "reader.onnx")
     summary = json.loads(text)["edits"]["summary"]
     assert summary["share_half_fulfilled"] == 1 and summary["aus"] == 4
 
 
-def test_an_editor_that_nothing_reads_is_refused_before_training(place):
-    said = run(place, "train_generator.py", "--arch", "toy", "--train", place / "train.csv",
+def test_an_editor_that_nothing_reads_is_refused_before_training(place, run):
+    said = run("train_generator.py", "--arch", "toy", "--train", place / "train.csv",
                "--validation", place / "validation.csv", "--out", place / "toy.pt",
                "--device", "cpu", "--threads", "1", status=3)
     assert "give --reader FILE.onnx" in said and len(said.splitlines()) == 1
