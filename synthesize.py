@@ -299,8 +299,8 @@ def write_set(data, known, plan, model, check, options, references=None, occurs=
 
     import numpy as np
 
-    from lib.images import pack_of
     from lib.image_sets import ImageSet
+    from lib.images import pack_of
     from lib.manifest import refuse_overwriting
     from lib.pseudo_labels import READ
     from lib.synthesis import inputs, is_changed, rejected, relabelled, write_sheet

@@ -24,10 +24,8 @@ from pathlib import Path
 import numpy as np
 
 from lib import labels
-from lib.cli import BadInput, arg, log, naming, note, run
-from lib.cli import parse as parse_options
+from lib.cli import BadInput, arg, log, naming, note, parse as parse_options, run
 from lib.files import digest, replacing, write_text
-
 
 SUFFIXES = (".csv", ".parquet")  # of a manifest's file
 

@@ -8,8 +8,14 @@ from lib import images, pseudo_labels, recipes
 from lib.cli import BadInput, note
 from lib.labels import PRESENT_INTENSITY, VALENCE_AROUSAL
 from lib.manifest import Manifest, number
-from lib.onnx_runtime import (Model, au_scores, brief, check_registration, reference_images,
-                              shared_aus)
+from lib.onnx_runtime import (
+    Model,
+    au_scores,
+    brief,
+    check_registration,
+    reference_images,
+    shared_aus,
+)
 
 
 def known_conditions(data, model, options):

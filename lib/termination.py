@@ -7,6 +7,7 @@ import torch
 
 from lib.cli import TERMINATED
 
+
 @dataclass
 class EpochSums:
     """An epoch that is not over: how many steps it had, and the sum and number of each term.

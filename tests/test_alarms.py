@@ -9,9 +9,9 @@ import models
 import numpy as np
 import pytest
 import torch
+from commands import call
 
 import train_generator
-from commands import call
 from lib import generators
 from lib.generators import contract, editing, expression_manipulator
 

@@ -1,8 +1,8 @@
 """Raking against a case worked out by hand."""
 import numpy as np
 import pytest
-
 from commands import call
+
 from lib import balance, cli, manifest
 from lib.balance import marginals, rake
 

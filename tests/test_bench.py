@@ -8,8 +8,7 @@ from commands import ROOT
 
 sys.path.insert(0, str(ROOT))
 from lib import manifest
-from tests.bench import __main__ as main
-from tests.bench import editors, inference, tables, training
+from tests.bench import __main__ as main, editors, inference, tables, training
 from tests.bench.common import HEADER, Row, interleaved, speedup
 
 

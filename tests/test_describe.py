@@ -1,10 +1,10 @@
 """lib.datasets.describe: what a small set holds, counted by hand."""
 import re
 
+import models
 import numpy as np
 from commands import call, fail
 
-import models
 from lib import manifest
 from lib.datasets import describe
 

@@ -8,15 +8,22 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+from commands import call
 
 import export_onnx
 import train_generator
-from commands import call
 from lib import generators, images, manifest
 from lib.classifiers import thresholds
 from lib.cli import BadInput
-from lib.generators import (expression_manipulator, fexgan, frame_alignment, ganimation, losses,
-                            stargan, warp_editor)
+from lib.generators import (
+    expression_manipulator,
+    fexgan,
+    frame_alignment,
+    ganimation,
+    losses,
+    stargan,
+    warp_editor,
+)
 from lib.generators.blocks import MOST, painted
 from lib.generators.contract import EditBatch, LabelReader
 from lib.generators.residual_blocks import StarDiscriminator, shares_of

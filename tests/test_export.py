@@ -13,9 +13,9 @@ import torch
 from torch import nn
 
 from lib import checkpoints, classifiers, generators, onnx_export
+from lib.cli import BadInput, GateFailed
 from lib.generators import conditions, contract
 from lib.labels import Labels
-from lib.cli import BadInput, GateFailed
 
 ROOT = Path(__file__).parent.parent
 AUS = ["AU01", "AU12"]

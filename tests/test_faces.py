@@ -8,14 +8,26 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import files
+from needs import needs
 from PIL import Image
 
-from commands import files
 from lib import images
 from lib.cli import BadInput
-from lib.faces import (align, detect, geometry, landmarks, models, paste, pose, raster, register,
-                       sources, template, video)
-from needs import needs
+from lib.faces import (
+    align,
+    detect,
+    geometry,
+    landmarks,
+    models,
+    paste,
+    pose,
+    raster,
+    register,
+    sources,
+    template,
+    video,
+)
 
 needs_networks = needs(models.check)
 needs_opencv = needs(models.opencv)

@@ -3,10 +3,10 @@ import time
 
 import numpy as np
 import pytest
+from needs import needs
 
 from lib.cli import BadInput
 from lib.faces import align, flow, landmarks, models, paste
-from needs import needs
 
 pytestmark = needs(models.opencv)
 SIZE = 32

@@ -5,8 +5,15 @@ import pytest
 import torch
 
 from lib.cli import BadInput
-from lib.generators import (blocks, configure, editing, expression_manipulator, frame_alignment,
-                            losses, pairs)
+from lib.generators import (
+    blocks,
+    configure,
+    editing,
+    expression_manipulator,
+    frame_alignment,
+    losses,
+    pairs,
+)
 from lib.generators.contract import EditBatch, EditDrawing
 from lib.generators.warp_editor import PRESETS, Config, Finer, System as WarpEditor
 from lib.labels import Labels

@@ -9,8 +9,7 @@ from commands import ROOT
 
 sys.path.insert(0, str(ROOT))
 from lib import cli
-from tests.gpu import __main__ as check
-from tests.gpu import parts
+from tests.gpu import __main__ as check, parts
 
 
 def test_the_small_form_runs(tmp_path, capsys):

@@ -3,10 +3,10 @@ written by hand."""
 import time
 
 import pytest
+from trees import BOM, plant, run
 
 from lib.cli import BadInput
 from lib.datasets import disfa, videos
-from trees import BOM, plant, run
 
 
 def test_disfa(tmp_path, capsys):

@@ -9,11 +9,11 @@ import time
 import numpy as np
 import pytest
 from PIL import Image
+from trees import BOM, npy, plant, png, run
 
 from lib import images, manifest
 from lib.cli import BadInput
 from lib.datasets import layouts, tool_csv, videos
-from trees import BOM, npy, plant, png, run
 
 
 def test_affectnet_old(tmp_path):

@@ -5,9 +5,8 @@ import subprocess
 import sys
 import time
 
-from filelock import FileLock
-
 from commands import ENVIRONMENT, command, execute, fail, succeed
+from filelock import FileLock
 
 SLOW = "print('in', flush=True); input(); print('out', flush=True)"  # goes on after a line on stdin
 

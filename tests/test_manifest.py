@@ -4,14 +4,13 @@ import io
 import subprocess
 import sys
 
+import models
 import numpy as np
 import pytest
+from commands import ENVIRONMENT, execute, fail, files, succeed
 from PIL import Image
 
-import models
-from commands import ENVIRONMENT, execute, fail, files, succeed
-from lib import files as writing
-from lib import cli, images, labels, manifest
+from lib import cli, files as writing, images, labels, manifest
 from lib.cli import BadInput
 
 

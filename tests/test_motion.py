@@ -7,8 +7,7 @@ import torch
 from lib import manifest
 from lib.cli import BadInput
 from lib.generators import motion
-from lib.rendering import behaviour, farm, plan
-from lib.rendering import motion as rendered
+from lib.rendering import behaviour, farm, motion as rendered, plan
 from lib.rendering.units import AUS, INDEX, NAMES
 
 
@@ -114,8 +113,8 @@ def test_an_editor_learns_from_motion(tmp_path):
     import json
 
     import train_generator
-    from lib.datasets import rendered_faces
     from lib.cli import parse
+    from lib.datasets import rendered_faces
     from lib.generators.trainer import Trainer
 
     none = [word for name in ("unlabelled", "test", "test-natural", "pairs", "pairs-validation",

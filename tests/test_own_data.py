@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from commands import ENVIRONMENT, ROOT, call, files, succeed
 from PIL import Image
 
 import train_classifier
-from commands import ENVIRONMENT, ROOT, call, files, succeed
 from lib import images, manifest
 from lib.classifiers import training_data
 from lib.cli import BadInput

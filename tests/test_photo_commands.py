@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from commands import ENVIRONMENT
+
 from lib import images
 from lib.cli import BadInput
 from lib.faces import models

@@ -1,16 +1,16 @@
 """Editing photographs from the command line: what the photo shows is read, copied, and films are
 edited."""
+import models as tiny
 import numpy as np
 import pytest
-
-import models as tiny
-import synthesize
 from commands import call
+from needs import needs
+
+import synthesize
 from lib import images
 from lib.cli import BadInput
 from lib.faces import align, landmarks, models, paste, photo_editor, reading
 from lib.onnx_runtime import Model
-from needs import needs
 
 pytestmark = needs(models.check)
 SIZE = 8

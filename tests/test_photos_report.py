@@ -4,10 +4,10 @@ import json
 
 import numpy as np
 import pytest
+from needs import needs
 
 from lib.cli import BadInput
 from lib.faces import align, judges, landmarks, models, photos_report
-from needs import needs
 
 pytestmark = needs(models.opencv)
 

@@ -11,12 +11,20 @@ from types import SimpleNamespace
 import models
 import numpy as np
 import pytest
-
-import pseudo_label
 from commands import (
-    ENVIRONMENT, NO_TORCH, call, command, execute, fail, files, interruptible, succeed,
+    ENVIRONMENT,
+    NO_TORCH,
+    call,
+    command,
+    execute,
+    fail,
+    files,
+    interruptible,
+    succeed,
     wait_until_it_runs,
 )
+
+import pseudo_label
 from lib import images, pseudo_labels
 
 # exact in 8 bits

@@ -4,11 +4,11 @@ import json
 
 import numpy as np
 import pytest
+from needs import needs
 
 from lib import images, manifest
 from lib.cli import BadInput
 from lib.faces import mesh_codes, mesh_graph, models, reader
-from needs import needs
 
 pytestmark = needs(models.check)
 SIZE = 32

@@ -12,8 +12,8 @@ from stripes import make_set, train
 import evaluate
 import pseudo_label
 from lib import checkpoints, classifiers, images, manifest, onnx_export, references
-from lib.evaluation.reading import Readers
 from lib.cli import BadInput
+from lib.evaluation.reading import Readers
 
 
 @pytest.fixture(scope="module")

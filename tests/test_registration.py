@@ -7,8 +7,8 @@ from commands import call
 
 import evaluate as script
 from lib import manifest
-from lib.evaluation import classifier_report, comparison
 from lib.datasets import rendered_poses
+from lib.evaluation import classifier_report, comparison
 
 
 def test_frames_are_chosen_so_that_no_au_is_rare():

@@ -207,8 +207,8 @@ def test_png_files(tmp_path):
 @pytest.mark.skipif(importlib.util.find_spec("mediapipe") is None,
                     reason="mediapipe is not installed")
 def test_a_detector_of_real_faces_finds_them(tmp_path):
-    from PIL import Image
     import mediapipe
+    from PIL import Image
 
     few = [text if text.startswith("--") else "0" for text in SMALL]
     few[1], few[SMALL.index("--size") + 1], few[SMALL.index("--people") + 1] = "100", "64", "20"

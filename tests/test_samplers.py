@@ -34,8 +34,7 @@ from lib.generators import (
 from lib.generators.contract import SampleBatch
 from lib.generators.trainer import Trainer
 from lib.labels import Labels
-from lib.rendering import farm
-from lib.rendering import plan as rendering_plan
+from lib.rendering import farm, plan as rendering_plan
 from lib.training import History
 
 B = 6
@@ -706,7 +705,7 @@ def test_a_diversity_that_no_class_has_is_undefined(sample_set):
 def test_too_few_samples_are_refused(sample_set):
     """Two images have no spread to compare."""
     painted(sample_set, "two", [([0.1, 0.5, 0.9, 0.1], "neutral")] * 2, "")
-    fail(3, ["has 2 images", "3 or more"], "evaluate.py", *options_of(sample_set, "two"))
+    fail_here(3, ["has 2 images", "3 or more"], evaluate.main, *options_of(sample_set, "two"))
 
 
 def test_entropy_of_a_single_class_is_undefined():

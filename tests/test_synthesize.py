@@ -10,10 +10,10 @@ from pathlib import Path
 import models
 import numpy as np
 import pytest
+from commands import ENVIRONMENT, NO_TORCH, call, command, fail, files, interruptible, succeed
 
 import pseudo_label
 import synthesize
-from commands import ENVIRONMENT, NO_TORCH, call, command, fail, files, interruptible, succeed
 from lib import images, manifest
 from lib.synthesis import is_changed, of_one_kind
 

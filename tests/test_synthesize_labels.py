@@ -5,10 +5,10 @@ import csv
 import models
 import numpy as np
 import pytest
+from commands import call
 from PIL import Image
 
 import synthesize
-from commands import call
 from lib import images, manifest, recipes, synthesis
 from lib.cli import BadInput
 from lib.labels import Labels

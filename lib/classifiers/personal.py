@@ -12,8 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lib import (augment, checkpoints, classifiers, device_data, manifest, model_card,
-                 onnx_export)
+from lib import augment, checkpoints, classifiers, device_data, manifest, model_card, onnx_export
 from lib.choices import SUBJECT
 from lib.classifiers import label_tensors, settings
 from lib.classifiers.objective import Objective
@@ -21,7 +20,6 @@ from lib.classifiers.training_data import References
 from lib.cli import BadInput, GateFailed, log
 from lib.files import digest
 from lib.training import set_learning_rate
-
 
 
 class People:

@@ -11,7 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-
 from lib import images, labels, manifest
 from lib.cli import BadInput, arg, log, note, parse, progress, say_notes
 from lib.files import replacing
@@ -142,9 +141,9 @@ class Collection:
         log(f"{self.data_set}: {len(table['path'])} images, {subjects} subjects, {len(aus)} AUs "
             f"-> {self.options.out}/manifest.csv")
         say_notes()
-        for note, count in self.notes.items():
+        for text, count in self.notes.items():
             if count:
-                log(f"  {note}: {count}")
+                log(f"  {text}: {count}")
         if said:
             log(f"  dropped {len(self.dropped)}: {said} (dropped.csv)")
 

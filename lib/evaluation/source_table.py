@@ -78,8 +78,8 @@ def check_data(members, first):
     """BadInput where one of the reports [(path, Run)] was made on other data than the first; a
     report that does not say on which is let be."""
     path, one = first
-    for other, run in members:
-        digests = [each.report.get("data", {}).get("digest") for each in (one, run)]
+    for other, member in members:
+        digests = [each.report.get("data", {}).get("digest") for each in (one, member)]
         if None not in digests and digests[0] != digests[1]:
             raise BadInput(
                 f"{other}: was tested on other data than {path}; "

@@ -11,8 +11,12 @@ import torch
 from torch import nn
 
 from lib.generators.contract import SampleDrawing, System as Contract, adam
-from lib.generators.sampler_blocks import (ConvolutionalGenerator, ConvolutionalTrunk,
-                                           condition_loss, probabilities)
+from lib.generators.sampler_blocks import (
+    ConvolutionalGenerator,
+    ConvolutionalTrunk,
+    condition_loss,
+    probabilities,
+)
 
 TASKS = ("expression",)
 

@@ -6,7 +6,6 @@ Kolbenschlager 2020's first model, of which no sizes are published; ours are DCG
 """
 from dataclasses import dataclass
 
-import torch
 from torch import nn
 
 from lib.generators.contract import SampleDrawing, System as Contract, adam

@@ -11,7 +11,6 @@ import torch
 from lib.device_data import codes
 from lib.generators import conditions
 
-
 MOST = 2000  # images among which a double, or the source of an isolated pair, is looked for
 NEAREST = 3  # an isolated pair's source is drawn among so many
 

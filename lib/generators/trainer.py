@@ -8,8 +8,16 @@ from pathlib import Path
 
 import torch
 
-from lib import (checkpoints, compiling, device_data, generators, images, labels, manifest,
-                 model_card)
+from lib import (
+    checkpoints,
+    compiling,
+    device_data,
+    generators,
+    images,
+    labels,
+    manifest,
+    model_card,
+)
 from lib.classifiers.label_tensors import label_names
 from lib.cli import BadInput, GateFailed, log, progress
 from lib.files import digest

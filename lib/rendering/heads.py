@@ -34,7 +34,7 @@ def reach(unit, height):
 def load_anny():
     """The anny model of a head, and nothing on stdout."""
     with contextlib.redirect_stdout(io.StringIO()):
-        import lib.rendering.raster  # noqa: F401 starts Warp, which anny uses, quietly
+        import lib.rendering.raster  # noqa: F401, I001 starts Warp, which anny uses, quietly
         import anny
         return anny.Anny(rig="makehuman-head", topology="head", phenotypes="all",
                          local_changes="all", facial_actions="all").float()

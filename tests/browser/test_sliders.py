@@ -18,18 +18,21 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
-from lib.onnx_runtime import Model  # noqa: E402
+from lib.onnx_runtime import Model  # noqa: E402, I001
 from needs import lacks  # noqa: E402  of tests/
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
 FRAME = 360
-LOOK = """<!doctype html><body><iframe id=f src=index.html width=%d height=800></iframe><script type=module>
+LOOK = """<!doctype html><body>
+<iframe id=f src=index.html width=%d height=800></iframe>
+<script type=module>
 const send = said => fetch('said', {method: 'POST', body: JSON.stringify(said)})
 try {
   const frame = document.getElementById('f')
-  await new Promise(done => frame.contentDocument?.readyState === 'complete' && frame.contentWindow.location.href !== 'about:blank'
-    ? done() : frame.addEventListener('load', done))
+  const loaded = () => frame.contentDocument?.readyState === 'complete'
+    && frame.contentWindow.location.href !== 'about:blank'
+  await new Promise(done => loaded() ? done() : frame.addEventListener('load', done))
   const inner = frame.contentWindow, doc = frame.contentDocument
   const { ready, page } = await inner.eval("import('./page.js')")
   await ready
@@ -38,10 +41,15 @@ try {
   await photo.decode()
   await page.open(photo, photo.naturalWidth, photo.naturalHeight)
   const canvas = doc.getElementById('canvas'), state = page.shown()
-  const drawn = async () => { do { await new Promise(r => setTimeout(r, 50)) } while (!page.idle()) }
-  const corners = async () => {  // how high the corners of the mouth stand over its middle, in heights of the face
-    const { points } = await page.find(page.mesh, {...page.pixels(canvas.getContext('2d'), canvas), channels: 4})
-    return ((points[13][1] + points[14][1]) - (points[61][1] + points[291][1])) / 2 / (points[152][1] - points[10][1])
+  const drawn = async () => {
+    do { await new Promise(r => setTimeout(r, 50)) } while (!page.idle())
+  }
+  // how high the corners of the mouth stand over its middle, in heights of the face
+  const corners = async () => {
+    const pixels = page.pixels(canvas.getContext('2d'), canvas)
+    const { points } = await page.find(page.mesh, {...pixels, channels: 4})
+    const middle = points[13][1] + points[14][1], ends = points[61][1] + points[291][1]
+    return (middle - ends) / 2 / (points[152][1] - points[10][1])
   }
   const before = doc.getElementById('canvas').toDataURL()
   const requests = inner.performance.getEntriesByType('resource').length
@@ -63,9 +71,12 @@ try {
   await drawn()
   await send({seen: Array.from(state.seen), shown: state.shown,
     found: state.face.confidence, smile: state.shown.AU12, low, high, focused,
-    same: doc.getElementById('canvas').toDataURL() === before, wide: doc.documentElement.scrollWidth, inner: inner.innerWidth,
-    requests: inner.performance.getEntriesByType('resource').length - requests, said: doc.getElementById('said').textContent,
-    labels: [...doc.querySelectorAll('#sliders input')].every(i => i.closest('label')?.textContent.includes(i.id))})
+    same: doc.getElementById('canvas').toDataURL() === before,
+    wide: doc.documentElement.scrollWidth, inner: inner.innerWidth,
+    requests: inner.performance.getEntriesByType('resource').length - requests,
+    said: doc.getElementById('said').textContent,
+    labels: [...doc.querySelectorAll('#sliders input')].every(
+      i => i.closest('label')?.textContent.includes(i.id))})
 } catch (error) { await send({error: String(error) + String(error.stack)}) }
 </script>""" % FRAME
 
