@@ -196,6 +196,8 @@ class Options:
             raise ValueError(
                 "--unlabelled needs --ema, such as --ema 0.99: the average is the teacher"
             )
+        if self.given(["consistency"]) and not self.unlabelled:
+            raise ValueError("--consistency needs --unlabelled, whose labels it weighs")
         if {"au", "au_level"} <= set(self.tasks):
             raise ValueError("--tasks au au_level: both read the intensity; choose one")
         if self.pretrained != "none" and self.arch not in choices.TORCHVISION:

@@ -36,14 +36,16 @@ class Options:
     seed: int = arg(0, help="with --levels: of what is drawn", least=0)
     out: str = arg("-", help="where the manifest with the column weight goes; - is stdout",
                    writes="file")
-    cap: float = arg(20.0, help="largest weight, in multiples of the mean", least=1)
-    rounds: int = arg(100, help="most rounds of raking", least=1)
+    cap: float = arg(20.0, help="with --like: largest weight, in multiples of the mean", least=1)
+    rounds: int = arg(100, help="with --like: most rounds of raking", least=1)
 
     def __post_init__(self):
         if bool(self.like) + self.levels + bool(self.by) != 1:
             raise ValueError("say one of --like FILE.csv, --levels and --by confidence")
-        if self.count and not self.levels:
-            raise ValueError("--count needs --levels")
+        for name, mode, usual in (("count", "levels", 0), ("seed", "levels", 0),
+                                  ("cap", "like", 20.0), ("rounds", "like", 100)):
+            if getattr(self, name) != usual and not getattr(self, mode):
+                raise ValueError(f"--{name} needs --{mode}")
 
 
 def rake(present, shares, *, cap=20.0, rounds=100, tolerance=1e-4, start=None):

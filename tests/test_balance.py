@@ -153,3 +153,14 @@ def test_rows_that_levels_draws_stand_in_the_manifest(tmp_path, monkeypatch, cap
     assert paths.count("c") == 2 and sorted(set(paths)) == ["a", "b", "c"]
     cli.say_notes()
     assert "3 of 3 rows are drawn, the most frequent 2 times" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option, mode", [
+    (["--count", "4"], "--levels"), (["--seed", "2"], "--levels"),
+    (["--cap", "3"], "--like"), (["--rounds", "5"], "--like"),
+])
+def test_options_of_another_mode_are_refused(option, mode, tmp_path, capsys):
+    """Such an option would change nothing."""
+    given = ["--by", "confidence", *option]
+    code, _, said = call(balance.main, capsys, tmp_path / "given.csv", *given)
+    assert code == 2 and f"{option[0]} needs {mode}" in said

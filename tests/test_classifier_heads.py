@@ -437,3 +437,5 @@ def test_unlabelled_images_teach_and_a_run_repeats(data, tmp_path, capsys):
     assert all(torch.equal(first[key], again[key]) for key in first)
     assert not torch.equal(first["heads.au.weight"], less["heads.au.weight"])
     assert "--ema" in train(data, tmp_path / "x.pt", capsys, "--unlabelled", extra, status=2)
+    alone = train(data, tmp_path / "x.pt", capsys, "--consistency", "2", status=2)
+    assert "--consistency needs --unlabelled" in alone
