@@ -18,6 +18,7 @@ DONE, USAGE, BAD_INPUT, GATE_FAILED, INTERRUPTED, TERMINATED = 0, 2, 3, 4, 130, 
 OF_THE_USER = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS,
                errno.ENOENT, errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.ENOTEMPTY, errno.EIO,
                errno.ELOOP, errno.ENAMETOOLONG}
+LARGEST_SEED = 2**32 - 1  # NumPy's; seeds of epochs and processes are computed from it
 
 _notes = []  # what `note` was told
 
@@ -73,6 +74,8 @@ def parse(options, description, argv=None):
                 parser.error(f"--{field.name.replace('_', '-')} nan: give a number")
             if least is not None and number is not None and number < least:
                 parser.error(f"--{field.name.replace('_', '-')} {number}: must be at least {least}")
+        if field.name == "seed" and value > LARGEST_SEED:
+            parser.error(f"--seed {value}: must be at most {LARGEST_SEED}")
         if value and (kind := field.metadata.get("writes")):
             check_place(value, kind)
     return found

@@ -49,7 +49,7 @@ class Options:
     test: int = arg(90, help="test frames, each in nine poses")
     people: int = arg(60, help="people in training; half as many in validation and in test")
     size: int = arg(160, help="pixels a side")
-    seed: int = arg(0, help="seed of everything")
+    seed: int = arg(0, help="seed of everything", least=0)
     workers: int = arg(0, help="processes, 0 for one a core; the result is the same")
     device: str = arg("auto", choices=["auto", "cpu", "cuda"], help="auto: a GPU when there is one")
 
