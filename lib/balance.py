@@ -42,9 +42,10 @@ class Options:
     def __post_init__(self):
         if bool(self.like) + self.levels + bool(self.by) != 1:
             raise ValueError("say one of --like FILE.csv, --levels and --by confidence")
-        for name, mode, usual in (("count", "levels", 0), ("seed", "levels", 0),
-                                  ("cap", "like", 20.0), ("rounds", "like", 100)):
-            if getattr(self, name) != usual and not getattr(self, mode):
+        for name, mode in (("count", "levels"), ("seed", "levels"),
+                           ("cap", "like"), ("rounds", "like")):
+            changed = getattr(self, name) != getattr(type(self), name)  # a class has the defaults
+            if changed and not getattr(self, mode):
                 raise ValueError(f"--{name} needs --{mode}")
 
 
@@ -58,8 +59,8 @@ def rake(present, shares, *, cap=20.0, rounds=100, tolerance=1e-4, start=None):
     [N] that are scaled, without them 1; a row of weight 0 keeps it and is in no share."""
     present = np.asarray(present, float)
     weights = np.ones(len(present)) if start is None else np.asarray(start, float)
-    counts = ~np.isnan(present) & (weights > 0)[:, None]
     known, shown = ~np.isnan(present), present == 1
+    counts = known & (weights > 0)[:, None]
     movable = [a for a in range(present.shape[1])
                if 0 < (shown & counts)[:, a].sum() < counts[:, a].sum() and not np.isnan(shares[a])]
     weights = capped(weights, cap)

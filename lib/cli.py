@@ -18,7 +18,7 @@ DONE, USAGE, BAD_INPUT, GATE_FAILED, INTERRUPTED, TERMINATED = 0, 2, 3, 4, 130, 
 OF_THE_USER = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS,
                errno.ENOENT, errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.ENOTEMPTY, errno.EIO,
                errno.ELOOP, errno.ENAMETOOLONG}
-LARGEST_SEED = 2**63 - 1  # what torch takes for a seed
+LARGEST_SEED = 2**63 - 1  # what a signed integer of 64 bits holds
 
 _notes = []  # what `note` was told
 
