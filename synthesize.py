@@ -83,7 +83,8 @@ class Options:
                               "target are dropped, so fewer than --count may remain",
                      metavar="FILE.onnx")
     max_error: float = arg(0.3, help="with --check: largest mean |reading - target|, "
-                                     "over edited AUs and over the rest", least=0)
+                                     "over edited AUs and over the rest; between a level and an "
+                                     "occurrence 0 or 1", least=0)
     relabel: bool = arg(False, help="with --check: drop nothing; each row gets the labels that the "
                                     "classifier reads, and its confidence")
     image: str = arg("", help="edit this one photo's face by --set or --copy-from", metavar="PHOTO")
@@ -303,11 +304,17 @@ def write_set(data, known, plan, model, check, options, references=None, occurs=
     from lib.images import pack_of
     from lib.manifest import refuse_overwriting
     from lib.pseudo_labels import READ
-    from lib.synthesis import inputs, is_changed, rejected, relabelled, write_sheet
+    from lib.synthesis import inputs, is_changed, occurring, rejected, relabelled, write_sheet
 
     from_source = known[plan.source] if model.edits else np.zeros_like(plan.target)
     labels = np.where(np.isnan(plan.target), from_source, plan.target)
     changed = is_changed(labels, from_source)
+    if not model.edits:  # an AU of nobody is what its target is
+        of_source = plan.occurs[:, None]
+    else:
+        of_source = False if occurs is None else occurs[plan.source]
+    aus = model.labels.columns("au")
+    occurs = occurring(labels[:, aus], changed[:, aus], plan.occurs, of_source)
     tag = ""
     if options.shard:
         part, parts = options.shard.split("/")
@@ -330,7 +337,7 @@ def write_set(data, known, plan, model, check, options, references=None, occurs=
                     read.setdefault(name, []).append(outputs[name])
             elif check:
                 reasons = rejected(outputs, check, model, labels[rows], changed[rows],
-                                   options.max_error)
+                                   occurs[rows], options.max_error)
                 good = np.array([not reason for reason in reasons])
                 dropped.update(reason for reason in reasons if reason)
                 images, keep = images[good], keep[good]
@@ -342,8 +349,7 @@ def write_set(data, known, plan, model, check, options, references=None, occurs=
                 f"target ({dict(dropped)}); raise it, or train the generator longer"
             )
         kept = np.array(kept)
-        columns = columns_of(data, plan.part(kept), model, labels[kept], changed[kept], options,
-                             occurs)
+        columns = columns_of(data, plan.part(kept), model, labels[kept], occurs[kept], options)
         if options.relabel:
             columns = relabelled(columns, check, {name: np.concatenate(parts)
                                                   for name, parts in read.items()})
@@ -353,21 +359,16 @@ def write_set(data, known, plan, model, check, options, references=None, occurs=
     return dropped
 
 
-def columns_of(data, plan, model, labels, changed, options, occurs=None):
+def columns_of(data, plan, model, labels, occurs, options):
     """The manifest's columns of the edits of a plan: what the source says of them, their labels
-    [N,C], of which `changed` (bool [N,C]) are not the source's, and what was done. occurs: bool
-    [K,A], which AUs of the sources are occurrences."""
+    [N,C], and what was done. occurs: bool [N,A], which AUs of the labels are occurrences."""
     from lib.synthesis import au_kinds, label_columns, of_one_kind
 
     columns = {name: [data.columns[name][i] for i in plan.source]
                for name in PASSED if name in data.columns}
     aus = model.labels.columns("au")
-    if not model.edits:  # an AU of nobody is what its target is
-        source_occurs = plan.occurs[:, None]
-    else:
-        source_occurs = False if occurs is None else occurs[plan.source]
     labels = labels.copy()
-    labels[:, aus], rows = of_one_kind(labels[:, aus], changed[:, aus], plan.occurs, source_occurs)
+    labels[:, aus], rows = of_one_kind(labels[:, aus], occurs)
     if (kinds := au_kinds(data, plan, rows)) is not None:
         columns["au_kind"] = kinds
     columns |= label_columns(model.labels, labels, plan.expression)

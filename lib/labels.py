@@ -66,6 +66,12 @@ def activity(aus):
     return np.divide(sums, counts, out=np.full(len(aus), np.nan), where=counts > 0), False
 
 
+def presences(levels):
+    """1 from level 2 of 5 on, else 0; NaN stays. float32, of levels in [0, 1] of any shape."""
+    found = (np.asarray(levels) >= np.float32(PRESENT_INTENSITY)).astype(np.float32)
+    return np.where(np.isnan(levels), np.float32(np.nan), found)
+
+
 def misspelt(column):
     """What a column is probably meant to be called, or None: 'AU1' -> 'AU01', 'Valence' ->
     'valence', 'target_AU1' -> 'target_AU01'."""

@@ -13,7 +13,8 @@ with the reports in whose tests their person is; those figures are of all people
 What it learnt from stands in its checkpoint: the one beside it (classifier.pt), or --checkpoint, or
 --train names the manifests. Each figure says whether its data are held out: people of the training
 manifests are looked for in the test manifest that the report names. What is not known is said to be
-unknown. (After Mitchell et al. 2019.)
+unknown. A report on another model, or on an earlier export, is refused. (After Mitchell et al.
+2019.)
 """
 import functools
 import json
@@ -24,7 +25,7 @@ from lib import manifest
 from lib.choices import SUBJECT
 from lib.cli import BadInput, arg, parse, run
 from lib.evaluation.sections import value_at
-from lib.files import write_text
+from lib.files import digest, write_text
 
 UNKNOWN = "unknown"
 KINDS = {"intensity": "intensities, 0 to 1", "occurrence": "occurrences, 0 or 1"}
@@ -198,6 +199,16 @@ def read_report(path):
     return report
 
 
+def check_model(model, path, report):
+    """BadInput where a report, read from path, says that it is on other bytes than this model's.
+    Nothing is said where it does not tell, or is on several models together."""
+    of = report.get("model", {})
+    if "digest" in of and "models" not in of and Path(model).is_file() \
+            and of["digest"] != digest(Path(model)):
+        raise BadInput(f"{path}: is not on this {model}, but on {of.get('path', 'another model')} "
+                       f"({of['digest']}); measure again with evaluate.py")
+
+
 def models_of(pattern, path, report):
     """{person of a report's test: the model of this person}. A link is the model that it names."""
     people = people_of(report) - {""}
@@ -230,6 +241,8 @@ def main(argv=None):
     if SUBJECT in options.model:
         cards_of_people(options, reports)
         return
+    for path, report in zip(options.reports, reports, strict=True):
+        check_model(options.model, path, report)
     meta, (sets, people) = metadata(options.model), learnt_from(options.model, options)
     measured = [(report, status(dict.fromkeys(people_of(report), people))) for report in reports]
     write(options.model, meta, sets, measured, options.licence)

@@ -5,7 +5,7 @@ for synthesize.py --relabel.
 import numpy as np
 
 from lib.cli import BadInput, note
-from lib.labels import PRESENT_INTENSITY, VALENCE_AROUSAL
+from lib.labels import VALENCE_AROUSAL, presences
 from lib.onnx_runtime import au_scores
 from lib.selection import cell_confidence
 
@@ -80,9 +80,7 @@ def of_the_rows_kind(data, found, own, occurs):
     out = {}
     for name, values in found.items():
         written = np.round(values, 4)  # 0.4 as a manifest holds it
-        present = (written >= np.float32(PRESENT_INTENSITY)).astype(np.float32)
-        other = np.float32(np.nan) if occurs else np.where(np.isnan(values), values, present)
-        out[name] = np.where(among, other, values)
+        out[name] = np.where(among, np.nan if occurs else presences(written), values)
     return out
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from lib import images, pseudo_labels, recipes
 from lib.cli import BadInput, note
-from lib.labels import PRESENT_INTENSITY, VALENCE_AROUSAL
+from lib.labels import PRESENT_OCCURRENCE, VALENCE_AROUSAL, presences
 from lib.manifest import Manifest, number
 from lib.onnx_runtime import (
     Model,
@@ -190,20 +190,24 @@ def is_changed(labels, source):
     return ~np.isnan(labels) & ~(np.abs(labels - source) <= 1e-3)
 
 
-def of_one_kind(aus, changed, target_occurs, source_occurs):
-    """AU labels [N,A] of edits such that each row is of one kind, and which rows are occurrences,
-    bool [N].
+def occurring(aus, changed, target_occurs, source_occurs):
+    """bool [N,A]: which AU labels [N,A] of edits are occurrences.
 
     An AU that an edit changes (bool [N,A]) is a level, or an occurrence where its target row is one
     (target_occurs, bool [N]); an AU that it keeps is what it is in the source (source_occurs, bool
-    [N,A]). A row has one au_kind: where one of its AUs is an occurrence, its levels become 1 from
-    level 2 of 5 on, and else 0. An occurrence does not tell a level, but a level tells an
+    [N,A])."""
+    return np.where(changed, target_occurs[:, None], source_occurs) & ~np.isnan(aus)
+
+
+def of_one_kind(aus, occurs):
+    """AU labels [N,A] of edits such that each row is of one kind, and which rows are occurrences,
+    bool [N].
+
+    A row has one au_kind: where one of its AUs is an occurrence (bool [N,A]), its levels become 1
+    from level 2 of 5 on, and else 0. An occurrence does not tell a level, but a level tells an
     occurrence."""
-    known = ~np.isnan(aus)
-    occurs = np.where(changed, target_occurs[:, None], source_occurs) & known
     rows = occurs.any(1)
-    present = (aus >= np.float32(PRESENT_INTENSITY)).astype(np.float32)
-    return np.where(rows[:, None] & known & ~occurs, present, aus), rows
+    return np.where(rows[:, None] & ~occurs, presences(aus), aus), rows
 
 
 def au_kinds(data, plan, rows):
@@ -216,12 +220,30 @@ def au_kinds(data, plan, rows):
     return ["occurrence" if occurs else kind for kind, occurs in zip(kinds, rows)]
 
 
-def rejected(outputs, check, model, labels, changed, limit):
+def errors(scores, labels, occurs, check, names):
+    """How far readings [n,C] are from the labels that are wanted [n,C]; NaN where either lacks one.
+
+    A level and an occurrence cannot be subtracted: where an AU's label is of one kind (occurs, bool
+    [n,A], of the first A conditions, `names`) and the classifier `check` reads the other, the error
+    is 0 where both say that it is present, or both that it is not, and else 1. The classifier says
+    so at its own threshold; a label from level 2 of 5 on."""
+    out, aus = np.abs(scores - labels), slice(len(names))
+    reads_occurrences = check.meta.get("au_kind") == "occurrence"
+    at = dict(zip(check.aus, check.thresholds())) if check.aus else {}
+    read = scores[:, aus] >= np.array([at.get(name, np.nan) for name in names], np.float32)
+    there = np.where(occurs, labels[:, aus] >= PRESENT_OCCURRENCE, presences(labels[:, aus]) > 0)
+    other = (occurs != reads_occurrences) & ~np.isnan(out[:, aus])
+    out[:, aus] = np.where(other, read != there, out[:, aus])
+    return out
+
+
+def rejected(outputs, check, model, labels, changed, occurs, limit):
     """Why each edit is dropped, '' for those to keep: outputs are what `check` says of n edits,
-    labels [n,C] are wanted, changed bool [n,C] marks the edited conditions."""
+    labels [n,C] are wanted, changed bool [n,C] marks the edited conditions; occurs: bool [n,A],
+    which AUs of the labels are occurrences."""
     scores = readings(check, outputs, model.labels)
     mine = ~np.isnan(scores).all(0)
-    error, reasons = np.abs(scores - labels)[:, mine], []
+    error, reasons = errors(scores, labels, occurs, check, model.aus)[:, mine], []
     for row, is_edited in zip(error, changed[:, mine]):
         missed = np.nanmean(row[is_edited]) if is_edited.any() else 0
         moved = row[~is_edited & ~np.isnan(row)]

@@ -29,7 +29,7 @@ WITHOUT_EDITS := supervised upsampled upsampled-longer printed upsampled-printed
 #   em                  labelled images, and neutral faces edited to one AU each at level 0.7
 #   em-printed          em, with Table 1 as printed
 #   em-activate-printed em-activate, with Table 1 as printed
-#   em-checked          em, without edits that a second classifier does not confirm
+#   em-checked          em, without edits that a second classifier does not confirm (CHECKER=FILE.onnx: another)
 #   em-relabelled       labelled images, and edits with the labels that this second classifier reads
 #   em-confident        em-relabelled, each edit with the confidence of its reading as weight
 #   em-rare             labelled images, and edits to the rarest AUs only (RARE=rarest:5)

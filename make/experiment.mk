@@ -21,7 +21,15 @@ include make/$(SET).mk
 balanced := $(if $(filter em,$(em)),balanced,balanced-$(em))
 # the folder of the condition $(name)
 of_editor = $(patsubst upsampled-em%,upsampled-$(em)%,$(patsubst em%,$(em)%,$(patsubst balanced,$(balanced),$(name))))
-folder = $(of_editor:$(em)-ratio=$(em)-ratio-$(RATIO))
+# those that a checker reads name it, but for the usual one: em-checked-by-judge
+by_checker := $(if $(CHECKER),-by-$(basename $(notdir $(CHECKER))))
+checked := $(em)-checked$(by_checker)
+relabelled := $(em)-relabelled$(by_checker)
+confident := $(em)-confident$(by_checker)
+ifneq ($(if $(judge),,$(filter judge,$(CHECKER))),)
+$(error CHECKER=judge: only rendered faces have a judge; name a classifier, FILE.onnx)
+endif
+folder = $(of_editor:$(em)-ratio=$(em)-ratio-$(RATIO))$(if $(filter em-checked em-relabelled em-confident,$(name)),$(by_checker))
 
 # truth: as pseudo, with the true labels of the unlabelled images, which only sets made here have
 # CONDITIONS="supervised em": these alone in the tables;  BESIDES="em-mixed em-rare": these in the tables as well
@@ -130,20 +138,21 @@ $(run)/upsampled-$(em)-mixed/seed%/classifier.pt: $(edits)/$(em)-range/synthetic
 	$(PY) train_classifier.py --train $(labelled) $^ --upsample $(count) $(learn)
 
 # only edits that a second classifier confirms. It is not the one that taught the generator, but not independent of it:
-# it has learnt from the same labelled images, from another seed
-checker := $(edits)/supervised/seed2/classifier.onnx
-$(run)/$(em)-checked/seed%/classifier.pt: $(edits)/$(em)-checked/synthetic/manifest.csv
+# it has learnt from the same labelled images, from another seed. CHECKER=FILE.onnx: another. CHECKER=judge: the judge,
+# which is independent, but has seen labels that nothing else here may see: a bound, as truth is
+checker := $(or $(CHECKER:judge=$(judge)/classifier.onnx),$(edits)/supervised/seed2/classifier.onnx)
+$(run)/$(checked)/seed%/classifier.pt: $(edits)/$(checked)/synthetic/manifest.csv
 	$(PY) train_classifier.py --train $(labelled) $< $(learn)
 
 # the labels are what this classifier reads in the edits
-$(run)/$(em)-relabelled/seed%/classifier.pt: $(edits)/$(em)-relabelled/synthetic/manifest.csv
+$(run)/$(relabelled)/seed%/classifier.pt: $(edits)/$(relabelled)/synthetic/manifest.csv
 	$(PY) train_classifier.py --train $(labelled) $< $(learn)
 
 # and the surer it is, the more an edit counts
-$(run)/$(em)-confident/seed%/classifier.pt: $(run)/$(em)-confident/weighted.csv
+$(run)/$(confident)/seed%/classifier.pt: $(run)/$(confident)/weighted.csv
 	$(PY) train_classifier.py --train $(labelled) $< $(learn)
 
-$(run)/$(em)-confident/weighted.csv: $(edits)/$(em)-relabelled/synthetic/manifest.csv
+$(run)/$(confident)/weighted.csv: $(edits)/$(relabelled)/synthetic/manifest.csv
 	$(PY) -m lib.balance $< --by confidence --out $@
 
 # as many edits as em has, all of the rarest AUs
@@ -246,7 +255,7 @@ $(generator)/generator.onnx $(checker): | $(data)
 $(edits)/%/synthetic/manifest.csv: $(generator)/generator.onnx
 	$(MAKE) -f make/experiment.mk SET=$(SET) ARCH=$(ARCH) EPOCHS= $@
 
-$(edits)/$(em)-checked/synthetic/manifest.csv $(edits)/$(em)-relabelled/synthetic/manifest.csv: $(checker)
+$(edits)/$(checked)/synthetic/manifest.csv $(edits)/$(relabelled)/synthetic/manifest.csv: $(checker)
 else
 synthesize = $(PY) synthesize.py --model $(generator)/generator.onnx \
   --source $(labelled) --count $(count) --out $(@D) --device $(DEVICE)
@@ -262,10 +271,10 @@ $(edits)/$(em)-range/synthetic/manifest.csv: $(generator)/generator.onnx
 $(edits)/$(em)-reweight/synthetic/manifest.csv: $(generator)/generator.onnx
 	$(synthesize) --recipe reweight $(any_face) --seed 5
 
-$(edits)/$(em)-checked/synthetic/manifest.csv: $(generator)/generator.onnx $(checker)
+$(edits)/$(checked)/synthetic/manifest.csv: $(generator)/generator.onnx $(checker)
 	$(synthesize) --check $(checker) $(synthesis_options)
 
-$(edits)/$(em)-relabelled/synthetic/manifest.csv: $(generator)/generator.onnx $(checker)
+$(edits)/$(relabelled)/synthetic/manifest.csv: $(generator)/generator.onnx $(checker)
 	$(synthesize) --check $(checker) --relabel $(synthesis_options)
 
 $(edits)/$(em)-rare/synthetic/manifest.csv: $(generator)/generator.onnx

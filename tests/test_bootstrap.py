@@ -42,6 +42,17 @@ def test_each_resample_is_what_metrics_say_of_the_repeated_images():
         assert found["mean"]["f1"][b] == pytest.approx(np.mean(each))
 
 
+def test_levels_that_never_vary_in_the_truth_have_no_icc():
+    people = bootstrap.People.of(["a", "a", "b", "b"])
+    truth = np.array([[.2, .6], [.2, .2], [.2, .8], [.2, 0]])
+    said = np.array([[.1, .2], [.3, .2], [.2, .2], [.6, .2]])
+    sums = bootstrap.level_sums(people, truth, said).sum(0)
+    numbers = bootstrap.level_numbers(sums)
+    assert np.isnan(numbers["icc"][0]) and np.isnan(numbers["ccc"][0])
+    assert (numbers["icc"][1], numbers["ccc"][1]) == (0, 0)
+    assert numbers["mse"][0] == pytest.approx((.01 + .01 + 0 + .16) / 4)
+
+
 def test_auc_of_more_people_than_a_matrix_holds():
     rng = np.random.default_rng(4)
     people = bootstrap.People.of([""] * 600, resamples=6)  # without names: each image is alone

@@ -483,6 +483,19 @@ def test_the_usual_editor_from_another_seed_is_one_of_them(tmp_path):
         assert f"runs/quick/faces/{condition}/seed1/report.json" in reports
 
 
+def test_a_checker_of_ones_own_gives_its_name_to_the_folder(tmp_path):
+    (tmp_path / "mine.onnx").touch()
+    for checker, file, name in (("judge", "judge/seed1000/classifier.onnx", "em-checked-by-judge"),
+                                (tmp_path / "mine.onnx", "mine.onnx", "em-checked-by-mine")):
+        said = plan(tmp_path, "faces-em-checked", f"CHECKER={checker}")
+        assert re.search(rf"synthesize.py .*/{name}/synthetic .*--check \S*{file} ", said)
+        assert f"{name}/seed1/report.json" in said
+    done = subprocess.run(["make", "-n", "mnist-em-checked", "CHECKER=judge"], cwd=tmp_path,
+                          capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "CHECKER=judge: only rendered faces have a judge" in done.stderr
+
+
 OF_SEED_2 = {  # goal: the folder of its classifier, with the edits of generator seed 2
     "em": "warp-editor-g2",
     "em-first": "warp-editor-g2-first",

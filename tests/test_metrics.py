@@ -45,6 +45,9 @@ def test_undefined_is_none_and_a_mean_says_what_it_leaves_out():
     assert mean["left_out"] == {"precision": 2, "recall": 1, "f1": 1, "fdr": 2}
     for function in (metrics.pcc, metrics.icc, metrics.ccc):
         assert function([0.5, 0.5], [0.5, 0.5]) is None and function([1], [1]) is None
+        assert function([0.5, 0.5, 0.5], [0.1, 0.5, 0.7]) is None  # no truth to follow
+    for function in (metrics.icc, metrics.ccc):  # a reading that never varies follows nothing
+        assert function([0.1, 0.5, 0.7], [0.5, 0.5, 0.5]) == pytest.approx(0)
     assert metrics.mse([NAN], [1]) is None and metrics.auc([1, 1], [0, 1]) is None
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from commands import call
 
+import evaluate
 from lib import manifest, model_card
 
 META = {"kind": "classifier", "architecture": "stripes", "aus": models.AUS, "valence_arousal": True,
@@ -55,6 +56,26 @@ def test_what_a_model_learnt_from_stands_in_the_checkpoint_beside_it(tmp_path, c
     call(model_card.main, capsys, tmp_path / "c.onnx", *line)
     text = (tmp_path / "c.md").read_text()
     assert f"{train}: 3 images, 2 people" in text and "| unknown |" in text
+
+
+def test_a_report_on_another_export_is_refused(tmp_path, capsys):
+    test = models.dataset(tmp_path, [[0] * 4, [.6, .2, 0, 1]], "test.csv", subjects=["c", "d"])
+    models.classifier(tmp_path / "c.onnx")
+    (tmp_path / "c.json").write_text(json.dumps(META))
+    place = tmp_path / "r.json"
+    line = ("--model", tmp_path / "c.onnx", "--test", test)
+    status, text, said = call(evaluate.main, capsys, *line)
+    assert status == 0, said
+    place.write_text(text)
+    card = (tmp_path / "c.onnx", "--reports", place)
+    status, _, said = call(model_card.main, capsys, *card)
+    assert status == 0 and "| F1 of AUs |" in (tmp_path / "c.md").read_text(), said
+    models.classifier(tmp_path / "c.onnx", valence_arousal=True)  # exported anew
+    status, _, said = call(model_card.main, capsys, *card)
+    assert status == 3 and f"{place}: is not on this {tmp_path / 'c.onnx'}" in said
+    assert len(said.splitlines()) == 1
+    (tmp_path / "c.onnx").unlink()  # without it there is nothing to compare with
+    assert call(model_card.main, capsys, *card)[0] == 0
 
 
 def test_a_checkpoint_elsewhere_is_named(tmp_path, capsys):

@@ -83,16 +83,17 @@ def test_predictions_are_those_of_the_same_test(tmp_path):
     assert cells(personal_table.table(paths))["personal"]["people who gain"] == "2"
 
 
-@pytest.mark.parametrize("generic, icc, difference", [
-    ([0.2, 0.4, 0.4, 0.6], "0.000", "+0.000"),  # covariance 0 with a truth that never changes
-    ([0.4, 0.4, 0.4, 0.4], "undefined", "undefined"),  # 0 / 0: nothing varies
+@pytest.mark.parametrize("truth, icc, difference", [
+    # the generic model says one thing of all: ICC 0; of the other cov -.01, variances .01 and .02
+    ([0.2, 0.4, 0.2, 0.4], "0.000", "-0.667"),
+    ([0.4, 0.4, 0.4, 0.4], "undefined", "undefined"),  # a truth that never changes
 ])
-def test_a_truth_that_never_changes_has_no_relative_difference(
-    generic, icc, difference, tmp_path, capsys
+def test_without_a_generic_icc_above_0_there_is_no_relative_difference(
+    truth, icc, difference, tmp_path, capsys
 ):
-    truth = np.full(4, 0.4)
+    truth = np.array(truth)
     paths = [
-        model(tmp_path, "generic", truth, np.array(generic), list("aabb")),
+        model(tmp_path, "generic", truth, np.full(4, 0.4), list("aabb")),
         model(tmp_path, "own", truth, np.array([0.4, 0.2, 0.6, 0.4]), list("aabb")),
     ]
     status, out, said = call(personal_table.main, capsys, *paths)

@@ -15,7 +15,7 @@ from commands import ENVIRONMENT, NO_TORCH, call, command, fail, files, interrup
 import pseudo_label
 import synthesize
 from lib import images, manifest
-from lib.synthesis import is_changed, of_one_kind
+from lib.synthesis import is_changed, occurring, of_one_kind
 
 LEVELS = [[0, 0, 0, 0], [0, .2, 0, 0], [.6, .2, 0, 1], [0, 0, 0, 0]]  # exact in 8 bits
 SUBJECTS = ["ann", "bob", "cyn", "dan"]
@@ -231,7 +231,7 @@ def test_a_row_of_labels_is_of_one_kind():
     changed = np.array([[1, 0, 0], [1, 0, 0], [1, 1, 1], [1, 0, 0], [1, 0, 0]], bool)
     target_occurs = np.array([0, 0, 0, 1, 0], bool)
     source_occurs = np.array([1, 1, 1, 0, 1], bool)[:, None].repeat(3, 1)
-    found, occurs = of_one_kind(aus, changed, target_occurs, source_occurs)
+    found, occurs = of_one_kind(aus, occurring(aus, changed, target_occurs, source_occurs))
     assert occurs.tolist() == [True, True, False, True, False]
     expected = [[1, 0, 1], [0, 1, nan], [.4, .2, .6], [1, 0, 1], [.6, nan, nan]]
     assert np.array_equal(found, np.array(expected, np.float32), equal_nan=True)
@@ -364,6 +364,27 @@ def test_the_check_drops_edits_that_miss_their_target(place, capsys):
     said = make(place, capsys, "--set", "AU02=0", "--check", place / "classifier.onnx",
                 "--max-error", "0", source="wrong.csv", out="none", status=3)
     assert "no edit is within" in said and not (place / "none").exists()
+
+
+@pytest.mark.parametrize("labels, kind, reader, at, status", [
+    # the face shows 0.6, 0.2, 0, 1: present, absent, absent, present at thresholds of 0.4
+    ("1,0,0,1", "occurrence", "intensity", 0.4, 0),
+    ("1,0,0,1", "occurrence", "intensity", 0.7, 3),   # AU01 is read as absent: an error of 1/3
+    ("1,0,0,1", "occurrence", "occurrence", 0.4, 3),  # (0.4 + 0.2 + 0) / 3 of the same kind
+    ("0.4,0.2,0,1", "intensity", "occurrence", 0.4, 0),  # 0.4 is present, and 0.6 is
+    ("0.2,0.2,0,1", "intensity", "occurrence", 0.4, 3),  # 0.2 is not
+    ("0.4,0.2,0,1", "intensity", "intensity", 0.4, 3),  # 0.2 / 3 of levels
+])
+def test_the_check_does_not_subtract_levels_and_occurrences(place, capsys, labels, kind, reader, at,
+                                                            status):
+    models.classifier(place / "classifier.onnx", au_kind=reader,
+                      thresholds=dict.fromkeys(models.AUS, at))
+    (place / "face.csv").write_text(f"path,AU01,AU02,AU12,AU26,au_kind\nsource.npy#2,{labels},"
+                                    f"{kind}\n")
+    said = make(place, capsys, "--set", "AU12=1", "--check", place / "classifier.onnx",
+                "--max-error", "0.05", source="face.csv", status=status)
+    if status:
+        assert "no edit is within" in said and "other AUs moved" in said
 
 
 def test_relabelled_edits_have_the_labels_that_the_check_reads(place, capsys):

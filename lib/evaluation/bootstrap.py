@@ -110,15 +110,16 @@ def level_numbers(sums):
     """pcc, icc, ccc, mse, mae, sign_agreement of [...,8] sums.
 
     ICC(3,1) of two raters is 2 cov / (var x + var y): BMS - EMS = 2 cov, BMS + EMS = var x + var
-    y."""
+    y. x is the truth: where it never varies, ICC and CCC are undefined (lib.evaluation.metrics)."""
     n, x, y, xx, yy, xy, absolute, signs = np.moveaxis(sums, -1, 0)
     mean_x, mean_y = divide(x, n), divide(y, n)
     var_x, var_y = divide(xx, n) - mean_x ** 2, divide(yy, n) - mean_y ** 2
     covariance = divide(xy, n) - mean_x * mean_y
     var_x, var_y = (np.where(var > 1e-12, var, 0.0) for var in (var_x, var_y))  # rounding
+    spread = np.where(var_x > 0, var_x + var_y, np.nan)
     return {"pcc": divide(covariance, np.sqrt(var_x * var_y)),
-            "icc": divide(2 * covariance, var_x + var_y),
-            "ccc": divide(2 * covariance, var_x + var_y + (mean_x - mean_y) ** 2),
+            "icc": divide(2 * covariance, spread),
+            "ccc": divide(2 * covariance, spread + (mean_x - mean_y) ** 2),
             "mse": divide(xx - 2 * xy + yy, n), "mae": divide(absolute, n),
             "sign_agreement": divide(signs, n)}
 

@@ -110,8 +110,13 @@ def is_constant(values):
 
 
 def icc(truth, predicted):
-    """ICC(3,1) of truth and prediction as two raters (see `icc31`); None when undefined."""
+    """ICC(3,1) of truth and prediction as two raters (see `icc31`); None when undefined.
+
+    None where the truth never varies, too: any prediction that varies then gets 0, which says
+    nothing about it and would lower a mean over AUs."""
     truth, predicted = known(truth, predicted)
+    if len(truth) and is_constant(truth):
+        return None
     return icc31(np.stack([truth, predicted], 1))
 
 
@@ -136,9 +141,9 @@ def ccc(truth, predicted):
     """Lin's concordance: 2 cov / (var x + var y + (mean x - mean y)^2), population form (divided
     by n).
 
-    None when both sides are constant and equal (0/0)."""
+    None where the truth never varies: any prediction then gets 0, or 0/0."""
     truth, predicted = known(truth, predicted)
-    if len(truth) < 2:
+    if len(truth) < 2 or is_constant(truth):
         return None
     covariance = np.mean((truth - truth.mean()) * (predicted - predicted.mean()))
     spread = truth.var() + predicted.var() + (truth.mean() - predicted.mean()) ** 2

@@ -228,7 +228,7 @@ def on_shared_images(sides, paths):
     """The files of both sides less images and AUs that one of them lacks, all in the order of the
     first; BadInput where they differ in the truth."""
     files = [file for side in sides for file in side]
-    places = [{image: row for row, image in enumerate(counted(file.images))} for file in files]
+    places = [{image: row for row, image in enumerate(numbered(file.images))} for file in files]
     images = [image for image in places[0] if all(image in place for place in places)]
     if not images:
         raise BadInput(f"{paths[0]} and {paths[-1]} have no image in common; "
@@ -241,7 +241,7 @@ def on_shared_images(sides, paths):
     return [taken[:len(sides[0])], taken[len(sides[0]):]]
 
 
-def counted(images):
+def numbered(images):
     """(image, how often it stood there before) of each row: a set may have an image twice."""
     times, out = {}, []
     for image in images:
