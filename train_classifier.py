@@ -75,7 +75,8 @@ class Options:
                            choices=list(choices.HEAD_LOSSES))
     losses: list[str] = arg(
         [],
-        help="the loss of a task: "
+        help="the loss of a task, with --init that of the first training where none is named; else "
+        "the first of: "
         + "; ".join(f"{name} {' '.join(losses)}" for name, losses in choices.HEAD_LOSSES.items()),
         nargs="+",
         metavar="TASK=LOSS",

@@ -1,6 +1,7 @@
 """Personal models: one process, a learning rate chosen on validation people, and less error on the
 person."""
 
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,7 +12,7 @@ from commands import call
 import evaluate
 import train_classifier
 from lib import checkpoints, images, manifest, model_card
-from lib.classifiers import personal
+from lib.classifiers import personal, settings
 from lib.cli import GateFailed
 
 AUS = ("AU01", "AU12")
@@ -273,6 +274,30 @@ def test_losses_are_those_of_the_generic_models_tasks(sets, capsys, tmp_path):
     said = personalise(sets, tmp_path / "levels.pt", capsys, out, *more, "au=bce", status=3)
     assert "levels.pt: learns au_level; --losses au=bce: write TASK=VALUE with a task of this" \
         in said and said.count("\n") == 1
+
+
+def test_without_losses_those_of_the_first_training_hold(sets, capsys, tmp_path):
+    line = ["--train", sets["generic"], "--validation", sets["validation"], "--arch", "tiny",
+            "--device", "cpu", "--batch", 20, "--max-steps", 1, "--tasks", "au_level"]
+
+    def train(out, *more):
+        code, _, said = call(train_classifier.main, capsys, *line, "--out", tmp_path / out, *more)
+        assert code == 0, said
+        return checkpoints.load(tmp_path / out)["losses"]
+
+    assert train("first.pt") == {"au_level": "ordinal"}
+    assert train("first.pt", "--losses", "au_level=ce") == {"au_level": "ce"}
+    assert train("second.pt", "--init", tmp_path / "first.pt") == {"au_level": "ce"}
+    assert train("third.pt", "--init", tmp_path / "second.pt") == {"au_level": "ce"}
+    own = ["--personal-steps", 1, "--personal-rates", 1e-3]
+    place = [tmp_path / "third.pt", capsys, tmp_path / "{subject}.pt"]
+    read = [re.search(r"generic model ([0-9.]+)", personalise(sets, *place, *own, *more))[1]
+            for more in ((), ("--losses", "au_level=ce"), ("--losses", "au_level=ordinal"))]
+    assert read[0] == read[1] != read[2]
+    assert checkpoints.load(tmp_path / "t1.pt")["losses"] == {"au_level": "ordinal"}
+    state = checkpoints.load(tmp_path / "first.pt")
+    del state["losses"]  # an older checkpoint, in which only the command line tells
+    assert settings.loss_kinds([], ["au_level"], state) == {"au_level": "ce"}
 
 
 def test_a_rate_at_which_models_diverge_is_not_chosen(sets, generic, monkeypatch):

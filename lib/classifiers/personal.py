@@ -69,7 +69,7 @@ class Personal:
             device, memory_format=torch.channels_last
         )
         self.start = generic["weights"]
-        kinds, weights = of_tasks(options, list(self.net.heads), options.init)
+        kinds, weights = of_tasks(options, list(self.net.heads), generic)
         self.objective = Objective(
             self.net.heads, people.true, kinds, weights, options.rare_weight
         ).to(device)
@@ -148,14 +148,14 @@ class Personal:
         return rates[int(np.argmin(errors))]
 
 
-def of_tasks(options, tasks, path):
-    """(losses, weights) of --losses and --task-weights for the tasks of the generic classifier at
-    `path`; BadInput where they name others."""
+def of_tasks(options, tasks, generic):
+    """(losses, weights) of --losses and --task-weights for the tasks of the generic classifier,
+    whose own losses hold where none is named; BadInput where they name other tasks."""
     try:
-        return (settings.loss_kinds(options.losses, tasks),
+        return (settings.loss_kinds(options.losses, tasks, generic),
                 settings.task_weights(options.task_weights, tasks))
     except ValueError as error:
-        raise BadInput(f"{path}: learns {' '.join(tasks)}; "
+        raise BadInput(f"{options.init}: learns {' '.join(tasks)}; "
                        + str(error).replace("of --tasks", "of this classifier")) from None
 
 
@@ -191,6 +191,7 @@ def personalise(options, device):
             **generic,
             "weights": personal.fit(people, rows, rate),
             "personal": subject,
+            "losses": personal.objective.kinds,
             "trained_on": digest(generic.get("trained_on", ""), own.digest()),
             "training_sets": [*generic.get("training_sets", []), model_card.facts(own)],
         }

@@ -21,9 +21,13 @@ def pairs(texts, tasks, option):
     return found
 
 
-def loss_kinds(texts, tasks):
-    """{task: loss} of --losses; ValueError for a loss that a task does not have."""
+def loss_kinds(texts, tasks, before=None):
+    """{task: loss} of --losses; ValueError for a loss that a task does not have. before: the
+    finished classifier that training starts from, whose losses hold where none is named."""
     kinds = pairs(texts, tasks, "--losses")
+    if before:
+        earlier = before.get("losses") or pairs(before["run"]["losses"], tasks, "--losses")
+        kinds = earlier | kinds
     for task, kind in kinds.items():
         if kind not in HEAD_LOSSES[task]:
             raise ValueError(f"--losses {task}={kind}: {task} has {', '.join(HEAD_LOSSES[task])}")

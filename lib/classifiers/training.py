@@ -71,7 +71,7 @@ class Training:
             if options.pretrained != "none":
                 self.net.backbone.load_pretrained(options.pretrained)
             self.net.start_at(data.true)
-        kinds = settings.loss_kinds(options.losses, options.tasks)
+        kinds = settings.loss_kinds(options.losses, options.tasks, self.before)
         weights = settings.task_weights(options.task_weights, options.tasks)
         self.objective = Objective(
             self.net.heads, data.true, kinds, weights, options.rare_weight
@@ -363,6 +363,7 @@ class Training:
             **self.learnt_from(),
             "registration": data.registration,
             "run": self.run,
+            "losses": self.objective.kinds,
             "best_epoch": self.best.epoch,
             "best_score": self.best.score,
             "epoch": self.epoch,
