@@ -53,9 +53,14 @@ PERSONAL := faces-personalised faces-normalised
 
 # conditions and their tables alone know EPOCHS
 KNOW_EPOCHS := $(addprefix faces-,$(WITHOUT_EDITS) $(WITH_EDITS)) $(addprefix mnist-,$(WITHOUT_EDITS) $(WITH_EDITS)) \
-  $(BY_GENERATOR) compare-faces% compare-mnist% results-faces results-mnist compare-pseudo
+  $(BY_GENERATOR) compare-faces% compare-mnist% results-faces results-mnist \
+  results-faces-paired results-mnist-paired compare-pseudo
 ifneq ($(if $(EPOCHS),$(filter-out $(KNOW_EPOCHS),$(MAKECMDGOALS))),)
 $(error EPOCHS=$(EPOCHS): $(filter-out $(KNOW_EPOCHS),$(MAKECMDGOALS)) does not depend on it)
+endif
+
+ifneq ($(if $(BASE_EPOCHS),$(filter-out %-paired,$(MAKECMDGOALS))),)
+$(error BASE_EPOCHS=$(BASE_EPOCHS): $(filter-out %-paired,$(MAKECMDGOALS)) does not depend on it)
 endif
 
 help:
@@ -66,6 +71,7 @@ help:
 	@echo '                              (CONDITIONS="supervised em": these alone; BESIDES="em-rare em-mixed": these, too;'
 	@echo '                              ARCHS="ganimation stargan": those of other editors, too); personal models: compare-personal'
 	@echo 'make compare-faces-paired | compare-mnist-paired   the differences alone, of any two: BEST=em-mixed BASE=em; results-faces-paired'
+	@echo '                              (EPOCHS=30 BASE_EPOCHS=45: BASE has learnt for other epochs; BASE_EPOCHS=usual: as many steps as usual)'
 	@echo 'make results-faces            copies the reports behind the tables to runs/results/'
 	@echo 'make compare-faces-validation | compare-mnist-validation   the same tables on the validation set, to choose settings by'
 	@echo 'make compare-faces-development | compare-mnist-development   the same tables on two sets like the tests, of other people or digits'

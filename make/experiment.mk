@@ -43,6 +43,9 @@ personal = $(and $(filter personalised,$(CONDITIONS) $(BESIDES)),$(filter faces-
 # BEST="em-activate-first" BASE="upsampled-longer": the two whose paired differences stand below the tables
 best := $(foreach name,$(BEST),$(folder))
 base := $(foreach name,$(BASE),$(folder))
+# BASE_EPOCHS=45: that of BASE has learnt for other epochs than EPOCHS; BASE_EPOCHS=usual: for as many steps as usual
+base_epochs := $(filter-out usual,$(BASE_EPOCHS))
+base_run := $(if $(BASE_EPOCHS),$(edits)$(base_epochs:%=-epochs%),$(run))
 conditions := $(filter-out $(if $(own),truth pseudo-5x) $(if $(FACES_DIR),,pseudo-5x),$(WITHOUT_EDITS) $(WITH_EDITS))
 # what is measured: both tests. REPORTS=report_validation.json (compare-faces-validation): the validation set
 REPORTS ?= report.json $(if $(test_natural),report_natural.json)
@@ -359,15 +362,20 @@ compare: $(made_here) $(other_editors:%=condition-of-%)
 # a table for each test: first - second, both the mean of SEEDS, on the same images
 paired = for file in $(REPORTS:report%.json=predictions%.csv); do echo; \
 	  $(PY) evaluate.py --compare $(SEEDS:%=$(run)/$(best)/seed%/$$file) \
-	    --against $(SEEDS:%=$(run)/$(base)/seed%/$$file); done
-both := $(addprefix $(run)/,$(call of_seeds,$(best) $(base)))
+	    --against $(SEEDS:%=$(base_run)/$(base)/seed%/$$file); done
+both := $(addprefix $(run)/,$(call of_seeds,$(best) $(if $(BASE_EPOCHS),,$(base)))) $(if $(BASE_EPOCHS),of-base)
 paired: $(both)
 	$(paired)
 
 # predictions are too large to commit; their differences are not
 results-paired: $(both)
 	mkdir -p $(results)/paired
-	{ $(paired); } > $(results)/paired/$(best)-against-$(base).md
+	{ $(paired); } > $(results)/paired/$(best)-against-$(base)$(BASE_EPOCHS:%=-epochs-%).md
+
+.PHONY: of-base
+of-base: | $(addprefix $(run)/,$(call of_seeds,$(best)))  # by a make of its own, which has one number of epochs
+	$(MAKE) -f make/experiment.mk SET=$(SET) ARCH=$(ARCH) EPOCHS=$(base_epochs) BASE_EPOCHS= \
+	  $(addprefix $(base_run)/,$(call of_seeds,$(base)))
 
 of-seeds: $(addprefix $(run)/,$(call of_seeds,$(em)))
 

@@ -22,6 +22,8 @@ endif
 
 # all classifiers make as many steps; EPOCHS=30: all make as many epochs, so that more images are more steps
 EPOCHS ?=
+# of BASE in paired differences, where it is not that of BEST; usual: as many steps as usual
+BASE_EPOCHS ?=
 
 # what is learnt first goes on with labelled images alone, at a smaller rate (em-first, pseudo-first, home-first …)
 SECOND_STEPS := $(if $(filter smoke,$(PRESET)),20,300)

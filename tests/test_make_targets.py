@@ -324,6 +324,24 @@ def paired(text):
     return [part.split("; done")[0] for part in text.split("for file in ")[1:]]
 
 
+def test_the_second_of_two_conditions_may_have_learnt_for_other_epochs(tmp_path):
+    goal = ["results-faces-paired", "SEEDS=1", "BEST=em", "BASE=upsampled", "EPOCHS=30"]
+    (command,) = paired(text := plan(tmp_path, *goal, "BASE_EPOCHS=45"))
+    of = "runs/quick/faces{}/seed1/$file"
+    assert f"--compare {of.format('-epochs30/em')} --against {of.format('-epochs45/upsampled')}" \
+        in command
+    assert "> runs/results/quick/faces-epochs30/paired/em-against-upsampled-epochs-45.md" in text
+    for epochs, options in (("30", "--epochs 30"), ("45", "--epochs 45")):
+        assert re.search(rf"--out \S*faces-epochs{epochs}/\S* .*{options} ", text)
+    (command,) = paired(text := plan(tmp_path, *goal, "BASE_EPOCHS=usual"))
+    assert f"--against {of.format('/upsampled')}" in command
+    assert re.search(r"--out \S*faces/upsampled/seed1/\S* .*--max-steps 900 ", text)
+    done = subprocess.run(["make", "-n", "compare-faces", "BASE_EPOCHS=45"], cwd=tmp_path,
+                          capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "BASE_EPOCHS=45: compare-faces does not depend on it" in done.stderr
+
+
 def test_differences_of_two_conditions_stand_below_the_tables(tmp_path):
     def files(condition):
         return " ".join(f"runs/quick/faces/{condition}/seed{seed}/$file" for seed in (1, 2))
