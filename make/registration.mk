@@ -23,14 +23,19 @@ POSES_GENERATOR_quick := --epochs 10 --decay-epochs 5 --epoch-images 2400 --conf
 POSES_GENERATOR_long := --epochs 30 --decay-epochs 12 --epoch-images 6400 --config stem=8 d_stem=8 $(POSES_LOSSES)
 POSES_GENERATOR_paper := --preset paper
 POSES_CLASSIFIER_smoke := --max-steps 30 --arch tiny
-POSES_CLASSIFIER_quick := --max-steps 300 --schedule cosine --ema 0.99 --patience 99
+POSES_CLASSIFIER_quick := --max-steps 900 --schedule cosine --ema 0.99 --patience 99
 POSES_CLASSIFIER_long := --max-steps 2000 --schedule cosine --ema 0.99 --patience 99
 POSES_CLASSIFIER_paper :=
+# what chooses the editor's epoch need not read as well as what is tested
+POSES_READER_smoke := $(POSES_CLASSIFIER_smoke)
+POSES_READER_quick := --max-steps 300 --schedule cosine --ema 0.99 --patience 99
+POSES_READER_long := $(POSES_READER_quick)
+POSES_READER_paper := $(POSES_CLASSIFIER_paper)
 # six levels an AU, as Niinuma et al. tell them apart; their expected value is what is read
 POSES_HEAD := --tasks au_level
 # a classifier that learns nine poses at once has more to learn
 POSES_TURNED_CLASSIFIER_smoke := --max-steps 30 --arch tiny
-POSES_TURNED_CLASSIFIER_quick := --max-steps 600 --schedule cosine --ema 0.99 --patience 99
+POSES_TURNED_CLASSIFIER_quick := --max-steps 1800 --schedule cosine --ema 0.99 --patience 99
 POSES_TURNED_CLASSIFIER_long := --max-steps 4000 --schedule cosine --ema 0.99 --patience 99
 POSES_TURNED_CLASSIFIER_paper :=
 POSES_COUNT_smoke := 100

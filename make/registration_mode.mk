@@ -2,10 +2,11 @@
 # (A recipe is expanded when it runs, so each target keeps the mode that was set when it was read.)
 faces := $(POSES_DIR)/$(mode)
 real := $(POSES_RUN)/real-$(mode)
+reader := $(POSES_RUN)/reader-$(mode)
 editor := $(POSES_RUN)/generators/$(variant)-$(mode)
 synthetic := $(POSES_RUN)/synthetic$(by_generator)-$(mode)
-$(faces)/% $(real)/% $(editor)/% $(synthetic)/%: mode := $(mode)
-$(faces)/% $(real)/% $(editor)/% $(synthetic)/%: faces := $(faces)
+$(faces)/% $(real)/% $(reader)/% $(editor)/% $(synthetic)/%: mode := $(mode)
+$(faces)/% $(real)/% $(reader)/% $(editor)/% $(synthetic)/%: faces := $(faces)
 
 $(faces)/%/manifest.csv: $(POSES_DIR)/.done | $(READY_FACES)
 	$(PY) -m lib.faces.register $(POSES_DIR)/$*.csv --mode $(mode) --size $(POSES_SIZE_$(PRESET)) --out $(@D)
@@ -19,7 +20,11 @@ $(real)/seed%/classifier.pt: $(real)/balanced.csv $(faces)/validation/manifest.c
 	$(PY) train_classifier.py --train $< --validation $(faces)/validation/manifest.csv \
 	  --out $@ --seed $* --device $(DEVICE) --resume $(POSES_HEAD) $(POSES_CLASSIFIER_$(PRESET))
 
-$(editor)/seed%/generator.pt: $(real)/seed1/classifier.onnx
+$(reader)/seed1/classifier.pt: $(real)/balanced.csv $(faces)/validation/manifest.csv
+	$(PY) train_classifier.py --train $< --validation $(faces)/validation/manifest.csv \
+	  --out $@ --seed 1 --device $(DEVICE) --resume $(POSES_HEAD) $(POSES_READER_$(PRESET))
+
+$(editor)/seed%/generator.pt: $(reader)/seed1/classifier.onnx
 	$(PY) train_generator.py --arch $(ARCH) --train $(faces)/training/manifest.csv \
 	  --validation $(faces)/validation/manifest.csv --reader $< --out $@ --seed $* --device $(DEVICE) --resume \
 	  $(POSES_GENERATOR_$(PRESET)) $(if $(CONFIG),--config $(CONFIG))
