@@ -33,9 +33,9 @@ POSES_READER_long := $(POSES_READER_quick)
 POSES_READER_paper := $(POSES_CLASSIFIER_paper)
 # six levels an AU, as Niinuma et al. tell them apart; their expected value is what is read
 POSES_HEAD := --tasks au_level
-# nine poses of few faces
+# a classifier that learns nine poses at once
 POSES_TURNED_CLASSIFIER_smoke := --max-steps 30 --arch tiny
-POSES_TURNED_CLASSIFIER_quick := --max-steps 600 --schedule cosine --ema 0.99 --patience 99
+POSES_TURNED_CLASSIFIER_quick := --max-steps 900 --schedule cosine --ema 0.99 --patience 99
 POSES_TURNED_CLASSIFIER_long := --max-steps 4000 --schedule cosine --ema 0.99 --patience 99
 POSES_TURNED_CLASSIFIER_paper :=
 POSES_COUNT_smoke := 100
