@@ -44,7 +44,8 @@ WITHOUT_EDITS := supervised upsampled upsampled-longer printed upsampled-printed
 #   upsampled-em-mixed  upsampled-em, and edits to true rows, so that levels 1 to 5 of every AU come equally often
 #   em-first            upsampled-em, then 300 steps with labelled images alone
 #   em-activate-first   upsampled-em-activate, then 300 steps with labelled images alone
+#   em-activate-then-labelled  em-activate, then 300 steps with labelled images alone, rare AUs as often as they are
 #   balanced            edits alone, with six levels of every AU equally often
 WITH_EDITS := em em-printed em-activate-printed em-checked em-relabelled em-confident em-rare em-ratio em-mixed em-deactivate \
   em-activate em-activate-pseudo em-emotions upsampled-em upsampled-em-activate upsampled-em-mixed em-first \
-  em-activate-first balanced
+  em-activate-first em-activate-then-labelled balanced

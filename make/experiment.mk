@@ -128,6 +128,9 @@ $(run)/$(em)-first/seed%/classifier.pt: $(run)/upsampled-$(em)/seed%/classifier.
 $(run)/$(em)-activate-first/seed%/classifier.pt: $(run)/upsampled-$(em)-activate/seed%/classifier.pt
 	$(PY) train_classifier.py --train $(labelled) --upsample $(count) --init $< $(learn) $(second)
 
+$(run)/$(em)-activate-then-labelled/seed%/classifier.pt: $(run)/$(em)-activate/seed%/classifier.pt
+	$(PY) train_classifier.py --train $(labelled) --init $< $(learn) $(second)
+
 $(run)/upsampled-longer/seed%/classifier.pt: $(run)/upsampled/seed%/classifier.pt
 	$(PY) train_classifier.py --train $(labelled) --upsample $(count) --init $< $(learn) $(second)
 

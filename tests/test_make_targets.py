@@ -529,6 +529,7 @@ OF_SEED_2 = {  # goal: the folder of its classifier, with the edits of generator
     "em-activate": "warp-editor-g2-activate",
     "em-activate-first": "warp-editor-g2-activate-first",
     "em-activate-pseudo": "warp-editor-g2-activate-pseudo",
+    "em-activate-then-labelled": "warp-editor-g2-activate-then-labelled",
     "em-emotions": "warp-editor-g2-emotions",
     "upsampled-em": "upsampled-warp-editor-g2",
     "upsampled-em-activate": "upsampled-warp-editor-g2-activate",
