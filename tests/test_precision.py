@@ -177,15 +177,16 @@ def test_readings_that_are_no_numbers_do_not_pass(bias, tmp_path, monkeypatch):
 
 
 def test_a_figure_that_the_smaller_model_lacks_does_not_pass(tmp_path, monkeypatch):
-    """The truth is always 0. A model that always reads 0 has no CCC (0 / 0)."""
+    """No AU is there. The model reads AU01 in both images (F1 0), the smaller one none: no F1."""
     source, path = models.classifier(tmp_path / "c.onnx"), models.dataset(tmp_path, [[1, 0, 0, 0]])
     columns = manifest.merge([manifest.read(path)] * 2, tmp_path).columns
     columns = {name: columns[name] for name in ("path", "subject")}
-    manifest.write(path, {**columns, "valence": [0.0, 0.0], "arousal": [0.0, 0.0]})
+    manifest.write(path, {**columns, **dict.fromkeys(models.AUS, [0.0, 0.0])})
+    nothing = np.zeros((models.SIZE * models.SIZE * 3, len(models.AUS)))
     monkeypatch.setattr(onnx_precision, "half", lambda whole, path, _: with_constants(
-        whole, path, va_weights=np.zeros((4, 2)), va_bias=[0, 0]
+        whole, path, spread=nothing
     ))
-    with pytest.raises(GateFailed, match="fp16: CCC, 0.0000 in float32, is undefined"):
+    with pytest.raises(GateFailed, match="fp16: F1, 0.0000 in float32, is undefined"):
         onnx_precision.shrink(source, tmp_path / "half.onnx", "fp16", manifest.read(path))
     assert not list(tmp_path.glob("half*"))
 
