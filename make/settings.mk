@@ -31,9 +31,9 @@ second = --max-steps $(SECOND_STEPS) --learning-rate 3e-4
 
 # em-ratio: the weight of an edit, where a labelled image has weight 1; em-rare: which AUs
 RATIO ?= 0.5
+RARE ?= rarest:5
 # em-checked, em-relabelled, em-confident: a checker of your own, FILE.onnx, or the judge
 CHECKER ?=
-RARE ?= rarest:5
 # pseudo-masked: labels of less confidence are left out
 MASK ?= 0.5
 

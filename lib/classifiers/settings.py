@@ -26,7 +26,9 @@ def loss_kinds(texts, tasks, before=None):
     finished classifier that training starts from, whose losses hold where none is named."""
     kinds = pairs(texts, tasks, "--losses")
     if before:
-        earlier = before.get("losses") or pairs(before["run"]["losses"], tasks, "--losses")
+        # an older checkpoint keeps only what its command line named
+        named = before.get("run", {}).get("losses", [])
+        earlier = before.get("losses") or pairs(named, tasks, "--losses")
         kinds = earlier | kinds
     for task, kind in kinds.items():
         if kind not in HEAD_LOSSES[task]:
